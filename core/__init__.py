@@ -1,5 +1,8 @@
 """Tensors, autograd, layers, training, data and model files; knows nothing of the packages above it."""
 
+from . import nn, ops, optim
+from .candidate import Budget, Candidate, Evaluation
+from .device import CPU, Device, device
 from .errors import (
     ConfigError,
     DataError,
@@ -11,15 +14,51 @@ from .errors import (
     NasturtiumError,
     ShapeError,
 )
+from .layout import ParameterLayout
+from .model_file import SavedModel, load_model, save_model, weights_file
+from .op import OPS
+from .spec import ModelSpec, build, canonical_json, parse_json
+from .tape import no_grad
+from .tensor import Tensor, grad, result_dtype
+from .train import Curves, Metrics, Trainer, TrainingConfig, evaluate, predict_logits
 
 __all__ = [
+    "CPU",
+    "OPS",
+    "Budget",
+    "Candidate",
     "ConfigError",
+    "Curves",
     "DTypeError",
     "DataError",
+    "Device",
     "DeviceError",
+    "Evaluation",
     "FormatError",
     "GradientError",
+    "Metrics",
     "MissingExtraError",
+    "ModelSpec",
     "NasturtiumError",
+    "ParameterLayout",
+    "SavedModel",
     "ShapeError",
+    "Tensor",
+    "Trainer",
+    "TrainingConfig",
+    "build",
+    "canonical_json",
+    "device",
+    "evaluate",
+    "grad",
+    "load_model",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "parse_json",
+    "predict_logits",
+    "result_dtype",
+    "save_model",
+    "weights_file",
 ]

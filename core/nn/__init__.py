@@ -1,1 +1,46 @@
-"""."""
+"""Modules and layers: ordinary Python objects, each layer also nameable in a `ModelSpec`."""
+
+from .layer import LAYERS, LayerPlan, LayerSpec, build_layers, count_layers, layer, layer_spec, plan_layers
+from .layers import (
+    ACTIVATIONS,
+    Activation,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    LayerNorm,
+    Linear,
+    MaxPool2d,
+    Residual,
+)
+from .module import Buffer, Module, Parameter, Sequential, he_normal
+
+__all__ = [
+    "ACTIVATIONS",
+    "LAYERS",
+    "Activation",
+    "AvgPool2d",
+    "BatchNorm",
+    "Buffer",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool",
+    "LayerNorm",
+    "LayerPlan",
+    "LayerSpec",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "Parameter",
+    "Residual",
+    "Sequential",
+    "build_layers",
+    "count_layers",
+    "he_normal",
+    "layer",
+    "layer_spec",
+    "plan_layers",
+]

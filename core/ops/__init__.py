@@ -1,1 +1,71 @@
-"""."""
+"""The ops, each declared once with its gradient, reference and samples; importing this package fills the op table."""
+
+from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .elementwise import (
+    absolute,
+    add,
+    astype,
+    divide,
+    exp,
+    gelu,
+    log,
+    maximum,
+    multiply,
+    negative,
+    power,
+    relu,
+    sigmoid,
+    silu,
+    sqrt,
+    subtract,
+    tanh,
+    where,
+)
+from .linalg import matmul
+from .loss import cross_entropy
+from .pool import avg_pool2d, max_pool2d, pool_scatter, pool_select, pool_spread
+from .reduce import log_softmax, max, mean, softmax, standardize, sum
+from .shape import broadcast_to, concatenate, getitem, place, reshape, transpose
+
+__all__ = [
+    "absolute",
+    "add",
+    "astype",
+    "avg_pool2d",
+    "broadcast_to",
+    "concatenate",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "cross_entropy",
+    "divide",
+    "exp",
+    "gelu",
+    "getitem",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "maximum",
+    "mean",
+    "multiply",
+    "negative",
+    "place",
+    "pool_scatter",
+    "pool_select",
+    "pool_spread",
+    "power",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "sqrt",
+    "standardize",
+    "subtract",
+    "sum",
+    "tanh",
+    "transpose",
+    "where",
+]

@@ -1,0 +1,101 @@
+"""CSV and Parquet tables, read by polars. Every message names the file, the column and the first bad row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ..errors import ConfigError, DataError
+
+MAX_CLASSES_OF_FLOATS = 20  # whole numbers stored as floats may still be classes; a measurement has more values
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a CSV (by `.csv`, `.tsv`, `.txt`) or Parquet file. A CSV whose first line is all numbers has no header:
+    its columns are named column_1, column_2, ...
+
+    Raises:
+        DataError: the file cannot be parsed, or holds no rows.
+    """
+    try:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            table = pl.read_parquet(path)
+        else:
+            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            table = pl.read_csv(path, separator=separator, infer_schema_length=None)
+            if all(_is_number(name) for name in table.columns):
+                table = pl.read_csv(path, separator=separator, infer_schema_length=None, has_header=False)
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as exc:
+        reason = str(exc).strip().splitlines()
+        raise DataError(f"{path}: cannot be read as a table: {reason[0] if reason else type(exc).__name__}") from exc
+    if table.is_empty():
+        raise DataError(f"{path}: there are no rows")
+    return table
+
+
+def numeric_columns(table: pl.DataFrame, names: Sequence[str], source: str) -> np.ndarray:
+    """Some columns as float32, shape (rows, columns).
+
+    Raises:
+        DataError: a column holds text, dates or missing values.
+    """
+    for name in names:
+        column = table[name]
+        if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+            raise DataError(
+                f"{source}: column {name!r} is not numeric: expected numbers, got {_example(column)}",
+                hint="encode it as numbers, or drop it",
+            )
+        bad = column.is_null() if not column.dtype.is_float() else column.is_null() | ~column.is_finite()
+        if bad.any():
+            row = int(bad.fill_null(value=True).arg_max() or 0)
+            raise DataError(
+                f"{source}: column {name!r} is missing or not finite in row {row + 1}: got {column[row]}",
+                hint="fill or drop missing values first",
+            )
+    return np.column_stack([table[name].cast(pl.Float64).to_numpy() for name in names]).astype(np.float32)
+
+
+def target_column(table: pl.DataFrame, target: str | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels, shape (rows,) int64, and class names in sorted order.
+
+    Raises:
+        ConfigError: no target was named, or there is no such column.
+        DataError: values are missing, or the target is a measurement and not a class.
+    """
+    if target is None or target not in table.columns:
+        known = ", ".join(table.columns[:8]) + (", ..." if len(table.columns) > 8 else "")
+        said = "no target column was named" if target is None else f"there is no column {target!r}"
+        raise ConfigError(f"{source}: {said}; its columns are {known}", hint="name one with --target COLUMN")
+    column = table[target]
+    if column.null_count():
+        row = int(column.is_null().arg_max() or 0)
+        raise DataError(f"{source}: the target {target!r} is missing in row {row + 1}", hint="drop such rows first")
+    if column.dtype.is_float():
+        values = column.to_numpy()
+        if not np.isfinite(values).all() or (values % 1).any() or column.n_unique() > MAX_CLASSES_OF_FLOATS:
+            raise DataError(
+                f"{source}: the target {target!r} looks like a measurement ({_example(column)}); "
+                "expected classes: text, whole numbers or booleans",
+                hint="choose another target, or bin it into classes; regression is not supported yet",
+            )
+        column = column.cast(pl.Int64)
+    classes = column.unique().sort()
+    labels = np.searchsorted(classes.to_numpy(), column.to_numpy()).astype(np.int64)
+    return labels, tuple(str(value) for value in classes.to_list())
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _example(column: pl.Series) -> str:
+    values = [repr(value) for value in column.drop_nulls().head(2).to_list()]
+    return f"{column.dtype} such as {', '.join(values)}" if values else f"{column.dtype}, all missing"

@@ -1,0 +1,147 @@
+"""Saved models: a folder with `weights.safetensors` and `model.json` (architecture, preprocessing, checksum).
+
+Loading one runs no code of its own: the JSON names layers of our registry, the weights are plain arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from . import ops
+from .data.preprocess import Preprocessing
+from .errors import FormatError
+from .layout import ParameterLayout
+from .nn.module import Module
+from .spec import ModelSpec, build, check_header, parse_json
+from .tensor import Tensor
+from .train import predict_logits
+
+FORMAT = "nasturtium.model"
+VERSION = 1
+_JSON = "model.json"
+_WEIGHTS = "weights.safetensors"
+_MAX_JSON_BYTES = 64 * 2**20
+_MAX_WEIGHTS_HEADER_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A trained network with everything it needs to see new rows.
+
+    Attributes:
+        spec: the architecture.
+        model: the network, in evaluation mode.
+        preprocessing: fitted on the training rows; holds the task.
+        metadata: JSON values that say where the model came from.
+    """
+
+    spec: ModelSpec
+    model: Module
+    preprocessing: Preprocessing
+    metadata: Mapping[str, Any]
+
+    def predict_probabilities(self, rows: np.ndarray) -> np.ndarray:
+        """Class probabilities, shape (N, classes), for raw rows (N, features) or (N, *input_shape)."""
+        logits = predict_logits(self.model, self.preprocessing.apply(rows))
+        return ops.softmax(Tensor(logits)).numpy()
+
+    def predict(self, rows: np.ndarray) -> list[str]:
+        """The most probable class of each raw row, by name."""
+        classes = self.preprocessing.task.classes
+        return [classes[label] for label in self.predict_probabilities(rows).argmax(-1).tolist()]
+
+
+def save_model(
+    folder: Path, spec: ModelSpec, model: Module, preprocessing: Preprocessing, metadata: Mapping[str, Any]
+) -> Path:
+    """Write a model folder in one step: a reader sees all of it or nothing. An older folder there is replaced.
+
+    Returns:
+        The folder.
+    """
+    weights = save({name: np.ascontiguousarray(array) for name, array in model.state().items()})
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "spec": spec.to_dict(),
+        "preprocessing": preprocessing.to_dict(),
+        "metadata": dict(metadata),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    try:
+        _write(draft / _WEIGHTS, weights)
+        _write(draft / _JSON, json.dumps(document, indent=1, allow_nan=False).encode())
+        draft.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def load_model(folder: Path | str) -> SavedModel:
+    """Load a model folder.
+
+    Raises:
+        FormatError: the folder is not a model, is damaged, or comes from a newer version.
+    """
+    folder = Path(folder)
+    document = check_header(
+        parse_json(_read(folder / _JSON, _MAX_JSON_BYTES).decode("utf-8", "replace")), FORMAT, VERSION
+    )
+    spec = ModelSpec.from_dict(document.get("spec"))
+    preprocessing = Preprocessing.from_dict(document.get("preprocessing"))
+    task = preprocessing.task
+    if spec.input_shape != task.input_shape or spec.plan().output_shape != (len(task.classes),):
+        raise FormatError(f"{folder}: the architecture does not fit the preprocessing's task")
+    model = build(spec, np.random.default_rng(0))
+    limit = 4 * ParameterLayout.of(model).size + _MAX_WEIGHTS_HEADER_BYTES
+    weights = _read(folder / _WEIGHTS, limit)
+    if hashlib.sha256(weights).hexdigest() != document.get("weights_sha256"):
+        raise FormatError(f"{folder}: {_WEIGHTS} is not the file that was saved: its checksum differs")
+    try:
+        model.load_state(load(weights))
+    except SafetensorError as exc:
+        raise FormatError(f"{folder}: {_WEIGHTS} is damaged: {exc}") from exc
+    metadata = document.get("metadata")
+    facts = cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {}
+    return SavedModel(spec, model.eval(), preprocessing, facts)
+
+
+def weights_file(folder: Path) -> Path:
+    """The file of a model folder that holds the arrays."""
+    return folder / _WEIGHTS
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise FormatError(f"{path}: {size} bytes are more than the {limit} this model can have")
+        return path.read_bytes()
+    except OSError as exc:
+        raise FormatError(
+            f"{path.parent}: not a saved model: {exc.strerror or exc}", hint=f"it must hold {_JSON} and {_WEIGHTS}"
+        ) from exc
