@@ -17,6 +17,7 @@ from .errors import (
 from .layout import ParameterLayout
 from .model_file import SavedModel, load_model, save_model, weights_file
 from .op import OPS
+from .seeding import derive_rng, derive_seed
 from .spec import ModelSpec, build, canonical_json, parse_json
 from .tape import no_grad
 from .tensor import Tensor, grad, result_dtype
@@ -48,6 +49,8 @@ __all__ = [
     "TrainingConfig",
     "build",
     "canonical_json",
+    "derive_rng",
+    "derive_seed",
     "device",
     "evaluate",
     "grad",

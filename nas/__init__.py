@@ -1,1 +1,40 @@
-"""."""
+"""Architecture search: spaces, strategies as Optuna samplers, evaluators, and the runner that joins them."""
+
+from .architecture import Architecture
+from .evaluate import Evaluator, LocalEvaluator
+from .events import RetrainStarted, SearchEvent, SearchObserver, SearchStarted, TrialFinished, TrialProgress
+from .pareto import OBJECTIVES, pareto_front
+from .search import SearchConfig, SearchResult, choose_best, front_of, resume_search, run_search
+from .space import SPACES, Branch, Choice, Float, Group, Int, Repeat, Space, space
+from .strategies import STRATEGIES, DistinctSampler
+
+__all__ = [
+    "OBJECTIVES",
+    "SPACES",
+    "STRATEGIES",
+    "Architecture",
+    "Branch",
+    "Choice",
+    "DistinctSampler",
+    "Evaluator",
+    "Float",
+    "Group",
+    "Int",
+    "LocalEvaluator",
+    "Repeat",
+    "RetrainStarted",
+    "SearchConfig",
+    "SearchEvent",
+    "SearchObserver",
+    "SearchResult",
+    "SearchStarted",
+    "Space",
+    "TrialFinished",
+    "TrialProgress",
+    "choose_best",
+    "front_of",
+    "pareto_front",
+    "resume_search",
+    "run_search",
+    "space",
+]

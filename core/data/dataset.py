@@ -93,3 +93,8 @@ class Dataset:
     def take(self, rows: np.ndarray) -> Dataset:
         """The rows at some indices, shape (n,), in that order."""
         return Dataset(self.name, self.inputs[rows], self.labels[rows], self.task)
+
+    def join(self, other: Dataset) -> Dataset:
+        """These rows, then those of another part of the same data."""
+        inputs, labels = (self.inputs, other.inputs), (self.labels, other.labels)
+        return Dataset(self.name, np.concatenate(inputs), np.concatenate(labels), self.task)
