@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Literal
 
 import numpy as np
 
@@ -20,12 +21,16 @@ WARMUP = 0.05  # part of the schedule spent raising the learning rate from zero
 EVALUATION_BATCH = 512  # rows at once when nothing is recorded
 
 
+Schedule = Literal["cosine", "constant"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """How to train.
 
     Attributes:
         learning_rate: the highest of the schedule, > 0.
+        schedule: "cosine" warms up and then falls to zero over `epochs`; "constant" stays.
         weight_decay: decoupled, >= 0.
         batch_size: rows a step, >= 1.
         epochs: the length of the schedule; training may stop before.
@@ -34,6 +39,7 @@ class TrainingConfig:
     """
 
     learning_rate: float = 2e-3
+    schedule: Schedule = "cosine"
     weight_decay: float = 1e-3
     batch_size: int = 64
     epochs: int = 30
@@ -159,10 +165,15 @@ class Trainer:
                 batch = self.device.put(order[start : start + self.config.batch_size])
                 logits = self.model(Tensor(inputs[batch]))
                 loss = ops.cross_entropy(logits, labels[batch], label_smoothing=self.config.label_smoothing)
-                rate = self.config.learning_rate * schedule(self._state.step, total_steps)
+                rate = self._learning_rate(total_steps)
                 self._state = self._optimizer.step(self._state, grad(loss, self._parameters), learning_rate=rate)
                 loss_sum += float(loss) * len(batch)
         return loss_sum / rows
+
+    def _learning_rate(self, total_steps: int) -> float:
+        if self.config.schedule == "constant":
+            return self.config.learning_rate
+        return self.config.learning_rate * cosine_schedule(self._state.step, total_steps)
 
     def _validate(self, inputs: np.ndarray, labels: np.ndarray) -> None:
         metrics = evaluate(self.model, inputs, labels, device=self.device)
@@ -178,7 +189,7 @@ class Trainer:
         self.curves.setdefault(name, {})[self.epoch] = value
 
 
-def schedule(step: int, total: int) -> float:
+def cosine_schedule(step: int, total: int) -> float:
     """Factor on the learning rate: a linear warm-up, then half a cosine down to zero.
 
     Source: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts.

@@ -1,0 +1,125 @@
+"""Our values as Flower's records and back; the one module that knows what a message looks like.
+
+Bytes travel as a Flower `Array` with our own `stype`, so that Flower's transports can cut them into pieces. Whatever
+comes in is checked field by field: a message is data from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast, get_args
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from ..privacy import UpdateRejectedError
+from .errors import PlanError
+from .rounds import ClientUpdate, LocalTraining, Phase, RoundPlan, SiteReport
+
+STYPE = "nasturtium.envelope.v1"
+_PLAN_FIELDS: Mapping[str, type] = {
+    "run": str,
+    "round": int,
+    "phase": str,
+    "spec": str,
+    "preprocessing": str,
+    "seed": int,
+}
+_TRAINING_FIELDS: Mapping[str, type] = {
+    "epochs": int,
+    "batch_size": int,
+    "learning_rate": float,
+    "weight_decay": float,
+    "max_rows": int,
+}
+_REPORT_FIELDS: Mapping[str, type] = {"model_round": int, "rows": int, "correct": int, "loss": float}
+
+
+def pack_bytes(data: bytes) -> ArrayRecord:
+    """Bytes as an array record; an empty one for no bytes."""
+    return ArrayRecord({"data": Array("uint8", (len(data),), STYPE, data)}) if data else ArrayRecord()
+
+
+def unpack_bytes(record: object) -> bytes:
+    """The inverse of `pack_bytes`.
+
+    Raises:
+        ValueError: not such a record.
+    """
+    if not isinstance(record, ArrayRecord):
+        raise ValueError("expected an array record")
+    if not record:
+        return b""
+    array = record.get("data")
+    if len(record) != 1 or array is None or array.stype != STYPE or array.shape != (len(array.data),):
+        raise ValueError(f"expected one array of type {STYPE}")
+    return bytes(array.data)
+
+
+def plan_to_content(plan: RoundPlan) -> RecordDict:
+    """A plan as message content."""
+    fields: dict[str, Any] = {name: getattr(plan, name) for name in _PLAN_FIELDS}
+    return RecordDict(
+        {
+            "plan": ConfigRecord(fields),
+            "training": ConfigRecord(asdict(plan.training)),
+            "total": pack_bytes(plan.total),
+        }
+    )
+
+
+def plan_from_content(content: RecordDict) -> RoundPlan:
+    """Parse and check a plan.
+
+    Raises:
+        PlanError: it is damaged.
+    """
+    try:
+        fields = _checked(content["plan"], _PLAN_FIELDS)
+        training = LocalTraining(**_checked(content["training"], _TRAINING_FIELDS))
+        if fields["phase"] not in get_args(Phase):
+            raise ValueError(f"unknown phase {fields['phase']!r}")
+        return RoundPlan(**fields, training=training, total=unpack_bytes(content["total"]))
+    except (KeyError, ValueError) as exc:
+        raise PlanError(f"a damaged round plan: {exc}") from exc
+
+
+def plan_size(plan: RoundPlan) -> int:
+    """Bytes of a plan's payload: its texts and the sum it carries."""
+    return len(plan.spec) + len(plan.preprocessing) + len(plan.total)
+
+
+def update_to_content(update: ClientUpdate) -> RecordDict:
+    """An answer as message content."""
+    said = ConfigRecord({"model_sha256": update.model_sha256, "seconds": update.seconds})
+    records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {"said": said, "update": pack_bytes(update.update)}
+    if update.report is not None:
+        records["report"] = MetricRecord(asdict(update.report))
+    return RecordDict(records)
+
+
+def update_from_content(content: RecordDict) -> ClientUpdate:
+    """Parse and check an answer.
+
+    Raises:
+        UpdateRejectedError: it is damaged.
+    """
+    try:
+        said = _checked(content["said"], {"model_sha256": str, "seconds": float})
+        report = SiteReport(**_checked(content["report"], _REPORT_FIELDS)) if "report" in content else None
+        return ClientUpdate(update=unpack_bytes(content["update"]), report=report, **said)
+    except (KeyError, ValueError) as exc:
+        raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
+
+
+def _checked(record: object, expected: Mapping[str, type]) -> dict[str, Any]:
+    """The fields of a record, each of exactly the expected type."""
+    if not isinstance(record, ConfigRecord | MetricRecord):
+        raise ValueError("expected a record of values")
+    fields = dict(cast(Mapping[str, Any], record))
+    if fields.keys() != expected.keys():
+        raise ValueError(f"expected the fields {', '.join(expected)}, got {', '.join(fields)}")
+    for name, kind in expected.items():
+        if type(fields[name]) is not kind:
+            raise ValueError(f"{name} must be {kind.__name__}, got {type(fields[name]).__name__}")
+    return fields

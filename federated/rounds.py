@@ -1,0 +1,133 @@
+"""The values of a round: what goes down, what comes up, what the sites tell of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..core import ConfigError
+
+Phase = Literal["train", "evaluate", "report"]
+# Every update ends with the weight of the site and its counts on validation rows, summed as the rest is.
+EXTRA_VALUES = 4  # weight, rows, correct, loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTraining:
+    """How every site trains in a round.
+
+    Attributes:
+        epochs: passes over its own rows a round.
+        batch_size: rows a step.
+        learning_rate: of AdamW, constant.
+        weight_decay: decoupled.
+        max_rows: the public bound on a site's rows; a site's weight is its rows over this, at most 1.
+    """
+
+    epochs: int = 2
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    max_rows: int = 10_000
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size, self.max_rows) < 1 or not self.learning_rate > 0 <= self.weight_decay:
+            raise ConfigError(f"expected positive numbers, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundPlan:
+    """What the coordinator sends to every site. It holds no weights: the coordinator has none.
+
+    Attributes:
+        run: ULID of the federated run.
+        round: from 1; the phases "evaluate" and "report" that close a run count on.
+        phase: "train" opens the last sum and trains; "evaluate" opens it and measures; "report" only opens it.
+        spec: the network as JSON; the site builds its own copy from it and `seed`.
+        preprocessing: agreed by all sites before the run, as JSON.
+        seed: of the initial weights, the same for all, and of each site's shuffling.
+        training: see `LocalTraining`.
+        total: the sum of the round before, as `EncryptedSum` bytes; empty in round 1.
+    """
+
+    run: str
+    round: int
+    phase: Phase
+    spec: str
+    preprocessing: str
+    seed: int
+    training: LocalTraining
+    total: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteReport:
+    """What a site read from the sum of the round before: counts over all sites, the same at each of them.
+
+    Attributes:
+        model_round: the counts describe the model that this round made; 0 is the initial one.
+        rows, correct: validation rows of all sites, and how many were classified correctly.
+        loss: mean over those rows, nats, to 1e-3.
+    """
+
+    model_round: int
+    rows: int
+    correct: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientUpdate:
+    """What one site sends back.
+
+    Attributes:
+        update: `EncryptedUpdate` bytes: weighted change of the model and counts; empty in the phase "report".
+        model_sha256: hash of the site's model before training, which all sites must agree on.
+        report: what the last sum said; None in round 1.
+        seconds: the site's own time.
+    """
+
+    update: bytes
+    model_sha256: str
+    report: SiteReport | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteOutcome:
+    """How one site's answer was taken.
+
+    Attributes:
+        site: its name.
+        reason: why it was refused; None if it is in the sum.
+        bytes_up, bytes_down: of the protected payloads and the plan.
+        seconds: the site's own time; 0 where it did not answer.
+    """
+
+    site: str
+    reason: str | None
+    bytes_up: int
+    bytes_down: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundResult:
+    """What a round decided.
+
+    Attributes:
+        round: its number.
+        total: `EncryptedSum` bytes for the next round.
+        outcomes: one per site that was asked.
+        report: what a majority of the sites read from the sum of the round before.
+        seconds: from sending the plans to closing the sum.
+    """
+
+    round: int
+    total: bytes
+    outcomes: tuple[SiteOutcome, ...]
+    report: SiteReport | None
+    seconds: float
+
+
+Content = dict[str, Any]

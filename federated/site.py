@@ -1,0 +1,175 @@
+"""A site: its data, its copy of the model, the key. Nothing here knows how messages travel.
+
+Threat model: a site is honest. It holds the key, so it can open every sum, and with a coordinator in league every
+update. It never sends rows, nor the text of an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core import (
+    Metrics,
+    ModelSpec,
+    ParameterLayout,
+    SavedModel,
+    Trainer,
+    TrainingConfig,
+    build,
+    derive_rng,
+    evaluate,
+    parse_json,
+)
+from ..core.data import Dataset, Preprocessing
+from ..privacy import Cipher, EncryptedSum, EncryptedUpdate, FixedPoint, Header
+from .errors import PlanError
+from .rounds import EXTRA_VALUES, ClientUpdate, RoundPlan, SiteReport
+
+VALUES = FixedPoint(24)  # changes of weights, of magnitude at most 16
+LOSSES = FixedPoint(10)  # summed losses, at most 262,144 nats
+COUNTS = FixedPoint(0)
+
+
+@dataclass(slots=True)
+class _Session:
+    """A site's part of one run."""
+
+    run: str
+    spec: ModelSpec
+    layout: ParameterLayout
+    preprocessing: Preprocessing
+    vector: np.ndarray  # the model all sites agree on, flat, float32
+    round: int = 0  # of the last plan that was followed
+
+
+class Site:
+    """One participant.
+
+    Args:
+        name: how the coordinator knows it.
+        train: raw rows it learns from.
+        validation: raw rows it measures on.
+        cipher: protects what it sends and opens the sums.
+    """
+
+    def __init__(self, name: str, train: Dataset, validation: Dataset, cipher: Cipher) -> None:
+        self.name = name
+        self._train = train
+        self._validation = validation
+        self._cipher = cipher
+        self._session: _Session | None = None
+
+    def follow(self, plan: RoundPlan) -> ClientUpdate:
+        """Take the step the last sum says, then do what the plan's phase asks for.
+
+        Raises:
+            PlanError: the plan is of another run or out of order, or its sum is not of the round before.
+            PrivacyError: the sum cannot be opened, or the local training diverged.
+        """
+        started = time.perf_counter()
+        session = self._join(plan)
+        report = self._take_step(session, plan) if plan.round > 1 else None
+        model_sha256 = hashlib.sha256(session.vector.tobytes()).hexdigest()
+        update = b"" if plan.phase == "report" else self._work(session, plan)
+        session.round = plan.round
+        return ClientUpdate(
+            update=update, model_sha256=model_sha256, report=report, seconds=time.perf_counter() - started
+        )
+
+    def release(self) -> SavedModel:
+        """Give the model out: a decision of the site, not a message the coordinator can send.
+
+        Raises:
+            PlanError: there is none yet.
+        """
+        if self._session is None:
+            raise PlanError(f"{self.name} has no model: it has not taken part in a run")
+        session = self._session
+        model = build(session.spec, derive_rng(0, "replaced below"))
+        model.load_state(session.layout.unflatten(session.vector))
+        return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.run})
+
+    def _join(self, plan: RoundPlan) -> _Session:
+        session = self._session
+        if session is None or session.run != plan.run:
+            if plan.round != 1:
+                raise PlanError(f"{self.name} was asked to join run {plan.run} in round {plan.round}, expected 1")
+            spec = ModelSpec.from_json(plan.spec)
+            preprocessing = Preprocessing.from_dict(parse_json(plan.preprocessing))
+            if preprocessing.task != self._train.task:
+                raise PlanError(f"the plan's task is not that of the data of {self.name}")
+            model = build(spec, derive_rng(plan.seed, "weights"))
+            layout = ParameterLayout.of(model)
+            session = self._session = _Session(plan.run, spec, layout, preprocessing, layout.flatten(model.state()))
+        if plan.round != session.round + 1:
+            raise PlanError(f"{self.name} has done round {session.round}, got a plan for round {plan.round}")
+        return session
+
+    def _take_step(self, session: _Session, plan: RoundPlan) -> SiteReport:
+        """Open the sum of the last round and move the model by the weighted mean of all changes (FedAvg).
+
+        Source: McMahan et al. 2017, https://arxiv.org/abs/1602.05629, algorithm 1.
+        """
+        total = EncryptedSum.from_bytes(plan.total)
+        said, values = total.header, session.layout.size + EXTRA_VALUES
+        expected = (self._cipher.scheme, self._cipher.key_id, plan.run, plan.round - 1, session.layout.sha256, values)
+        if (said.scheme, said.key_id, said.run, said.round, said.layout, said.values) != expected:
+            raise PlanError(f"{self.name} got a sum that does not belong to round {plan.round - 1} of run {plan.run}")
+        sums = self._cipher.decrypt(total.body, values)
+        weight = float(VALUES.decode(sums[-4:-3])[0])
+        if weight > 0:  # a round that only measured has no changes to take
+            mean = VALUES.decode(sums[:-EXTRA_VALUES]) / weight
+            session.vector = (session.vector + mean).astype(np.float32)
+        rows, correct = (int(count) for count in sums[-3:-1])
+        loss = float(LOSSES.decode(sums[-1:])[0]) / rows if rows else 0.0
+        return SiteReport(model_round=plan.round - 2, rows=rows, correct=correct, loss=round(loss, 3))
+
+    def _work(self, session: _Session, plan: RoundPlan) -> bytes:
+        model = build(session.spec, derive_rng(plan.seed, "weights"))
+        model.load_state(session.layout.unflatten(session.vector))
+        prepare = session.preprocessing.apply
+        measured = evaluate(model, prepare(self._validation.inputs), self._validation.labels)
+        change = np.zeros(session.layout.size)
+        weight = 0.0
+        if plan.phase == "train":
+            training = plan.training
+            config = TrainingConfig(
+                learning_rate=training.learning_rate,
+                schedule="constant",
+                weight_decay=training.weight_decay,
+                batch_size=training.batch_size,
+                epochs=training.epochs,
+                patience=None,
+            )
+            Trainer(model, config, derive_rng(plan.seed, "shuffle", self.name, plan.round)).fit(
+                prepare(self._train.inputs), self._train.labels
+            )
+            weight = min(1.0, len(self._train) / training.max_rows)
+            trained = session.layout.flatten(model.state())
+            change = weight * (trained.astype(np.float64) - session.vector)
+        header = Header(
+            scheme=self._cipher.scheme,
+            key_id=self._cipher.key_id,
+            run=plan.run,
+            round=plan.round,
+            sender=self.name,
+            layout=session.layout.sha256,
+            values=session.layout.size + EXTRA_VALUES,
+            summands=1,
+        )
+        return EncryptedUpdate(header, self._cipher.encrypt(_encode(change, weight, measured))).to_bytes()
+
+
+def _encode(change: np.ndarray, weight: float, measured: Metrics) -> np.ndarray:
+    return np.concatenate(
+        [
+            VALUES.encode(change),
+            VALUES.encode(np.array([weight])),
+            COUNTS.encode(np.array([measured.rows, measured.correct])),
+            LOSSES.encode(np.array([measured.loss_sum])),
+        ]
+    )

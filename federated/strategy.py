@@ -1,0 +1,205 @@
+"""The coordinator: a Flower strategy that relays sums it cannot read.
+
+Threat model: the coordinator is honest but curious. It sees who takes part, sizes, times, the sum's ciphertext and the
+counts the sites agree to report; neither weights nor a single update, and it imports no decryptor (a test says so).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from ..core import ConfigError, ModelSpec, ParameterLayout, build, derive_rng
+from ..privacy import Adder, Aggregator, UpdateRejectedError
+from .errors import FederationError
+from .records import pack_bytes, plan_size, plan_to_content, unpack_bytes, update_from_content
+from .rounds import EXTRA_VALUES, ClientUpdate, LocalTraining, Phase, RoundPlan, RoundResult, SiteOutcome, SiteReport
+
+NAME = "fedavg"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederationPlan:
+    """What stays the same over all rounds of a run; see `RoundPlan` for the fields.
+
+    Attributes:
+        rounds: training rounds.
+        min_sites: no sum of fewer updates is given out; >= 2.
+        timeout: seconds a round waits for answers.
+    """
+
+    run: str
+    spec: ModelSpec
+    preprocessing: str
+    seed: int
+    rounds: int
+    training: LocalTraining
+    min_sites: int = 2
+    timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.min_sites < 2 or not self.timeout > 0:
+            raise ConfigError(
+                f"expected rounds >= 1, min_sites >= 2 and timeout > 0, "
+                f"got {self.rounds}, {self.min_sites} and {self.timeout}"
+            )
+
+
+class RelayStrategy(Strategy):
+    """Sends plans, adds protected updates, passes the sum on; the sites apply it themselves.
+
+    Args:
+        plan: the run.
+        adder: the scheme's arithmetic; holds no secret.
+        sites: the name of each Flower node that may take part.
+    """
+
+    def __init__(self, plan: FederationPlan, adder: Adder, sites: Mapping[int, str]) -> None:
+        self._plan = plan
+        self._adder = adder
+        self._sites = sites
+        # Only names and shapes matter here; these weights are never used.
+        self._layout = ParameterLayout.of(build(plan.spec, derive_rng(0, "layout")))
+        self._asked: dict[int, int] = {}  # node -> bytes of the plan it was sent, in the open round
+        self._started = 0.0
+        self._outcomes: tuple[SiteOutcome, ...] = ()
+        self._report: SiteReport | None = None
+
+    def run(self, grid: Grid, on_round: Callable[[RoundResult], None]) -> None:
+        """Run all training rounds, then one that measures the final model and one that reports the measurement.
+
+        Raises:
+            FederationError: a round had too few usable answers.
+        """
+        total = ArrayRecord()
+        last = self._plan.rounds
+        for number in range(1, last + 3):
+            phase: Phase = "train" if number <= last else "evaluate" if number == last + 1 else "report"
+            config = ConfigRecord({"phase": phase})
+            if phase == "train":
+                messages = self.configure_train(number, total, config, grid)
+            else:
+                messages = self.configure_evaluate(number, total, config, grid)
+            replies = grid.send_and_receive(messages, timeout=self._plan.timeout)
+            total = self._close(number, phase, replies)
+            on_round(
+                RoundResult(
+                    round=number,
+                    total=unpack_bytes(total),
+                    outcomes=self._outcomes,
+                    report=self._report,
+                    seconds=time.perf_counter() - self._started,
+                )
+            )
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """The same plan for every site; `arrays` holds the sum of the round before."""
+        return self._messages(MessageType.TRAIN, server_round, "train", arrays, grid)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Check every answer, add what is in order, note why the rest is not."""
+        return self._close(server_round, "train", replies), None
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """As `configure_train`, for a round that changes nothing."""
+        phase: Phase = "report" if config.get("phase") == "report" else "evaluate"
+        return self._messages(MessageType.EVALUATE, server_round, phase, arrays, grid)
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Check and add the protected counts."""
+        self._close(server_round, "evaluate", replies)
+        return None
+
+    def summary(self) -> None:
+        """Nothing: Flower asks for a log of the settings, ours are in the history."""
+
+    def _messages(self, kind: str, number: int, phase: Phase, arrays: ArrayRecord, grid: Grid) -> list[Message]:
+        plan = RoundPlan(
+            run=self._plan.run,
+            round=number,
+            phase=phase,
+            spec=self._plan.spec.to_json(),
+            preprocessing=self._plan.preprocessing,
+            seed=self._plan.seed,
+            training=self._plan.training,
+            total=unpack_bytes(arrays),
+        )
+        nodes = [node for node in grid.get_node_ids() if node in self._sites]
+        self._asked = {node: plan_size(plan) for node in nodes}
+        self._started = time.perf_counter()
+        return [Message(plan_to_content(plan), node, kind, group_id=f"{plan.run}/{number}") for node in nodes]
+
+    def _close(self, number: int, phase: Phase, replies: Iterable[Message]) -> ArrayRecord:
+        """Sort the answers into the sum or out of it; the sum as a record, empty in the phase "report"."""
+        parsed: dict[int, ClientUpdate] = {}
+        reasons = dict.fromkeys(self._asked, "no answer in time")
+        for message in replies:
+            node = message.metadata.src_node_id
+            if node not in self._asked or node in parsed:
+                continue
+            try:
+                if message.has_error():
+                    raise UpdateRejectedError(f"the site failed: {message.error.reason}")
+                parsed[node] = update_from_content(message.content)
+            except UpdateRejectedError as exc:
+                reasons[node] = exc.message
+        agreed = _majority([update.model_sha256 for update in parsed.values()])
+        aggregator = Aggregator(
+            self._adder,
+            run=self._plan.run,
+            round=number,
+            layout=self._layout.sha256,
+            values=self._layout.size + EXTRA_VALUES,
+        )
+        accepted: dict[int, ClientUpdate] = {}
+        for node, update in parsed.items():
+            try:
+                if update.model_sha256 != agreed:
+                    raise UpdateRejectedError("the site's model is not the one most sites have")
+                if phase != "report":
+                    aggregator.add(update.update, sender=self._sites[node])
+                accepted[node] = update
+            except UpdateRejectedError as exc:
+                reasons[node] = exc.message
+        self._outcomes = tuple(
+            SiteOutcome(
+                site=self._sites[node],
+                reason=None if node in accepted else reasons[node],
+                bytes_up=len(parsed[node].update) if node in parsed else 0,
+                bytes_down=sent,
+                seconds=parsed[node].seconds if node in parsed else 0.0,
+            )
+            for node, sent in self._asked.items()
+        )
+        if len(accepted) < self._plan.min_sites:
+            refused = "; ".join(f"{outcome.site}: {outcome.reason}" for outcome in self._outcomes if outcome.reason)
+            raise FederationError(
+                f"round {number} has {len(accepted)} usable answers, expected at least {self._plan.min_sites}: "
+                f"{refused or 'no site is connected'}"
+            )
+        self._report = _majority([update.report for update in accepted.values()])
+        if phase == "report":
+            return ArrayRecord()
+        return pack_bytes(aggregator.finish(min_summands=self._plan.min_sites).to_bytes())
+
+
+def _majority(values: list[T]) -> T | None:
+    """What more than half say; None where there is no such value."""
+    if not values:
+        return None
+    value, count = Counter(values).most_common(1)[0]
+    return value if 2 * count > len(values) else None

@@ -1,0 +1,237 @@
+"""Opening a database: where it is, whether it is ours and of our version, and the two engines that work on it."""
+
+import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, make_url, select
+from sqlalchemy.exc import ArgumentError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from ..core import ConfigError, MissingExtraError
+from . import migrate, sqlite
+from .errors import DatabaseNotFoundError, DatabaseVersionError, StorageError
+
+DEFAULT_FILE: Final = "nasturtium.db"
+_SQLITE = {"sqlite", "sqlite+pysqlite"}
+_POSTGRESQL = {"postgres", "postgresql", "postgresql+psycopg"}
+_LOCK = int.from_bytes(b"nst_lock")  # of PostgreSQL's advisory locks
+_HINTS = (  # what the driver says, what the user can do
+    ("is locked", "another process has been writing for long; try again when it is done"),
+    ("readonly", "check the permissions of the file and of its folder"),
+    ("disk is full", "free some disk space"),
+    ("malformed", "the file is damaged: restore it from a copy"),
+    ("not a database", "the file is damaged: restore it from a copy"),
+    ("connection", "check that the server runs, and its address, user and password"),
+)
+
+
+def open_database(target: str | Path | None = None, *, create: bool = True) -> "Database":
+    """Open a database, make it or bring it to our version where that is needed, and check that it is ours.
+
+    Args:
+        target: a file, or the URL of a SQLite or PostgreSQL database; by default what the environment variable
+            NASTURTIUM_DB names, else `nasturtium.db` in the working directory.
+        create: whether a database that is not there, or has none of our tables, may be made.
+
+    Returns:
+        The database; the caller closes it, best by `with`.
+
+    Raises:
+        ConfigError: a URL of another kind.
+        DatabaseNotFoundError: nothing to open, and `create` is false.
+        DatabaseVersionError: a newer nasturtium made it.
+        ForeignDatabaseError: the SQLite file of another program; it is not touched.
+        MissingExtraError: PostgreSQL, and its driver is not installed.
+        StorageError: the file or the server cannot be used.
+    """
+    url = _parse(os.environ.get("NASTURTIUM_DB") or DEFAULT_FILE if target is None else target)
+    path = None
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "")
+        sqlite.check_file(path, create=create)
+    database = Database(url, path=path)
+    try:
+        database.prepare(create=create)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+class Database:
+    """One database, with an engine that writes and one that only reads. `open_database` makes it.
+
+    Args:
+        url: of a SQLite file (`path`, absolute) or of a PostgreSQL database.
+        path: the SQLite file; None for PostgreSQL.
+    """
+
+    def __init__(self, url: URL, *, path: Path | None) -> None:
+        self._url = url
+        self.path = path
+        if path is not None:
+            self._writer = sqlite.create_sqlite_engine(
+                path, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys = ON",), json_serializer=_json
+            )
+            self._reader = sqlite.create_sqlite_engine(path, begin="BEGIN", pragmas=("query_only = ON",))
+            return
+        try:
+            self._writer = create_engine(url, pool_pre_ping=True, json_serializer=_json)
+        except ModuleNotFoundError as exc:
+            raise MissingExtraError(f"database {self}", "postgres") from exc
+        # One state of the database for all queries of a session, as a SQLite read transaction has.
+        self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def __str__(self) -> str:
+        return str(self.path or _public(self._url))
+
+    def __repr__(self) -> str:
+        return f"Database({str(self)!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._reader.dispose()
+        self._writer.dispose()  # last: SQLite's last connection folds its log into the file
+
+    @property
+    def url(self) -> str:
+        """The URL for other libraries, such as Optuna, with its password: never show it."""
+        return self._url.render_as_string(hide_password=False)
+
+    @property
+    def models_dir(self) -> Path:
+        """Where model folders live: beside a SQLite file; else what NASTURTIUM_MODELS names, or `nasturtium.models`."""
+        if self.path is not None:
+            return self.path.with_suffix(".models")
+        return Path(os.environ.get("NASTURTIUM_MODELS") or "nasturtium.models").absolute()
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        """A session in one transaction: committed at the end of the block, rolled back when the block raises."""
+        with self._wrap_errors(), Session(self._writer) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        """A session that sees one state of the database and cannot change it."""
+        with self._wrap_errors(), Session(self._reader) as session:
+            yield session
+
+    def prepare(self, *, create: bool) -> None:
+        """Make our tables where there are none, upgrade them where they are old; see `open_database`."""
+        with self._wrap_errors():
+            with self._reader.connect() as connection:
+                revision = self._known_revision(connection)
+            if revision is None and not create:
+                raise DatabaseNotFoundError(f"{self} holds no history", hint="check the path; a search creates it")
+            if revision != migrate.REVISIONS[-1]:
+                self._upgrade()
+
+    def _known_revision(self, connection: Connection) -> str | None:
+        revision = migrate.current_revision(connection)
+        if revision is not None and revision not in migrate.REVISIONS:
+            raise DatabaseVersionError(
+                f"{self} was made by a newer nasturtium: its tables have revision {revision}, this one knows"
+                f" {migrate.REVISIONS[-1]}",
+                hint="upgrade nasturtium",
+            )
+        return revision
+
+    def _upgrade(self) -> None:
+        """Migrate in one transaction that holds a lock, so that of several first starts one does the work."""
+        with self._migrating_engine() as engine, engine.begin() as connection:
+            serialise(connection)
+            revision = self._known_revision(connection)  # again: another process may have been first
+            newest = migrate.REVISIONS[-1]
+            if revision == newest:
+                return
+            if self.path is not None:
+                if revision is not None:
+                    sqlite.back_up(self.path, self.path.with_name(f"{self.path.name}.before-{newest}.bak"))
+                connection.exec_driver_sql(f"PRAGMA application_id = {sqlite.APPLICATION_ID}")
+            migrate.upgrade(connection)
+
+    @contextmanager
+    def _migrating_engine(self) -> Generator[Engine]:
+        if self.path is None:
+            yield self._writer
+            return
+        # SQLite alters a table by copying it and dropping the old one, which must not cascade to the rows below it.
+        off = ("foreign_keys = OFF",)
+        engine = sqlite.create_sqlite_engine(self.path, begin="BEGIN IMMEDIATE", pragmas=off, poolclass=NullPool)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+    @contextmanager
+    def _wrap_errors(self) -> Generator[None]:
+        try:
+            yield
+        except (StatementError, PoolTimeoutError) as exc:  # the driver's errors, values it cannot take, a crowded pool
+            cause = exc.orig if isinstance(exc, StatementError) else None
+            if isinstance(cause, StorageError):
+                raise cause from cause.__cause__
+            reason = str(cause or exc).strip()
+            hint = next((hint for fragment, hint in _HINTS if fragment in reason), None)
+            raise StorageError(f"database {self}: {reason}", hint=hint) from exc
+
+
+def serialise(connection: Connection | Session) -> None:
+    """Let this write transaction and the others that ask for it run one after another; to be asked before it writes.
+
+    SQLite's write transactions do so anyway; PostgreSQL's take a lock that ends with the transaction.
+    """
+    bind = connection.get_bind() if isinstance(connection, Session) else connection
+    if bind.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
+def _parse(target: str | Path) -> URL:
+    if isinstance(target, Path) or "://" not in target:
+        return _file(target)
+    scheme = target.partition("://")[0]
+    if scheme not in _SQLITE | _POSTGRESQL:
+        raise ConfigError(
+            f"unknown kind of database {scheme!r}", hint="name a file, sqlite:///FILE or postgresql://USER@HOST/NAME"
+        )
+    try:
+        url = make_url(target)
+    except (ArgumentError, ValueError) as exc:  # ValueError: a port that is no number
+        raise ConfigError(f"cannot read this {scheme} URL", hint=f"expected {scheme}://USER@HOST:PORT/NAME") from exc
+    if scheme in _POSTGRESQL:
+        return url.set(drivername="postgresql+psycopg")
+    return _file(url.database or "")
+
+
+def _file(path: str | Path) -> URL:
+    if str(path) in {"", ".", ":memory:"} or str(path).startswith("file:"):
+        raise ConfigError(f"expected the path of a database file, got {str(path)!r}", hint=f"use {DEFAULT_FILE}")
+    return URL.create("sqlite", database=str(Path(path).expanduser().absolute()))
+
+
+def _public(url: URL) -> str:
+    secrets = {name: "***" for name in url.query if "password" in name}
+    return url.update_query_dict(secrets).render_as_string(hide_password=True)
+
+
+def _json(value: object) -> str:
+    try:
+        # PostgreSQL refuses the NaN that Python would write, so SQLite gets none either.
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as exc:
+        raise StorageError(f"cannot store this as JSON: {exc}", hint="use text, finite numbers, lists, dicts") from exc
