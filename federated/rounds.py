@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ..core import ConfigError
 
@@ -117,17 +117,14 @@ class RoundResult:
 
     Attributes:
         round: its number.
-        total: `EncryptedSum` bytes for the next round.
+        phase: what it was for.
         outcomes: one per site that was asked.
         report: what a majority of the sites read from the sum of the round before.
         seconds: from sending the plans to closing the sum.
     """
 
     round: int
-    total: bytes
+    phase: Phase
     outcomes: tuple[SiteOutcome, ...]
     report: SiteReport | None
     seconds: float
-
-
-Content = dict[str, Any]

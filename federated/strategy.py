@@ -68,6 +68,8 @@ class RelayStrategy(Strategy):
         self._sites = sites
         # Only names and shapes matter here; these weights are never used.
         self._layout = ParameterLayout.of(build(plan.spec, derive_rng(0, "layout")))
+        self._total = ArrayRecord()  # the last sum
+        self._phase: Phase = "train"  # of the open round
         self._asked: dict[int, int] = {}  # node -> bytes of the plan it was sent, in the open round
         self._started = 0.0
         self._outcomes: tuple[SiteOutcome, ...] = ()
@@ -79,7 +81,7 @@ class RelayStrategy(Strategy):
         Raises:
             FederationError: a round had too few usable answers.
         """
-        total = ArrayRecord()
+        total = self._total = ArrayRecord()
         last = self._plan.rounds
         for number in range(1, last + 3):
             phase: Phase = "train" if number <= last else "evaluate" if number == last + 1 else "report"
@@ -89,11 +91,15 @@ class RelayStrategy(Strategy):
             else:
                 messages = self.configure_evaluate(number, total, config, grid)
             replies = grid.send_and_receive(messages, timeout=self._plan.timeout)
-            total = self._close(number, phase, replies)
+            if phase == "train":
+                self.aggregate_train(number, replies)
+            else:
+                self.aggregate_evaluate(number, replies)
+            total = self._total
             on_round(
                 RoundResult(
                     round=number,
-                    total=unpack_bytes(total),
+                    phase=phase,
                     outcomes=self._outcomes,
                     report=self._report,
                     seconds=time.perf_counter() - self._started,
@@ -110,7 +116,8 @@ class RelayStrategy(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Check every answer, add what is in order, note why the rest is not."""
-        return self._close(server_round, "train", replies), None
+        self._close(server_round, "train", replies)
+        return self._total, None
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -120,8 +127,8 @@ class RelayStrategy(Strategy):
         return self._messages(MessageType.EVALUATE, server_round, phase, arrays, grid)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Check and add the protected counts."""
-        self._close(server_round, "evaluate", replies)
+        """Check and add the protected counts, or only read the reports."""
+        self._close(server_round, self._phase, replies)
         return None
 
     def summary(self) -> None:
@@ -139,12 +146,13 @@ class RelayStrategy(Strategy):
             total=unpack_bytes(arrays),
         )
         nodes = [node for node in grid.get_node_ids() if node in self._sites]
+        self._phase = phase
         self._asked = {node: plan_size(plan) for node in nodes}
         self._started = time.perf_counter()
         return [Message(plan_to_content(plan), node, kind, group_id=f"{plan.run}/{number}") for node in nodes]
 
-    def _close(self, number: int, phase: Phase, replies: Iterable[Message]) -> ArrayRecord:
-        """Sort the answers into the sum or out of it; the sum as a record, empty in the phase "report"."""
+    def _close(self, number: int, phase: Phase, replies: Iterable[Message]) -> None:
+        """Sort the answers into the sum or out of it."""
         parsed: dict[int, ClientUpdate] = {}
         reasons = dict.fromkeys(self._asked, "no answer in time")
         for message in replies:
@@ -192,9 +200,8 @@ class RelayStrategy(Strategy):
                 f"{refused or 'no site is connected'}"
             )
         self._report = _majority([update.report for update in accepted.values()])
-        if phase == "report":
-            return ArrayRecord()
-        return pack_bytes(aggregator.finish(min_summands=self._plan.min_sites).to_bytes())
+        if phase != "report":
+            self._total = pack_bytes(aggregator.finish(min_summands=self._plan.min_sites).to_bytes())
 
 
 def _majority(values: list[T]) -> T | None:

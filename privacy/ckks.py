@@ -109,6 +109,7 @@ class CkksAdder:
             vector = ts.ckks_vector_from(self._public.context, chunk)
         except (ValueError, RuntimeError) as exc:
             raise UpdateRejectedError("a ciphertext does not parse under the agreed parameters") from exc
-        if vector.size() != size or vector.scale() != SCALE:
+        inside = vector.ciphertext()
+        if vector.size() != size or len(inside) != 1 or inside[0].scale != SCALE or inside[0].size() != 2:
             raise UpdateRejectedError("a ciphertext has another size or scale than agreed")
         return vector

@@ -1,0 +1,304 @@
+"""A federation on one machine: real apps, real ciphertexts, real messages; only the network is missing.
+
+The rows are shared out over the sites by a Dirichlet distribution. The preprocessing counts as agreed before the run,
+as a schema would be: here it is fitted on all training rows together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..core import (
+    ConfigError,
+    Metrics,
+    ModelSpec,
+    canonical_json,
+    derive_rng,
+    evaluate,
+    save_model,
+    weights_file,
+)
+from ..core.data import Dataset, Preprocessing, dirichlet_split, load_dataset, stratified_split
+from ..privacy import Adder, Cipher, CkksAdder, CkksCipher, PlainAdder, PlainCipher, SecretKey
+from ..storage import (
+    ContributionRecord,
+    Database,
+    DatasetEntry,
+    EndState,
+    FederatedRecord,
+    History,
+    RoundRecord,
+    Tracker,
+)
+from .client import make_client_app
+from .default_model import check_fits, default_spec
+from .grid import FIRST_NODE_ID, LocalGrid, partition_id
+from .rounds import LocalTraining, RoundResult
+from .site import Site
+from .strategy import NAME, FederationPlan, RelayStrategy
+
+TEST_FRACTION = 0.2  # of all rows, seen by no site
+VALIDATION_FRACTION = 0.2  # of a site's rows, on which it measures
+MIN_ROWS = 2  # of a site: one to train on, one to measure on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationConfig:
+    """What to simulate. The history keeps it.
+
+    Attributes:
+        data, target: see `load_dataset`.
+        clients: number of sites, >= 2: the sum of one site would be no secret.
+        rounds: training rounds, >= 1.
+        seed: decides the split, the weights and the shuffling. The key is never seeded.
+        alpha: Dirichlet concentration of the classes over the sites, > 0.
+        encrypted: CKKS; False sends the same integers in the clear.
+        epochs: passes of each site over its rows in a round.
+        workers: sites that work at the same time.
+    """
+
+    data: str
+    target: str | None = None
+    clients: int = 4
+    rounds: int = 20
+    seed: int = 0
+    alpha: float = 0.5
+    encrypted: bool = True
+    epochs: int = 2
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.clients < 2:
+            raise ConfigError(
+                f"expected clients >= 2, got {self.clients}", hint="the sum of a single client would reveal it"
+            )
+        if min(self.rounds, self.epochs, self.workers) < 1:
+            raise ConfigError(
+                f"expected rounds, epochs and workers >= 1, got {self.rounds}, {self.epochs} and {self.workers}"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationResult:
+    """A finished federated run.
+
+    Attributes:
+        run: its record in the history.
+        rounds: its rounds.
+        test: the released model on rows that no site had.
+        model: the folder of the saved model.
+    """
+
+    run: FederatedRecord
+    rounds: list[RoundRecord]
+    test: Metrics
+    model: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FederationStarted:
+    """The run is in the history."""
+
+    run: FederatedRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFinished:
+    """A round is closed; `accuracy` is that of the newest model the sites have reported on, if any."""
+
+    number: int
+    total: int
+    accuracy: float | None
+    bytes_up: int
+    seconds: float
+
+
+FederationEvent = FederationStarted | RoundFinished
+
+
+def simulate(
+    config: SimulationConfig,
+    database: Database,
+    *,
+    spec: ModelSpec | None = None,
+    model_run: str | None = None,
+    observe: Callable[[FederationEvent], None] = lambda event: None,
+) -> SimulationResult:
+    """Train one model over simulated sites.
+
+    Args:
+        config: what to simulate.
+        database: keeps the run, its rounds and contributions; stays the caller's.
+        spec: the network; a small default one where it is not given.
+        model_run: uid of the run that found `spec`.
+        observe: called with every `FederationEvent`, in this thread.
+
+    Raises:
+        ConfigError: the request cannot be served; nothing was written.
+        DataError: the data cannot be learned from; nothing was written.
+        FederationError: a round had too few usable answers.
+    """
+    data = load_dataset(config.data, config.target)
+    spec = spec or default_spec(data.task)
+    check_fits(spec, data.task)
+    if Path(config.data).exists():
+        config = replace(config, data=str(Path(config.data).resolve()))
+    pool, held_out = stratified_split(data, (1 - TEST_FRACTION, TEST_FRACTION), derive_rng(config.seed, "split"))
+    shares = dirichlet_split(pool, config.clients, config.alpha, derive_rng(config.seed, "shares"), min_rows=MIN_ROWS)
+    cipher, adder = _make_scheme(encrypted=config.encrypted)
+    sites = [_make_site(i, share, config, cipher) for i, share in enumerate(shares)]
+    tracker = Tracker(database)
+    record = tracker.start_federated(
+        name=data.name,
+        seed=config.seed,
+        config=asdict(config),
+        dataset=DatasetEntry(fingerprint=data.fingerprint, name=data.name, rows=len(data), body=data.task.to_dict()),
+        clients=config.clients,
+        rounds=config.rounds,
+        strategy=NAME,
+        scheme=adder.scheme,
+        alpha=config.alpha,
+        model_run=model_run,
+        spec=spec.to_dict(),
+    )
+    uid = record.uid
+    try:
+        observe(FederationStarted(record))
+        strategy = RelayStrategy(
+            FederationPlan(
+                run=uid,
+                spec=spec,
+                preprocessing=canonical_json(Preprocessing.fit(pool.inputs, pool.task).to_dict()),
+                seed=config.seed,
+                rounds=config.rounds,
+                training=LocalTraining(epochs=config.epochs, max_rows=len(pool)),
+            ),
+            adder,
+            {FIRST_NODE_ID + i: site.name for i, site in enumerate(sites)},
+        )
+        scribe = _Scribe(tracker, uid, config.rounds, observe)
+        app = make_client_app(lambda context: sites[partition_id(context)])
+        with LocalGrid(app, len(sites), workers=config.workers) as grid:
+            strategy.run(grid, scribe.write)
+        return _release(sites[0], held_out, record, tracker, database, scribe)
+    except BaseException as exc:
+        state: EndState = "failed" if isinstance(exc, Exception) else "interrupted"
+        reason = "interrupted" if state == "interrupted" else f"{type(exc).__name__}: {exc}"
+        tracker.finish(uid, state=state, metrics={}, error=reason)
+        raise
+
+
+def _make_scheme(*, encrypted: bool) -> tuple[Cipher, Adder]:
+    """The sites' and the coordinator's side of a scheme. The key is made among the sites; only its name leaves."""
+    if not encrypted:
+        return PlainCipher(), PlainAdder()
+    key = SecretKey.generate()
+    return CkksCipher(key), CkksAdder(key.public())
+
+
+def _make_site(index: int, share: Dataset, config: SimulationConfig, cipher: Cipher) -> Site:
+    name = f"site-{index + 1}"
+    rows = derive_rng(config.seed, "validation", name).permutation(len(share))
+    measured = max(1, round(VALIDATION_FRACTION * len(share)))
+    return Site(name, share.take(rows[measured:]), share.take(rows[:measured]), cipher)
+
+
+class _Scribe:
+    """Writes rounds into the history as they close, and their figures when the sites report them."""
+
+    def __init__(self, tracker: Tracker, uid: str, rounds: int, observe: Callable[[FederationEvent], None]) -> None:
+        self._tracker = tracker
+        self._uid = uid
+        self._rounds = rounds
+        self._observe = observe
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self.accuracy: float | None = None  # of the newest model that was reported on
+
+    def write(self, result: RoundResult) -> None:
+        """Record one round; only rounds that trained are rows of their own."""
+        up = sum(outcome.bytes_up for outcome in result.outcomes)
+        down = sum(outcome.bytes_down for outcome in result.outcomes)
+        self.bytes_up += up
+        self.bytes_down += down
+        rejected = sum(outcome.reason is not None for outcome in result.outcomes)
+        if result.phase == "train":
+            round_record = RoundRecord(
+                number=result.round,
+                participants=len(result.outcomes) - rejected,
+                rejected=rejected,
+                loss=None,
+                accuracy=None,
+                bytes_up=up,
+                bytes_down=down,
+                seconds=result.seconds,
+                started=datetime.now(UTC),
+            )
+            contributions = [
+                ContributionRecord(
+                    client=outcome.site,
+                    state="accepted" if outcome.reason is None else "rejected",
+                    reason=outcome.reason,
+                    bytes_up=outcome.bytes_up,
+                    bytes_down=outcome.bytes_down,
+                    seconds=outcome.seconds,
+                )
+                for outcome in result.outcomes
+            ]
+            self._tracker.record_round(self._uid, round_record, contributions)
+        report = result.report
+        if report is not None and report.rows and report.model_round >= 1:
+            self.accuracy = report.correct / report.rows
+            self._tracker.update_round_metrics(self._uid, report.model_round, loss=report.loss, accuracy=self.accuracy)
+        if result.phase == "train":
+            self._observe(RoundFinished(result.round, self._rounds, self.accuracy, up, result.seconds))
+
+
+def _release(
+    site: Site,
+    held_out: Dataset,
+    record: FederatedRecord,
+    tracker: Tracker,
+    database: Database,
+    scribe: _Scribe,
+) -> SimulationResult:
+    """What the sites decide after the last round: give the model out, test it once and save it."""
+    released = site.release()
+    inputs = released.preprocessing.apply(held_out.inputs)
+    test = evaluate(released.model, inputs, held_out.labels)
+    plan = released.spec.plan()
+    figures = {
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "parameters": float(plan.parameters),
+        "macs": float(plan.macs),
+        "bytes_up": float(scribe.bytes_up),
+        "bytes_down": float(scribe.bytes_down),
+        **({} if scribe.accuracy is None else {"val_accuracy": scribe.accuracy}),
+    }
+    folder = save_model(
+        database.models_dir / record.uid,
+        released.spec,
+        released.model,
+        released.preprocessing,
+        {"run": record.uid, "data": record.run.name, **figures},
+    )
+    weights = weights_file(folder)
+    tracker.record_artifact(
+        record.uid,
+        role="model",
+        path=folder.name,
+        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        size_bytes=weights.stat().st_size,
+    )
+    tracker.finish(record.uid, state="completed", metrics=figures)
+    history = History(database)
+    return SimulationResult(
+        run=history.federated(record.uid), rounds=history.rounds(record.uid), test=test, model=folder
+    )
