@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 
 from ..device import Array
 from ..errors import DTypeError, ShapeError
@@ -37,5 +36,5 @@ def cross_entropy(logits: Tensor, labels: Array, *, label_smoothing: float = 0.0
         )
     xp = logits.device.xp
     target = xp.full((rows, classes), label_smoothing / classes, logits.dtype)
-    target[xp.arange(rows), labels] += np.asarray(1 - label_smoothing, logits.dtype)
+    target[xp.arange(rows), labels] += 1 - label_smoothing
     return -(log_softmax(logits, axis=-1) * Tensor(target)).sum() * (1.0 / max(rows, 1))

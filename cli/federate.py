@@ -1,0 +1,83 @@
+"""`nasturtium federate`: federated training."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import Data, Db, FormatOption, Json, Target, chosen, option
+from .output import Format, print_rows, show, size, stdout
+
+app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Train one model over several sites.")
+
+
+@app.callback()
+def federate() -> None:
+    """Train one model over several sites, whose rows stay with them."""
+
+
+@app.command()
+def simulate(
+    data: Data = None,
+    target: Target = None,
+    clients: Annotated[int, option(help="Sites, at least 2.")] = 4,
+    rounds: Annotated[int, option(help="Training rounds.")] = 20,
+    seed: Annotated[int, option(help="Same seed, same result.")] = 0,
+    alpha: Annotated[float, option(help="Dirichlet concentration: small is uneven.")] = 0.5,
+    epochs: Annotated[int, option(help="Passes of a site over its rows in a round.")] = 2,
+    model: Annotated[
+        str | None,
+        option(metavar="RUN", help="Train the network this run found.", show_default="a small network"),
+    ] = None,
+    plain: Annotated[bool, option("--plain", help="Send updates in the clear, without encryption.")] = False,
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Simulate a federation on this machine: real messages and ciphertexts, without a network."""
+    from ..core import ConfigError
+    from . import library
+    from .progress import FederationProgress
+
+    if data is None:
+        raise ConfigError("no data was named", hint="add --data digits, or a file")
+    with FederationProgress() as progress:
+        result = library.federate(
+            data,
+            model=model,
+            db=db,
+            observe=progress,
+            target=target,
+            clients=clients,
+            rounds=rounds,
+            seed=seed,
+            alpha=alpha,
+            epochs=epochs,
+            encrypted=not plain,
+        )
+    rows = [
+        {
+            "round": each.number,
+            "participants": each.participants,
+            "loss": each.loss,
+            "accuracy": each.accuracy,
+            "bytes_up": each.bytes_up,
+            "bytes_down": each.bytes_down,
+            "seconds": round(each.seconds, 4),
+        }
+        for each in result.rounds
+    ]
+    chosen_format = chosen(fmt, as_json=as_json)
+    if chosen_format is not Format.TABLE:
+        print_rows(rows, {name: name for name in rows[0]}, chosen_format)
+        return
+    print_rows(rows, {name: name.replace("_", " ") for name in rows[0]}, Format.TABLE, title="Rounds")
+    metrics = result.run.run.metrics
+    stdout().print(
+        f"\ntest accuracy {show(result.test.accuracy)} ({result.test.correct} of {result.test.rows} rows)\n"
+        f"updates under {result.run.scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down\n"
+        f"saved: {result.model}\nmore: nasturtium history show {result.run.run.number}",
+        markup=False,
+        soft_wrap=True,
+    )

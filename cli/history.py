@@ -1,0 +1,186 @@
+"""`nasturtium history`: every search and federated run, read from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, cast
+
+import typer
+
+from ..core import ConfigError
+from ..storage import DatabaseNotFoundError, RunKind
+from .describe import describe, summarise
+from .options import Db, FormatOption, Json, argument, chosen, option
+from .output import Format, duration, make_table, print_json, print_rows, show, size, sparkline, stderr, stdout
+
+app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Ask what was searched and trained.")
+KINDS = ("search", "federated")
+
+
+@app.callback()
+def history() -> None:
+    """Ask what was searched and trained."""
+
+
+@app.command("list")
+def list_runs(
+    kind: Annotated[str | None, option(help="search or federated.", show_default="both")] = None,
+    limit: Annotated[int | None, option(help="Only the newest.", min=1, show_default="all")] = None,
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """List every run, newest first."""
+    from . import library
+
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}: expected {' or '.join(KINDS)}")
+    rows: list[dict[str, Any]] = []
+    try:
+        with library.open_history(db) as past:
+            rows = [summarise(past, run) for run in past.runs(kind=cast(RunKind | None, kind), limit=limit)]
+    except DatabaseNotFoundError as exc:
+        if db is not None:
+            raise
+        stderr().print(f"{exc.message}: nothing was run here yet", markup=False, soft_wrap=True)
+    columns = {
+        "id": "id",
+        "kind": "kind",
+        "data": "data",
+        "val_accuracy": "val acc",
+        "test_accuracy": "test acc",
+        "parameters": "parameters",
+        "trials": "trials",
+        "rounds": "rounds",
+        "state": "state",
+        "duration": "duration",
+        "started": "started",
+    }
+    if (form := chosen(fmt, as_json=as_json)) is Format.TABLE:
+        rows = [{**row, "duration": duration(row["seconds"])} for row in rows]
+    else:
+        columns = {name: name for name in ("uid", *columns, "seconds", "error") if name != "duration"}
+        rows = [{name: row[name] for name in columns} for row in rows]
+    print_rows(rows, columns, form)
+
+
+@app.command("show")
+def show_run(
+    run: Annotated[str, argument(help="A number, a ULID or a unique beginning of one, @last or @best.")],
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Show one run: results, best architecture, curves, environment."""
+    from . import library
+
+    with library.open_history(db) as past:
+        details = describe(past, past.find(run))
+    form = chosen(fmt, as_json=as_json)
+    if form is Format.JSON:
+        print_json(details)
+    elif form is Format.CSV:
+        rows = cast(list[dict[str, Any]], details["trials"] if details["kind"] == "search" else details["rounds"])
+        flat = [{k: v for k, v in row.items() if not isinstance(v, Mapping)} for row in rows]
+        print_rows(flat, {name: name for name in flat[0]} if flat else {}, Format.CSV)
+    else:
+        _print_details(details)
+
+
+def _print_details(details: Mapping[str, Any]) -> None:
+    out = stdout()
+
+    def say(text: str) -> None:
+        out.print(text, markup=False, soft_wrap=True)
+
+    number = details["id"] if details["id"] is not None else details["uid"]
+    say(f"{details['kind']} {number} on {details['data']}: {details['state']}")
+    dataset = details["dataset"]
+    model = cast(Mapping[str, Any], details["artifacts"].get("model", {}))
+    facts: dict[str, Any] = {
+        "ulid": details["uid"],
+        "started": f"{show(details['started'])}, took {duration(details['seconds'])}",
+        "seed": details["seed"],
+        "data": f"{dataset['name']}, {dataset['rows']:,} rows, sha256 {dataset['fingerprint'][:12]}"
+        if dataset
+        else None,
+        "validation": details["val_accuracy"] and f"accuracy {show(details['val_accuracy'])}",
+        "test": details["test_accuracy"] and f"accuracy {show(details['test_accuracy'])}, measured once",
+        "model": model.get("path"),
+        "error": details["error"],
+    }
+    for name, value in facts.items():
+        if value is not None:
+            say(f"  {name:<11}{value}")
+    if details["kind"] == "search":
+        _print_search(details, say)
+    elif details["kind"] == "federated":
+        _print_federation(details, say)
+    _print_curves(details["curves"], say)
+    environment = details["environment"]
+    packages = ", ".join(f"{name} {version}" for name, version in environment.get("packages", {}).items())
+    say("\nEnvironment")
+    for name in ("nasturtium", "python", "platform", "machine", "cpus", "commit"):
+        if environment.get(name):
+            say(f"  {name:<11}{environment[name]}")
+    say(f"  {'packages':<11}{packages}")
+
+
+def _print_search(details: Mapping[str, Any], say: Any) -> None:
+    search, best = details["search"], details["best"]
+    states = [trial["state"] for trial in details["trials"]]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    say(f"  {'trials':<11}{counts or 'none yet'}; space {search['space']}, strategy {search['strategy']}\n")
+    table = make_table("trial", "accuracy", "parameters", "MACs", "duration", title="Pareto front")
+    for trial in details["front"]:
+        row = (trial["trial"], trial["val_accuracy"], trial["parameters"], trial["macs"])
+        table.add_row(*map(show, row), duration(trial["seconds"]))
+    stdout().print(table)
+    if best is None:
+        return
+    say(f"\nBest architecture: trial {best['trial']}, sha256 {best['architecture_sha256'][:12]}")
+    for name, value in best["hyperparameters"].items():
+        say(f"  {name:<14}{value:.4g}")
+    for line in _layers(best["spec"]["layers"]):
+        say(f"  {line}")
+
+
+def _print_federation(details: Mapping[str, Any], say: Any) -> None:
+    federation = details["federation"]
+    said = f"{federation['clients']} clients, {federation['strategy']}, updates under {federation['scheme']}"
+    say(f"  {'federation':<11}{said}, alpha {federation['alpha']}\n")
+    table = make_table(
+        "round", "participants", "rejected", "loss", "accuracy", "up", "down", "duration", title="Rounds"
+    )
+    for each in details["rounds"]:
+        figures = (each["round"], each["participants"], each["rejected"], each["loss"], each["accuracy"])
+        table.add_row(*map(show, figures), size(each["bytes_up"]), size(each["bytes_down"]), duration(each["seconds"]))
+    stdout().print(table)
+    for each in details["rounds"]:
+        for client, given in each["contributions"].items():
+            if given["state"] == "rejected":
+                say(f"round {each['round']}: {client} was refused: {given['reason']}")
+
+
+def _print_curves(curves: Mapping[str, Sequence[Sequence[float]]], say: Any) -> None:
+    if not curves:
+        return
+    say("\nCurves")
+    for name, points in curves.items():
+        values = [value for _, value in points]
+        if values:
+            say(f"  {name:<22}{sparkline(values)}  {show(float(values[0]))} to {show(float(values[-1]))}")
+
+
+def _layers(layers: Sequence[Mapping[str, Any]], indent: str = "") -> list[str]:
+    """A network for people, one line a layer."""
+    lines: list[str] = []
+    for layer in layers:
+        nested: dict[str, Sequence[Mapping[str, Any]]] = {k: v for k, v in layer.items() if isinstance(v, list)}
+        words = [f"{name}={value}" for name, value in layer.items() if name != "kind" and name not in nested]
+        lines.append(" ".join([indent + layer["kind"], *words]))
+        for name, inner in nested.items():
+            if inner:
+                lines.append(f"{indent}  {name}:")
+                lines.extend(_layers(inner, indent + "    "))
+    return lines

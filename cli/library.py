@@ -1,0 +1,135 @@
+"""What the commands do, one call each: the face of the package for scripts.
+
+This is where architecture search, federation and history meet; none of them knows the other two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core import ConfigError, SavedModel, load_model
+from ..storage import Database, History, RunRecord, UnknownRunError, open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..federated import FederationEvent, SimulationResult
+    from ..nas import SearchObserver, SearchResult
+
+Target = str | Path | None  # a database: file, URL, or None for NASTURTIUM_DB or ./nasturtium.db
+
+
+def search(
+    data: str | None = None,
+    *,
+    db: Target = None,
+    resume: str | int | None = None,
+    observe: SearchObserver = lambda event: None,
+    **options: Any,
+) -> SearchResult:
+    """Search a network for some data, train it and save it.
+
+    Args:
+        data: a bundled data set ("digits") or a path to a CSV, Parquet or NPZ file; may be left out with `resume`.
+        db: the database.
+        resume: the number or ULID of an interrupted search to go on with; options that are given must be those it
+            was started with.
+        observe: called with every `SearchEvent`.
+        options: fields of `nas.SearchConfig`: target, trials, seed, space, strategy, epochs, device.
+
+    Raises:
+        ConfigError, DataError: the request or the data cannot be used; nothing was written.
+        UnknownRunError: there is no such search to resume.
+    """
+    from ..nas import SearchConfig, resume_search, run_search
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if resume is None:
+        if data is None:
+            raise ConfigError("no data was named", hint="give a bundled data set such as digits, or a file")
+        config = SearchConfig(data=data, **given)
+        with open_database(db) as database:
+            return run_search(config, database, observe=observe)
+    with open_database(db, create=False) as database:
+        run = History(database).find(resume)
+        if run.kind != "search":
+            raise ConfigError(f"run {resume} is a {run.kind}, expected a search", hint="only searches are resumed")
+        if data is not None:
+            given["data"] = str(Path(data).resolve()) if Path(data).exists() else data
+        for name, value in given.items():
+            if value != run.config[name]:
+                raise ConfigError(
+                    f"search {run.number} was started with {name}={run.config[name]!r}, got {value!r}",
+                    hint=f"leave --{name} out to resume it, or start a new search",
+                )
+        return resume_search(run.uid, database, observe=observe)
+
+
+def federate(
+    data: str,
+    *,
+    model: str | int | None = None,
+    db: Target = None,
+    observe: Callable[[FederationEvent], None] = lambda event: None,
+    **options: Any,
+) -> SimulationResult:
+    """Train one model over simulated sites, under encryption.
+
+    Args:
+        data: as in `search`.
+        model: the run whose network is trained, as `History.find` takes it; a small default network by default.
+        db: the database.
+        observe: called with every `FederationEvent`.
+        options: fields of `federated.SimulationConfig`: target, clients, rounds, seed, alpha, encrypted, epochs.
+    """
+    from ..federated import SimulationConfig, simulate
+
+    config = SimulationConfig(data=data, **{name: value for name, value in options.items() if value is not None})
+    # A model can only be found in a database that is there.
+    with open_database(db, create=model is None) as database:
+        if model is None:
+            return simulate(config, database, observe=observe)
+        run, saved = find_model(database, model)
+        return simulate(config, database, spec=saved.spec, model_run=run.uid, observe=observe)
+
+
+@contextmanager
+def open_history(db: Target = None) -> Generator[History]:
+    """The history for the length of a `with` block.
+
+    Raises:
+        DatabaseNotFoundError: there is no such database yet.
+    """
+    with open_database(db, create=False) as database:
+        yield History(database)
+
+
+def load_run_model(ref: str | int = "@best", *, db: Target = None) -> SavedModel:
+    """The saved model of a run ("@best", "@last", a number or a ULID), or of a model folder.
+
+    Raises:
+        UnknownRunError: there is no such run, or it saved no model.
+        FormatError: the saved model is damaged or gone.
+    """
+    folder = Path(str(ref))
+    if (folder / "model.json").is_file():
+        return load_model(folder)
+    with open_database(db, create=False) as database:
+        return find_model(database, ref)[1]
+
+
+def find_model(database: Database, ref: str | int) -> tuple[RunRecord, SavedModel]:
+    """A run and the model it saved; see `load_run_model`."""
+    history = History(database)
+    run = history.find(ref)
+    artifact = history.artifacts(run.uid).get("model")
+    if artifact is None:
+        name = run.number if run.number is not None else run.uid
+        raise UnknownRunError(
+            f"run {name} has no saved model: it is {run.state}",
+            hint=f"finish it with: nasturtium search --resume {name}" if run.kind == "search" else None,
+        )
+    return run, load_model(database.models_dir / artifact.path)

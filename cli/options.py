@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, cast
+
+import typer
+
+from .output import Format
+
+# Typer's own annotations are incomplete under the click it is used with here.
+option = cast(Callable[..., Any], typer.Option)  # pyright: ignore[reportUnknownMemberType]
+argument = cast(Callable[..., Any], typer.Argument)  # pyright: ignore[reportUnknownMemberType]
+
+Db = Annotated[
+    str | None,
+    option("--db", help="Database: a file or a URL.", show_default="NASTURTIUM_DB, or nasturtium.db here"),
+]
+Json = Annotated[bool, option("--json", help="Print JSON, the same as --format json.")]
+FormatOption = Annotated[Format, option("--format", help="How to print.")]
+Data = Annotated[str | None, option("--data", help="A bundled data set (digits), or a .csv, .parquet or .npz file.")]
+Target = Annotated[str | None, option("--target", help="The column (or NPZ array) with the classes, for a file.")]
+
+
+def chosen(fmt: Format, *, as_json: bool) -> Format:
+    """The format two options agree on."""
+    return Format.JSON if as_json else fmt

@@ -1,0 +1,84 @@
+"""`nasturtium search`: a command group whose default command runs a search."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .options import Data, Db, FormatOption, Json, Target, chosen, option
+from .output import Format, print_rows, show, stdout
+
+app = typer.Typer(invoke_without_command=True, suggest_commands=False)
+
+
+@app.callback()
+def search(
+    context: typer.Context,
+    data: Data = None,
+    target: Target = None,
+    trials: Annotated[int | None, option(help="Architectures to train.", show_default="20")] = None,
+    seed: Annotated[int | None, option(help="Same seed, same result.", show_default="0")] = None,
+    space: Annotated[str | None, option(help="mlp or cnn.", show_default="cnn for images, mlp for tables")] = None,
+    strategy: Annotated[str | None, option(help="tpe or random.", show_default="tpe")] = None,
+    epochs: Annotated[int | None, option(help="Longest training of a trial.", show_default="30")] = None,
+    device: Annotated[str | None, option(help="cpu or cuda:N.", show_default="cpu")] = None,
+    resume: Annotated[str | None, option(metavar="ID", help="Go on with an interrupted search.")] = None,
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Find the best small network for some data, train it, test it once and save it."""
+    if context.invoked_subcommand is not None:
+        return
+    from . import library
+    from .progress import SearchProgress
+
+    options: dict[str, Any] = {
+        "target": target,
+        "trials": trials,
+        "seed": seed,
+        "space": space,
+        "strategy": strategy,
+        "epochs": epochs,
+        "device": device,
+    }
+    with SearchProgress() as progress:
+        try:
+            result = library.search(data, db=db, resume=resume, observe=progress, **options)
+        except KeyboardInterrupt:
+            if progress.number is not None:
+                where = f" --db {db}" if db else ""
+                progress.say(f"interrupted; go on with: nasturtium search --resume {progress.number}{where}")
+            raise
+    rows = [
+        {
+            "trial": trial.number + 1,
+            "val_accuracy": trial.metrics["val_accuracy"],
+            "parameters": int(trial.metrics["parameters"]),
+            "macs": int(trial.metrics["macs"]),
+            "best": trial.uid == result.best.uid,
+            "test_accuracy": result.test.accuracy if trial.uid == result.best.uid else None,
+            "uid": trial.uid,
+        }
+        for trial in result.front
+    ]
+    columns = {
+        "trial": "trial",
+        "val_accuracy": "accuracy",
+        "parameters": "parameters",
+        "macs": "MACs",
+    }
+    chosen_format = chosen(fmt, as_json=as_json)
+    if chosen_format is not Format.TABLE:
+        print_rows(rows, {name: name for name in rows[0]}, chosen_format)
+        return
+    print_rows(rows, columns, Format.TABLE, title="Pareto front (validation accuracy, parameters, MACs)")
+    test = result.test
+    stdout().print(
+        f"\nbest: trial {result.best.number + 1}, retrained: test accuracy {show(test.accuracy)} "
+        f"({test.correct} of {test.rows} rows)\nsaved: {result.model}\n"
+        f"more: nasturtium history show {result.search.run.number}",
+        markup=False,
+        soft_wrap=True,
+    )
