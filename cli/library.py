@@ -44,15 +44,15 @@ def search(
         ConfigError, DataError: the request or the data cannot be used; nothing was written.
         UnknownRunError: there is no such search to resume.
     """
-    from ..nas import SearchConfig, resume_search, run_search
+    from ..nas import SearchConfig, SearchSetup, resume_search, run_search
 
     given = {name: value for name, value in options.items() if value is not None}
     if resume is None:
         if data is None:
             raise ConfigError("no data was named", hint="give a bundled data set such as digits, or a file")
-        config = SearchConfig(data=data, **given)
+        setup = SearchSetup.load(SearchConfig(data=data, **given))  # before a database is made for it
         with open_database(db) as database:
-            return run_search(config, database, observe=observe)
+            return run_search(setup, database, observe=observe)
     with open_database(db, create=False) as database:
         run = History(database).find(resume)
         if run.kind != "search":
@@ -85,15 +85,17 @@ def federate(
         observe: called with every `FederationEvent`.
         options: fields of `federated.SimulationConfig`: target, clients, rounds, seed, alpha, encrypted, epochs.
     """
-    from ..federated import SimulationConfig, simulate
+    from ..federated import SimulationConfig, SimulationSetup, simulate
 
     config = SimulationConfig(data=data, **{name: value for name, value in options.items() if value is not None})
-    # A model can only be found in a database that is there.
-    with open_database(db, create=model is None) as database:
-        if model is None:
-            return simulate(config, database, observe=observe)
+    if model is None:
+        setup = SimulationSetup.load(config)  # before a database is made for it
+        with open_database(db) as database:
+            return simulate(setup, database, observe=observe)
+    with open_database(db, create=False) as database:
         run, saved = find_model(database, model)
-        return simulate(config, database, spec=saved.spec, model_run=run.uid, observe=observe)
+        setup = SimulationSetup.load(config, spec=saved.spec)
+        return simulate(setup, database, model_run=run.uid, observe=observe)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from .simulate import (
     RoundFinished,
     SimulationConfig,
     SimulationResult,
+    SimulationSetup,
     simulate,
 )
 from .site import Site
@@ -40,6 +41,7 @@ __all__ = [
     "RoundResult",
     "SimulationConfig",
     "SimulationResult",
+    "SimulationSetup",
     "Site",
     "SiteOutcome",
     "SiteReport",

@@ -122,37 +122,67 @@ class RoundFinished:
 FederationEvent = FederationStarted | RoundFinished
 
 
+@dataclass(frozen=True, slots=True)
+class SimulationSetup:
+    """All a simulation needs before it touches a database: checked, loaded, shared out.
+
+    Attributes:
+        config: with an absolute path to the data.
+        spec: the network.
+        data: all rows.
+        pool: the rows the sites share.
+        held_out: the rows no site has.
+        shares: the rows of each site.
+    """
+
+    config: SimulationConfig
+    spec: ModelSpec
+    data: Dataset
+    pool: Dataset
+    held_out: Dataset
+    shares: list[Dataset]
+
+    @classmethod
+    def load(cls, config: SimulationConfig, *, spec: ModelSpec | None = None) -> SimulationSetup:
+        """Load and check everything; a small default network where no `spec` is given.
+
+        Raises:
+            ConfigError: the request cannot be served.
+            DataError: the data cannot be learned from.
+        """
+        data = load_dataset(config.data, config.target)
+        spec = spec or default_spec(data.task)
+        check_fits(spec, data.task)
+        if Path(config.data).exists():
+            config = replace(config, data=str(Path(config.data).resolve()))
+        pool, held_out = stratified_split(data, (1 - TEST_FRACTION, TEST_FRACTION), derive_rng(config.seed, "split"))
+        shares = dirichlet_split(
+            pool, config.clients, config.alpha, derive_rng(config.seed, "shares"), min_rows=MIN_ROWS
+        )
+        return cls(config, spec, data, pool, held_out, shares)
+
+
 def simulate(
-    config: SimulationConfig,
+    setup: SimulationSetup,
     database: Database,
     *,
-    spec: ModelSpec | None = None,
     model_run: str | None = None,
     observe: Callable[[FederationEvent], None] = lambda event: None,
 ) -> SimulationResult:
     """Train one model over simulated sites.
 
     Args:
-        config: what to simulate.
+        setup: what to simulate.
         database: keeps the run, its rounds and contributions; stays the caller's.
-        spec: the network; a small default one where it is not given.
-        model_run: uid of the run that found `spec`.
+        model_run: uid of the run that found the network.
         observe: called with every `FederationEvent`, in this thread.
 
     Raises:
-        ConfigError: the request cannot be served; nothing was written.
-        DataError: the data cannot be learned from; nothing was written.
         FederationError: a round had too few usable answers.
     """
-    data = load_dataset(config.data, config.target)
-    spec = spec or default_spec(data.task)
-    check_fits(spec, data.task)
-    if Path(config.data).exists():
-        config = replace(config, data=str(Path(config.data).resolve()))
-    pool, held_out = stratified_split(data, (1 - TEST_FRACTION, TEST_FRACTION), derive_rng(config.seed, "split"))
-    shares = dirichlet_split(pool, config.clients, config.alpha, derive_rng(config.seed, "shares"), min_rows=MIN_ROWS)
+    config, spec, data, pool = setup.config, setup.spec, setup.data, setup.pool
     cipher, adder = _make_scheme(encrypted=config.encrypted)
-    sites = [_make_site(i, share, config, cipher) for i, share in enumerate(shares)]
+    sites = [_make_site(i, share, config, cipher) for i, share in enumerate(setup.shares)]
     tracker = Tracker(database)
     record = tracker.start_federated(
         name=data.name,
@@ -186,7 +216,7 @@ def simulate(
         app = make_client_app(lambda context: sites[partition_id(context)])
         with LocalGrid(app, len(sites), workers=config.workers) as grid:
             strategy.run(grid, scribe.write)
-        return _release(sites[0], held_out, record, tracker, database, scribe)
+        return _release(sites[0], setup.held_out, record, tracker, database, scribe)
     except BaseException as exc:
         state: EndState = "failed" if isinstance(exc, Exception) else "interrupted"
         reason = "interrupted" if state == "interrupted" else f"{type(exc).__name__}: {exc}"

@@ -4,7 +4,7 @@ from .architecture import Architecture
 from .evaluate import Evaluator, LocalEvaluator
 from .events import RetrainStarted, SearchEvent, SearchObserver, SearchStarted, TrialFinished, TrialProgress
 from .pareto import OBJECTIVES, pareto_front
-from .search import SearchConfig, SearchResult, choose_best, front_of, resume_search, run_search
+from .search import SearchConfig, SearchResult, SearchSetup, choose_best, front_of, resume_search, run_search
 from .space import SPACES, Branch, Choice, Float, Group, Int, Repeat, Space, space
 from .strategies import STRATEGIES, DistinctSampler
 
@@ -27,6 +27,7 @@ __all__ = [
     "SearchEvent",
     "SearchObserver",
     "SearchResult",
+    "SearchSetup",
     "SearchStarted",
     "Space",
     "TrialFinished",

@@ -19,6 +19,7 @@ from ..core import (
     Budget,
     Candidate,
     ConfigError,
+    Device,
     Evaluation,
     Metrics,
     ModelSpec,
@@ -111,26 +112,52 @@ class SearchResult:
     model: Path
 
 
-def run_search(
-    config: SearchConfig, database: Database, *, observe: SearchObserver = lambda event: None
-) -> SearchResult:
+@dataclass(frozen=True, slots=True)
+class SearchSetup:
+    """All a search needs before it touches a database: checked, loaded, split.
+
+    Attributes:
+        config: with an absolute path to the data, because resuming may start elsewhere.
+        data: all rows.
+        train, validation, test: its parts.
+        space: made for the data's task.
+        device: where to train.
+    """
+
+    config: SearchConfig
+    data: Dataset
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+    space: Space
+    device: Device
+
+    @classmethod
+    def load(cls, config: SearchConfig) -> SearchSetup:
+        """Load and check everything.
+
+        Raises:
+            ConfigError: the request cannot be served.
+            DataError: the data cannot be learned from.
+        """
+        place = device(config.device)
+        data = load_dataset(config.data, config.target)
+        space = SPACES[config.space or ("cnn" if data.task.is_image else "mlp")](data.task)
+        if Path(config.data).exists():
+            config = replace(config, data=str(Path(config.data).resolve()))
+        train, validation, test = stratified_split(data, SPLIT, derive_rng(config.seed, "split"))
+        return cls(config, data, train, validation, test, space, place)
+
+
+def run_search(setup: SearchSetup, database: Database, *, observe: SearchObserver = lambda event: None) -> SearchResult:
     """Run a search to its end.
 
     Args:
-        config: what to search.
+        setup: what to search.
         database: keeps trials, results and Optuna's study; stays the caller's.
         observe: called with every `SearchEvent`, in this thread.
-
-    Raises:
-        ConfigError: the request cannot be served; nothing was written.
-        DataError: the data cannot be learned from; nothing was written.
     """
-    place = device(config.device)
-    data = load_dataset(config.data, config.target)
-    parts = stratified_split(data, SPLIT, derive_rng(config.seed, "split"))
-    space = _make_space(config, data)
-    if Path(config.data).exists():
-        config = replace(config, data=str(Path(config.data).resolve()))  # resuming may start elsewhere
+    config, data, space = setup.config, setup.data, setup.space
     search = Tracker(database).start_search(
         name=data.name,
         seed=config.seed,
@@ -142,34 +169,26 @@ def run_search(
         pruner=PRUNER,
         trials=config.trials,
     )
-    train, validation, _ = parts
-    evaluator = LocalEvaluator(train, validation, device=place)
-    return _Run(config, database, search, space, data, parts, evaluator, observe).finish()
+    return _Run(setup, database, search, observe).finish()
 
 
 def resume_search(uid: str, database: Database, *, observe: SearchObserver = lambda event: None) -> SearchResult:
     """Go on with a search that was interrupted, as if it had not been.
 
     Raises:
-        ConfigError: it is finished, its data changed, or it is no search.
+        ConfigError: it is finished, or its data changed.
         RunBusyError: another process runs it.
     """
     search = History(database).search(uid)
-    config = SearchConfig(**search.run.config)
-    place = device(config.device)
-    data = load_dataset(config.data, config.target)
+    setup = SearchSetup.load(SearchConfig(**search.run.config))
     known = History(database).dataset(uid)
-    if known is None or data.fingerprint != known.fingerprint:
+    if known is None or setup.data.fingerprint != known.fingerprint:
         raise ConfigError(
-            f"search {search.run.number} cannot go on: {config.data} is not the data it started with",
+            f"search {search.run.number} cannot go on: {setup.config.data} is not the data it started with",
             hint="restore the file, or start a new search",
         )
-    parts = stratified_split(data, SPLIT, derive_rng(config.seed, "split"))
-    space = _make_space(config, data)
     Tracker(database).resume(uid)
-    train, validation, _ = parts
-    evaluator = LocalEvaluator(train, validation, device=place)
-    return _Run(config, database, search, space, data, parts, evaluator, observe).finish()
+    return _Run(setup, database, search, observe).finish()
 
 
 def rungs(epochs: int) -> list[Budget]:
@@ -199,32 +218,17 @@ def front_of(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return pareto_front(completed, [trial.metrics for trial in completed])
 
 
-def _make_space(config: SearchConfig, data: Dataset) -> Space:
-    return SPACES[config.space or ("cnn" if data.task.is_image else "mlp")](data.task)
-
-
 class _Run:
     """One process's hold on a search."""
 
-    def __init__(
-        self,
-        config: SearchConfig,
-        database: Database,
-        search: SearchRecord,
-        space: Space,
-        data: Dataset,
-        parts: Sequence[Dataset],
-        evaluator: Evaluator,
-        observe: SearchObserver,
-    ) -> None:
-        self._config = config
+    def __init__(self, setup: SearchSetup, database: Database, search: SearchRecord, observe: SearchObserver) -> None:
+        self._setup = setup
+        self._config = setup.config
+        self._space = setup.space
         self._database = database
         self._search = search
-        self._space = space
-        self._data = data
-        self._parts = parts
-        self._evaluator = evaluator
         self._observe = observe
+        self._evaluator: Evaluator = LocalEvaluator(setup.train, setup.validation, device=setup.device)
         self._tracker = Tracker(database)
         self._history = History(database)
 
@@ -319,8 +323,7 @@ class _Run:
         seed = derive_seed(self._config.seed, "retrain")
         uid = self._tracker.start_child(self._search.uid, kind="retrain", seed=seed, config={"trial": best.uid})
         spec = ModelSpec.from_dict(best.architecture.spec)
-        train, validation, held_out = self._parts
-        rows = train.join(validation)
+        rows, held_out = self._setup.train.join(self._setup.validation), self._setup.test
         preprocessing = Preprocessing.fit(rows.inputs, rows.task)
         candidate = Candidate(id=uid, spec=spec, hyperparameters=best.hyperparameters, seed=seed)
         trainer = Trainer(
@@ -328,7 +331,7 @@ class _Run:
             # No rows are left to stop early by: the schedule's end is the end.
             training_config(candidate, Budget(epochs=self._config.epochs, total=self._config.epochs), patience=None),
             derive_rng(seed, "shuffle"),
-            device=device(self._config.device),
+            device=self._setup.device,
         )
         trainer.fit(preprocessing.apply(rows.inputs), rows.labels)
         test = evaluate(trainer.model, preprocessing.apply(held_out.inputs), held_out.labels, device=trainer.device)
@@ -347,8 +350,8 @@ class _Run:
             {
                 "run": self._search.uid,
                 "trial": best.uid,
-                "data": self._data.name,
-                "dataset": self._data.fingerprint,
+                "data": self._setup.data.name,
+                "dataset": self._setup.data.fingerprint,
                 "architecture": best.architecture.sha256,
                 **figures,
             },

@@ -42,12 +42,24 @@ def numeric_columns(table: pl.DataFrame, names: Sequence[str], source: str) -> n
     Raises:
         DataError: a column holds text, dates or missing values.
     """
+    columns: list[np.ndarray] = []
     for name in names:
         column = table[name]
+        if column.dtype == pl.String:
+            # One stray word makes a whole column text: find it.
+            numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
+            stray = numbers.is_null() & column.is_not_null()
+            if stray.any():
+                row = int(stray.arg_max() or 0)
+                raise DataError(
+                    f"{source}: column {name!r} is not numeric: row {row + 1} holds {column[row]!r}",
+                    hint="encode the column as numbers, or drop it",
+                )
+            column = numbers
         if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
             raise DataError(
                 f"{source}: column {name!r} is not numeric: expected numbers, got {_example(column)}",
-                hint="encode it as numbers, or drop it",
+                hint="encode the column as numbers, or drop it",
             )
         bad = column.is_null() if not column.dtype.is_float() else column.is_null() | ~column.is_finite()
         if bad.any():
@@ -56,7 +68,8 @@ def numeric_columns(table: pl.DataFrame, names: Sequence[str], source: str) -> n
                 f"{source}: column {name!r} is missing or not finite in row {row + 1}: got {column[row]}",
                 hint="fill or drop missing values first",
             )
-    return np.column_stack([table[name].cast(pl.Float64).to_numpy() for name in names]).astype(np.float32)
+        columns.append(column.cast(pl.Float32).to_numpy())
+    return np.column_stack(columns)
 
 
 def target_column(table: pl.DataFrame, target: str | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:

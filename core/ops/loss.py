@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from ..device import Array
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
