@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from . import ops
 from .data.preprocess import Preprocessing
-from .errors import FormatError
-from .layout import ParameterLayout
+from .errors import ConfigError, FormatError
 from .nn.module import Module
 from .spec import ModelSpec, build, check_header, parse_json
 from .tensor import Tensor
@@ -52,12 +52,12 @@ class SavedModel:
     preprocessing: Preprocessing
     metadata: Mapping[str, Any]
 
-    def predict_probabilities(self, rows: np.ndarray) -> np.ndarray:
+    def predict_probabilities(self, rows: ArrayLike) -> np.ndarray:
         """Class probabilities, shape (N, classes), for raw rows (N, features) or (N, *input_shape)."""
-        logits = predict_logits(self.model, self.preprocessing.apply(rows))
+        logits = predict_logits(self.model, self.preprocessing.apply(np.asarray(rows, np.float32)))
         return ops.softmax(Tensor(logits)).numpy()
 
-    def predict(self, rows: np.ndarray) -> list[str]:
+    def predict(self, rows: ArrayLike) -> list[str]:
         """The most probable class of each raw row, by name."""
         classes = self.preprocessing.task.classes
         return [classes[label] for label in self.predict_probabilities(rows).argmax(-1).tolist()]
@@ -66,11 +66,16 @@ class SavedModel:
 def save_model(
     folder: Path, spec: ModelSpec, model: Module, preprocessing: Preprocessing, metadata: Mapping[str, Any]
 ) -> Path:
-    """Write a model folder in one step: a reader sees all of it or nothing. An older folder there is replaced.
+    """Write a model folder in one step: a reader sees all of it or nothing. An older model there is replaced.
 
     Returns:
         The folder.
+
+    Raises:
+        ConfigError: something that is not a model is there already.
     """
+    if folder.exists() and not (folder / _JSON).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ConfigError(f"{folder} is there already and is not a saved model", hint="choose another folder")
     weights = save({name: np.ascontiguousarray(array) for name, array in model.state().items()})
     document = {
         "format": FORMAT,
@@ -109,11 +114,14 @@ def load_model(folder: Path | str) -> SavedModel:
     task = preprocessing.task
     if spec.input_shape != task.input_shape or spec.plan().output_shape != (len(task.classes),):
         raise FormatError(f"{folder}: the architecture does not fit the preprocessing's task")
-    model = build(spec, np.random.default_rng(0))
-    limit = 4 * ParameterLayout.of(model).size + _MAX_WEIGHTS_HEADER_BYTES
-    weights = _read(folder / _WEIGHTS, limit)
+    # Before anything is built: float32 parameters, and at most as many elements of running statistics.
+    parameters_bytes = 4 * spec.plan().parameters
+    weights = _read(folder / _WEIGHTS, 2 * parameters_bytes + _MAX_WEIGHTS_HEADER_BYTES)
+    if len(weights) < parameters_bytes:
+        raise FormatError(f"{folder}: {_WEIGHTS} is too small for the architecture: {len(weights)} bytes")
     if hashlib.sha256(weights).hexdigest() != document.get("weights_sha256"):
         raise FormatError(f"{folder}: {_WEIGHTS} is not the file that was saved: its checksum differs")
+    model = build(spec, np.random.default_rng(0))
     try:
         model.load_state(load(weights))
     except SafetensorError as exc:

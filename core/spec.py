@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from math import prod
+from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 
 from .errors import FormatError
-from .nn.layer import MAX_LAYERS, LayerPlan, LayerSpec, Shape, build_layers, count_layers, plan_layers
+from .nn.layer import MAX_ELEMENTS, MAX_LAYERS, LayerPlan, LayerSpec, Shape, build_layers, count_layers, plan_layers
 from .nn.module import Sequential
 
 
@@ -35,6 +36,8 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not self.input_shape or min(self.input_shape) < 1 or len(self.input_shape) > 8:
             raise FormatError(f"expected an input shape of 1 to 8 positive lengths, got {self.input_shape}")
+        if prod(self.input_shape) > MAX_ELEMENTS:
+            raise FormatError(f"samples of shape {self.input_shape} exceed {MAX_ELEMENTS} elements")
         if not 1 <= count_layers(self.layers) <= MAX_LAYERS:
             raise FormatError(f"expected 1 to {MAX_LAYERS} layers, got {count_layers(self.layers)}")
         self.plan()
@@ -101,9 +104,13 @@ def parse_json(text: str) -> object:
         FormatError: not JSON, or nested too deep to parse.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
         raise FormatError(f"not valid JSON: {exc}") from exc
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def check_header(value: object, expected: str, newest: int) -> Mapping[str, Any]:

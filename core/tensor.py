@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -84,6 +84,10 @@ class Tensor:
             )
         return _resolve("cpu").put(self.data)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        # Without this, NumPy would make an array of tensors.
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
     def item(self) -> float:
         """The value of a tensor with one element."""
         if self.size != 1:
@@ -127,6 +131,9 @@ class Tensor:
         if not self.shape:
             raise ShapeError("a 0-d tensor has no length")
         return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[position] for position in range(len(self)))
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -182,6 +189,9 @@ class Tensor:
 
     def __matmul__(self, other: Tensor) -> Tensor:
         return apply(OPS["matmul"], self, other)
+
+    def __rmatmul__(self, other: Array) -> Tensor:
+        return apply(OPS["matmul"], other, self)
 
     def __getitem__(self, key: Any) -> Tensor:
         return apply(OPS["getitem"], self, key=key)
@@ -302,15 +312,15 @@ def _wrap(array: Array) -> Tensor:
 def _as_array(data: Any) -> Array:
     if isinstance(data, Tensor):
         return data.data
-    if isinstance(data, np.ndarray) or hasattr(data, "__cuda_array_interface__"):
-        return cast(Array, data)
+    on_gpu = hasattr(data, "__cuda_array_interface__")
     try:
-        array = np.asarray(data)
+        array: Array = data if on_gpu else np.asarray(data)
     except ValueError as exc:
         raise ShapeError(f"not an array: {exc}", hint="nested sequences must have equal lengths") from exc
     if array.dtype.kind not in "fiub":
         raise ConfigError(f"expected numbers, got dtype {array.dtype}")
-    return array.astype(np.float32) if array.dtype.kind == "f" and not isinstance(data, np.generic) else array
+    typed = on_gpu or isinstance(data, np.ndarray | np.generic)
+    return array if typed or array.dtype.kind != "f" else array.astype(np.float32)
 
 
 def _as_tensors(op: OpDef, inputs: Sequence[Any]) -> tuple[Tensor, ...]:

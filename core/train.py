@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class TrainingConfig:
         batch_size: rows a step, >= 1.
         epochs: the length of the schedule; training may stop before.
         patience: stop after this many epochs without a lower validation loss; None never stops early.
-        label_smoothing: see `ops.cross_entropy`.
+        label_smoothing: in [0, 1); see `ops.cross_entropy`.
     """
 
     learning_rate: float = 2e-3
@@ -56,6 +56,10 @@ class TrainingConfig:
                 f"expected batch_size, epochs and patience >= 1, "
                 f"got {self.batch_size}, {self.epochs} and {self.patience}"
             )
+        if self.schedule not in get_args(Schedule):
+            raise ConfigError(f"expected a schedule of {', '.join(get_args(Schedule))}, got {self.schedule!r}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"expected 0 <= label_smoothing < 1, got {self.label_smoothing}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,5 +220,5 @@ def evaluate(model: Module, inputs: np.ndarray, labels: np.ndarray, *, device: D
 
 
 def _batches(inputs: np.ndarray, device: Device) -> Generator[Tensor]:
-    for start in range(0, len(inputs), EVALUATION_BATCH):
+    for start in range(0, max(len(inputs), 1), EVALUATION_BATCH):  # no rows are one batch of none
         yield Tensor(inputs[start : start + EVALUATION_BATCH], device=device)

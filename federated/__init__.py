@@ -1,30 +1,57 @@
 """Federated training on Flower's programming model: sites that hold the model, a coordinator that relays sums.
 
+Names are loaded on first use, so that a coordinator never imports a decryptor, which a simulation needs for its sites.
 Network reporting of Flower and Ray is switched off here, before either is imported: the product runs in closed
 networks.
 """
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from .client import make_client_app
-from .errors import FederationError, PlanError
-from .grid import LocalGrid
-from .rounds import ClientUpdate, LocalTraining, RoundPlan, RoundResult, SiteOutcome, SiteReport
-from .simulate import (
-    FederationEvent,
-    FederationStarted,
-    RoundFinished,
-    SimulationConfig,
-    SimulationResult,
-    SimulationSetup,
-    simulate,
-)
-from .site import Site
-from .strategy import FederationPlan, RelayStrategy
+if TYPE_CHECKING:
+    from .client import make_client_app
+    from .errors import FederationError, PlanError
+    from .grid import LocalGrid
+    from .rounds import ClientUpdate, LocalTraining, RoundPlan, RoundResult, SiteOutcome, SiteReport
+    from .simulation import (
+        FederationEvent,
+        FederationStarted,
+        RoundFinished,
+        SimulationConfig,
+        SimulationResult,
+        SimulationSetup,
+        simulate,
+    )
+    from .site import Site
+    from .strategy import FederationPlan, RelayStrategy
+
+_HOMES = {
+    "ClientUpdate": "rounds",
+    "FederationError": "errors",
+    "FederationEvent": "simulation",
+    "FederationPlan": "strategy",
+    "FederationStarted": "simulation",
+    "LocalGrid": "grid",
+    "LocalTraining": "rounds",
+    "PlanError": "errors",
+    "RelayStrategy": "strategy",
+    "RoundFinished": "simulation",
+    "RoundPlan": "rounds",
+    "RoundResult": "rounds",
+    "SimulationConfig": "simulation",
+    "SimulationResult": "simulation",
+    "SimulationSetup": "simulation",
+    "Site": "site",
+    "SiteOutcome": "rounds",
+    "SiteReport": "rounds",
+    "make_client_app": "client",
+    "simulate": "simulation",
+}
 
 __all__ = [
     "ClientUpdate",
@@ -48,3 +75,9 @@ __all__ = [
     "make_client_app",
     "simulate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

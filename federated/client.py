@@ -31,9 +31,17 @@ def make_client_app(find_site: Callable[[Context], Site]) -> ClientApp:
         except NasturtiumError as exc:
             # The text may speak of the data; it stays here, the coordinator learns the kind.
             logger.warning("round plan not followed: %s", exc)
-            return Message(Error(CLIENT_APP_RAISED, type(exc).__name__), reply_to=message)
+            return _failure(exc, message)
+        except Exception as exc:
+            # A bug; Flower's own nodes would send its text.
+            logger.exception("round plan not followed")
+            return _failure(exc, message)
         return Message(update_to_content(update), reply_to=message)
 
     app.train()(answer)
     app.evaluate()(answer)
     return app
+
+
+def _failure(error: Exception, message: Message) -> Message:
+    return Message(Error(CLIENT_APP_RAISED, type(error).__name__), reply_to=message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import inf
 from typing import Any, cast, get_args
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
@@ -106,6 +107,8 @@ def update_from_content(content: RecordDict) -> ClientUpdate:
     """
     try:
         said = _checked(content["said"], {"model_sha256": str, "seconds": float})
+        if not 0 <= said["seconds"] < inf:
+            raise ValueError(f"expected seconds >= 0, got {said['seconds']}")
         report = SiteReport(**_checked(content["report"], _REPORT_FIELDS)) if "report" in content else None
         return ClientUpdate(update=unpack_bytes(content["update"]), report=report, **said)
     except (KeyError, ValueError) as exc:
@@ -118,7 +121,7 @@ def _checked(record: object, expected: Mapping[str, type]) -> dict[str, Any]:
         raise ValueError("expected a record of values")
     fields = dict(cast(Mapping[str, Any], record))
     if fields.keys() != expected.keys():
-        raise ValueError(f"expected the fields {', '.join(expected)}, got {', '.join(fields)}")
+        raise ValueError(f"expected the fields {', '.join(expected)}, got {', '.join(fields)!r:.200}")
     for name, kind in expected.items():
         if type(fields[name]) is not kind:
             raise ValueError(f"{name} must be {kind.__name__}, got {type(fields[name]).__name__}")

@@ -74,8 +74,9 @@ class Site:
         session = self._join(plan)
         report = self._take_step(session, plan) if plan.round > 1 else None
         model_sha256 = hashlib.sha256(session.vector.tobytes()).hexdigest()
-        update = b"" if plan.phase == "report" else self._work(session, plan)
+        # From here on the plan counts as followed: the step is taken once, and a site that fails below stays in step.
         session.round = plan.round
+        update = b"" if plan.phase == "report" else self._work(session, plan)
         return ClientUpdate(
             update=update, model_sha256=model_sha256, report=report, seconds=time.perf_counter() - started
         )

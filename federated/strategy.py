@@ -161,7 +161,7 @@ class RelayStrategy(Strategy):
                 continue
             try:
                 if message.has_error():
-                    raise UpdateRejectedError(f"the site failed: {message.error.reason}")
+                    raise UpdateRejectedError(f"the site failed: {message.error.reason!r:.100}")
                 parsed[node] = update_from_content(message.content)
             except UpdateRejectedError as exc:
                 reasons[node] = exc.message

@@ -54,7 +54,7 @@ class Aggregator:
         for name in Header.__slots__:
             if getattr(update.header, name) != getattr(expected, name):
                 raise UpdateRejectedError(
-                    f"{name} is {getattr(update.header, name)!r}, expected {getattr(expected, name)!r}"
+                    f"{name} is {getattr(update.header, name)!r:.100}, expected {getattr(expected, name)!r}"
                 )
         if sender in self._senders:
             raise UpdateRejectedError(f"a second update from {sender} in round {self._round}")

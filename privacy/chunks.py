@@ -25,7 +25,7 @@ def split_chunks(body: bytes, *, count: int, max_bytes: int) -> list[bytes]:
     said, *lengths = struct.unpack_from(f">{count + 1}I", body)
     if said != count:
         raise UpdateRejectedError(f"expected {count} ciphertexts, got {said}")
-    if max(lengths) > max_bytes or table + sum(lengths) != len(body):
+    if any(length > max_bytes for length in lengths) or table + sum(lengths) != len(body):
         raise UpdateRejectedError("the lengths of the ciphertexts do not add up")
     chunks: list[bytes] = []
     start = table

@@ -27,6 +27,9 @@ SCALE = 2.0**40
 SLOTS = POLY_MODULUS_DEGREE // 2  # values in one ciphertext
 MAX_CIPHERTEXT_BYTES = 262_144  # two polynomials of 8192 coefficients with 100 bits, 8 bytes each, and a header
 _MAX_CONTEXT_BYTES = 2**20
+# Polynomials, moduli and scale of a fresh ciphertext. Of fewer moduli, it would silently pull the sum down to its
+# own, smaller modulus, which the sum overflows.
+_FRESH = (2, len(COEFF_MOD_BIT_SIZES) - 1, SCALE)
 
 # TenSEAL ships no types; this module and `ckks_secret` are the foreign edge.
 ts: Any = tenseal
@@ -98,7 +101,10 @@ class CkksAdder:
 
     def add(self, total: list[object], update: list[object]) -> list[object]:
         """Sum, ciphertext by ciphertext."""
-        return [cast(Any, a) + cast(Any, b) for a, b in zip(total, update, strict=True)]
+        try:
+            return [cast(Any, a) + cast(Any, b) for a, b in zip(total, update, strict=True)]
+        except (ValueError, RuntimeError) as exc:  # SEAL gives out no sum that shows its content, as of c and -c
+            raise UpdateRejectedError("a ciphertext cannot be added to the sum") from exc
 
     def serialise(self, total: list[object]) -> bytes:
         """The ciphertexts one after the other."""
@@ -109,7 +115,10 @@ class CkksAdder:
             vector = ts.ckks_vector_from(self._public.context, chunk)
         except (ValueError, RuntimeError) as exc:
             raise UpdateRejectedError("a ciphertext does not parse under the agreed parameters") from exc
-        inside = vector.ciphertext()
-        if vector.size() != size or len(inside) != 1 or inside[0].scale != SCALE or inside[0].size() != 2:
-            raise UpdateRejectedError("a ciphertext has another size or scale than agreed")
+        if vector.size() != size or [_shape(inside) for inside in vector.ciphertext()] != [_FRESH]:
+            raise UpdateRejectedError("a ciphertext has another size, scale or modulus than agreed")
         return vector
+
+
+def _shape(ciphertext: Any) -> tuple[int, int, float]:
+    return ciphertext.size(), ciphertext.coeff_modulus_size(), ciphertext.scale

@@ -1,7 +1,8 @@
 """CKKS on TenSEAL, the sites' side: the secret key, encryption and decryption. The coordinator never imports this.
 
 Threat model: see `ckks`. Decrypted sums are rounded to exact integers before anything leaves, because CKKS noise
-depends on the key (Li & Micciancio 2021); a decryption that is not near integers is refused without detail.
+depends on the key (Li & Micciancio 2021); a decryption that is out of range or not near integers is refused without
+detail.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from .ckks import (
     ts,
 )
 from .errors import PrivacyError
+from .fixed_point import MAX_BITS, MAX_SUMMANDS
 
 _MAX_RESIDUE = 0.1  # of a decrypted value to the nearest integer; about 1e-6 is normal
+_MAX_SUM = MAX_SUMMANDS * 2.0**MAX_BITS + 1
 
 
 class SecretKey:
@@ -89,7 +92,9 @@ class CkksCipher:
             raise PrivacyError("the sum cannot be decrypted") from exc
         reals = np.concatenate(parts)
         integers = np.rint(reals)
-        if reals.shape != (count,) or not (np.abs(reals - integers) < _MAX_RESIDUE).all():
+        # The range first: what another key decrypts is so large that a float64 has no fraction left to judge by.
+        in_range = reals.shape == (count,) and (np.abs(reals) < _MAX_SUM).all()
+        if not in_range or not (np.abs(reals - integers) < _MAX_RESIDUE).all():
             raise PrivacyError("the sum cannot be decrypted")
         return integers.astype(np.int64)
 

@@ -58,7 +58,11 @@ class Adder(Protocol):
         ...
 
     def add(self, total: list[object], update: list[object]) -> list[object]:
-        """The sum of two parsed bodies; may reuse `total`."""
+        """The sum of two parsed bodies, a new one.
+
+        Raises:
+            UpdateRejectedError: the update cannot be added.
+        """
         ...
 
     def serialise(self, total: list[object]) -> bytes:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from ..errors import ConfigError, DataError
 from .dataset import Dataset, Task
@@ -124,10 +127,12 @@ def _load_npz(path: Path, target: str | None) -> Dataset:
 
 def _open_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as exc:
+        # Not np.load, which also takes a single array; never pickles, which run code.
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
+            members = {name: cast(object, archive[name]) for name in archive.files}
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as exc:
         raise DataError(f"{path}: cannot be read as NPZ: {exc}", hint="write it with numpy.savez") from exc
+    return {name: value for name, value in members.items() if isinstance(value, np.ndarray)}
 
 
 def _pick(
@@ -147,7 +152,8 @@ def _pick(
 def _numeric(array: np.ndarray, source: str) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise DataError(f"{source}: expected numbers, got dtype {array.dtype}")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows is not finite, and refused where the rows are checked
+        return array.astype(np.float32)
 
 
 def _finite(array: np.ndarray, source: str) -> np.ndarray:

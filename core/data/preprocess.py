@@ -27,10 +27,10 @@ class Preprocessing:
         """Measure mean and standard deviation on training rows of shape (N, *task.input_shape)."""
         axes = None if task.is_image else 0
         offset = np.mean(inputs, axis=axes, dtype=np.float64)
-        scale = np.std(inputs, axis=axes, dtype=np.float64)
+        scale = np.asarray(np.std(inputs, axis=axes, dtype=np.float64), np.float32)
         # A constant column carries nothing: it becomes 0, and stays small if it varies in new rows.
-        scale = np.where(scale > 0, scale, 1.0)
-        return cls(task, np.asarray(offset, np.float32), np.asarray(scale, np.float32))
+        scale = np.where(scale > 0, scale, np.float32(1))
+        return cls(task, np.asarray(offset, np.float32), scale)
 
     def apply(self, inputs: np.ndarray) -> np.ndarray:
         """Raw rows, shape (N, *task.input_shape) or (N, features), to float32 model inputs (N, *task.input_shape)."""
@@ -57,10 +57,11 @@ class Preprocessing:
                 features=tuple(str(name) for name in fields["task"]["features"]),
                 classes=tuple(str(name) for name in fields["task"]["classes"]),
             )
-            offset, scale = (np.asarray(fields[name], np.float32) for name in ("offset", "scale"))
+            with np.errstate(over="ignore"):  # what overflows is not finite, and refused below
+                offset, scale = (np.asarray(fields[name], float).astype(np.float32) for name in ("offset", "scale"))
             shapes = {(), task.input_shape}
             fits = len(task.features) == int(np.prod(task.input_shape)) and {offset.shape, scale.shape} <= shapes
-        except (KeyError, TypeError, ValueError) as exc:
+        except (KeyError, TypeError, ValueError, OverflowError) as exc:
             raise FormatError(f"damaged preprocessing: {exc!r}") from exc
         if not fits or not np.isfinite(offset).all() or not (np.isfinite(scale) & (scale > 0)).all():
             raise FormatError("damaged preprocessing: shapes or values do not fit the task")

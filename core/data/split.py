@@ -55,16 +55,18 @@ def dirichlet_split(
         clients: number of parts.
         alpha: concentration, > 0; small values give each client few classes, large ones equal shares.
         rng: draws the proportions and the rows.
-        min_rows: no client gets fewer; the richest give.
+        min_rows: no client gets fewer, >= 1; the richest give.
 
     Raises:
-        ConfigError: fewer rows than `clients * min_rows`, or `alpha` is not positive.
+        ConfigError: fewer rows than `clients * min_rows`, or an argument is not positive.
 
     Source: Hsu et al. 2019, https://arxiv.org/abs/1909.06335.
     """
     if not (np.isfinite(alpha) and alpha > 0):
         raise ConfigError(f"expected alpha > 0, got {alpha}")
-    if clients < 1 or clients * min_rows > len(data):
+    if clients < 1 or min_rows < 1:
+        raise ConfigError(f"expected clients and min_rows >= 1, got {clients} and {min_rows}")
+    if clients * min_rows > len(data):
         raise ConfigError(
             f"{data.name}: {clients} clients need at least {clients * min_rows} training rows ({min_rows} each), "
             f"got {len(data)}",

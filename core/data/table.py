@@ -22,12 +22,15 @@ def read_table(path: Path) -> pl.DataFrame:
     """
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:
-            table = pl.read_parquet(path)
+            table = pl.read_parquet(path, glob=False)
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            table = pl.read_csv(path, separator=separator, infer_schema_length=None)
-            if all(_is_number(name) for name in table.columns):
-                table = pl.read_csv(path, separator=separator, infer_schema_length=None, has_header=False)
+            # As text and without names: polars renames equal names, and numbers of a first row are often equal.
+            first = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False, glob=False)
+            named = not all(_is_number(cell) for cell in first.row(0) if cell is not None)
+            table = pl.read_csv(path, separator=separator, has_header=named, infer_schema_length=None, glob=False)
+            if not named:
+                table.columns = [f"column_{position + 1}" for position in range(table.width)]
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as exc:
         reason = str(exc).strip().splitlines()
         raise DataError(f"{path}: cannot be read as a table: {reason[0] if reason else type(exc).__name__}") from exc
@@ -61,14 +64,15 @@ def numeric_columns(table: pl.DataFrame, names: Sequence[str], source: str) -> n
                 f"{source}: column {name!r} is not numeric: expected numbers, got {_example(column)}",
                 hint="encode the column as numbers, or drop it",
             )
-        bad = column.is_null() if not column.dtype.is_float() else column.is_null() | ~column.is_finite()
+        single = column.cast(pl.Float32)
+        bad = ~single.is_finite().fill_null(value=False)
         if bad.any():
-            row = int(bad.fill_null(value=True).arg_max() or 0)
+            row = int(bad.arg_max() or 0)
             raise DataError(
                 f"{source}: column {name!r} is missing or not finite in row {row + 1}: got {column[row]}",
                 hint="fill or drop missing values first",
             )
-        columns.append(column.cast(pl.Float32).to_numpy())
+        columns.append(single.to_numpy())
     return np.column_stack(columns)
 
 
@@ -89,13 +93,18 @@ def target_column(table: pl.DataFrame, target: str | None, source: str) -> tuple
         raise DataError(f"{source}: the target {target!r} is missing in row {row + 1}", hint="drop such rows first")
     if column.dtype.is_float():
         values = column.to_numpy()
-        if not np.isfinite(values).all() or (values % 1).any() or column.n_unique() > MAX_CLASSES_OF_FLOATS:
+        whole = np.isfinite(values).all() and (np.abs(values) < 2**53).all() and not (values % 1).any()
+        if not whole or column.n_unique() > MAX_CLASSES_OF_FLOATS:
             raise DataError(
                 f"{source}: the target {target!r} looks like a measurement ({_example(column)}); "
                 "expected classes: text, whole numbers or booleans",
                 hint="choose another target, or bin it into classes; regression is not supported yet",
             )
         column = column.cast(pl.Int64)
+    elif isinstance(column.dtype, pl.Categorical | pl.Enum):
+        column = column.cast(pl.String)  # polars orders an Enum by rank; classes are ordered by name
+    elif column.dtype.is_nested():
+        raise DataError(f"{source}: the target {target!r} holds no classes: got {_example(column)}")
     classes = column.unique().sort()
     labels = np.searchsorted(classes.to_numpy(), column.to_numpy()).astype(np.int64)
     return labels, tuple(str(value) for value in classes.to_list())

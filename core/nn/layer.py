@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar, cast, get_type_hints
 
 import numpy as np
@@ -44,8 +46,6 @@ class LayerSpec:
             raise FormatError(f"expected a layer as an object with a 'kind', got {_short(value)}")
         fields = dict(cast(dict[str, Any], value))
         kind = fields.pop("kind", None)
-        if kind not in LAYERS:
-            raise FormatError(f"unknown layer kind {kind!r}", hint=f"known kinds: {', '.join(sorted(LAYERS))}")
         options = {name: _from_json(option, depth) for name, option in fields.items()}
         return layer_spec(kind, **options)
 
@@ -107,8 +107,10 @@ def layer_spec(kind: str, **options: Any) -> LayerSpec:
     """A checked `LayerSpec`, as spaces and users write it: `layer_spec("linear", out_features=10)`.
 
     Raises:
-        FormatError: an option is unknown, missing or of the wrong type.
+        FormatError: the kind is unknown, or an option is unknown, missing or of the wrong type.
     """
+    if not isinstance(cast(object, kind), str) or kind not in LAYERS:
+        raise FormatError(f"unknown layer kind {_short(kind)}", hint=f"known kinds: {', '.join(sorted(LAYERS))}")
     known = LAYERS[kind]
     unknown, missing = options.keys() - known.options.keys(), known.required - options.keys()
     if unknown or missing:
@@ -116,9 +118,7 @@ def layer_spec(kind: str, **options: Any) -> LayerSpec:
             f"layer {kind!r}: unknown options {sorted(unknown)}, missing options {sorted(missing)}",
             hint=f"its options are: {', '.join(known.options) or 'none'}",
         )
-    for name, value in options.items():
-        _check_type(kind, name, value, known.options[name])
-    return LayerSpec(kind, options)
+    return LayerSpec(kind, {name: _checked(kind, name, value, known.options[name]) for name, value in options.items()})
 
 
 def plan_layers(layers: Sequence[LayerSpec], shape: Shape) -> LayerPlan:
@@ -136,7 +136,7 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape) -> LayerPlan:
         shape = part.output_shape
         parameters += part.parameters
         macs += part.macs
-        if max(parameters, int(np.prod(shape, dtype=object))) > MAX_ELEMENTS:
+        if max(parameters, prod(shape)) > MAX_ELEMENTS:
             raise FormatError(f"layer {position} ({spec.kind}): the network exceeds {MAX_ELEMENTS} elements")
     return LayerPlan(shape, parameters, macs)
 
@@ -159,18 +159,21 @@ def count_layers(layers: Iterable[LayerSpec]) -> int:
     )
 
 
-def _check_type(kind: str, name: str, value: Any, expected: type) -> None:
+def _checked(kind: str, name: str, value: Any, expected: type) -> Any:
+    """The value of an option; a whole number for a float becomes one, so that equal options give equal JSON."""
     if expected is bool or expected is str:
         fits = isinstance(value, expected)
     elif expected is int:
-        fits = isinstance(value, int) and not isinstance(value, bool)
+        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_ELEMENTS
     elif expected is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+        # NaN and infinities fail the comparison, and so does an int that no float can hold.
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     else:  # nested layers
         fits = isinstance(value, tuple) and all(isinstance(x, LayerSpec) for x in cast(tuple[object, ...], value))
     if not fits:
-        wanted = getattr(expected, "__name__", str(expected))
+        wanted = f"int within {MAX_ELEMENTS}" if expected is int else getattr(expected, "__name__", str(expected))
         raise FormatError(f"layer {kind!r}: option {name!r} must be {wanted}, got {_short(cast(object, value))}")
+    return float(cast(float, value)) if expected is float else cast(Any, value)
 
 
 def _to_json(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Self
 
 import numpy as np
@@ -130,7 +131,7 @@ class BatchNorm(Module):
     @classmethod
     def plan(cls, shape: Shape) -> LayerPlan:
         """Shape unchanged."""
-        return LayerPlan(shape, 2 * shape[0], int(np.prod(shape)))
+        return LayerPlan(shape, 2 * shape[0], prod(shape))
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator) -> Self:
@@ -173,7 +174,7 @@ class LayerNorm(Module):
     @classmethod
     def plan(cls, shape: Shape) -> LayerPlan:
         """Shape unchanged."""
-        return LayerPlan(shape, 2 * shape[0], 2 * int(np.prod(shape)))
+        return LayerPlan(shape, 2 * shape[0], 2 * prod(shape))
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator) -> Self:
@@ -299,7 +300,7 @@ class Flatten(Module):
     @classmethod
     def plan(cls, shape: Shape) -> LayerPlan:
         """The product of all axes."""
-        return LayerPlan((int(np.prod(shape)),))
+        return LayerPlan((prod(shape),))
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator) -> Self:
@@ -308,7 +309,7 @@ class Flatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) -> (N, features)."""
-        return x.reshape(x.shape[0], -1)
+        return x.reshape(x.shape[0], prod(x.shape[1:]))
 
 
 @layer("residual")

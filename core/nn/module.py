@@ -76,10 +76,10 @@ class Module:
         return {name: tensor.data.copy() for name, tensor in self.named_tensors()}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Overwrite all parameters and buffers in place; nothing changes unless every name and shape fits.
+        """Overwrite all parameters and buffers in place; nothing changes unless every name, shape and dtype fits.
 
         Raises:
-            FormatError: names are missing or unknown, or a shape differs.
+            FormatError: names are missing or unknown, or a shape or dtype differs.
         """
         own = dict(self.named_tensors())
         if own.keys() != state.keys():
@@ -88,6 +88,8 @@ class Module:
         for name, tensor in own.items():
             if tensor.shape != state[name].shape:
                 raise FormatError(f"the state's {name!r} has shape {state[name].shape}, the model's {tensor.shape}")
+            if tensor.dtype != state[name].dtype:
+                raise FormatError(f"the state's {name!r} has dtype {state[name].dtype}, the model's {tensor.dtype}")
         for name, tensor in own.items():
             tensor.data[...] = tensor.device.put(state[name])
 

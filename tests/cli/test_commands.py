@@ -1,0 +1,155 @@
+"""The commands do what they say, as tables for people and as JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from nasturtium import load_run_model, open_history
+from nasturtium.core.data import load_dataset
+
+SEARCH = ("search", "--data", "digits", "--trials", 2, "--epochs", 3, "--seed", 0, "--space", "mlp")
+
+
+def digits_csv(path, rows: int = 5) -> list[str]:
+    data = load_dataset("digits")
+    lines = [",".join(data.task.features)]
+    lines += [",".join(str(int(v)) for v in row) for row in data.inputs[:rows].reshape(rows, -1)]
+    path.write_text("\n".join(lines))
+    return [data.task.classes[label] for label in data.labels[:rows]]
+
+
+def test_search_then_ask_then_predict_then_federate(command, tmp_path):
+    """The whole path, as the README tells it."""
+    searched = command(*SEARCH)
+    assert searched.code == 0
+    assert "Pareto front" in searched.out
+    assert "test accuracy" in searched.out
+    assert "trial 2/2" in searched.err
+    assert (tmp_path / "nasturtium.db").exists()
+
+    listed = command("history", "list", "--json")
+    [row] = json.loads(listed.out)
+    assert (row["id"], row["kind"], row["data"], row["state"], row["trials"]) == (1, "search", "digits", "completed", 2)
+    assert 0.5 < row["test_accuracy"] <= 1
+
+    shown = json.loads(command("history", "show", 1, "--json").out)
+    assert len(shown["trials"]) == 2
+    assert shown["best"]["spec"]["format"] == "nasturtium.model-spec"
+    assert shown["environment"]["packages"]["numpy"] == np.__version__
+    assert len(shown["curves"]["retrain/train_loss"]) == 3
+    assert {trial["uid"] for trial in shown["front"]} <= {trial["uid"] for trial in shown["trials"]}
+
+    people = command("history", "show", row["uid"])
+    for part in ("search 1 on digits: completed", "Pareto front", "Best architecture", "Curves", "Environment"):
+        assert part in people.out
+
+    labels = digits_csv(tmp_path / "my.csv")
+    predicted = command("predict", "@best", "my.csv", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(predicted.out)))
+    assert [int(row["row"]) for row in rows] == [1, 2, 3, 4, 5]
+    assert np.mean([row["prediction"] == label for row, label in zip(rows, labels, strict=True)]) >= 0.6
+    folder = tmp_path / "nasturtium.models" / shown["artifacts"]["model"]["path"]
+    assert command("predict", folder, "my.csv", "--format", "csv").out == predicted.out
+
+    federated = command("federate", "simulate", "--data", "digits", "--model", 1, "--rounds", 2, "--epochs", 1)
+    assert federated.code == 0
+    assert "updates under ckks" in federated.out
+    [run] = json.loads(command("history", "list", "--kind", "federated", "--json").out)
+    assert (run["id"], run["rounds"], run["parameters"]) == (2, 2, row["parameters"])
+    rounds = json.loads(command("history", "show", "@last", "--json").out)["rounds"]
+    assert [each["round"] for each in rounds] == [1, 2]
+    assert all(each["participants"] == 4 and each["accuracy"] is not None for each in rounds)
+    assert "Rounds" in command("history", "show", 2).out
+
+
+def test_plain_is_said_and_smaller(command):
+    words = ("federate", "simulate", "--data", "digits", "--rounds", 1, "--epochs", 1, "--clients", 2, "--json")
+    [protected] = json.loads(command(*words).out)
+    [plain] = json.loads(command(*words, "--plain").out)
+    assert plain["bytes_up"] < protected["bytes_up"]
+    assert plain["accuracy"] == protected["accuracy"]
+    shown = json.loads(command("history", "show", "@last", "--json").out)
+    assert shown["federation"]["scheme"] == "plain"
+
+
+def test_a_history_that_is_not_there_yet_is_empty(command):
+    answer = command("history", "list", "--json")
+    assert (answer.code, json.loads(answer.out)) == (0, [])
+    assert "nothing was run here yet" in answer.err
+
+
+def test_lists_as_csv(command):
+    command(*SEARCH)
+    [row] = csv.DictReader(io.StringIO(command("history", "list", "--format", "csv").out))
+    assert row["id"] == "1"
+    assert float(row["val_accuracy"]) > 0.5
+    trials = list(csv.DictReader(io.StringIO(command("history", "show", 1, "--format", "csv").out)))
+    assert [trial["trial"] for trial in trials] == ["1", "2"]
+
+
+def test_search_prints_json(command):
+    front = json.loads(command(*SEARCH, "--json").out)
+    assert any(row["best"] for row in front)
+    assert {"trial", "val_accuracy", "parameters", "macs"} <= front[0].keys()
+
+
+def test_the_database_is_chosen_by_option_or_environment(command, tmp_path, monkeypatch):
+    command(*SEARCH, "--db", "here.db")
+    assert len(json.loads(command("history", "list", "--db", "here.db", "--json").out)) == 1
+    monkeypatch.setenv("NASTURTIUM_DB", str(tmp_path / "here.db"))
+    assert len(json.loads(command("history", "list", "--json").out)) == 1
+    with open_history() as history:
+        assert history.find("@best").number == 1
+    assert load_run_model("@best").spec.plan().output_shape == (10,)
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        pytest.param(("--trials", 3), "started with trials=2, got 3", id="trials"),
+        pytest.param(("--seed", 1), "started with seed=0, got 1", id="seed"),
+        pytest.param(("--data", "digits", "--space", "cnn"), "started with space='mlp', got 'cnn'", id="space"),
+    ],
+)
+def test_resuming_with_other_options_is_refused(command, words, match):
+    command(*SEARCH)
+    answer = command("search", "--resume", 1, *words)
+    assert answer.code == 2
+    assert match in answer.err
+
+
+def test_a_finished_search_is_not_resumed(command):
+    command(*SEARCH)
+    answer = command("search", "--resume", 1)
+    assert answer.code == 2
+    assert "already finished" in answer.err
+
+
+def test_a_damaged_model_is_refused(command, tmp_path):
+    command(*SEARCH)
+    digits_csv(tmp_path / "my.csv")
+    [weights] = (tmp_path / "nasturtium.models").glob("*/weights.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    answer = command("predict", 1, "my.csv")
+    assert answer.code == 1
+    assert "checksum differs" in answer.err
+
+
+def test_a_table_is_searched_and_predicted(command, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal() + 3 * (i % 2):.3f},{rng.normal():.3f},{('low', 'high')[i % 2]}" for i in range(90)]
+    (tmp_path / "table.csv").write_text("\n".join(["level,noise,grade", *rows]))
+    assert command("search", "--data", "table.csv", "--target", "grade", "--trials", 2, "--epochs", 8).code == 0
+    answer = command("predict", "@best", "table.csv", "--json")
+    assert {row["prediction"] for row in json.loads(answer.out)} == {"low", "high"}
+
+
+def test_help_and_version(command):
+    assert "search" in command("--help").out
+    assert command("--version").out.startswith("nasturtium ")
+    for group in ("search", "history", "federate", "predict"):
+        assert command(group, "--help").code == 0

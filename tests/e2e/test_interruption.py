@@ -1,0 +1,95 @@
+"""Real processes, really killed: what was finished stays, resuming ends where the uninterrupted search ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = [sys.executable, "-c", "from nasturtium.cli import main; main()"]
+SEARCH = ["search", "--data", "digits", "--space", "mlp", "--trials", "4", "--epochs", "3", "--seed", "1"]
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PROGRAM, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+
+
+def finish(folder: Path, *words: str) -> str:
+    process = start(folder, *words)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def stop_after(process: subprocess.Popen[str], line: str, how: signal.Signals) -> str:
+    """Send a signal as soon as stderr shows a line; the rest of stderr."""
+    assert process.stderr is not None
+    for said in process.stderr:
+        if said.startswith(line):
+            break
+    process.send_signal(how)
+    return process.communicate(timeout=120)[1]
+
+
+def outline(folder: Path) -> list[tuple]:
+    details = json.loads(finish(folder, "history", "show", "1", "--json"))
+    trials = [trial for trial in details["trials"] if trial["state"] in {"completed", "pruned"}]
+    found = [(t["trial"], t["state"], t["architecture_sha256"], t["val_accuracy"]) for t in trials]
+    return [*found, ("test", details["metrics"]["test_loss"])]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    finish(folder, *SEARCH)
+    return outline(folder)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("search 1", id="in-the-first-trial"),
+        pytest.param("trial 2/4", id="after-two-trials"),
+        pytest.param("retraining", id="in-the-retraining"),
+    ],
+)
+def test_a_killed_search_goes_on(tmp_path, uninterrupted, line):
+    process = start(tmp_path, *SEARCH)
+    stop_after(process, line, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    with sqlite3.connect(tmp_path / "nasturtium.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    [row] = json.loads(finish(tmp_path, "history", "list", "--json"))
+    assert row["state"] == "interrupted"
+    finish(tmp_path, *SEARCH, "--resume", "1")
+    assert outline(tmp_path) == uninterrupted
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_search_says_how_to_go_on(tmp_path, uninterrupted, how):
+    process = start(tmp_path, *SEARCH)
+    said = stop_after(process, "trial 1/4", how)
+    assert process.returncode == 130
+    assert "nasturtium search --resume 1" in said
+    assert "Traceback" not in said
+    finish(tmp_path, "search", "--resume", "1")
+    assert outline(tmp_path) == uninterrupted
+
+
+def test_a_killed_federation_keeps_its_rounds(tmp_path):
+    words = ["federate", "simulate", "--data", "digits", "--rounds", "50", "--epochs", "1", "--clients", "2"]
+    process = start(tmp_path, *words)
+    stop_after(process, "round 3/50", signal.SIGKILL)
+    shown = json.loads(finish(tmp_path, "history", "show", "1", "--json"))
+    assert shown["state"] == "interrupted"
+    assert len(shown["rounds"]) >= 3
+    assert not list(tmp_path.glob("nasturtium.models/*"))

@@ -1,0 +1,253 @@
+"""A search end to end on small data: results, resumption, interruption, and what the history keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest import mock
+
+import numpy as np
+import optuna
+import pytest
+from nasturtium.core import Budget, Candidate, ConfigError, NasturtiumError, load_model
+from nasturtium.nas import (
+    Architecture,
+    Choice,
+    DistinctSampler,
+    Group,
+    LocalEvaluator,
+    SearchConfig,
+    SearchSetup,
+    SearchStarted,
+    Space,
+    TrialFinished,
+    TrialProgress,
+    choose_best,
+    resume_search,
+    run_search,
+)
+from nasturtium.nas.search import rungs
+from nasturtium.nas.space import draw
+from nasturtium.nas.strategies import distributions
+from nasturtium.storage import History, RunBusyError, open_database
+from optuna.study import Study
+
+CONFIG = SearchConfig(data="digits", space="mlp", trials=4, epochs=3, seed=3)
+
+
+@pytest.fixture
+def database(tmp_path):
+    with open_database(tmp_path / "history.db") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return SearchSetup.load(CONFIG)
+
+
+def any_candidate(setup, *, learning_rate: float) -> Candidate:
+    rng = np.random.default_rng(0)
+    flat = {path: draw(leaf, rng) for path, leaf in setup.space.leaves().items()}
+    spec = Architecture.from_flat(setup.space, flat).to_spec(setup.space)
+    return Candidate(id="one", spec=spec, hyperparameters={"learning_rate": learning_rate, "weight_decay": 0.0}, seed=5)
+
+
+def outline(trials) -> list[tuple]:
+    """What a trial proposed and got, without names and times."""
+    done = [trial for trial in trials if trial.state in {"completed", "pruned"}]
+    return [(t.number, t.state, t.architecture.sha256, dict(t.hyperparameters), dict(t.metrics)) for t in done]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, setup):
+    """One uninterrupted search, for all tests that only read."""
+    with open_database(tmp_path_factory.mktemp("search") / "history.db") as opened:
+        events = []
+        result = run_search(setup, opened, observe=events.append)
+        yield opened, result, events
+
+
+def test_the_best_model_is_saved_with_what_was_measured(finished, setup):
+    database, result, _ = finished
+    saved = load_model(result.model)
+    rows = setup.test
+    accuracy = np.mean(
+        [said == rows.task.classes[y] for said, y in zip(saved.predict(rows.inputs), rows.labels, strict=True)]
+    )
+    assert accuracy == pytest.approx(result.test.accuracy)
+    assert result.test.accuracy > 0.85
+    assert saved.metadata["run"] == result.search.uid
+    artifact = History(database).artifacts(result.search.uid)["model"]
+    assert database.models_dir / artifact.path == result.model
+
+
+def test_every_trial_is_in_the_history(finished):
+    database, result, _ = finished
+    trials = History(database).trials(result.search.uid)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert {trial.state for trial in trials} <= {"completed", "pruned"}
+    for trial in trials:
+        curves = History(database).curves(trial.uid)
+        assert set(curves) == {"train_loss", "val_loss", "val_accuracy"}
+        assert trial.architecture.parameters == trial.metrics["parameters"]
+    assert History(database).find(1).state == "completed"
+    assert History(database).find(1).metrics["test_accuracy"] == result.test.accuracy
+
+
+def test_no_architecture_is_trained_twice(finished):
+    database, result, _ = finished
+    hashes = [trial.architecture.sha256 for trial in History(database).trials(result.search.uid)]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_watchers_hear_of_every_trial(finished):
+    _, _, events = finished
+    assert isinstance(events[0], SearchStarted)
+    assert [event.number for event in events if isinstance(event, TrialFinished)] == [0, 1, 2, 3]
+    assert all(0 <= event.val_accuracy <= 1 for event in events if isinstance(event, TrialProgress))
+
+
+def test_same_seed_same_trials(finished, setup, database):
+    reference, result, _ = finished
+    again = run_search(setup, database)
+    assert outline(History(database).trials(again.search.uid)) == outline(History(reference).trials(result.search.uid))
+    assert again.test == result.test
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 3])
+def test_a_resumed_search_is_the_uninterrupted_one(finished, setup, database, stop_at):
+    reference, result, _ = finished
+
+    def stop(event):
+        if isinstance(event, TrialProgress) and event.number == stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(setup, database, observe=stop)
+    run = History(database).find("@last")
+    assert run.state == "interrupted"
+    resumed = resume_search(run.uid, database)
+    trials = History(database).trials(run.uid)
+    assert outline(trials) == outline(History(reference).trials(result.search.uid))
+    assert [trial.attempt for trial in trials if trial.number == stop_at] == [1, 2]
+    assert resumed.test == result.test
+
+
+def test_a_process_that_died_between_our_record_and_optunas_loses_nothing(finished, setup, database):
+    """Our trial is finished, Optuna still thinks it runs: resuming tells Optuna instead of training again."""
+    reference, result, _ = finished
+    tell = Study.tell
+
+    def die(study, trial, *args, **kwargs):
+        if trial.number == 1:
+            raise KeyboardInterrupt
+        return tell(study, trial, *args, **kwargs)
+
+    with mock.patch.object(Study, "tell", die), pytest.raises(KeyboardInterrupt):
+        run_search(setup, database)
+    uid = History(database).find("@last").uid
+    resume_search(uid, database)
+    trials = History(database).trials(uid)
+    assert outline(trials) == outline(History(reference).trials(result.search.uid))
+    assert {trial.attempt for trial in trials} == {1}
+
+
+def test_a_finished_search_is_not_resumed(finished):
+    database, result, _ = finished
+    with pytest.raises(ConfigError, match="already finished"):
+        resume_search(result.search.uid, database)
+
+
+def test_changed_data_is_refused(tmp_path, database):
+    path = tmp_path / "rows.csv"
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal() + i % 2},{rng.normal()},{'ab'[i % 2]}" for i in range(60)]
+    path.write_text("\n".join(["x,y,label", *rows]))
+    setup = SearchSetup.load(SearchConfig(data=str(path), target="label", trials=2, epochs=2))
+
+    def stop(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(setup, database, observe=stop)
+    path.write_text("\n".join(["x,y,label", *rows[:-1]]))
+    with pytest.raises(ConfigError, match="not the data it started with"):
+        resume_search(History(database).find("@last").uid, database)
+
+
+def test_a_search_in_other_hands_is_busy(setup, database):
+    caught = []
+
+    def try_again(event):
+        run = History(database).find("@last")
+        with mock.patch("os.getpid", return_value=1), pytest.raises(RunBusyError) as error:
+            resume_search(run.uid, database)
+        caught.append(error.value)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(setup, database, observe=try_again)
+    assert len(caught) == 1
+
+
+def test_a_failing_evaluator_leaves_a_failed_search(setup, database, monkeypatch):
+    def fail(self, candidate, budget):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(LocalEvaluator, "evaluate", fail)
+    with pytest.raises(MemoryError):
+        run_search(setup, database)
+    run = History(database).find("@last")
+    assert (run.state, run.error) == ("failed", "MemoryError: no room")
+    assert [trial.state for trial in History(database).trials(run.uid)] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        pytest.param({"trials": 0}, "trials >= 1", id="no-trials"),
+        pytest.param({"epochs": 0}, "epochs >= 1", id="no-epochs"),
+        pytest.param({"seed": -1}, "seed", id="negative-seed"),
+        pytest.param({"space": "dense"}, "unknown space 'dense'", id="unknown-space"),
+        pytest.param({"strategy": "guess"}, "unknown strategy 'guess'", id="unknown-strategy"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused(change, match):
+    with pytest.raises(ConfigError, match=match):
+        replace(CONFIG, **change)
+
+
+def test_a_space_that_is_used_up_says_so():
+    tiny = Space("tiny", Group({"a": Choice((1, 2))}), {}, to_spec=lambda choices: None)
+    study = optuna.create_study(sampler=DistinctSampler(tiny, "random", 0))
+    for value in (0.0, 1.0):
+        study.tell(study.ask(distributions(tiny)), value)
+    with pytest.raises(ConfigError, match="no architecture left to try"):
+        study.ask(distributions(tiny))
+
+
+def test_rungs_end_with_the_whole_budget():
+    assert [budget.epochs for budget in rungs(30)] == [4, 10, 30]
+    assert [budget.epochs for budget in rungs(1)] == [1]
+    assert {budget.total for budget in rungs(7)} == {7}
+
+
+def test_an_evaluation_in_steps_is_the_evaluation_at_once(setup):
+    """A higher budget goes on from a lower one, with the result of starting anew."""
+    candidate = any_candidate(setup, learning_rate=2e-3)
+    stepwise = LocalEvaluator(setup.train, setup.validation)
+    for epochs in (1, 2, 4):
+        last = stepwise.evaluate(candidate, Budget(epochs=epochs, total=4))
+    assert last == LocalEvaluator(setup.train, setup.validation).evaluate(candidate, Budget(epochs=4, total=4))
+
+
+def test_divergence_is_a_result(setup):
+    candidate = any_candidate(setup, learning_rate=1e30)
+    evaluation = LocalEvaluator(setup.train, setup.validation).evaluate(candidate, Budget(epochs=3, total=3))
+    assert evaluation.diverged
+    assert evaluation.objectives == {}
+
+
+def test_without_a_completed_trial_there_is_no_best():
+    with pytest.raises(NasturtiumError, match="none of 0 trials"):
+        choose_best([])
