@@ -153,7 +153,7 @@ class BatchNorm(Module):
     def _follow(self, x: Tensor, over: tuple[int, ...]) -> None:
         xp = x.device.xp
         count = x.size // x.shape[1]
-        mean, variance = xp.mean(x.data, axis=over), xp.var(x.data, axis=over)
+        mean, variance = ops.moments(xp, x.data, over)
         unbiased = variance * (count / max(count - 1, 1))
         for running, batch in ((self.running_mean, mean), (self.running_var, unbiased)):
             running.data += self.momentum * (batch - running.data)

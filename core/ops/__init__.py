@@ -24,7 +24,7 @@ from .elementwise import (
 from .linalg import matmul
 from .loss import cross_entropy
 from .pool import avg_pool2d, max_pool2d, pool_scatter, pool_select, pool_spread
-from .reduce import log_softmax, max, mean, softmax, standardize, sum
+from .reduce import log_softmax, max, mean, moments, softmax, standardize, sum
 from .shape import broadcast_to, concatenate, getitem, place, reshape, transpose
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "max_pool2d",
     "maximum",
     "mean",
+    "moments",
     "multiply",
     "negative",
     "place",

@@ -133,6 +133,10 @@ def _weight_grad_reference(
 def conv2d(xp: ArrayModule, x: Array, w: Array, *, stride: int = 1, padding: int = 0) -> Array:
     """Cross-correlation of x (N, C, H, W) with w (O, C, kh, kw), zero-padded: (N, O, OH, OW)."""
     _check("conv2d", x, w, stride, padding)
+    return _convolve(xp, x, w, stride, padding)
+
+
+def _convolve(xp: ArrayModule, x: Array, w: Array, stride: int, padding: int) -> Array:
     rows = _patch_matrix(xp, x, w.shape[2:], stride, padding) @ _weight_matrix(w)
     oh = _output_length(x.shape[2], w.shape[2], stride, padding)
     ow = _output_length(x.shape[3], w.shape[3], stride, padding)
@@ -150,6 +154,7 @@ def conv2d(xp: ArrayModule, x: Array, w: Array, *, stride: int = 1, padding: int
     ),
     samples=(
         Sample(normal(2, 4, 5, 4), normal(4, 3, 3, 3), size=(5, 4), stride=1, padding=1),
+        Sample(normal(2, 4, 3, 5), normal(4, 2, 3, 2), size=(5, 6), stride=1, padding=0),
         Sample(normal(2, 3, 2, 2), normal(3, 2, 3, 2), size=(6, 5), stride=2, padding=0),
     ),
 )
@@ -159,6 +164,10 @@ def conv2d_input_grad(
     """Gradient of `conv2d` for its input of height and width `size`: a transposed convolution of g (N, O, OH, OW)."""
     n, o, oh, ow = g.shape
     c, kh, kw = w.shape[1:]
+    if stride == 1 and kh == kw and padding < kh:
+        # The same sum as a convolution of g with the kernel turned round: one product instead of kh * kw additions.
+        turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+        return _convolve(xp, g, turned, 1, kh - 1 - padding)
     # (N * OH * OW, O) times (O, kh * kw * C): what each output pixel sends back to its receptive field.
     fields = (_channels_last(xp, g, 0).reshape(-1, o) @ _weight_matrix(w).T).reshape(n, oh, ow, kh, kw, c)
     padded = xp.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, c), g.dtype)
