@@ -7,6 +7,24 @@ from typing import Any
 
 from ..storage import FederatedRecord, History, RunRecord, SearchRecord, TrialRecord
 
+SUMMARY = (
+    "id",
+    "uid",
+    "kind",
+    "data",
+    "val_accuracy",
+    "test_accuracy",
+    "parameters",
+    "macs",
+    "trials",
+    "rounds",
+    "state",
+    "started",
+    "ended",
+    "seconds",
+    "error",
+)
+
 
 def describe(past: History, run: RunRecord) -> dict[str, Any]:
     """Everything known of a run, as one document: what `history show --json` prints."""

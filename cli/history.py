@@ -9,12 +9,37 @@ import typer
 
 from ..core import ConfigError
 from ..storage import DatabaseNotFoundError, RunKind
-from .describe import describe, summarise
+from .describe import SUMMARY, describe, summarise
 from .options import Db, FormatOption, Json, argument, chosen, option
-from .output import Format, duration, make_table, print_json, print_rows, show, size, sparkline, stderr, stdout
+from .output import (
+    Format,
+    duration,
+    make_table,
+    print_json,
+    print_rows,
+    print_table,
+    show,
+    size,
+    sparkline,
+    stderr,
+    stdout,
+)
 
 app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Ask what was searched and trained.")
 KINDS = ("search", "federated")
+LISTED = {
+    "id": "id",
+    "kind": "kind",
+    "data": "data",
+    "size": "size",
+    "val_accuracy": "val acc",
+    "test_accuracy": "test acc",
+    "parameters": "params",
+    "state": "state",
+    "duration": "took",
+    "started": "started",
+}
+WIDE = 100  # columns of a terminal from which on there is room for all of `LISTED`
 
 
 @app.callback()
@@ -43,25 +68,15 @@ def list_runs(
         if db is not None:
             raise
         stderr().print(f"{exc.message}: nothing was run here yet", markup=False, soft_wrap=True)
-    columns = {
-        "id": "id",
-        "kind": "kind",
-        "data": "data",
-        "val_accuracy": "val acc",
-        "test_accuracy": "test acc",
-        "parameters": "parameters",
-        "trials": "trials",
-        "rounds": "rounds",
-        "state": "state",
-        "duration": "duration",
-        "started": "started",
-    }
-    if (form := chosen(fmt, as_json=as_json)) is Format.TABLE:
-        rows = [{**row, "duration": duration(row["seconds"])} for row in rows]
-    else:
-        columns = {name: name for name in ("uid", *columns, "seconds", "error") if name != "duration"}
-        rows = [{name: row[name] for name in columns} for row in rows]
-    print_rows(rows, columns, form)
+    form = chosen(fmt, as_json=as_json)
+    if form is not Format.TABLE:
+        print_rows(rows, {name: name for name in SUMMARY}, form)
+        return
+    columns = dict(LISTED)
+    if stdout().width < WIDE:
+        del columns["started"]
+    shown = [{**row, "size": _size(row), "duration": duration(row["seconds"])} for row in rows]
+    print_rows(shown, columns, form)
 
 
 @app.command("show")
@@ -85,6 +100,10 @@ def show_run(
         print_rows(flat, {name: name for name in flat[0]} if flat else {}, Format.CSV)
     else:
         _print_details(details)
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    return f"{row['trials']} trials" if row["kind"] == "search" else f"{row['rounds']} rounds"
 
 
 def _print_details(details: Mapping[str, Any]) -> None:
@@ -131,11 +150,11 @@ def _print_search(details: Mapping[str, Any], say: Any) -> None:
     states = [trial["state"] for trial in details["trials"]]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     say(f"  {'trials':<11}{counts or 'none yet'}; space {search['space']}, strategy {search['strategy']}\n")
-    table = make_table("trial", "accuracy", "parameters", "MACs", "duration", title="Pareto front")
+    table = make_table("trial", "accuracy", "parameters", "MACs", "took")
     for trial in details["front"]:
         row = (trial["trial"], trial["val_accuracy"], trial["parameters"], trial["macs"])
         table.add_row(*map(show, row), duration(trial["seconds"]))
-    stdout().print(table)
+    print_table(table, title="Pareto front")
     if best is None:
         return
     say(f"\nBest architecture: trial {best['trial']}, sha256 {best['architecture_sha256'][:12]}")
@@ -149,13 +168,11 @@ def _print_federation(details: Mapping[str, Any], say: Any) -> None:
     federation = details["federation"]
     said = f"{federation['clients']} clients, {federation['strategy']}, updates under {federation['scheme']}"
     say(f"  {'federation':<11}{said}, alpha {federation['alpha']}\n")
-    table = make_table(
-        "round", "participants", "rejected", "loss", "accuracy", "up", "down", "duration", title="Rounds"
-    )
+    table = make_table("round", "participants", "rejected", "loss", "accuracy", "up", "down", "took")
     for each in details["rounds"]:
         figures = (each["round"], each["participants"], each["rejected"], each["loss"], each["accuracy"])
         table.add_row(*map(show, figures), size(each["bytes_up"]), size(each["bytes_down"]), duration(each["seconds"]))
-    stdout().print(table)
+    print_table(table, title="Rounds")
     for each in details["rounds"]:
         for client, given in each["contributions"].items():
             if given["state"] == "rejected":

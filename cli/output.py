@@ -58,18 +58,26 @@ def print_rows(
     elif fmt is Format.CSV:
         print_csv(rows, list(columns))
     else:
-        table = make_table(*columns.values(), title=title)
+        table = make_table(*columns.values())
         for row in rows:
             table.add_row(*(show(row[name]) for name in columns))
-        stdout().print(table)
+        print_table(table, title=title)
 
 
-def make_table(*headings: str, title: str = "") -> Table:
+def make_table(*headings: str) -> Table:
     """An empty table; columns of numbers read best right-aligned, so all but the first are."""
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for position, heading in enumerate(headings):
         table.add_column(heading, justify="left" if position == 0 else "right", no_wrap=True)
     return table
+
+
+def print_table(table: Table, *, title: str = "") -> None:
+    """A table under its title."""
+    out = stdout()
+    if title:
+        out.print(title, markup=False, soft_wrap=True)
+    out.print(table)
 
 
 def show(value: object) -> str:
@@ -90,10 +98,10 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
 def size(count: float) -> str:

@@ -130,7 +130,7 @@ def test_a_public_context_with_a_secret_key_is_refused(key):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        pytest.param(b"", "secret|not a TenSEAL context", id="empty"),
+        pytest.param(b"", "not a TenSEAL context", id="empty"),
         pytest.param(b"garbage", "not a TenSEAL context", id="garbage"),
         pytest.param(bytes(2**20 + 1), "larger than any", id="huge"),
     ],
@@ -140,11 +140,11 @@ def test_bytes_that_are_no_context_are_refused(data, reason):
         _ = PublicContext("", data).context
 
 
-@pytest.mark.parametrize("spread", [pickle.dumps, copy.copy, copy.deepcopy])
-@pytest.mark.parametrize("holder", ["key", "cipher"])
-def test_a_secret_key_is_neither_pickled_nor_copied(key, cipher, spread, holder):
+@pytest.mark.parametrize("spread", [pickle.dumps, copy.deepcopy])
+@pytest.mark.parametrize("hold", [lambda key: key, CkksCipher, lambda key: [key]], ids=["alone", "cipher", "list"])
+def test_a_secret_key_is_neither_pickled_nor_copied(key, spread, hold):
     with pytest.raises(TypeError, match="not pickled"):
-        spread({"key": key, "cipher": cipher}[holder] if spread is not copy.copy else key)
+        spread(hold(key))
 
 
 def test_what_is_printed_of_a_key_is_its_public_name(key, other_key):
@@ -154,18 +154,10 @@ def test_what_is_printed_of_a_key_is_its_public_name(key, other_key):
     assert key.public().key_id == key.key_id
 
 
-def multiplied(vector):
-    return vector * 1.0  # one modulus less, at the same scale
-
-
-def squared(vector):
-    return vector * vector
-
-
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda key, vector: multiplied(vector), id="fewer-moduli"),
+        pytest.param(lambda key, vector: vector * 1.0, id="fewer-moduli"),
         pytest.param(lambda key, vector: ts.ckks_vector(key.context, [1.0] * VALUES, 2.0**30), id="other-scale"),
         pytest.param(lambda key, vector: ts.ckks_vector(key.context, [1.0] * (VALUES - 1)), id="fewer-values"),
         pytest.param(lambda key, vector: ts.ckks_vector(key.context, [1.0] * (VALUES + 1)), id="more-values"),
@@ -220,9 +212,8 @@ def test_a_mutant_is_refused_or_becomes_a_sum_that_opens_or_does_not(cipher, add
         try:
             mixed = adder.serialise(adder.add(total, adder.parse(join_chunks([bytes(mutant)]), VALUES)))
             cipher.decrypt(mixed, VALUES)
-        except PrivacyError as exc:
+        except PrivacyError:
             refused += 1
-            assert exc.message
     assert refused > 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -99,10 +100,8 @@ def test_what_is_damaged_is_refused_with_a_reason(data, reason):
 
 def parse(data: bytes) -> None:
     """All that may go wrong with bytes from outside is that they are refused."""
-    try:
+    with suppress(UpdateRejectedError):
         EncryptedUpdate.from_bytes(data)
-    except UpdateRejectedError as exc:
-        assert exc.message
 
 
 @given(st.binary(max_size=300))

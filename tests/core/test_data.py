@@ -1,0 +1,517 @@
+"""Data: loading, splitting, preprocessing; and what is said of data that cannot be used."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from nasturtium.core import ConfigError, DataError, FormatError, NasturtiumError, ShapeError
+from nasturtium.core.data import (
+    Dataset,
+    Preprocessing,
+    Task,
+    dirichlet_split,
+    load_dataset,
+    load_inputs,
+    stratified_split,
+)
+
+# --- loading ---
+
+
+def test_digits_are_scikit_learns():
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
+    digits, bundled = datasets.load_digits(), load_dataset("digits")
+    np.testing.assert_array_equal(bundled.inputs[:, 0], digits.images)
+    np.testing.assert_array_equal(bundled.labels, digits.target)
+    assert bundled.task.classes == tuple(map(str, digits.target_names))
+    assert bundled.task.features == tuple(digits.feature_names)
+    assert (bundled.task.input_shape, bundled.task.is_image, len(bundled)) == ((1, 8, 8), True, 1797)
+
+
+def npz(**arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def parquet(**columns) -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def archive(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def damaged_npz() -> bytes:
+    """Compressed members with noise in the middle."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=np.random.default_rng(0).normal(size=(50, 2)), y=np.arange(50) % 2)
+    content = bytearray(buffer.getvalue())
+    content[60:80] = b"\xff" * 20
+    return bytes(content)
+
+
+IMAGES = np.arange(24.0).reshape(2, 3, 4)
+PEOPLE = (("age", "height"), [[30.0, 1.5], [40.0, 1.75], [50.0, 2.0]])
+UNNAMED = (("column_1", "column_2"), [[30.0, 1.5], [40.0, 1.75], [50.0, 2.0]])
+YES_NO = (("no", "yes"), [1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "target", "table", "classes"),
+    [
+        pytest.param("a.csv", b"age,height,ill\n30,1.5,yes\n40,1.75,no\n50,2,yes\n", "ill", PEOPLE, YES_NO, id="csv"),
+        pytest.param("a.CSV", b"ill,age,height\nyes,30,1.5\nno,40,1.75\nyes,50,2\n", "ill", PEOPLE, YES_NO, id="target-1st"),
+        pytest.param("a.tsv", b"age\theight\till\n30\t1.5\tyes\n40\t1.75\tno\n50\t2\tyes\n", "ill", PEOPLE, YES_NO, id="tsv"),
+        pytest.param("a.csv", b"age,height,ill\n30, 1.5,yes\n40,1.75 ,no\n50,2,yes\n", "ill", PEOPLE, YES_NO, id="spaces"),
+        pytest.param("a.csv", b"30,1.5,7\n40,1.75,-1\n50,2,7\n", "column_3", UNNAMED, (("-1", "7"), [1, 0, 1]), id="no-header"),
+        pytest.param(
+            "a.csv", b"1,1,1\n0,1,0\n1,0,1\n", "column_3",
+            (("column_1", "column_2"), [[1, 1], [0, 1], [1, 0]]), (("0", "1"), [1, 0, 1]), id="no-header-and-equal-numbers",
+        ),
+        pytest.param("a [1]*.csv", b"age,height,ill\n30,1.5,yes\n40,1.75,no\n50,2,yes\n", "ill", PEOPLE, YES_NO, id="glob"),
+        pytest.param(
+            "a.parquet", parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=["yes", "no", "yes"]),
+            "ill", PEOPLE, YES_NO, id="parquet",
+        ),
+        pytest.param(
+            "a.pq", parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=[True, False, True]),
+            "ill", PEOPLE, (("False", "True"), [1, 0, 1]), id="parquet-booleans",
+        ),
+        pytest.param(
+            "a.parquet",
+            parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=pl.Series(["low", "high", "mid"], dtype=pl.Enum(["low", "mid", "high"]))),
+            "ill", PEOPLE, (("high", "low", "mid"), [1, 0, 2]), id="parquet-enum",
+        ),
+        pytest.param(
+            "a.parquet",
+            parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=pl.Series(["b", "a", "b"], dtype=pl.Categorical)),
+            "ill", PEOPLE, (("a", "b"), [1, 0, 1]), id="parquet-categorical",
+        ),
+        pytest.param(
+            "a.csv", b"age,height,ill\n30,1.5,2.0\n40,1.75,1.0\n50,2,2.0\n", "ill", PEOPLE, (("1", "2"), [1, 0, 1]),
+            id="whole-floats-are-classes",
+        ),
+        pytest.param(
+            "a.npz", npz(x=np.array([[30, 1.5], [40, 1.75], [50, 2]]), y=np.array(["yes", "no", "yes"])), None,
+            (("x_0", "x_1"), PEOPLE[1]), YES_NO, id="npz",
+        ),
+        pytest.param(
+            "a.npz", npz(features=np.array([[30, 1.5], [40, 1.75], [50, 2]]), ill=np.array([7, -1, 7])), "ill",
+            (("x_0", "x_1"), PEOPLE[1]), (("-1", "7"), [1, 0, 1]), id="npz-named",
+        ),
+        pytest.param(
+            "a.npz", npz(images=IMAGES, labels=np.array([5, 3])), None,
+            (tuple(f"x_0_{i}_{j}" for i in range(3) for j in range(4)), IMAGES[:, None]), (("3", "5"), [1, 0]), id="npz-images",
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_becomes_rows_and_classes(tmp_path, name, content, target, table, classes):
+    (tmp_path / name).write_bytes(content)
+    data = load_dataset(str(tmp_path / name), target)
+    features, rows = table
+    np.testing.assert_array_equal(data.inputs, np.asarray(rows, np.float32))
+    assert (data.inputs.dtype, data.labels.dtype) == (np.float32, np.int64)
+    assert (data.task.classes, data.labels.tolist()) == classes
+    assert (data.name, data.task.features, data.task.input_shape) == (name, features, data.inputs.shape[1:])
+
+
+CSV = b"age,ill\n30,yes\n40,no\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "target", "error", "match"),
+    [
+        pytest.param("a.csv", CSV, None, ConfigError, "no target column was named; its columns are age, ill", id="no-target"),
+        pytest.param("a.csv", CSV, "sick", ConfigError, "no column 'sick'; its columns are age, ill", id="missing-target"),
+        pytest.param("a.csv", None, "ill", ConfigError, "no such file: .*a.csv", id="no-such-file"),
+        pytest.param("a.xlsx", b"", "ill", ConfigError, r"unknown data set '.*a.xlsx'.*expected digits", id="unknown-kind"),
+        pytest.param("a.csv", b"ill\nyes\nno\n", "ill", DataError, "no columns beside the target", id="target-only"),
+        pytest.param("a.csv", b"age,ill\n", "ill", DataError, "there are no rows", id="header-only"),
+        pytest.param("a.csv", b"", "ill", DataError, "cannot be read as a table", id="empty"),
+        pytest.param("a.parquet", b"", "ill", DataError, "cannot be read as a table", id="empty-parquet"),
+        pytest.param("a.npz", b"", "ill", DataError, "cannot be read as NPZ", id="empty-npz"),
+        pytest.param(
+            "a.csv", b"age,ill\n30,yes\nold,no\n", "ill", DataError,
+            "'age' is not numeric: row 2 holds 'old'.*encode the column", id="text-in-a-feature",
+        ),
+        pytest.param("a.csv", b"age,ill\n30,yes\nnan,no\n", "ill", DataError, "'age' .*not finite in row 2", id="nan"),
+        pytest.param("a.csv", b"age,ill\n30,yes\ninf,no\n", "ill", DataError, "'age' .*not finite in row 2", id="infinity"),
+        pytest.param("a.csv", b"age,ill\n1e300,yes\n1,no\n", "ill", DataError, "'age' .*not finite in row 1", id="overflow"),
+        pytest.param("a.csv", b"age,x,ill\n30,1,yes\n,1,no\n", "ill", DataError, "'age' is missing .*in row 2", id="missing"),
+        pytest.param("a.csv", b"1,,0\n1,2,1\n", "column_3", DataError, "'column_2' .*in row 1", id="missing-in-headerless"),
+        pytest.param("a.csv", b"age,ill\n30,yes\n40,\n", "ill", DataError, "'ill' is missing in row 2", id="missing-label"),
+        pytest.param("a.csv", b"age,ill\n30,yes\n40,yes\n", "ill", DataError, "only one class: yes", id="one-class"),
+        pytest.param(
+            "a.csv", b"age,ill\n30,0.5\n40,1.5\n", "ill", DataError,
+            "looks like a measurement .*regression is not supported", id="measurement",
+        ),
+        pytest.param("a.csv", b"age,ill\n30,1e300\n40,1.0\n", "ill", DataError, "like a measurement", id="huge-measurement"),
+        pytest.param(
+            "a.csv", b"age,ill\n" + b"".join(b"%d,%d.0\n" % (i, i) for i in range(21)), "ill", DataError,
+            "like a measurement", id="many-whole-floats",
+        ),
+        pytest.param("a.parquet", parquet(a=[1, 2], y=[[1], [2]]), "y", DataError, "holds no classes: got List", id="lists"),
+        pytest.param(
+            "a.parquet", parquet(a=pl.Series(["2020-01-01", "2020-01-02"]).str.to_date(), y=[0, 1]), "y", DataError,
+            "'a' is not numeric: expected numbers, got Date such as", id="dates",
+        ),
+        pytest.param("a.parquet", parquet(a=[None, None], y=[0, 1]), "y", DataError, "Null, all missing", id="all-missing"),
+        pytest.param("a.csv", b"a,b\n\xff\xfe\x00\x01\n", "b", DataError, "cannot be read as a table", id="garbage-csv"),
+        pytest.param("a.csv", b"a,b\n1,2,3\n", "b", DataError, "cannot be read as a table", id="ragged-csv"),
+        pytest.param("a.parquet", b"garbage" * 9, "b", DataError, "cannot be read as a table", id="garbage-parquet"),
+        pytest.param("a.npz", b"garbage" * 9, None, DataError, "cannot be read as NPZ", id="garbage-npz"),
+        pytest.param("a.npz", npz(x=np.ones((2, 2)), y=[0, 1])[:-30], None, DataError, "cannot be read as NPZ", id="cut-npz"),
+        pytest.param("a.npz", damaged_npz(), None, DataError, "cannot be read as NPZ", id="damaged-npz"),
+        pytest.param("a.npz", npy(np.ones((4, 2))), None, DataError, "cannot be read as NPZ", id="single-array"),
+        pytest.param("a.npz", archive(x=b"hello", y=b"hello"), None, ConfigError, "got an empty archive", id="other-zip"),
+        pytest.param(
+            "a.npz", npz(x=np.array([None, {}], object), y=[0, 1]), None, DataError, "allow_pickle=False", id="pickle"
+        ),
+        pytest.param("a.npz", npz(x=np.ones((2, 2))), None, ConfigError, "no array for the target.*one of y, Y", id="npz-no-y"),
+        pytest.param("a.npz", npz(y=np.arange(2)), None, ConfigError, "no array for the inputs.*got y", id="npz-no-x"),
+        pytest.param("a.npz", npz(x=np.ones((3, 2)), y=[0, 1]), None, DataError, r"got \(3, 2\) and \(2,\)", id="npz-rows"),
+        pytest.param("a.npz", npz(x=np.ones(2), y=[0, 1]), None, DataError, r"got \(2,\) and \(2,\)", id="npz-flat"),
+        pytest.param("a.npz", npz(x=np.ones((2, 2)), y=[0.5, 1]), None, DataError, "got float64", id="npz-measurement"),
+        pytest.param("a.npz", npz(x=np.array([["a"], ["b"]]), y=[0, 1]), None, DataError, "numbers, got dtype <U1", id="npz-text"),
+        pytest.param(
+            "a.npz", npz(x=np.array([[1, 2], [3, np.nan]]), y=[0, 1]), None, DataError, "'x_1' .*in row 2", id="npz-nan"
+        ),
+        pytest.param("a.npz", npz(x=np.array([[1e300], [1]]), y=[0, 1]), None, DataError, "'x_0' .*row 1", id="npz-overflow"),
+        pytest.param("a.npz", npz(x=np.ones((0, 2)), y=np.array([], int)), None, DataError, "no rows", id="npz-no-rows"),
+    ],
+)  # fmt: skip
+def test_unusable_data_is_refused_with_its_place(tmp_path, name, content, target, error, match):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(error, match=match) as caught:
+        load_dataset(str(path), target)
+    assert name in str(caught.value)
+
+
+def test_a_pickle_in_an_archive_is_never_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / "a.npz").write_bytes(npz(x=np.array([Bomb()], object), y=np.array([0])))
+    (tmp_path / "b.npz").write_bytes(npy(np.array([Bomb()], object)))
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(DataError):
+            load_dataset(str(tmp_path / name))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("source", "target", "match"), [("digit", None, "expected digits"), ("digits", "y", "own target")])
+def test_bundled_names_are_exact_and_have_their_own_target(source, target, match):
+    with pytest.raises(ConfigError, match=match):
+        load_dataset(source, target)
+
+
+# --- rows to predict ---
+
+TASK = Task(input_shape=(2,), features=("age", "height"), classes=("no", "yes"))
+HEADERLESS = Task(input_shape=(2,), features=("column_2", "column_3"), classes=("0", "1"))
+ROWS = [[30.0, 1.5], [40.0, 1.75]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "task"),
+    [
+        pytest.param("a.csv", b"height,name,age\n1.5,Ann,30\n1.75,Bob,40\n", TASK, id="by-name-in-any-order"),
+        pytest.param("a.csv", b"30,1.5\n40,1.75\n", TASK, id="by-position-without-a-header"),
+        pytest.param("a.csv", b"30,1.5\n40,1.75\n", HEADERLESS, id="headerless-model-without-its-target"),
+        pytest.param("a.csv", b"0,30,1.5\n1,40,1.75\n", HEADERLESS, id="headerless-model-with-its-target"),
+        pytest.param("a.tsv", b"age\theight\n30\t1.5\n40\t1.75\n", TASK, id="tsv"),
+        pytest.param("a.parquet", parquet(height=[1.5, 1.75], age=[30, 40]), TASK, id="parquet"),
+        pytest.param("a.npz", npz(x=np.array(ROWS)), TASK, id="npz"),
+        pytest.param("a.npz", npz(x=np.array(ROWS)[:, None, :, None]), TASK, id="npz-images-become-rows"),
+    ],
+)
+def test_rows_to_predict(tmp_path, name, content, task):
+    (tmp_path / name).write_bytes(content)
+    inputs = load_inputs(str(tmp_path / name), task)
+    assert inputs.dtype == np.float32
+    np.testing.assert_array_equal(inputs, np.asarray(ROWS, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "match"),
+    [
+        pytest.param("a.csv", None, ConfigError, "no such .csv, .parquet or .npz file", id="no-such-file"),
+        pytest.param("a.txt2", b"", ConfigError, "no such .csv", id="unknown-kind"),
+        pytest.param("a.csv", b"age,size\n1,2\n", DataError, "1 of the model's 2 columns are missing: height", id="missing"),
+        pytest.param("a.csv", b"1,2,3\n", DataError, "2 of the model's 2 columns are missing: age, height", id="too-many"),
+        pytest.param("a.csv", b"age,height\n1,tall\n", DataError, "'height' is not numeric: row 1 holds 'tall'", id="text"),
+        pytest.param("a.csv", b"age,height\n1,1e300\n", DataError, "'height' .*not finite in row 1", id="overflow"),
+        pytest.param("a.npz", npz(x=np.ones((2, 3))), DataError, r"rows with 2 elements, got shape \(2, 3\)", id="npz-width"),
+        pytest.param("a.npz", npz(x=np.array([[1, 2], [np.inf, 1]])), DataError, "not finite in row 2", id="npz-infinity"),
+        pytest.param("a.npz", npz(z=np.ones((2, 2))), ConfigError, "no array for the inputs", id="npz-no-inputs"),
+    ],
+)
+def test_rows_that_do_not_fit_the_model_are_refused(tmp_path, name, content, error, match):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(error, match=match):
+        load_inputs(str(tmp_path / name), TASK)
+
+
+# --- the data set itself ---
+
+
+def dataset(labels: np.ndarray, classes: int | None = None) -> Dataset:
+    """Rows that carry their own number, so that a part shows where it came from."""
+    count = int(labels.max()) + 1 if classes is None else classes
+    task = Task(input_shape=(1,), features=("row",), classes=tuple(map(str, range(max(count, 2)))))
+    return Dataset("toy", np.arange(len(labels), dtype=np.float32)[:, None], labels.astype(np.int64), task)
+
+
+def rows_of(part: Dataset) -> list[int]:
+    return part.inputs[:, 0].astype(int).tolist()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "classes", "match"),
+    [
+        pytest.param(np.zeros((2, 2)), ("a", "b"), r"expected inputs of shape \(2, 1\), got \(2, 2\)", id="shape"),
+        pytest.param(np.zeros((0, 1)), ("a", "b"), "there are no rows", id="empty"),
+        pytest.param(np.zeros((2, 1)), ("a",), "only one class: a", id="one-class"),
+        pytest.param(np.array([[0], [np.nan]]), ("a", "b"), "'row' is missing or not finite in row 2", id="nan"),
+    ],
+)
+def test_a_data_set_is_checked_once(inputs, classes, match):
+    labels = np.zeros(len(inputs), np.int64)
+    with pytest.raises(DataError, match=match):
+        Dataset("toy", inputs.astype(np.float32), labels, Task(input_shape=(1,), features=("row",), classes=classes))
+
+
+def test_the_fingerprint_is_of_the_content_and_not_of_the_name():
+    data = dataset(np.array([0, 1, 0]))
+    renamed = Dataset("other", data.inputs.copy(), data.labels, data.task)
+    assert renamed.fingerprint == data.fingerprint
+    moved = Dataset("toy", data.inputs + 1, data.labels, data.task)
+    flipped = Dataset("toy", data.inputs, 1 - data.labels, data.task)
+    named = Dataset("toy", data.inputs, data.labels, Task(input_shape=(1,), features=("row",), classes=("a", "b")))
+    assert len({part.fingerprint for part in (data, moved, flipped, named)}) == 4
+
+
+def test_join_undoes_take():
+    data = dataset(np.array([0, 1, 0, 1]))
+    parts = data.take(np.array([0, 1])), data.take(np.array([2, 3]))
+    assert parts[0].join(parts[1]).fingerprint == data.fingerprint
+
+
+# --- splits ---
+
+SEEDS = st.integers(0, 2**32)
+LABELS = hnp.arrays(np.int64, st.integers(2, 60), elements=st.integers(0, 3)).filter(lambda labels: labels.max() > 0)
+
+
+@st.composite
+def splits(draw) -> tuple[Dataset, list[float], int]:
+    parts = draw(st.integers(1, 4))
+    counts = draw(st.lists(st.integers(parts, 15), min_size=2, max_size=4))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    weights = draw(st.lists(st.floats(0.05, 1), min_size=parts, max_size=parts))
+    seed = draw(SEEDS)
+    return dataset(np.random.default_rng(seed).permutation(labels)), [w / sum(weights) for w in weights], seed
+
+
+@given(splits())
+def test_a_stratified_split_partitions_the_rows_and_shows_every_class_to_every_part(case):
+    data, fractions, seed = case
+    parts = stratified_split(data, fractions, np.random.default_rng(seed))
+    assert len(parts) == len(fractions)
+    assert sorted(row for part in parts for row in rows_of(part)) == list(range(len(data)))
+    for part in parts:
+        assert set(part.labels) == set(data.labels)
+        np.testing.assert_array_equal(part.labels, data.labels[rows_of(part)])
+
+
+@given(splits())
+def test_a_stratified_split_keeps_the_proportions(case):
+    """One row for every part, the rest in proportion: off by at most the parts' number and a rounding."""
+    data, fractions, seed = case
+    parts = stratified_split(data, fractions, np.random.default_rng(seed))
+    for label, count in enumerate(np.bincount(data.labels)):
+        for part, fraction in zip(parts, fractions, strict=True):
+            assert abs((part.labels == label).sum() - fraction * count) <= len(fractions) + 1
+
+
+@given(splits())
+@settings(max_examples=20)
+def test_the_seed_decides_a_stratified_split(case):
+    data, fractions, seed = case
+    first, second = (stratified_split(data, fractions, np.random.default_rng(seed)) for _ in range(2))
+    assert [rows_of(part) for part in first] == [rows_of(part) for part in second]
+
+
+@pytest.mark.parametrize(
+    ("fractions", "error", "match"),
+    [
+        pytest.param([0.5, 0.4], ConfigError, r"add up to 1, got \[0.5, 0.4\]", id="not-one"),
+        pytest.param([1.5, -0.5], ConfigError, "positive fractions", id="negative"),
+        pytest.param([1.0, 0.0], ConfigError, "positive fractions", id="zero"),
+        pytest.param([], ConfigError, "positive fractions", id="none"),
+        pytest.param([0.4, 0.3, 0.3], DataError, "class '1' has 2 rows; at least 3 are needed", id="too-few-of-a-class"),
+    ],
+)
+def test_a_stratified_split_that_cannot_be_is_refused(fractions, error, match):
+    with pytest.raises(error, match=match):
+        stratified_split(dataset(np.array([0, 0, 0, 0, 1, 1])), fractions, np.random.default_rng(0))
+
+
+@given(LABELS, st.integers(1, 8), st.floats(1e-3, 1e3), st.integers(1, 4), SEEDS)
+def test_a_dirichlet_split_partitions_the_rows_and_respects_min_rows(labels, clients, alpha, min_rows, seed):
+    data = dataset(labels)
+    if clients * min_rows > len(data):
+        with pytest.raises(ConfigError, match=f"at least {clients * min_rows} training rows"):
+            dirichlet_split(data, clients, alpha, np.random.default_rng(seed), min_rows=min_rows)
+        return
+    parts = dirichlet_split(data, clients, alpha, np.random.default_rng(seed), min_rows=min_rows)
+    assert len(parts) == clients
+    assert sorted(row for part in parts for row in rows_of(part)) == list(range(len(data)))
+    assert min(map(len, parts)) >= min_rows
+    for part in parts:
+        np.testing.assert_array_equal(part.labels, labels[rows_of(part)])
+    again = dirichlet_split(data, clients, alpha, np.random.default_rng(seed), min_rows=min_rows)
+    assert [rows_of(part) for part in again] == [rows_of(part) for part in parts]
+
+
+def test_a_small_alpha_gives_each_client_few_classes_and_a_large_one_all():
+    data = dataset(np.arange(4000) % 4)
+
+    def largest_share(alpha: float) -> float:
+        parts = dirichlet_split(data, 8, alpha, np.random.default_rng(0))
+        return float(np.mean([np.bincount(part.labels, minlength=4).max() / len(part) for part in parts]))
+
+    assert largest_share(100.0) < 0.35 < 0.7 < largest_share(0.05)
+
+
+@pytest.mark.parametrize(
+    ("clients", "alpha", "min_rows", "match"),
+    [
+        pytest.param(2, 0.0, 1, "alpha > 0, got 0.0", id="alpha-zero"),
+        pytest.param(2, float("nan"), 1, "alpha > 0, got nan", id="alpha-nan"),
+        pytest.param(2, float("inf"), 1, "alpha > 0, got inf", id="alpha-infinite"),
+        pytest.param(0, 1.0, 1, "clients and min_rows >= 1, got 0 and 1", id="no-clients"),
+        pytest.param(2, 1.0, 0, "clients and min_rows >= 1, got 2 and 0", id="empty-clients"),
+        pytest.param(7, 1.0, 1, r"7 clients need at least 7 training rows \(1 each\), got 6", id="too-many-clients"),
+    ],
+)
+def test_a_dirichlet_split_that_cannot_be_is_refused(clients, alpha, min_rows, match):
+    with pytest.raises(ConfigError, match=match):
+        dirichlet_split(dataset(np.arange(6) % 2), clients, alpha, np.random.default_rng(0), min_rows=min_rows)
+
+
+# --- preprocessing ---
+
+FLOATS = st.floats(-1e6, 1e6, width=32)
+
+
+def test_the_columns_of_a_table_are_standardised_one_by_one():
+    rng = np.random.default_rng(0)
+    inputs = (rng.standard_normal((500, 3)) * [1, 100, 1e-3] + [0, 1e4, 5]).astype(np.float32)
+    outputs = Preprocessing.fit(inputs, Task(input_shape=(3,), features=("a", "b", "c"), classes=("x", "y"))).apply(inputs)
+    assert outputs.dtype == np.float32
+    np.testing.assert_allclose(outputs.mean(0), 0, atol=2e-3)
+    np.testing.assert_allclose(outputs.std(0), 1, rtol=1e-3)
+
+
+def test_the_pixels_of_images_are_standardised_together():
+    inputs = np.random.default_rng(0).standard_normal((50, 1, 4, 4)).astype(np.float32)
+    inputs[:, :, 0, 0] = 0
+    features = tuple(map(str, range(16)))
+    fitted = Preprocessing.fit(inputs, Task(input_shape=(1, 4, 4), features=features, classes=("x", "y")))
+    assert fitted.offset.shape == fitted.scale.shape == ()
+    assert fitted.apply(inputs).mean() == pytest.approx(0, abs=1e-6)
+    np.testing.assert_array_equal(fitted.apply(inputs.reshape(50, 16)), fitted.apply(inputs))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.3, 1e8, 1e-45])
+def test_a_constant_column_becomes_zero_and_stays_small(value):
+    inputs = np.stack([np.full(1797, value), np.arange(1797)], 1).astype(np.float32)
+    fitted = Preprocessing.fit(inputs, TASK)
+    assert fitted.scale[0] == 1
+    np.testing.assert_array_equal(fitted.apply(inputs)[:, 0], 0)
+
+
+def test_a_spread_too_small_for_float32_counts_as_constant():
+    fitted = Preprocessing.fit(np.array([[0, 0], [1e-45, 1]], np.float32), TASK)
+    assert fitted.scale[0] == 1
+
+
+@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 6), st.just(2)), elements=FLOATS))
+def test_preprocessing_survives_json_exactly(inputs):
+    fitted = Preprocessing.fit(inputs, TASK)
+    again = Preprocessing.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    assert again.task == fitted.task
+    np.testing.assert_array_equal(again.offset, fitted.offset)
+    np.testing.assert_array_equal(again.scale, fitted.scale)
+    np.testing.assert_array_equal(again.apply(inputs), fitted.apply(inputs))
+    assert np.isfinite(fitted.apply(inputs)).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1), (1,), (1, 2, 2)])
+def test_rows_of_another_width_are_refused(shape):
+    fitted = Preprocessing.fit(np.ones((2, 2), np.float32), TASK)
+    with pytest.raises(ShapeError, match="expected rows with 2 features"):
+        fitted.apply(np.ones(shape, np.float32))
+
+
+SOUND = {"task": TASK.to_dict(), "offset": [0.0, 1.0], "scale": [1.0, 2.0]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(None, id="nothing"),
+        pytest.param([], id="list"),
+        *(pytest.param({k: v for k, v in SOUND.items() if k != name}, id=f"no-{name}") for name in SOUND),
+        pytest.param({**SOUND, "task": {**SOUND["task"], "input_shape": [3]}}, id="shape-and-names-differ"),
+        pytest.param({**SOUND, "task": {**SOUND["task"], "input_shape": 2}}, id="shape-is-a-number"),
+        pytest.param({**SOUND, "task": {**SOUND["task"], "input_shape": [float("inf")]}}, id="shape-is-infinite"),
+        pytest.param({**SOUND, "task": []}, id="task-is-a-list"),
+        pytest.param({**SOUND, "offset": [0.0]}, id="offset-too-short"),
+        pytest.param({**SOUND, "offset": [[0.0], [1.0, 2.0]]}, id="offset-ragged"),
+        pytest.param({**SOUND, "offset": ["a", "b"]}, id="offset-text"),
+        pytest.param({**SOUND, "offset": [0.0, None]}, id="offset-null"),
+        pytest.param({**SOUND, "offset": [0.0, 1e300]}, id="offset-overflows-float32"),
+        pytest.param({**SOUND, "offset": [0.0, 10**400]}, id="offset-overflows-float64"),
+        pytest.param({**SOUND, "scale": [1.0, 0.0]}, id="scale-zero"),
+        pytest.param({**SOUND, "scale": [1.0, -1.0]}, id="scale-negative"),
+        pytest.param({**SOUND, "scale": [1.0, float("nan")]}, id="scale-nan"),
+        pytest.param({**SOUND, "scale": [1.0, 1e-60]}, id="scale-underflows"),
+    ],
+)
+def test_a_damaged_document_is_refused(value):
+    with pytest.raises(FormatError, match="damaged preprocessing"):
+        Preprocessing.from_dict(value)
+
+
+def test_every_error_of_data_is_a_value_error_of_ours():
+    assert issubclass(DataError, NasturtiumError)
+    assert issubclass(DataError, ValueError)

@@ -1,0 +1,253 @@
+"""A whole federation on one machine: what it releases, what it writes down, and how it ends when it ends badly."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from nasturtium.core import ConfigError, ModelSpec, load_model, weights_file
+from nasturtium.core.data import dirichlet_split
+from nasturtium.core.nn import layer_spec
+from nasturtium.federated import (
+    FederationError,
+    FederationStarted,
+    PlanError,
+    RoundFinished,
+    SimulationConfig,
+    SimulationSetup,
+    Site,
+    simulate,
+)
+from nasturtium.storage import History, open_database
+
+CLIENTS, ROUNDS = 3, 2
+LINEAR = ModelSpec((1, 8, 8), (layer_spec("flatten"), layer_spec("linear", out_features=10)))
+NORMED = ModelSpec(
+    (1, 8, 8),
+    (
+        layer_spec("conv2d", out_channels=4, kernel=3),
+        layer_spec("batch_norm"),
+        layer_spec("activation", function="relu"),
+        layer_spec("flatten"),
+        layer_spec("linear", out_features=10),
+    ),
+)
+
+
+def make_config(**changes: object) -> SimulationConfig:
+    fields = {"data": "digits", "clients": CLIENTS, "rounds": ROUNDS, "seed": 1, "epochs": 1}
+    return SimulationConfig(**fields | changes)
+
+
+def run(database, spec=LINEAR, observe=lambda event: None, **changes: object):
+    return simulate(SimulationSetup.load(make_config(**changes), spec=spec), database, observe=observe)
+
+
+@pytest.fixture
+def database(tmp_path):
+    with open_database(tmp_path / "history.db") as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished encrypted run, its history and what was observed of it."""
+    with open_database(tmp_path_factory.mktemp("simulation") / "history.db") as database:
+        events = []
+        yield run(database, observe=events.append), History(database), events
+
+
+def released(result) -> dict[str, np.ndarray]:
+    return load_model(result.model).model.state()
+
+
+def assert_same(one, two) -> None:
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"encrypted": False}, id="without-encryption"),
+        pytest.param({}, id="again"),
+        pytest.param({"workers": 3}, id="more-workers"),
+    ],
+)
+def test_the_same_seed_releases_the_same_bits(finished, database, changes):
+    result = run(database, **changes)
+    assert_same(released(result), released(finished[0]))
+    assert result.test == finished[0].test
+
+
+def test_another_seed_releases_another_model(finished, database):
+    weights = released(run(database, seed=2, encrypted=False))
+    assert any((weights[name] != array).any() for name, array in released(finished[0]).items())
+
+
+def test_the_run_is_in_the_history(finished):
+    result, history, _ = finished
+    record = history.federated(result.run.uid)
+    assert (record.run.state, record.run.error, record.clients, record.rounds) == ("completed", None, CLIENTS, ROUNDS)
+    assert (record.scheme, record.alpha, record.spec) == ("ckks", 0.5, LINEAR.to_dict())
+    metrics = record.run.metrics
+    assert metrics["test_accuracy"] == result.test.accuracy
+    assert metrics["val_accuracy"] == result.rounds[-1].accuracy
+    assert metrics["parameters"] == LINEAR.plan().parameters
+    assert set(history.artifacts(result.run.uid)) == {"model"}
+    assert weights_file(result.model).is_file()
+
+
+def test_every_round_is_in_the_history_with_its_figures(finished):
+    result, history, _ = finished
+    rounds = history.rounds(result.run.uid)
+    assert rounds == result.rounds
+    assert [r.number for r in rounds] == [1, 2]
+    for one in rounds:
+        assert (one.participants, one.rejected) == (CLIENTS, 0)
+        assert 0 <= one.accuracy <= 1
+        assert one.loss > 0
+        assert one.bytes_up > CLIENTS * 200_000  # a ciphertext each
+        assert one.seconds > 0
+    assert rounds[1].bytes_down > rounds[0].bytes_down  # from then on there is a sum to send
+    assert rounds[1].loss < rounds[0].loss
+
+
+def test_every_contribution_is_in_the_history(finished):
+    result, history, _ = finished
+    for one in result.rounds:
+        contributions = history.contributions(result.run.uid, one.number)
+        assert [(c.client, c.state, c.reason) for c in contributions] == [
+            (f"site-{i}", "accepted", None) for i in range(1, CLIENTS + 1)
+        ]
+        assert sum(c.bytes_up for c in contributions) == one.bytes_up
+        assert sum(c.bytes_down for c in contributions) == one.bytes_down
+
+
+def test_all_bytes_of_the_run_are_counted(finished):
+    """Those of its rounds, and those of the two that close it."""
+    result, _, _ = finished
+    assert result.run.run.metrics["bytes_up"] > sum(one.bytes_up for one in result.rounds)
+    assert result.run.run.metrics["bytes_down"] > sum(one.bytes_down for one in result.rounds)
+
+
+def test_the_observer_sees_the_start_and_every_round(finished):
+    result, _, events = finished
+    assert [type(event) for event in events] == [FederationStarted, *[RoundFinished] * ROUNDS]
+    assert events[0].run.uid == result.run.uid
+    assert [(event.number, event.total) for event in events[1:]] == [(1, ROUNDS), (2, ROUNDS)]
+
+
+def test_a_linear_model_learns_the_digits(database):
+    assert run(database, rounds=10, alpha=10.0, epochs=2, encrypted=False).test.accuracy > 0.8
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.5, 100.0])
+@pytest.mark.parametrize("clients", [2, 7, 50])
+def test_the_shares_of_the_sites_are_the_pool(clients, alpha):
+    setup = SimulationSetup.load(make_config(clients=clients, alpha=alpha))
+    assert len(setup.pool) + len(setup.held_out) == len(setup.data)
+    assert len(setup.shares) == clients
+    assert min(len(share) for share in setup.shares) >= 2
+    pool, shared = (
+        Counter(row.tobytes() for part in parts for row in part.inputs) for parts in ([setup.pool], setup.shares)
+    )
+    assert pool == shared
+
+
+def test_a_network_with_batch_norm_trains(database):
+    result = run(database, NORMED, rounds=3)
+    assert result.rounds[-1].loss < result.rounds[0].loss
+    weights = released(result)
+    assert all(np.isfinite(array).all() for array in weights.values())
+    [variance] = [array for name, array in weights.items() if name.endswith("running_var")]
+    assert (variance > 0).all()
+    assert (variance != 1).any()
+
+
+def test_a_default_network_is_there_where_none_is_given():
+    setup = SimulationSetup.load(make_config())
+    assert setup.spec.plan().output_shape == (10,)
+
+
+def test_a_site_that_fails_is_recorded_and_the_others_go_on(database, monkeypatch):
+    follow = Site.follow
+
+    def moody(site, plan):
+        if site.name == "site-2" and plan.round == 1:
+            raise ValueError("row 7 is secret")
+        return follow(site, plan)
+
+    monkeypatch.setattr(Site, "follow", moody)
+    result = run(database)
+    history = History(database)
+    assert [(one.participants, one.rejected) for one in result.rounds] == [(CLIENTS - 1, 1), (CLIENTS, 0)]
+    rejected = history.contributions(result.run.uid, 1)[1]
+    assert (rejected.client, rejected.state, rejected.reason) == ("site-2", "rejected", "the site failed: 'ValueError'")
+
+
+def test_too_few_sites_leave_the_run_failed_with_the_reason(database, monkeypatch):
+    def refuse(site, plan):
+        raise PlanError("not today")
+
+    monkeypatch.setattr(Site, "follow", refuse)
+    with pytest.raises(FederationError, match="round 1 has 0 usable answers"):
+        run(database)
+    [record] = History(database).runs()
+    assert record.state == "failed"
+    assert record.error.startswith("FederationError: round 1 has 0 usable answers")
+    assert not database.models_dir.exists()
+
+
+def test_an_interruption_leaves_the_run_interrupted_with_its_rounds(database):
+    def interrupt(event):
+        if isinstance(event, RoundFinished):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(database, observe=interrupt)
+    history = History(database)
+    [record] = history.runs()
+    assert (record.state, record.error) == ("interrupted", "interrupted")
+    assert [one.number for one in history.rounds(record.uid)] == [1]
+    assert not database.models_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"clients": 1}, "expected clients >= 2, got 1", id="one-client"),
+        pytest.param({"clients": 0}, "expected clients >= 2, got 0", id="no-client"),
+        pytest.param({"clients": 10_000}, "10000 clients need at least 20000 training rows", id="more-than-rows"),
+        pytest.param({"alpha": 0.0}, "expected alpha > 0, got 0.0", id="alpha-zero"),
+        pytest.param({"alpha": -1.0}, "expected alpha > 0, got -1.0", id="alpha-negative"),
+        pytest.param({"alpha": float("nan")}, "expected alpha > 0, got nan", id="alpha-nan"),
+        pytest.param({"alpha": float("inf")}, "expected alpha > 0, got inf", id="alpha-infinite"),
+        pytest.param({"rounds": 0}, "expected rounds, epochs and workers >= 1, got 0, 1 and 2", id="no-rounds"),
+        pytest.param({"epochs": 0}, "expected rounds, epochs and workers >= 1, got 2, 0 and 2", id="no-epochs"),
+        pytest.param({"workers": 0}, "expected rounds, epochs and workers >= 1, got 2, 1 and 0", id="no-workers"),
+        pytest.param({"seed": -1}, "expected 0 <= seed < 2\\*\\*63, got -1", id="seed-negative"),
+        pytest.param({"seed": 2**63}, "expected 0 <= seed", id="seed-too-large"),
+        pytest.param({"spec": ModelSpec((5,), (layer_spec("linear", out_features=10),))}, "does not fit", id="input"),
+        pytest.param(
+            {"spec": ModelSpec((1, 8, 8), (layer_spec("flatten"), layer_spec("linear", out_features=9)))},
+            "does not fit the data",
+            id="classes",
+        ),
+    ],
+)
+def test_a_request_that_cannot_be_served_writes_nothing(database, changes, reason):
+    with pytest.raises(ConfigError, match=reason):
+        run(database, **changes)
+    assert History(database).runs() == []
+    assert not database.models_dir.exists()
+
+
+def test_the_split_is_that_of_the_core():
+    """Only the seed decides it: not the network, the rounds or the protection."""
+    one = SimulationSetup.load(make_config())
+    two = SimulationSetup.load(make_config(rounds=9, epochs=3, encrypted=False, workers=7), spec=NORMED)
+    assert dirichlet_split.__module__.startswith("nasturtium.core")
+    assert [share.fingerprint for share in one.shares] == [share.fingerprint for share in two.shares]

@@ -1,0 +1,333 @@
+"""The coordinator among sites of which some misbehave: they are refused with a reason, the others go on."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import nan
+from types import FunctionType, ModuleType
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from nasturtium.core import ConfigError, ParameterLayout, Tensor
+from nasturtium.federated import (
+    ClientUpdate,
+    FederationError,
+    LocalGrid,
+    RelayStrategy,
+    RoundResult,
+    Site,
+    SiteReport,
+    make_client_app,
+)
+from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.records import plan_from_content, update_from_content, update_to_content
+from nasturtium.privacy import CkksCipher, EncryptedUpdate, PlainCipher, SecretKey
+
+Answer = Callable[[Message, Context], Message]
+
+
+@dataclass
+class Federation:
+    """Sites behind a grid, some with another answer than their own, and what the coordinator made of them."""
+
+    sites: list[Site]
+    strategy: RelayStrategy
+    results: list[RoundResult]
+
+    def outcome(self, number: int, site: str) -> str | None:
+        """Why a site was refused in a round."""
+        [reason] = [o.reason for o in self.results[number - 1].outcomes if o.site == site]
+        return reason
+
+    def model_of(self, index: int) -> bytes:
+        model = self.sites[index].release().model
+        return ParameterLayout.of(model).flatten(model.state()).tobytes()
+
+
+@pytest.fixture
+def run_federation(scheme, make_site, make_federation_plan):
+    def run(tamper=None, *, count=3, cipher=None, on_round=lambda result: None, known=None, **plan) -> Federation:
+        """Run with `tamper` standing between the last site and the coordinator: from its honest answer to another."""
+        ours, adder = scheme
+        sites = [make_site(i, rows=8 + 4 * i, cipher=ours) for i in range(1, count)]
+        sites.append(make_site(count, rows=8 + 4 * count, cipher=cipher or ours))
+        honest = make_client_app(lambda context: sites[partition_id(context)])
+        hostile = tamper(honest) if tamper else honest
+
+        def answer(message: Message, context: Context) -> Message:
+            return (hostile if partition_id(context) == count - 1 else honest)(message, context)
+
+        app = ClientApp()
+        app.train()(answer)
+        app.evaluate()(answer)
+        names = {FIRST_NODE_ID + i: site.name for i, site in enumerate(sites)} if known is None else known
+        strategy = RelayStrategy(make_federation_plan(**plan), adder, names)
+        federation = Federation(sites, strategy, [])
+
+        def keep(result: RoundResult) -> None:
+            federation.results.append(result)
+            on_round(result)
+
+        with LocalGrid(app, count, workers=count) as grid:
+            strategy.run(grid, keep)
+        return federation
+
+    return run
+
+
+def changing(change: Callable[[ClientUpdate], ClientUpdate]):
+    """A site whose updates are changed before they leave."""
+
+    def tamper(honest: Answer) -> Answer:
+        def answer(message: Message, context: Context) -> Message:
+            reply = honest(message, context)
+            if reply.has_error():
+                return reply
+            return Message(update_to_content(change(update_from_content(reply.content))), reply_to=message)
+
+        return answer
+
+    return tamper
+
+
+def sending(make_content: Callable[[], RecordDict]):
+    """A site that sends something else altogether."""
+    return lambda honest: lambda message, context: Message(make_content(), reply_to=message)
+
+
+def changed_header(**changes: object):
+    def change(update: ClientUpdate) -> ClientUpdate:
+        if not update.update:
+            return update
+        envelope = EncryptedUpdate.from_bytes(update.update)
+        return replace(update, update=replace(envelope, header=replace(envelope.header, **changes)).to_bytes())
+
+    return changing(change)
+
+
+def cut_body(update: ClientUpdate) -> ClientUpdate:
+    return replace(update, update=update.update[:-1])
+
+
+def raising(honest: Answer) -> Answer:
+    def answer(message: Message, context: Context) -> Message:
+        raise RuntimeError("row 7 is secret")
+
+    return answer
+
+
+def failing(reason: str | None):
+    return lambda honest: lambda message, context: Message(Error(2, reason), reply_to=message)
+
+
+def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation):
+    federation = run_federation()
+    assert [(r.round, r.phase) for r in federation.results] == [
+        (1, "train"),
+        (2, "train"),
+        (3, "evaluate"),
+        (4, "report"),
+    ]
+    assert all(outcome.reason is None for result in federation.results for outcome in result.outcomes)
+    assert len({federation.model_of(i) for i in range(3)}) == 1
+    assert [r.report and r.report.model_round for r in federation.results] == [None, 0, 1, 2]
+    assert {r.report.rows for r in federation.results[1:]} == {15}
+    assert all(outcome.bytes_up > 0 and outcome.bytes_down > 0 for outcome in federation.results[0].outcomes)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "reason"),
+    [
+        pytest.param(raising, "the site failed: 'RuntimeError'", id="raises"),
+        pytest.param(failing(None), "the site failed: None", id="fails-without-a-word"),
+        pytest.param(failing("\0\ud800"), r"the site failed: '\x00\ud800'", id="fails-with-unprintable-words"),
+        pytest.param(failing("x" * 9999), f"the site failed: '{'x' * 99}", id="fails-with-many-words"),
+        pytest.param(changing(lambda u: replace(u, update=b"garbage")), "too short to be an update", id="garbage"),
+        pytest.param(changing(lambda u: replace(u, update=bytes(9999))), "not an update of version 1", id="zeros"),
+        pytest.param(changing(lambda u: replace(u, update=b"")), "too short to be an update: 0 bytes", id="nothing"),
+        pytest.param(changing(cut_body), "", id="body-cut"),
+        pytest.param(changed_header(sender="site-1"), "sender is 'site-1', expected 'site-3'", id="impersonates"),
+        pytest.param(changed_header(run="01JOTHER"), "run is '01JOTHER', expected '01JRUN'", id="other-run"),
+        pytest.param(changed_header(layout="cd"), "layout is 'cd'", id="other-layout"),
+        pytest.param(changed_header(summands=1000), "summands is 1000, expected 1", id="weighs-more"),
+        pytest.param(
+            changing(lambda u: replace(u, model_sha256="ab" * 32)),
+            "the site's model is not the one most sites have",
+            id="other-model",
+        ),
+        pytest.param(
+            changing(lambda u: replace(u, seconds=nan)), "a damaged answer: expected seconds >= 0, got nan", id="nan"
+        ),
+        pytest.param(sending(RecordDict), "a damaged answer: ", id="empty-message"),
+        pytest.param(sending(lambda: RecordDict({"said": ConfigRecord({"a": 1})})), "a damaged answer", id="foreign"),
+    ],
+)
+def test_a_hostile_site_is_refused_with_a_reason_and_the_others_go_on(run_federation, tamper, reason):
+    federation = run_federation(tamper)
+    for number in (1, 2):
+        said = federation.outcome(number, "site-3")
+        assert said is not None
+        assert said.startswith(reason)
+        assert said.isprintable()
+        assert len(said) < 400
+        assert [federation.outcome(number, f"site-{i}") for i in (1, 2)] == [None, None]
+    assert federation.model_of(0) == federation.model_of(1)
+    assert federation.results[-1].report.rows == 10
+
+
+def test_a_refused_site_leaves_no_trace_in_the_model(run_federation):
+    alone = run_federation(count=2)
+    with_hostile = run_federation(changed_header(run="01JOTHER"))
+    assert alone.model_of(0) == with_hostile.model_of(0)
+
+
+@pytest.mark.parametrize("scheme", ["ckks"], indirect=True)
+def test_a_site_under_another_key_is_refused_and_cannot_follow(run_federation):
+    federation = run_federation(cipher=CkksCipher(SecretKey.generate()))
+    assert federation.outcome(1, "site-3").startswith("key_id is ")
+    assert federation.outcome(2, "site-3") == "the site failed: 'PlanError'"
+
+
+@pytest.mark.parametrize("scheme", ["ckks"], indirect=True)
+def test_a_site_without_encryption_is_refused(run_federation):
+    federation = run_federation(cipher=PlainCipher())
+    assert federation.outcome(1, "site-3") == "scheme is 'plain', expected 'ckks'"
+
+
+@pytest.mark.parametrize(
+    ("fresh", "reason"),
+    [
+        pytest.param(False, "the site's model is not the one most sites have", id="the-whole-answer"),
+        pytest.param(True, "round is 1, expected 2", id="only-the-update"),
+    ],
+)
+def test_a_replay_of_the_last_update_is_refused(run_federation, fresh, reason):
+    sent: list[ClientUpdate] = []
+
+    def replay(update: ClientUpdate) -> ClientUpdate:
+        sent.append(update)
+        return replace(update, update=sent[0].update) if fresh else sent[0]
+
+    federation = run_federation(changing(replay))
+    assert federation.outcome(1, "site-3") is None
+    assert federation.outcome(2, "site-3") == reason
+    assert federation.model_of(0) == federation.model_of(1)
+
+
+def test_what_one_site_says_of_the_result_is_not_believed(run_federation):
+    def lie(update: ClientUpdate) -> ClientUpdate:
+        return replace(update, report=SiteReport(model_round=2, rows=10**9, correct=10**9, loss=nan))
+
+    for result in run_federation(changing(lie)).results[1:]:
+        assert result.report.rows == 15
+
+
+def test_where_no_majority_agrees_nothing_is_reported(run_federation):
+    def lie(update: ClientUpdate) -> ClientUpdate:
+        return replace(update, report=SiteReport(model_round=2, rows=10**9, correct=0, loss=0.0))
+
+    assert {result.report for result in run_federation(changing(lie), count=2).results} == {None}
+
+
+def test_a_site_that_never_answers_in_time_is_left_out(run_federation):
+    release = threading.Event()
+
+    def silent(honest: Answer) -> Answer:
+        def answer(message: Message, context: Context) -> Message:
+            release.wait()
+            return honest(message, context)
+
+        return answer
+
+    def let_go_at_the_end(result: RoundResult) -> None:
+        if result.phase == "report":
+            release.set()
+
+    try:
+        federation = run_federation(silent, on_round=let_go_at_the_end, rounds=1, timeout=0.5)
+    finally:
+        release.set()
+    assert [federation.outcome(n, "site-3") for n in (1, 2, 3)] == ["no answer in time"] * 3
+    assert federation.model_of(0) == federation.model_of(1)
+
+
+def test_a_late_site_catches_up(run_federation):
+    release = threading.Event()
+
+    def late(honest: Answer) -> Answer:
+        def answer(message: Message, context: Context) -> Message:
+            if plan_from_content(message.content).round == 1:
+                release.wait()
+            return honest(message, context)
+
+        return answer
+
+    try:
+        federation = run_federation(late, on_round=lambda result: release.set(), timeout=2.0)
+    finally:
+        release.set()
+    assert [federation.outcome(n, "site-3") for n in (1, 2, 3)] == ["no answer in time", None, None]
+    assert len({federation.model_of(i) for i in range(3)}) == 1
+
+
+def test_too_few_usable_answers_end_the_run_with_all_reasons(run_federation):
+    with pytest.raises(FederationError) as caught:
+        run_federation(raising, count=2)
+    assert caught.value.message == (
+        "round 1 has 1 usable answers, expected at least 2: site-2: the site failed: 'RuntimeError'"
+    )
+
+
+def test_a_sum_needs_as_many_sites_as_the_plan_says(run_federation):
+    with pytest.raises(FederationError, match="has 2 usable answers, expected at least 3"):
+        run_federation(raising, min_sites=3)
+
+
+def test_without_sites_there_is_no_round(run_federation):
+    with pytest.raises(FederationError, match="no site is connected"):
+        run_federation(known={})
+
+
+def test_a_node_that_is_not_known_is_not_asked(run_federation):
+    federation = run_federation(known={FIRST_NODE_ID: "site-1", FIRST_NODE_ID + 1: "site-2"})
+    assert {outcome.site for result in federation.results for outcome in result.outcomes} == {"site-1", "site-2"}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"rounds": 0}, {"min_sites": 1}, {"timeout": 0.0}, {"timeout": nan}], ids=lambda changes: str(changes)
+)
+def test_a_plan_that_cannot_be_is_refused(make_federation_plan, changes):
+    with pytest.raises(ConfigError, match="expected rounds >= 1, min_sites >= 2 and timeout > 0"):
+        make_federation_plan(**changes)
+
+
+def reachable(start: object) -> list[object]:
+    """All objects that can be reached from one, but for code."""
+    found: dict[int, object] = {}
+    todo = [start]
+    while todo:
+        one = todo.pop()
+        if id(one) in found or isinstance(one, type | ModuleType | FunctionType):
+            continue
+        found[id(one)] = one
+        todo += gc.get_referents(one)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("scheme", ["ckks"], indirect=True)
+def test_the_coordinator_holds_neither_weights_nor_a_secret(run_federation, scheme, key):
+    federation = run_federation()
+    objects = reachable(federation.strategy)
+    assert any(one is scheme[1] for one in objects)
+    assert not [one for one in objects if isinstance(one, np.ndarray | Tensor | SecretKey | CkksCipher | Site)]
+    assert not scheme[1]._public.context.has_secret_key()
+    weights = federation.model_of(0)
+    for one in objects:
+        if isinstance(one, bytes | bytearray):
+            assert key._serialised not in one
+            assert weights not in one
