@@ -123,9 +123,10 @@ def load_model(folder: Path | str) -> SavedModel:
         raise FormatError(f"{folder}: {_WEIGHTS} is not the file that was saved: its checksum differs")
     model = build(spec, np.random.default_rng(0))
     try:
-        model.load_state(load(weights))
-    except SafetensorError as exc:
+        state = load(weights)
+    except (SafetensorError, KeyError) as exc:  # KeyError: a dtype that NumPy does not have
         raise FormatError(f"{folder}: {_WEIGHTS} is damaged: {exc}") from exc
+    model.load_state(state)
     metadata = document.get("metadata")
     facts = cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {}
     return SavedModel(spec, model.eval(), preprocessing, facts)

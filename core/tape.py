@@ -10,25 +10,37 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from .op import OpDef
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
 class Node:
-    """How a tensor came to be."""
+    """How a tensor came to be: the op, its input tensors and its parameters."""
 
     __slots__ = ("inputs", "op", "params")
 
-    def __init__(self, op: OpDef, inputs: tuple[Tensor, ...], params: Mapping[str, Any]) -> None:
+    def __init__(self, op: OpDef, inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
         self.op = op
         self.inputs = inputs
         self.params = params
+
+
+class Recorded(Protocol):
+    """What the reverse pass asks of a tensor."""
+
+    node: Node | None
+    requires_grad: bool
+
+    @property
+    def dtype(self) -> Any:
+        """The element type."""
+        ...
+
+
+T = TypeVar("T", bound=Recorded)
 
 
 def is_recording() -> bool:
@@ -51,9 +63,7 @@ def no_grad() -> AbstractContextManager[None]:
     return recording(False)
 
 
-def pullback(
-    output: Tensor, seed: Tensor, *, create_graph: bool, keep: Callable[[Tensor], bool]
-) -> dict[int, tuple[Tensor, Tensor]]:
+def pullback(output: T, seed: T, *, create_graph: bool, keep: Callable[[T], bool]) -> dict[int, tuple[T, T]]:
     """Vector-Jacobian product of everything `output` was made from.
 
     Args:
@@ -65,8 +75,8 @@ def pullback(
     Returns:
         `id(tensor) -> (tensor, gradient)` for the kept tensors that were reached.
     """
-    kept: dict[int, tuple[Tensor, Tensor]] = {}
-    pending: dict[int, Tensor] = {id(output): seed}
+    kept: dict[int, tuple[T, T]] = {}
+    pending: dict[int, Any] = {id(output): seed}
     with recording(create_graph):
         for tensor in _reverse_order(output):
             gradient = pending.pop(id(tensor), None)
@@ -83,7 +93,7 @@ def pullback(
                 rule = node.op.input_vjp(position)
                 if rule is None:
                     continue
-                part: Tensor = rule(gradient, tensor, *node.inputs, **node.params)
+                part = rule(gradient, tensor, *node.inputs, **node.params)
                 if part.dtype != source.dtype:
                     part = part.astype(source.dtype)
                 known = pending.get(id(source))
@@ -91,11 +101,11 @@ def pullback(
     return kept
 
 
-def _reverse_order(output: Tensor) -> Sequence[Tensor]:
+def _reverse_order(output: T) -> Sequence[T]:
     """Every tensor that `output` depends on and that needs a gradient, each before the tensors it was made from."""
-    order: list[Tensor] = []
+    order: list[T] = []
     seen: set[int] = set()
-    stack: list[tuple[Tensor, bool]] = [(output, False)]
+    stack: list[tuple[T, bool]] = [(output, False)]
     while stack:
         tensor, expanded = stack.pop()
         if expanded:

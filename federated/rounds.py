@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from ..core import ConfigError
@@ -31,8 +32,9 @@ class LocalTraining:
     max_rows: int = 10_000
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size, self.max_rows) < 1 or not self.learning_rate > 0 <= self.weight_decay:
-            raise ConfigError(f"expected positive numbers, got {self}")
+        rates_fit = 0 < self.learning_rate < inf and 0 <= self.weight_decay < inf
+        if min(self.epochs, self.batch_size, self.max_rows) < 1 or not rates_fit:
+            raise ConfigError(f"expected positive, finite numbers, got {self}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

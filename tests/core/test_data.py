@@ -127,7 +127,7 @@ YES_NO = (("no", "yes"), [1, 0, 1])
             (tuple(f"x_0_{i}_{j}" for i in range(3) for j in range(4)), IMAGES[:, None]), (("3", "5"), [1, 0]), id="npz-images",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_file_becomes_rows_and_classes(tmp_path, name, content, target, table, classes):
     (tmp_path / name).write_bytes(content)
     data = load_dataset(str(tmp_path / name), target)
@@ -202,7 +202,7 @@ CSV = b"age,ill\n30,yes\n40,no\n"
         pytest.param("a.npz", npz(x=np.array([[1e300], [1]]), y=[0, 1]), None, DataError, "'x_0' .*row 1", id="npz-overflow"),
         pytest.param("a.npz", npz(x=np.ones((0, 2)), y=np.array([], int)), None, DataError, "no rows", id="npz-no-rows"),
     ],
-)  # fmt: skip
+)
 def test_unusable_data_is_refused_with_its_place(tmp_path, name, content, target, error, match):
     path = tmp_path / name
     if content is not None:
@@ -225,7 +225,9 @@ def test_a_pickle_in_an_archive_is_never_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(("source", "target", "match"), [("digit", None, "expected digits"), ("digits", "y", "own target")])
+@pytest.mark.parametrize(
+    ("source", "target", "match"), [("digit", None, "expected digits"), ("digits", "y", "own target")]
+)
 def test_bundled_names_are_exact_and_have_their_own_target(source, target, match):
     with pytest.raises(ConfigError, match=match):
         load_dataset(source, target)
@@ -263,12 +265,22 @@ def test_rows_to_predict(tmp_path, name, content, task):
     [
         pytest.param("a.csv", None, ConfigError, "no such .csv, .parquet or .npz file", id="no-such-file"),
         pytest.param("a.txt2", b"", ConfigError, "no such .csv", id="unknown-kind"),
-        pytest.param("a.csv", b"age,size\n1,2\n", DataError, "1 of the model's 2 columns are missing: height", id="missing"),
-        pytest.param("a.csv", b"1,2,3\n", DataError, "2 of the model's 2 columns are missing: age, height", id="too-many"),
-        pytest.param("a.csv", b"age,height\n1,tall\n", DataError, "'height' is not numeric: row 1 holds 'tall'", id="text"),
+        pytest.param(
+            "a.csv", b"age,size\n1,2\n", DataError, "1 of the model's 2 columns are missing: height", id="missing"
+        ),
+        pytest.param(
+            "a.csv", b"1,2,3\n", DataError, "2 of the model's 2 columns are missing: age, height", id="too-many"
+        ),
+        pytest.param(
+            "a.csv", b"age,height\n1,tall\n", DataError, "'height' is not numeric: row 1 holds 'tall'", id="text"
+        ),
         pytest.param("a.csv", b"age,height\n1,1e300\n", DataError, "'height' .*not finite in row 1", id="overflow"),
-        pytest.param("a.npz", npz(x=np.ones((2, 3))), DataError, r"rows with 2 elements, got shape \(2, 3\)", id="npz-width"),
-        pytest.param("a.npz", npz(x=np.array([[1, 2], [np.inf, 1]])), DataError, "not finite in row 2", id="npz-infinity"),
+        pytest.param(
+            "a.npz", npz(x=np.ones((2, 3))), DataError, r"rows with 2 elements, got shape \(2, 3\)", id="npz-width"
+        ),
+        pytest.param(
+            "a.npz", npz(x=np.array([[1, 2], [np.inf, 1]])), DataError, "not finite in row 2", id="npz-infinity"
+        ),
         pytest.param("a.npz", npz(z=np.ones((2, 2))), ConfigError, "no array for the inputs", id="npz-no-inputs"),
     ],
 )
@@ -376,7 +388,9 @@ def test_the_seed_decides_a_stratified_split(case):
         pytest.param([1.5, -0.5], ConfigError, "positive fractions", id="negative"),
         pytest.param([1.0, 0.0], ConfigError, "positive fractions", id="zero"),
         pytest.param([], ConfigError, "positive fractions", id="none"),
-        pytest.param([0.4, 0.3, 0.3], DataError, "class '1' has 2 rows; at least 3 are needed", id="too-few-of-a-class"),
+        pytest.param(
+            [0.4, 0.3, 0.3], DataError, "class '1' has 2 rows; at least 3 are needed", id="too-few-of-a-class"
+        ),
     ],
 )
 def test_a_stratified_split_that_cannot_be_is_refused(fractions, error, match):
@@ -435,7 +449,9 @@ FLOATS = st.floats(-1e6, 1e6, width=32)
 def test_the_columns_of_a_table_are_standardised_one_by_one():
     rng = np.random.default_rng(0)
     inputs = (rng.standard_normal((500, 3)) * [1, 100, 1e-3] + [0, 1e4, 5]).astype(np.float32)
-    outputs = Preprocessing.fit(inputs, Task(input_shape=(3,), features=("a", "b", "c"), classes=("x", "y"))).apply(inputs)
+    outputs = Preprocessing.fit(inputs, Task(input_shape=(3,), features=("a", "b", "c"), classes=("x", "y"))).apply(
+        inputs
+    )
     assert outputs.dtype == np.float32
     np.testing.assert_allclose(outputs.mean(0), 0, atol=2e-3)
     np.testing.assert_allclose(outputs.std(0), 1, rtol=1e-3)

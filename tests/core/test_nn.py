@@ -44,7 +44,8 @@ SAMPLES = [
     ),
 ]
 CASES = [
-    pytest.param(layer_spec(kind, **options), shape, id=f"{kind}-{i}") for i, (kind, shape, options) in enumerate(SAMPLES)
+    pytest.param(layer_spec(kind, **options), shape, id=f"{kind}-{i}")
+    for i, (kind, shape, options) in enumerate(SAMPLES)
 ]
 
 
@@ -133,14 +134,18 @@ def test_a_state_that_does_not_fit_changes_nothing(spoil, match):
     [
         pytest.param([layer_spec("linear", out_features=2)], IMAGE, "flatten images first", id="linear-on-images"),
         pytest.param([layer_spec("linear", out_features=0)], ROW, "out_features >= 1, got 0", id="no-features"),
-        pytest.param([layer_spec("conv2d", out_channels=2, kernel=3)], ROW, r"expected .*\(C, H, W\)", id="conv-on-rows"),
+        pytest.param(
+            [layer_spec("conv2d", out_channels=2, kernel=3)], ROW, r"expected .*\(C, H, W\)", id="conv-on-rows"
+        ),
         pytest.param([layer_spec("conv2d", out_channels=2, kernel=0)], IMAGE, "kernel and stride >= 1", id="no-kernel"),
         pytest.param([layer_spec("max_pool2d", size=7)], IMAGE, "1 <= size <= 6, got 7", id="window-too-large"),
         pytest.param([layer_spec("avg_pool2d", size=0)], IMAGE, "1 <= size <= 6, got 0", id="no-window"),
         pytest.param([layer_spec("global_avg_pool")], ROW, r"\(C, H, W\)", id="pool-on-rows"),
         pytest.param([layer_spec("dropout", rate=1.0)], ROW, "rate < 1, got 1.0", id="drops-everything"),
         pytest.param([layer_spec("dropout", rate=-0.1)], ROW, "0 <= rate", id="negative-rate"),
-        pytest.param([layer_spec("activation", function="exp")], ROW, "unknown activation 'exp', known: relu", id="name"),
+        pytest.param(
+            [layer_spec("activation", function="exp")], ROW, "unknown activation 'exp', known: relu", id="name"
+        ),
         pytest.param(
             [layer_spec("residual", body=(layer_spec("linear", out_features=2),))],
             ROW,
@@ -167,7 +172,11 @@ def test_a_second_layer_of_the_same_kind_is_an_error():
 
 def test_multiply_accumulates_are_counted():
     """A 3 x 3 convolution 3 -> 4 on 8 x 6 pixels, then 192 -> 10."""
-    layers = (layer_spec("conv2d", out_channels=4, kernel=3), layer_spec("flatten"), layer_spec("linear", out_features=10))
+    layers = (
+        layer_spec("conv2d", out_channels=4, kernel=3),
+        layer_spec("flatten"),
+        layer_spec("linear", out_features=10),
+    )
     assert nn.plan_layers(layers, IMAGE).macs == 3 * 4 * 9 * 48 + 192 * 10
 
 

@@ -23,7 +23,7 @@ def strided(array: np.ndarray) -> np.ndarray:
     if array.ndim == 0:
         return array
     wide = np.repeat(array.T, 2, axis=-1 if array.ndim == 1 else 0)
-    return (wide[::2] if array.ndim > 1 else wide[::2]).T
+    return wide[::2].T
 
 
 def differentiable(op: OpDef, arrays: list[np.ndarray]) -> list[int]:
@@ -127,3 +127,22 @@ def test_a_second_op_of_the_same_name_is_an_error():
 
     with pytest.raises(ValueError, match="declared twice"):
         register(OPS["add"])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("op", "sample"), CASES)
+def test_cupy_agrees_with_numpy(op, sample):
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    if not cupy.cuda.is_available():
+        pytest.skip("no CUDA device")
+    arrays = make(sample)
+    wanted = differentiable(op, arrays)
+    tensors, output = run(op, arrays, sample.params, wanted)
+    moved, result = run(op, [cupy.asarray(array) for array in arrays], sample.params, wanted)
+    assert (str(result.device), result.dtype, result.shape) == ("cuda:0", output.dtype, output.shape)
+    np.testing.assert_allclose(cupy.asnumpy(result.data), output.data, rtol=1e-10, atol=1e-12)
+    if not output.requires_grad:
+        return
+    expected = grad(output.sum(), [tensors[i] for i in wanted])
+    for gradient, reference in zip(grad(result.sum(), [moved[i] for i in wanted]), expected, strict=True):
+        np.testing.assert_allclose(cupy.asnumpy(gradient.data), reference.data, rtol=1e-9, atol=1e-11)

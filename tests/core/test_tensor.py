@@ -312,7 +312,9 @@ def test_comparisons_and_integers_are_not_differentiated():
     ("call", "match"),
     [
         pytest.param(lambda x: Tensor([1.0]).backward(), "no tensor it was computed from requires one", id="none"),
-        pytest.param(lambda x: (x * 2.0).backward(), r"expected a tensor with one element, got shape \(2,\)", id="many"),
+        pytest.param(
+            lambda x: (x * 2.0).backward(), r"expected a tensor with one element, got shape \(2,\)", id="many"
+        ),
         pytest.param(lambda x: grad(x * 2.0, [x]), "sum it first", id="grad-of-many"),
         pytest.param(
             lambda x: grad(x.sum(), [x, Tensor([1.0])]), r"input 1 of shape \(1,\) does not require", id="no-input"

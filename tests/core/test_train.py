@@ -164,7 +164,9 @@ class Constant(Module):
         return Tensor(np.tile(self.logits, (x.shape[0], 1)))
 
 
-@pytest.mark.parametrize("rows", [1, EVALUATION_BATCH - 1, EVALUATION_BATCH, EVALUATION_BATCH + 1, 3 * EVALUATION_BATCH])
+@pytest.mark.parametrize(
+    "rows", [1, EVALUATION_BATCH - 1, EVALUATION_BATCH, EVALUATION_BATCH + 1, 3 * EVALUATION_BATCH]
+)
 def test_evaluate_counts_every_row_once(rows):
     labels = np.arange(rows) % 3
     metrics = evaluate(Constant(0.0, 1.0, 2.0), np.zeros((rows, 2), np.float32), labels)
