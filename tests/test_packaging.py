@@ -8,8 +8,9 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-import nasturtium
 import pytest
+
+import nasturtium
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from nasturtium.core.data import load_dataset
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass
 
 import pytest
+
 from nasturtium.cli.app import run
 
 

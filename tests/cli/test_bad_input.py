@@ -6,6 +6,7 @@ import sqlite3
 
 import numpy as np
 import pytest
+
 from nasturtium.storage import open_database
 
 GOOD = ["x,y,label", *(f"{i % 7}.5,{i % 3},{'ab'[i % 2]}" for i in range(40))]

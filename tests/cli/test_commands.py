@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import pytest
+
 from nasturtium import load_run_model, open_history
 from nasturtium.core.data import load_dataset
 

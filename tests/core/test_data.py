@@ -83,48 +83,96 @@ YES_NO = (("no", "yes"), [1, 0, 1])
     ("name", "content", "target", "table", "classes"),
     [
         pytest.param("a.csv", b"age,height,ill\n30,1.5,yes\n40,1.75,no\n50,2,yes\n", "ill", PEOPLE, YES_NO, id="csv"),
-        pytest.param("a.CSV", b"ill,age,height\nyes,30,1.5\nno,40,1.75\nyes,50,2\n", "ill", PEOPLE, YES_NO, id="target-1st"),
-        pytest.param("a.tsv", b"age\theight\till\n30\t1.5\tyes\n40\t1.75\tno\n50\t2\tyes\n", "ill", PEOPLE, YES_NO, id="tsv"),
-        pytest.param("a.csv", b"age,height,ill\n30, 1.5,yes\n40,1.75 ,no\n50,2,yes\n", "ill", PEOPLE, YES_NO, id="spaces"),
-        pytest.param("a.csv", b"30,1.5,7\n40,1.75,-1\n50,2,7\n", "column_3", UNNAMED, (("-1", "7"), [1, 0, 1]), id="no-header"),
         pytest.param(
-            "a.csv", b"1,1,1\n0,1,0\n1,0,1\n", "column_3",
-            (("column_1", "column_2"), [[1, 1], [0, 1], [1, 0]]), (("0", "1"), [1, 0, 1]), id="no-header-and-equal-numbers",
-        ),
-        pytest.param("a [1]*.csv", b"age,height,ill\n30,1.5,yes\n40,1.75,no\n50,2,yes\n", "ill", PEOPLE, YES_NO, id="glob"),
-        pytest.param(
-            "a.parquet", parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=["yes", "no", "yes"]),
-            "ill", PEOPLE, YES_NO, id="parquet",
+            "a.CSV", b"ill,age,height\nyes,30,1.5\nno,40,1.75\nyes,50,2\n", "ill", PEOPLE, YES_NO, id="target-1st"
         ),
         pytest.param(
-            "a.pq", parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=[True, False, True]),
-            "ill", PEOPLE, (("False", "True"), [1, 0, 1]), id="parquet-booleans",
+            "a.tsv", b"age\theight\till\n30\t1.5\tyes\n40\t1.75\tno\n50\t2\tyes\n", "ill", PEOPLE, YES_NO, id="tsv"
+        ),
+        pytest.param(
+            "a.csv", b"age,height,ill\n30, 1.5,yes\n40,1.75 ,no\n50,2,yes\n", "ill", PEOPLE, YES_NO, id="spaces"
+        ),
+        pytest.param(
+            "a.csv", b"30,1.5,7\n40,1.75,-1\n50,2,7\n", "column_3", UNNAMED, (("-1", "7"), [1, 0, 1]), id="no-header"
+        ),
+        pytest.param(
+            "a.csv",
+            b"1,1,1\n0,1,0\n1,0,1\n",
+            "column_3",
+            (("column_1", "column_2"), [[1, 1], [0, 1], [1, 0]]),
+            (("0", "1"), [1, 0, 1]),
+            id="no-header-and-equal-numbers",
+        ),
+        pytest.param(
+            "a [1]*.csv", b"age,height,ill\n30,1.5,yes\n40,1.75,no\n50,2,yes\n", "ill", PEOPLE, YES_NO, id="glob"
         ),
         pytest.param(
             "a.parquet",
-            parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=pl.Series(["low", "high", "mid"], dtype=pl.Enum(["low", "mid", "high"]))),
-            "ill", PEOPLE, (("high", "low", "mid"), [1, 0, 2]), id="parquet-enum",
+            parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=["yes", "no", "yes"]),
+            "ill",
+            PEOPLE,
+            YES_NO,
+            id="parquet",
+        ),
+        pytest.param(
+            "a.pq",
+            parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=[True, False, True]),
+            "ill",
+            PEOPLE,
+            (("False", "True"), [1, 0, 1]),
+            id="parquet-booleans",
+        ),
+        pytest.param(
+            "a.parquet",
+            parquet(
+                age=[30, 40, 50],
+                height=[1.5, 1.75, 2.0],
+                ill=pl.Series(["low", "high", "mid"], dtype=pl.Enum(["low", "mid", "high"])),
+            ),
+            "ill",
+            PEOPLE,
+            (("high", "low", "mid"), [1, 0, 2]),
+            id="parquet-enum",
         ),
         pytest.param(
             "a.parquet",
             parquet(age=[30, 40, 50], height=[1.5, 1.75, 2.0], ill=pl.Series(["b", "a", "b"], dtype=pl.Categorical)),
-            "ill", PEOPLE, (("a", "b"), [1, 0, 1]), id="parquet-categorical",
+            "ill",
+            PEOPLE,
+            (("a", "b"), [1, 0, 1]),
+            id="parquet-categorical",
         ),
         pytest.param(
-            "a.csv", b"age,height,ill\n30,1.5,2.0\n40,1.75,1.0\n50,2,2.0\n", "ill", PEOPLE, (("1", "2"), [1, 0, 1]),
+            "a.csv",
+            b"age,height,ill\n30,1.5,2.0\n40,1.75,1.0\n50,2,2.0\n",
+            "ill",
+            PEOPLE,
+            (("1", "2"), [1, 0, 1]),
             id="whole-floats-are-classes",
         ),
         pytest.param(
-            "a.npz", npz(x=np.array([[30, 1.5], [40, 1.75], [50, 2]]), y=np.array(["yes", "no", "yes"])), None,
-            (("x_0", "x_1"), PEOPLE[1]), YES_NO, id="npz",
+            "a.npz",
+            npz(x=np.array([[30, 1.5], [40, 1.75], [50, 2]]), y=np.array(["yes", "no", "yes"])),
+            None,
+            (("x_0", "x_1"), PEOPLE[1]),
+            YES_NO,
+            id="npz",
         ),
         pytest.param(
-            "a.npz", npz(features=np.array([[30, 1.5], [40, 1.75], [50, 2]]), ill=np.array([7, -1, 7])), "ill",
-            (("x_0", "x_1"), PEOPLE[1]), (("-1", "7"), [1, 0, 1]), id="npz-named",
+            "a.npz",
+            npz(features=np.array([[30, 1.5], [40, 1.75], [50, 2]]), ill=np.array([7, -1, 7])),
+            "ill",
+            (("x_0", "x_1"), PEOPLE[1]),
+            (("-1", "7"), [1, 0, 1]),
+            id="npz-named",
         ),
         pytest.param(
-            "a.npz", npz(images=IMAGES, labels=np.array([5, 3])), None,
-            (tuple(f"x_0_{i}_{j}" for i in range(3) for j in range(4)), IMAGES[:, None]), (("3", "5"), [1, 0]), id="npz-images",
+            "a.npz",
+            npz(images=IMAGES, labels=np.array([5, 3])),
+            None,
+            (tuple(f"x_0_{i}_{j}" for i in range(3) for j in range(4)), IMAGES[:, None]),
+            (("3", "5"), [1, 0]),
+            id="npz-images",
         ),
     ],
 )
@@ -144,63 +192,117 @@ CSV = b"age,ill\n30,yes\n40,no\n"
 @pytest.mark.parametrize(
     ("name", "content", "target", "error", "match"),
     [
-        pytest.param("a.csv", CSV, None, ConfigError, "no target column was named; its columns are age, ill", id="no-target"),
-        pytest.param("a.csv", CSV, "sick", ConfigError, "no column 'sick'; its columns are age, ill", id="missing-target"),
+        pytest.param(
+            "a.csv", CSV, None, ConfigError, "no target column was named; its columns are age, ill", id="no-target"
+        ),
+        pytest.param(
+            "a.csv", CSV, "sick", ConfigError, "no column 'sick'; its columns are age, ill", id="missing-target"
+        ),
         pytest.param("a.csv", None, "ill", ConfigError, "no such file: .*a.csv", id="no-such-file"),
-        pytest.param("a.xlsx", b"", "ill", ConfigError, r"unknown data set '.*a.xlsx'.*expected digits", id="unknown-kind"),
+        pytest.param(
+            "a.xlsx", b"", "ill", ConfigError, r"unknown data set '.*a.xlsx'.*expected digits", id="unknown-kind"
+        ),
         pytest.param("a.csv", b"ill\nyes\nno\n", "ill", DataError, "no columns beside the target", id="target-only"),
         pytest.param("a.csv", b"age,ill\n", "ill", DataError, "there are no rows", id="header-only"),
         pytest.param("a.csv", b"", "ill", DataError, "cannot be read as a table", id="empty"),
         pytest.param("a.parquet", b"", "ill", DataError, "cannot be read as a table", id="empty-parquet"),
         pytest.param("a.npz", b"", "ill", DataError, "cannot be read as NPZ", id="empty-npz"),
         pytest.param(
-            "a.csv", b"age,ill\n30,yes\nold,no\n", "ill", DataError,
-            "'age' is not numeric: row 2 holds 'old'.*encode the column", id="text-in-a-feature",
+            "a.csv",
+            b"age,ill\n30,yes\nold,no\n",
+            "ill",
+            DataError,
+            "'age' is not numeric: row 2 holds 'old'.*encode the column",
+            id="text-in-a-feature",
         ),
         pytest.param("a.csv", b"age,ill\n30,yes\nnan,no\n", "ill", DataError, "'age' .*not finite in row 2", id="nan"),
-        pytest.param("a.csv", b"age,ill\n30,yes\ninf,no\n", "ill", DataError, "'age' .*not finite in row 2", id="infinity"),
-        pytest.param("a.csv", b"age,ill\n1e300,yes\n1,no\n", "ill", DataError, "'age' .*not finite in row 1", id="overflow"),
-        pytest.param("a.csv", b"age,x,ill\n30,1,yes\n,1,no\n", "ill", DataError, "'age' is missing .*in row 2", id="missing"),
-        pytest.param("a.csv", b"1,,0\n1,2,1\n", "column_3", DataError, "'column_2' .*in row 1", id="missing-in-headerless"),
-        pytest.param("a.csv", b"age,ill\n30,yes\n40,\n", "ill", DataError, "'ill' is missing in row 2", id="missing-label"),
+        pytest.param(
+            "a.csv", b"age,ill\n30,yes\ninf,no\n", "ill", DataError, "'age' .*not finite in row 2", id="infinity"
+        ),
+        pytest.param(
+            "a.csv", b"age,ill\n1e300,yes\n1,no\n", "ill", DataError, "'age' .*not finite in row 1", id="overflow"
+        ),
+        pytest.param(
+            "a.csv", b"age,x,ill\n30,1,yes\n,1,no\n", "ill", DataError, "'age' is missing .*in row 2", id="missing"
+        ),
+        pytest.param(
+            "a.csv", b"1,,0\n1,2,1\n", "column_3", DataError, "'column_2' .*in row 1", id="missing-in-headerless"
+        ),
+        pytest.param(
+            "a.csv", b"age,ill\n30,yes\n40,\n", "ill", DataError, "'ill' is missing in row 2", id="missing-label"
+        ),
         pytest.param("a.csv", b"age,ill\n30,yes\n40,yes\n", "ill", DataError, "only one class: yes", id="one-class"),
         pytest.param(
-            "a.csv", b"age,ill\n30,0.5\n40,1.5\n", "ill", DataError,
-            "looks like a measurement .*regression is not supported", id="measurement",
+            "a.csv",
+            b"age,ill\n30,0.5\n40,1.5\n",
+            "ill",
+            DataError,
+            "looks like a measurement .*regression is not supported",
+            id="measurement",
         ),
-        pytest.param("a.csv", b"age,ill\n30,1e300\n40,1.0\n", "ill", DataError, "like a measurement", id="huge-measurement"),
         pytest.param(
-            "a.csv", b"age,ill\n" + b"".join(b"%d,%d.0\n" % (i, i) for i in range(21)), "ill", DataError,
-            "like a measurement", id="many-whole-floats",
+            "a.csv", b"age,ill\n30,1e300\n40,1.0\n", "ill", DataError, "like a measurement", id="huge-measurement"
         ),
-        pytest.param("a.parquet", parquet(a=[1, 2], y=[[1], [2]]), "y", DataError, "holds no classes: got List", id="lists"),
         pytest.param(
-            "a.parquet", parquet(a=pl.Series(["2020-01-01", "2020-01-02"]).str.to_date(), y=[0, 1]), "y", DataError,
-            "'a' is not numeric: expected numbers, got Date such as", id="dates",
+            "a.csv",
+            b"age,ill\n" + b"".join(b"%d,%d.0\n" % (i, i) for i in range(21)),
+            "ill",
+            DataError,
+            "like a measurement",
+            id="many-whole-floats",
         ),
-        pytest.param("a.parquet", parquet(a=[None, None], y=[0, 1]), "y", DataError, "Null, all missing", id="all-missing"),
-        pytest.param("a.csv", b"a,b\n\xff\xfe\x00\x01\n", "b", DataError, "cannot be read as a table", id="garbage-csv"),
+        pytest.param(
+            "a.parquet", parquet(a=[1, 2], y=[[1], [2]]), "y", DataError, "holds no classes: got List", id="lists"
+        ),
+        pytest.param(
+            "a.parquet",
+            parquet(a=pl.Series(["2020-01-01", "2020-01-02"]).str.to_date(), y=[0, 1]),
+            "y",
+            DataError,
+            "'a' is not numeric: expected numbers, got Date such as",
+            id="dates",
+        ),
+        pytest.param(
+            "a.parquet", parquet(a=[None, None], y=[0, 1]), "y", DataError, "Null, all missing", id="all-missing"
+        ),
+        pytest.param(
+            "a.csv", b"a,b\n\xff\xfe\x00\x01\n", "b", DataError, "cannot be read as a table", id="garbage-csv"
+        ),
         pytest.param("a.csv", b"a,b\n1,2,3\n", "b", DataError, "cannot be read as a table", id="ragged-csv"),
         pytest.param("a.parquet", b"garbage" * 9, "b", DataError, "cannot be read as a table", id="garbage-parquet"),
         pytest.param("a.npz", b"garbage" * 9, None, DataError, "cannot be read as NPZ", id="garbage-npz"),
-        pytest.param("a.npz", npz(x=np.ones((2, 2)), y=[0, 1])[:-30], None, DataError, "cannot be read as NPZ", id="cut-npz"),
+        pytest.param(
+            "a.npz", npz(x=np.ones((2, 2)), y=[0, 1])[:-30], None, DataError, "cannot be read as NPZ", id="cut-npz"
+        ),
         pytest.param("a.npz", damaged_npz(), None, DataError, "cannot be read as NPZ", id="damaged-npz"),
         pytest.param("a.npz", npy(np.ones((4, 2))), None, DataError, "cannot be read as NPZ", id="single-array"),
-        pytest.param("a.npz", archive(x=b"hello", y=b"hello"), None, ConfigError, "got an empty archive", id="other-zip"),
+        pytest.param(
+            "a.npz", archive(x=b"hello", y=b"hello"), None, ConfigError, "got an empty archive", id="other-zip"
+        ),
         pytest.param(
             "a.npz", npz(x=np.array([None, {}], object), y=[0, 1]), None, DataError, "allow_pickle=False", id="pickle"
         ),
-        pytest.param("a.npz", npz(x=np.ones((2, 2))), None, ConfigError, "no array for the target.*one of y, Y", id="npz-no-y"),
+        pytest.param(
+            "a.npz", npz(x=np.ones((2, 2))), None, ConfigError, "no array for the target.*one of y, Y", id="npz-no-y"
+        ),
         pytest.param("a.npz", npz(y=np.arange(2)), None, ConfigError, "no array for the inputs.*got y", id="npz-no-x"),
-        pytest.param("a.npz", npz(x=np.ones((3, 2)), y=[0, 1]), None, DataError, r"got \(3, 2\) and \(2,\)", id="npz-rows"),
+        pytest.param(
+            "a.npz", npz(x=np.ones((3, 2)), y=[0, 1]), None, DataError, r"got \(3, 2\) and \(2,\)", id="npz-rows"
+        ),
         pytest.param("a.npz", npz(x=np.ones(2), y=[0, 1]), None, DataError, r"got \(2,\) and \(2,\)", id="npz-flat"),
         pytest.param("a.npz", npz(x=np.ones((2, 2)), y=[0.5, 1]), None, DataError, "got float64", id="npz-measurement"),
-        pytest.param("a.npz", npz(x=np.array([["a"], ["b"]]), y=[0, 1]), None, DataError, "numbers, got dtype <U1", id="npz-text"),
+        pytest.param(
+            "a.npz", npz(x=np.array([["a"], ["b"]]), y=[0, 1]), None, DataError, "numbers, got dtype <U1", id="npz-text"
+        ),
         pytest.param(
             "a.npz", npz(x=np.array([[1, 2], [3, np.nan]]), y=[0, 1]), None, DataError, "'x_1' .*in row 2", id="npz-nan"
         ),
-        pytest.param("a.npz", npz(x=np.array([[1e300], [1]]), y=[0, 1]), None, DataError, "'x_0' .*row 1", id="npz-overflow"),
-        pytest.param("a.npz", npz(x=np.ones((0, 2)), y=np.array([], int)), None, DataError, "no rows", id="npz-no-rows"),
+        pytest.param(
+            "a.npz", npz(x=np.array([[1e300], [1]]), y=[0, 1]), None, DataError, "'x_0' .*row 1", id="npz-overflow"
+        ),
+        pytest.param(
+            "a.npz", npz(x=np.ones((0, 2)), y=np.array([], int)), None, DataError, "no rows", id="npz-no-rows"
+        ),
     ],
 )
 def test_unusable_data_is_refused_with_its_place(tmp_path, name, content, target, error, match):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from nasturtium.core import ModelSpec, canonical_json
 from nasturtium.core.data import Dataset, Preprocessing, Task
 from nasturtium.core.nn import layer_spec

@@ -12,6 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from flwr.supercore.task_identity import TaskIdentity
+
 from nasturtium.federated import LocalGrid, RelayStrategy, make_client_app
 from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
 

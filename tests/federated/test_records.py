@@ -11,6 +11,7 @@ from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nasturtium.federated import ClientUpdate, LocalTraining, PlanError, RoundPlan, SiteReport
 from nasturtium.federated.records import (
     STYPE,

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from nasturtium.core import ConfigError, ModelSpec, load_model, weights_file
 from nasturtium.core.data import dirichlet_split
 from nasturtium.core.nn import layer_spec
@@ -173,14 +174,14 @@ def test_a_default_network_is_there_where_none_is_given():
 
 
 def test_a_site_that_fails_is_recorded_and_the_others_go_on(database, monkeypatch):
-    follow = Site.follow
+    work = Site._work
 
-    def moody(site, plan):
+    def moody(site, session, plan):
         if site.name == "site-2" and plan.round == 1:
             raise ValueError("row 7 is secret")
-        return follow(site, plan)
+        return work(site, session, plan)
 
-    monkeypatch.setattr(Site, "follow", moody)
+    monkeypatch.setattr(Site, "_work", moody)
     result = run(database)
     history = History(database)
     assert [(one.participants, one.rejected) for one in result.rounds] == [(CLIENTS - 1, 1), (CLIENTS, 0)]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
+
 from nasturtium.core import ConfigError, ParameterLayout, Tensor
 from nasturtium.federated import (
     ClientUpdate,

@@ -8,6 +8,8 @@ from unittest import mock
 import numpy as np
 import optuna
 import pytest
+from optuna.study import Study
+
 from nasturtium.core import Budget, Candidate, ConfigError, NasturtiumError, load_model
 from nasturtium.nas import (
     Architecture,
@@ -29,7 +31,6 @@ from nasturtium.nas.search import rungs
 from nasturtium.nas.space import draw
 from nasturtium.nas.strategies import distributions
 from nasturtium.storage import History, RunBusyError, open_database
-from optuna.study import Study
 
 CONFIG = SearchConfig(data="digits", space="mlp", trials=4, epochs=3, seed=3)
 

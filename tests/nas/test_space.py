@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nasturtium.core import ConfigError, ModelSpec, build
 from nasturtium.core.data import Task
 from nasturtium.nas import SPACES, Architecture, Branch, Choice, Float, Group, Int, Repeat, space

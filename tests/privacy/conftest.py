@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from nasturtium.privacy import Adder, Cipher, CkksAdder, CkksCipher, Header, PlainAdder, PlainCipher, SecretKey
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from nasturtium.core import ConfigError
 from nasturtium.privacy import (
     Aggregator,

@@ -7,6 +7,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nasturtium.privacy import UpdateRejectedError
 from nasturtium.privacy.chunks import join_chunks, split_chunks
 

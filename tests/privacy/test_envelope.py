@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nasturtium.privacy import EncryptedSum, EncryptedUpdate, Header, UpdateRejectedError
 
 NUMBERS = st.integers(1, 2**31)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from nasturtium.core import ConfigError
 from nasturtium.privacy import FixedPoint, PrivacyError
 

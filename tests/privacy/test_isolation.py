@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nasturtium
 import numpy as np
 import pytest
+
+import nasturtium
 from nasturtium.privacy import CkksCipher, EncryptedSum, EncryptedUpdate
 
 ROOT = Path(nasturtium.__file__).parent

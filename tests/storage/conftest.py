@@ -1,34 +1,12 @@
 """A fresh database per test, on each engine there is, and the smallest things to put into it."""
 
 import hashlib
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from nasturtium.storage import ArchitectureEntry, Database, DatasetEntry, History, SearchRecord, Tracker, open_database
-from sqlalchemy import create_engine, make_url, text
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database: a new file, or a new schema on the server of NASTURTIUM_TEST_POSTGRES."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'history.db'}"
-        return
-    server = os.environ.get("NASTURTIUM_TEST_POSTGRES")
-    if not server:
-        pytest.skip("no PostgreSQL: NASTURTIUM_TEST_POSTGRES names none")
-    url = make_url(server).set(drivername="postgresql+psycopg")
-    schema = f"test_{uuid.uuid4().hex}"
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    yield url.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    engine.dispose()
 
 
 @pytest.fixture

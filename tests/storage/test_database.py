@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+
 from nasturtium.core import ConfigError, MissingExtraError
 from nasturtium.storage import (
     Database,
@@ -19,7 +21,6 @@ from nasturtium.storage import (
     configure_sqlite,
     open_database,
 )
-from sqlalchemy import create_engine, text
 
 
 def execute(path: Path, *statements: str) -> None:

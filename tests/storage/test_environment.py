@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+
 from nasturtium.storage import describe_environment
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from nasturtium.storage.models import from_us, join_special, split_special, to_us
 
 figures = st.none() | st.floats()

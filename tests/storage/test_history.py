@@ -5,8 +5,9 @@ import math
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nasturtium.storage import History, Tracker, UnknownRunError
 from sqlalchemy import event, text
+
+from nasturtium.storage import History, Tracker, UnknownRunError
 
 QUIET = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

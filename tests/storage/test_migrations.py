@@ -8,9 +8,10 @@ import optuna
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+
 from nasturtium.storage import History, StorageError, Tracker, configure_sqlite, migrate, open_database
 from nasturtium.storage.models import Base
-from sqlalchemy import create_engine, inspect, text
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

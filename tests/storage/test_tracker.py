@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+
 from nasturtium.core import ConfigError
 from nasturtium.storage import (
     ArtifactRecord,
@@ -22,7 +24,6 @@ from nasturtium.storage import (
     describe_environment,
     process,
 )
-from sqlalchemy import text
 
 ROUND = RoundRecord(
     number=1,
