@@ -11,6 +11,8 @@ from ..core import ConfigError
 Phase = Literal["train", "evaluate", "report"]
 # Every update ends with the weight of the site and its counts on validation rows, summed as the rest is.
 EXTRA_VALUES = 4  # weight, rows, correct, loss
+# A sum of one update is no secret: the coordinator does not give it out, sites do not open it.
+MIN_SUMMANDS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

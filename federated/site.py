@@ -27,7 +27,7 @@ from ..core import (
 from ..core.data import Dataset, Preprocessing
 from ..privacy import Cipher, EncryptedSum, EncryptedUpdate, FixedPoint, Header
 from .errors import PlanError
-from .rounds import EXTRA_VALUES, ClientUpdate, RoundPlan, SiteReport
+from .rounds import EXTRA_VALUES, MIN_SUMMANDS, ClientUpdate, RoundPlan, SiteReport
 
 VALUES = FixedPoint(24)  # changes of weights, of magnitude at most 16
 LOSSES = FixedPoint(10)  # summed losses, at most 262,144 nats
@@ -120,14 +120,13 @@ class Site:
         expected = (self._cipher.scheme, self._cipher.key_id, plan.run, plan.round - 1, session.layout.sha256, values)
         if (said.scheme, said.key_id, said.run, said.round, said.layout, said.values) != expected:
             raise PlanError(f"{self.name} got a sum that does not belong to round {plan.round - 1} of run {plan.run}")
-        sums = self._cipher.decrypt(total.body, values)
-        weight = float(VALUES.decode(sums[-4:-3])[0])
+        if said.summands < MIN_SUMMANDS:
+            raise PlanError(f"{self.name} got a sum of {said.summands} updates, expected at least {MIN_SUMMANDS}")
+        changes, weight, measured = _decode(self._cipher.decrypt(total.body, values))
         if weight > 0:  # a round that only measured has no changes to take
-            mean = VALUES.decode(sums[:-EXTRA_VALUES]) / weight
-            session.vector = (session.vector + mean).astype(np.float32)
-        rows, correct = (int(count) for count in sums[-3:-1])
-        loss = float(LOSSES.decode(sums[-1:])[0]) / rows if rows else 0.0
-        return SiteReport(model_round=plan.round - 2, rows=rows, correct=correct, loss=round(loss, 3))
+            session.vector = (session.vector + changes / weight).astype(np.float32)
+        loss = round(measured.loss, 3) if measured.rows else 0.0
+        return SiteReport(model_round=plan.round - 2, rows=measured.rows, correct=measured.correct, loss=loss)
 
     def _work(self, session: _Session, plan: RoundPlan) -> bytes:
         model = build(session.spec, derive_rng(plan.seed, "weights"))
@@ -166,6 +165,7 @@ class Site:
 
 
 def _encode(change: np.ndarray, weight: float, measured: Metrics) -> np.ndarray:
+    """The integers of an update: the weighted change, then `EXTRA_VALUES` more."""
     return np.concatenate(
         [
             VALUES.encode(change),
@@ -174,3 +174,10 @@ def _encode(change: np.ndarray, weight: float, measured: Metrics) -> np.ndarray:
             LOSSES.encode(np.array([measured.loss_sum])),
         ]
     )
+
+
+def _decode(sums: np.ndarray) -> tuple[np.ndarray, float, Metrics]:
+    """The inverse of `_encode`, for a sum of updates."""
+    changes, (weight, rows, correct, loss) = sums[:-EXTRA_VALUES], np.split(sums[-EXTRA_VALUES:], EXTRA_VALUES)
+    measured = Metrics(float(LOSSES.decode(loss)[0]), int(correct[0]), int(rows[0]))
+    return VALUES.decode(changes), float(VALUES.decode(weight)[0]), measured

@@ -20,7 +20,17 @@ from ..core import ConfigError, ModelSpec, ParameterLayout, build, derive_rng
 from ..privacy import Adder, Aggregator, UpdateRejectedError
 from .errors import FederationError
 from .records import pack_bytes, plan_size, plan_to_content, unpack_bytes, update_from_content
-from .rounds import EXTRA_VALUES, ClientUpdate, LocalTraining, Phase, RoundPlan, RoundResult, SiteOutcome, SiteReport
+from .rounds import (
+    EXTRA_VALUES,
+    MIN_SUMMANDS,
+    ClientUpdate,
+    LocalTraining,
+    Phase,
+    RoundPlan,
+    RoundResult,
+    SiteOutcome,
+    SiteReport,
+)
 
 NAME = "fedavg"
 T = TypeVar("T")
@@ -32,7 +42,7 @@ class FederationPlan:
 
     Attributes:
         rounds: training rounds.
-        min_sites: no sum of fewer updates is given out; >= 2.
+        min_sites: no sum of fewer updates is given out; >= `MIN_SUMMANDS`.
         timeout: seconds a round waits for answers.
     """
 
@@ -42,13 +52,13 @@ class FederationPlan:
     seed: int
     rounds: int
     training: LocalTraining
-    min_sites: int = 2
+    min_sites: int = MIN_SUMMANDS
     timeout: float = 600.0
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.min_sites < 2 or not self.timeout > 0:
+        if self.rounds < 1 or self.min_sites < MIN_SUMMANDS or not self.timeout > 0:
             raise ConfigError(
-                f"expected rounds >= 1, min_sites >= 2 and timeout > 0, "
+                f"expected rounds >= 1, min_sites >= {MIN_SUMMANDS} and timeout > 0, "
                 f"got {self.rounds}, {self.min_sites} and {self.timeout}"
             )
 

@@ -215,7 +215,7 @@ def test_a_sum_that_cannot_be_opened_is_refused_without_detail(key, make_site, m
     site = make_site(cipher=CkksCipher(key))
     header = EncryptedUpdate.from_bytes(site.follow(make_plan()).update).header
     body = CkksCipher(SecretKey.generate()).encrypt(np.zeros(header.values))
-    forged = EncryptedSum(replace(header, sender="coordinator"), body)
+    forged = EncryptedSum(replace(header, sender="coordinator", summands=2), body)
     with pytest.raises(PrivacyError, match=r"^the sum cannot be decrypted$"):
         site.follow(make_plan(2, total=forged.to_bytes()))
 
@@ -234,11 +234,11 @@ class Moody(PlainCipher):
 @pytest.mark.parametrize("failing", [1, 2])
 def test_a_site_that_failed_in_a_round_takes_its_step_once_and_is_back_in_the_next(make_site, make_plan, failing):
     moody = Moody()
-    good, bad = make_site(1), make_site(2, cipher=moody)
+    good, other, bad = make_site(1), make_site(0), make_site(2, cipher=moody)
     total = b""
     for number in (1, 2, 3):
         plan = make_plan(number, total=total)
-        answers = {good.name: good.follow(plan)}
+        answers = {site.name: site.follow(plan) for site in (good, other)}
         moody.fails = number == failing
         if moody.fails:
             with pytest.raises(PrivacyError, match="not finite"):
@@ -249,6 +249,15 @@ def test_a_site_that_failed_in_a_round_takes_its_step_once_and_is_back_in_the_ne
             answers[bad.name] = bad.follow(plan)
             assert answers[bad.name].model_sha256 == answers[good.name].model_sha256
         total = add_up(PlainAdder(), plan, answers)
+
+
+def test_a_sum_of_one_update_is_not_opened(make_site, make_plan):
+    """It would be that site's update; an honest coordinator does not send one."""
+    site = make_site()
+    plan = make_plan()
+    total = add_up(PlainAdder(), plan, {site.name: site.follow(plan)})
+    with pytest.raises(PlanError, match="a sum of 1 updates, expected at least 2"):
+        site.follow(make_plan(2, total=total))
 
 
 def test_a_network_that_cannot_be_is_refused(make_site, make_plan):
