@@ -17,6 +17,7 @@ from .errors import (
 from .layout import ParameterLayout
 from .model_file import SavedModel, load_model, save_model, weights_file
 from .op import OPS
+from .registry import Registry
 from .seeding import derive_rng, derive_seed
 from .spec import ModelSpec, build, canonical_json, parse_json
 from .tape import no_grad
@@ -42,6 +43,7 @@ __all__ = [
     "ModelSpec",
     "NasturtiumError",
     "ParameterLayout",
+    "Registry",
     "SavedModel",
     "ShapeError",
     "Tensor",

@@ -5,13 +5,14 @@ This module knows arrays only. `tensor.py` applies an op to tensors and records 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .device import Array
+from .registry import Registry
 
 # vjp of one input: (output gradient, output, *inputs, **params) -> gradient of that input, written in ops on tensors.
 InputVJP = Callable[..., Any]
@@ -122,13 +123,4 @@ class OpDef:
         return lambda *args, **params: rule(position, *args, **params)
 
 
-_TABLE: dict[str, OpDef] = {}
-OPS: Mapping[str, OpDef] = _TABLE
-
-
-def register(definition: OpDef) -> OpDef:
-    """Add an op to the table; a second op of the same name is an error, never a replacement."""
-    if definition.name in _TABLE:
-        raise ValueError(f"op {definition.name!r} is declared twice")
-    _TABLE[definition.name] = definition
-    return definition
+OPS: Registry[OpDef] = Registry("op")

@@ -87,10 +87,9 @@ class SearchConfig:
             raise ConfigError(f"expected trials >= 1 and epochs >= 1, got {self.trials} and {self.epochs}")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed}")
-        if self.space is not None and self.space not in SPACES:
-            raise ConfigError(f"unknown space {self.space!r}: expected one of {', '.join(SPACES)}")
-        if self.strategy not in STRATEGIES:
-            raise ConfigError(f"unknown strategy {self.strategy!r}: expected one of {', '.join(STRATEGIES)}")
+        if self.space is not None:
+            SPACES.find(self.space)
+        STRATEGIES.find(self.strategy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

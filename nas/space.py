@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import exp, log
 from typing import Any, cast
 
 import numpy as np
 
-from ..core import ConfigError, ModelSpec, canonical_json
+from ..core import ConfigError, ModelSpec, Registry, canonical_json
 from ..core.data import Task
 
 Scalar = bool | int | float | str
@@ -190,17 +191,9 @@ def _check(leaf: Leaf, flat: Flat, path: str) -> Scalar:
 
 
 SpaceMaker = Callable[[Task], Space]
-_REGISTRY: dict[str, SpaceMaker] = {}
-SPACES: Mapping[str, SpaceMaker] = _REGISTRY
+SPACES: Registry[SpaceMaker] = Registry("space")
 
 
 def space(name: str) -> Callable[[SpaceMaker], SpaceMaker]:
     """Register a function that makes a space for a task; it raises `ConfigError` for a task it cannot serve."""
-
-    def register(maker: SpaceMaker) -> SpaceMaker:
-        if name in _REGISTRY:
-            raise ValueError(f"space {name!r} is declared twice")
-        _REGISTRY[name] = maker
-        return maker
-
-    return register
+    return partial(SPACES.add, name)

@@ -8,6 +8,7 @@ uninterrupted one would have. Optuna's own seeded samplers keep their generator 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -15,7 +16,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ..core import ConfigError, derive_rng, derive_seed
+from ..core import ConfigError, Registry, derive_rng, derive_seed
 from .architecture import Architecture
 from .space import Choice, Flat, Float, Int, Leaf, Scalar, Space, draw
 
@@ -24,20 +25,12 @@ MAX_PROPOSALS = 100  # attempts at an architecture that was not trained before
 
 # (study, trial, distributions, seed) -> a flat point, or an empty mapping for "anything"
 Proposer = Callable[[Study, FrozenTrial, dict[str, BaseDistribution], int], Mapping[str, Any]]
-_REGISTRY: dict[str, Proposer] = {}
-STRATEGIES: Mapping[str, Proposer] = _REGISTRY
+STRATEGIES: Registry[Proposer] = Registry("strategy")
 
 
 def strategy(name: str) -> Callable[[Proposer], Proposer]:
     """Register a strategy under the name users type."""
-
-    def register(proposer: Proposer) -> Proposer:
-        if name in _REGISTRY:
-            raise ValueError(f"strategy {name!r} is declared twice")
-        _REGISTRY[name] = proposer
-        return proposer
-
-    return register
+    return partial(STRATEGIES.add, name)
 
 
 @strategy("random")
@@ -70,10 +63,8 @@ class DistinctSampler(BaseSampler):
     """
 
     def __init__(self, space: Space, name: str, seed: int) -> None:
-        if name not in STRATEGIES:
-            raise ConfigError(f"unknown strategy {name!r}: expected one of {', '.join(STRATEGIES)}")
         self._space = space
-        self._propose = STRATEGIES[name]
+        self._propose = STRATEGIES.find(name)
         self._seed = seed
         self._leaves = space.leaves()
 

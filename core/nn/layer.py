@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 import numpy as np
 
 from ..errors import FormatError
+from ..registry import Registry
 from .module import Module, Sequential
 
 Shape = tuple[int, ...]  # of one sample, without the batch axis
@@ -70,8 +71,7 @@ class LayerKind:
     required: frozenset[str]
 
 
-_REGISTRY: dict[str, LayerKind] = {}
-LAYERS: Mapping[str, LayerKind] = _REGISTRY
+LAYERS: Registry[LayerKind] = Registry("layer kind")
 
 
 def layer(kind: str) -> Callable[[M], M]:
@@ -80,24 +80,21 @@ def layer(kind: str) -> Callable[[M], M]:
     """
 
     def register(cls: M) -> M:
-        if kind in _REGISTRY:
-            raise ValueError(f"layer kind {kind!r} is declared twice")
         plan: Callable[..., LayerPlan] = cast(Any, cls).plan
         hints = get_type_hints(plan)
-        keywords = {
-            name: parameter
+        options = {
+            name: parameter.default is inspect.Parameter.empty
             for name, parameter in inspect.signature(plan).parameters.items()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
-        _REGISTRY[kind] = LayerKind(
+        declared = LayerKind(
             kind=kind,
             plan=plan,
             build=cast(Any, cls).build,
-            options={name: hints[name] for name in keywords},
-            required=frozenset(
-                name for name, parameter in keywords.items() if parameter.default is inspect.Parameter.empty
-            ),
+            options={name: hints[name] for name in options},
+            required=frozenset(name for name, required in options.items() if required),
         )
+        LAYERS.add(kind, declared)
         return cls
 
     return register

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
 from ..device import Array, ArrayModule
-from ..op import InputVJP, Invalid, OpDef, Sample, register
+from ..op import OPS, InputVJP, Invalid, OpDef, Sample
 from ..tensor import Tensor, apply
 
 P = ParamSpec("P")
@@ -24,18 +24,17 @@ def op(
     """Declare an op; see `OpDef` for the fields. The function's name is the op's name."""
 
     def declare(forward: Callable[Concatenate[ArrayModule, P], Array]) -> Callable[P, Tensor]:
-        definition = register(
-            OpDef(
-                name=forward.__name__,
-                forward=forward,
-                vjp=vjp,
-                reference=reference,
-                samples=tuple(samples),
-                invalid=tuple(invalid),
-                onnx=onnx,
-                doc=forward.__doc__ or "",
-            )
+        definition = OpDef(
+            name=forward.__name__,
+            forward=forward,
+            vjp=vjp,
+            reference=reference,
+            samples=tuple(samples),
+            invalid=tuple(invalid),
+            onnx=onnx,
+            doc=forward.__doc__ or "",
         )
+        OPS.add(definition.name, definition)
 
         @wraps(forward)
         def call(*args: P.args, **kwargs: P.kwargs) -> Tensor:
