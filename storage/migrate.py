@@ -1,5 +1,6 @@
 """Bringing a database to the tables of `models.py`. Alembic is imported only when there is something to do."""
 
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,7 @@ def alembic_config(connection: Connection) -> "Config":
     """Alembic's configuration for our scripts on this connection; there is no ini file."""
     from alembic.config import Config
 
-    config = Config()
+    config = Config(stdout=StringIO())  # a library prints nothing; Alembic would keep the stdout of its import
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["metadata"] = Base.metadata
