@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ..federated import FederationEvent, FederationStarted, RoundFinished
-from ..nas import RetrainStarted, SearchEvent, SearchStarted, TrialFinished, TrialProgress
+from ..nas import RetrainStarted, SearchEvent, SearchStarted, SpaceUsedUp, TrialFinished, TrialProgress
 from .output import duration, show, size, stderr
 
 
@@ -83,6 +83,8 @@ class SearchProgress(_Line):
                         f"{self._left()} left"
                     )
                 self._show(0.0)
+            case SpaceUsedUp(finished, planned):
+                self.say(f"the space has no other architecture: {finished} trials instead of {planned}")
             case RetrainStarted(number):
                 self.say(f"retraining trial {number + 1} on all rows but the test rows")
                 self.move(self._trials, self._trials, "retraining", f"best {show(self._best)}")

@@ -2,11 +2,19 @@
 
 from .architecture import Architecture
 from .evaluate import Evaluator, LocalEvaluator
-from .events import RetrainStarted, SearchEvent, SearchObserver, SearchStarted, TrialFinished, TrialProgress
+from .events import (
+    RetrainStarted,
+    SearchEvent,
+    SearchObserver,
+    SearchStarted,
+    SpaceUsedUp,
+    TrialFinished,
+    TrialProgress,
+)
 from .pareto import OBJECTIVES, pareto_front
 from .search import SearchConfig, SearchResult, SearchSetup, choose_best, front_of, resume_search, run_search
 from .space import SPACES, Branch, Choice, Float, Group, Int, Repeat, Space, space
-from .strategies import STRATEGIES, DistinctSampler
+from .strategies import STRATEGIES, DistinctSampler, SpaceUsedUpError
 
 __all__ = [
     "OBJECTIVES",
@@ -30,6 +38,8 @@ __all__ = [
     "SearchSetup",
     "SearchStarted",
     "Space",
+    "SpaceUsedUp",
+    "SpaceUsedUpError",
     "TrialFinished",
     "TrialProgress",
     "choose_best",

@@ -37,11 +37,19 @@ class TrialFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceUsedUp:
+    """No architecture is left to try: the search goes on to its end after `finished` of `planned` trials."""
+
+    finished: int
+    planned: int
+
+
+@dataclass(frozen=True, slots=True)
 class RetrainStarted:
     """The best architecture is trained again, on training and validation rows together."""
 
     number: int
 
 
-SearchEvent = SearchStarted | TrialProgress | TrialFinished | RetrainStarted
+SearchEvent = SearchStarted | TrialProgress | TrialFinished | SpaceUsedUp | RetrainStarted
 SearchObserver = Callable[[SearchEvent], None]

@@ -48,10 +48,10 @@ from ..storage import (
 from . import spaces as _spaces  # noqa: F401 - fills SPACES  # pyright: ignore[reportUnusedImport]
 from .architecture import Architecture
 from .evaluate import Evaluator, LocalEvaluator, training_config
-from .events import RetrainStarted, SearchObserver, SearchStarted, TrialFinished, TrialProgress
+from .events import RetrainStarted, SearchObserver, SearchStarted, SpaceUsedUp, TrialFinished, TrialProgress
 from .pareto import pareto_front
 from .space import SPACES, Space
-from .strategies import STRATEGIES, distributions
+from .strategies import STRATEGIES, SpaceUsedUpError, distributions
 from .study import PRUNER, count_finished, open_study, settle
 
 SPLIT = (0.6, 0.2, 0.2)  # train, validation, test
@@ -148,12 +148,19 @@ class SearchSetup:
         return cls(config, data, train, validation, test, space, place)
 
 
-def run_search(setup: SearchSetup, database: Database, *, observe: SearchObserver = lambda event: None) -> SearchResult:
+def run_search(
+    setup: SearchSetup,
+    database: Database,
+    *,
+    evaluator: Evaluator | None = None,
+    observe: SearchObserver = lambda event: None,
+) -> SearchResult:
     """Run a search to its end.
 
     Args:
         setup: what to search.
         database: keeps trials, results and Optuna's study; stays the caller's.
+        evaluator: trains the candidates; by default in this process, on the setup's rows.
         observe: called with every `SearchEvent`, in this thread.
     """
     config, data, space = setup.config, setup.data, setup.space
@@ -168,11 +175,17 @@ def run_search(setup: SearchSetup, database: Database, *, observe: SearchObserve
         pruner=PRUNER,
         trials=config.trials,
     )
-    return _Run(setup, database, search, observe).finish()
+    return _Run(setup, database, search, evaluator, observe).finish()
 
 
-def resume_search(uid: str, database: Database, *, observe: SearchObserver = lambda event: None) -> SearchResult:
-    """Go on with a search that was interrupted, as if it had not been.
+def resume_search(
+    uid: str,
+    database: Database,
+    *,
+    evaluator: Evaluator | None = None,
+    observe: SearchObserver = lambda event: None,
+) -> SearchResult:
+    """Go on with a search that was interrupted, as if it had not been; see `run_search`.
 
     Raises:
         ConfigError: it is finished, or its data changed.
@@ -187,7 +200,7 @@ def resume_search(uid: str, database: Database, *, observe: SearchObserver = lam
             hint="restore the file, or start a new search",
         )
     Tracker(database).resume(uid)
-    return _Run(setup, database, search, observe).finish()
+    return _Run(setup, database, search, evaluator, observe).finish()
 
 
 def rungs(epochs: int) -> list[Budget]:
@@ -220,31 +233,48 @@ def front_of(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 class _Run:
     """One process's hold on a search."""
 
-    def __init__(self, setup: SearchSetup, database: Database, search: SearchRecord, observe: SearchObserver) -> None:
+    def __init__(
+        self,
+        setup: SearchSetup,
+        database: Database,
+        search: SearchRecord,
+        evaluator: Evaluator | None,
+        observe: SearchObserver,
+    ) -> None:
         self._setup = setup
         self._config = setup.config
         self._space = setup.space
         self._database = database
         self._search = search
         self._observe = observe
-        self._evaluator: Evaluator = LocalEvaluator(setup.train, setup.validation, device=setup.device)
+        self._evaluator = evaluator or LocalEvaluator(setup.train, setup.validation, device=setup.device)
         self._tracker = Tracker(database)
         self._history = History(database)
+        self._best: float | None = None  # the highest validation accuracy of the completed trials
 
     def finish(self) -> SearchResult:
         """Run the trials that are missing, then retrain the best. Whatever stops it is in the history."""
         uid = self._search.uid
         try:
             with open_study(self._database, self._search, self._space) as study:
-                settle(study, self._history.trials(uid))
-                self._observe(SearchStarted(self._search, count_finished(study)))
-                while (number := count_finished(study)) < self._config.trials:
-                    self._run_trial(study, number)
+                self._run_trials(study)
             return self._retrain()
         except BaseException as exc:
             state: EndState = "failed" if isinstance(exc, Exception) else "interrupted"
             self._tracker.finish(uid, state=state, metrics={}, error=_describe(exc))
             raise
+
+    def _run_trials(self, study: Study) -> None:
+        trials = self._history.trials(self._search.uid)
+        self._best = max((t.metrics["val_accuracy"] for t in trials if t.state == "completed"), default=None)
+        settle(study, trials)
+        self._observe(SearchStarted(self._search, count_finished(study)))
+        try:
+            while (number := count_finished(study)) < self._config.trials:
+                self._run_trial(study, number)
+        except SpaceUsedUpError:
+            settle(study, self._history.trials(self._search.uid))
+            self._observe(SpaceUsedUp(count_finished(study), self._config.trials))
 
     def _run_trial(self, study: Study, number: int) -> None:
         trial = study.ask(distributions(self._space))
@@ -289,7 +319,8 @@ class _Run:
             study.tell(trial, state=TrialState.PRUNED)
         else:
             study.tell(trial, accuracy)
-        self._observe(TrialFinished(number, "pruned" if pruned else "completed", accuracy, self._best_so_far()))
+            self._best = max(x for x in (accuracy, self._best) if x is not None)
+        self._observe(TrialFinished(number, "pruned" if pruned else "completed", accuracy, self._best))
 
     def _climb(self, trial: Trial, candidate: Candidate, number: int) -> tuple[Evaluation, bool]:
         """Train a candidate rung by rung; the last evaluation, and whether it was stopped early or diverged."""
@@ -310,10 +341,6 @@ class _Run:
             accuracy = evaluation.objectives["val_accuracy"]
             self._observe(TrialProgress(number, evaluation.epochs, budget.total, accuracy))
         return evaluation
-
-    def _best_so_far(self) -> float | None:
-        trials = self._history.trials(self._search.uid)
-        return max((t.metrics["val_accuracy"] for t in trials if t.state == "completed"), default=None)
 
     def _retrain(self) -> SearchResult:
         trials = self._history.trials(self._search.uid)

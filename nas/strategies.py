@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ..core import ConfigError, Registry, derive_rng, derive_seed
+from ..core import NasturtiumError, Registry, derive_rng, derive_seed
 from .architecture import Architecture
 from .space import Choice, Flat, Float, Int, Leaf, Scalar, Space, draw
 
@@ -53,6 +53,10 @@ def propose_tpe(
     return sampler.sample_relative(study, trial, distributions)
 
 
+class SpaceUsedUpError(NasturtiumError, LookupError):
+    """Every architecture that is proposed was trained already."""
+
+
 class DistinctSampler(BaseSampler):
     """Asks a strategy until it proposes an architecture that no finished or running trial has.
 
@@ -78,7 +82,7 @@ class DistinctSampler(BaseSampler):
         """A point whose architecture is new.
 
         Raises:
-            ConfigError: `MAX_PROPOSALS` in a row were all known: the space is used up.
+            SpaceUsedUpError: `MAX_PROPOSALS` in a row were all known: the space is used up.
         """
         finished = study.get_trials(deepcopy=False, states=FINISHED)
         known = {Architecture.from_flat(self._space, cast(Flat, other.params)).id for other in finished}
@@ -90,7 +94,7 @@ class DistinctSampler(BaseSampler):
                 point = {name: draw(leaf, rng) for name, leaf in self._leaves.items()}
             if Architecture.from_flat(self._space, point).id not in known:
                 return point
-        raise ConfigError(
+        raise SpaceUsedUpError(
             f"no architecture left to try: {MAX_PROPOSALS} proposals in a row were all among the {len(known)} trained",
             hint="ask for fewer trials, or search a larger space",
         )

@@ -10,7 +10,8 @@ import optuna
 import pytest
 from optuna.study import Study
 
-from nasturtium.core import Budget, Candidate, ConfigError, NasturtiumError, load_model
+from nasturtium.core import Budget, Candidate, ConfigError, Evaluation, ModelSpec, NasturtiumError, load_model
+from nasturtium.core.nn import layer_spec
 from nasturtium.nas import (
     Architecture,
     Choice,
@@ -21,6 +22,8 @@ from nasturtium.nas import (
     SearchSetup,
     SearchStarted,
     Space,
+    SpaceUsedUp,
+    SpaceUsedUpError,
     TrialFinished,
     TrialProgress,
     choose_best,
@@ -191,13 +194,16 @@ def test_a_search_in_other_hands_is_busy(setup, database):
     assert len(caught) == 1
 
 
-def test_a_failing_evaluator_leaves_a_failed_search(setup, database, monkeypatch):
-    def fail(self, candidate, budget):
+class Broken:
+    """An evaluator that cannot."""
+
+    def evaluate(self, candidate, budget):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(LocalEvaluator, "evaluate", fail)
+
+def test_a_failing_evaluator_leaves_a_failed_search(setup, database):
     with pytest.raises(MemoryError):
-        run_search(setup, database)
+        run_search(setup, database, evaluator=Broken())
     run = History(database).find("@last")
     assert (run.state, run.error) == ("failed", "MemoryError: no room")
     assert [trial.state for trial in History(database).trials(run.uid)] == ["failed"]
@@ -223,8 +229,31 @@ def test_a_space_that_is_used_up_says_so():
     study = optuna.create_study(sampler=DistinctSampler(tiny, "random", 0))
     for value in (0.0, 1.0):
         study.tell(study.ask(distributions(tiny)), value)
-    with pytest.raises(ConfigError, match="no architecture left to try"):
+    with pytest.raises(SpaceUsedUpError, match="no architecture left to try"):
         study.ask(distributions(tiny))
+
+
+def test_a_search_of_a_used_up_space_ends_with_what_it_has(setup, database):
+    """Two networks, five trials: both are trained, the better one is retrained and saved."""
+    node = Group({"width": Choice((8, 16))})
+    tiny = replace(
+        setup.space,
+        architecture=node,
+        to_spec=lambda choices: ModelSpec(
+            (1, 8, 8),
+            (
+                layer_spec("flatten"),
+                layer_spec("linear", out_features=choices["width"]),
+                layer_spec("linear", out_features=10),
+            ),
+        ),
+    )
+    events = []
+    small = replace(setup, space=tiny, config=replace(setup.config, trials=5))
+    result = run_search(small, database, observe=events.append)
+    assert SpaceUsedUp(2, 5) in events
+    assert result.search.run.state == "completed"
+    assert len(History(database).trials(result.search.uid)) == 2
 
 
 def test_rungs_end_with_the_whole_budget():
@@ -247,6 +276,34 @@ def test_divergence_is_a_result(setup):
     evaluation = LocalEvaluator(setup.train, setup.validation).evaluate(candidate, Budget(epochs=3, total=3))
     assert evaluation.diverged
     assert evaluation.objectives == {}
+
+
+class Imagined:
+    """An evaluator that trains nothing: small networks are good, and the second one diverges."""
+
+    def __init__(self) -> None:
+        self.asked = []
+
+    def evaluate(self, candidate, budget):
+        self.asked.append((candidate.id, budget.epochs))
+        plan = candidate.spec.plan()
+        if len({candidate for candidate, _ in self.asked}) == 2:
+            return Evaluation(objectives={}, epochs=1, diverged=True)
+        figures = {"val_accuracy": 1 / plan.parameters, "val_loss": 1.0}
+        costs = {"parameters": float(plan.parameters), "macs": float(plan.macs)}
+        return Evaluation(objectives=figures | costs, epochs=budget.epochs)
+
+
+def test_any_evaluator_will_do(setup, database):
+    evaluator = Imagined()
+    result = run_search(setup, database, evaluator=evaluator)
+    trials = History(database).trials(result.search.uid)
+    assert [trial.state for trial in trials] == ["completed", "pruned", "completed", "completed"]
+    assert trials[1].error == "the loss was not finite"
+    assert result.best.architecture.parameters == min(
+        trial.architecture.parameters for trial in trials if trial.state == "completed"
+    )
+    assert evaluator.asked[:3] == [(trials[0].uid, epochs) for epochs in (1, 3)] + [(trials[1].uid, 1)]
 
 
 def test_without_a_completed_trial_there_is_no_best():
