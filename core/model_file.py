@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,11 +86,11 @@ def save_model(
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    draft = folder.parent / f".draft-{uuid.uuid4().hex}"
+    draft.mkdir()
     try:
         _write(draft / _WEIGHTS, weights)
         _write(draft / _JSON, json.dumps(document, indent=1, allow_nan=False).encode())
-        draft.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
         draft.rename(folder)
@@ -99,8 +99,12 @@ def save_model(
     return folder
 
 
-def load_model(folder: Path | str) -> SavedModel:
+def load_model(folder: Path | str, *, weights_sha256: str | None = None) -> SavedModel:
     """Load a model folder.
+
+    Args:
+        folder: what `save_model` wrote.
+        weights_sha256: the hash its weights must have, where someone else keeps it too.
 
     Raises:
         FormatError: the folder is not a model, is damaged, or comes from a newer version.
@@ -119,7 +123,8 @@ def load_model(folder: Path | str) -> SavedModel:
     weights = _read(folder / _WEIGHTS, 2 * parameters_bytes + _MAX_WEIGHTS_HEADER_BYTES)
     if len(weights) < parameters_bytes:
         raise FormatError(f"{folder}: {_WEIGHTS} is too small for the architecture: {len(weights)} bytes")
-    if hashlib.sha256(weights).hexdigest() != document.get("weights_sha256"):
+    said = document.get("weights_sha256")
+    if hashlib.sha256(weights).hexdigest() != said or weights_sha256 not in {None, said}:
         raise FormatError(f"{folder}: {_WEIGHTS} is not the file that was saved: its checksum differs")
     model = build(spec, np.random.default_rng(0))
     try:

@@ -92,8 +92,11 @@ def plan_size(plan: RoundPlan) -> int:
 
 def update_to_content(update: ClientUpdate) -> RecordDict:
     """An answer as message content."""
-    said = ConfigRecord({"model_sha256": update.model_sha256, "seconds": update.seconds})
-    records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {"said": said, "update": pack_bytes(update.update)}
+    status = ConfigRecord({"model_sha256": update.model_sha256, "seconds": update.seconds})
+    records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
+        "status": status,
+        "update": pack_bytes(update.update),
+    }
     if update.report is not None:
         records["report"] = MetricRecord(asdict(update.report))
     return RecordDict(records)
@@ -106,7 +109,7 @@ def update_from_content(content: RecordDict) -> ClientUpdate:
         UpdateRejectedError: it is damaged.
     """
     try:
-        said = _checked(content["said"], {"model_sha256": str, "seconds": float})
+        said = _checked(content["status"], {"model_sha256": str, "seconds": float})
         if not 0 <= said["seconds"] < inf:
             raise ValueError(f"expected seconds >= 0, got {said['seconds']}")
         report = SiteReport(**_checked(content["report"], _REPORT_FIELDS)) if "report" in content else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from datetime import datetime
+from math import inf, isfinite
 from typing import Literal
 
 from ..core import ConfigError
@@ -79,6 +80,10 @@ class SiteReport:
     correct: int
     loss: float
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.correct <= self.rows and isfinite(self.loss)):
+            raise ValueError(f"a report that cannot be: {self.correct} of {self.rows} correct, loss {self.loss}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientUpdate:
@@ -124,11 +129,13 @@ class RoundResult:
         phase: what it was for.
         outcomes: one per site that was asked.
         report: what a majority of the sites read from the sum of the round before.
-        seconds: from sending the plans to closing the sum.
+        started: when the plans were sent.
+        seconds: from then to closing the sum.
     """
 
     round: int
     phase: Phase
     outcomes: tuple[SiteOutcome, ...]
     report: SiteReport | None
+    started: datetime
     seconds: float

@@ -6,10 +6,8 @@ as a schema would be: here it is fitted on all training rows together.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ..core import (
@@ -20,15 +18,13 @@ from ..core import (
     derive_rng,
     evaluate,
     save_model,
-    weights_file,
 )
-from ..core.data import Dataset, Preprocessing, dirichlet_split, load_dataset, stratified_split
+from ..core.data import Dataset, Preprocessing, dirichlet_split, load_dataset, resolve_source, stratified_split
 from ..privacy import Adder, Cipher, CkksAdder, CkksCipher, PlainAdder, PlainCipher, SecretKey
 from ..storage import (
     ContributionRecord,
     Database,
     DatasetEntry,
-    EndState,
     FederatedRecord,
     History,
     RoundRecord,
@@ -153,8 +149,7 @@ class SimulationSetup:
         data = load_dataset(config.data, config.target)
         spec = spec or default_spec(data.task)
         check_fits(spec, data.task)
-        if Path(config.data).exists():
-            config = replace(config, data=str(Path(config.data).resolve()))
+        config = replace(config, data=resolve_source(config.data))
         pool, held_out = stratified_split(data, (1 - TEST_FRACTION, TEST_FRACTION), derive_rng(config.seed, "split"))
         shares = dirichlet_split(
             pool, config.clients, config.alpha, derive_rng(config.seed, "shares"), min_rows=MIN_ROWS
@@ -197,12 +192,11 @@ def simulate(
         model_run=model_run,
         spec=spec.to_dict(),
     )
-    uid = record.uid
-    try:
+    with tracker.ending(record.uid):
         observe(FederationStarted(record))
         strategy = RelayStrategy(
             FederationPlan(
-                run=uid,
+                run=record.uid,
                 spec=spec,
                 preprocessing=canonical_json(Preprocessing.fit(pool.inputs, pool.task).to_dict()),
                 seed=config.seed,
@@ -212,16 +206,11 @@ def simulate(
             adder,
             {FIRST_NODE_ID + i: site.name for i, site in enumerate(sites)},
         )
-        scribe = _Scribe(tracker, uid, config.rounds, observe)
+        recorder = _RoundRecorder(tracker, record.uid, config.rounds, observe)
         app = make_client_app(lambda context: sites[partition_id(context)])
         with LocalGrid(app, len(sites), workers=config.workers) as grid:
-            strategy.run(grid, scribe.write)
-        return _release(sites[0], setup.held_out, record, tracker, database, scribe)
-    except BaseException as exc:
-        state: EndState = "failed" if isinstance(exc, Exception) else "interrupted"
-        reason = "interrupted" if state == "interrupted" else f"{type(exc).__name__}: {exc}"
-        tracker.finish(uid, state=state, metrics={}, error=reason)
-        raise
+            strategy.run(grid, recorder.record)
+        return _release(sites[0], setup.held_out, record, tracker, database, recorder)
 
 
 def _make_scheme(*, encrypted: bool) -> tuple[Cipher, Adder]:
@@ -239,7 +228,7 @@ def _make_site(index: int, share: Dataset, config: SimulationConfig, cipher: Cip
     return Site(name, share.take(rows[measured:]), share.take(rows[:measured]), cipher)
 
 
-class _Scribe:
+class _RoundRecorder:
     """Writes rounds into the history as they close, and their figures when the sites report them."""
 
     def __init__(self, tracker: Tracker, uid: str, rounds: int, observe: Callable[[FederationEvent], None]) -> None:
@@ -251,7 +240,7 @@ class _Scribe:
         self.bytes_down = 0
         self.accuracy: float | None = None  # of the newest model that was reported on
 
-    def write(self, result: RoundResult) -> None:
+    def record(self, result: RoundResult) -> None:
         """Record one round; only rounds that trained are rows of their own."""
         up = sum(outcome.bytes_up for outcome in result.outcomes)
         down = sum(outcome.bytes_down for outcome in result.outcomes)
@@ -268,7 +257,7 @@ class _Scribe:
                 bytes_up=up,
                 bytes_down=down,
                 seconds=result.seconds,
-                started=datetime.now(UTC),
+                started=result.started,
             )
             contributions = [
                 ContributionRecord(
@@ -296,7 +285,7 @@ def _release(
     record: FederatedRecord,
     tracker: Tracker,
     database: Database,
-    scribe: _Scribe,
+    recorder: _RoundRecorder,
 ) -> SimulationResult:
     """What the sites decide after the last round: give the model out, test it once and save it."""
     released = site.release()
@@ -308,9 +297,9 @@ def _release(
         "test_loss": test.loss,
         "parameters": float(plan.parameters),
         "macs": float(plan.macs),
-        "bytes_up": float(scribe.bytes_up),
-        "bytes_down": float(scribe.bytes_down),
-        **({} if scribe.accuracy is None else {"val_accuracy": scribe.accuracy}),
+        "bytes_up": float(recorder.bytes_up),
+        "bytes_down": float(recorder.bytes_down),
+        **({} if recorder.accuracy is None else {"val_accuracy": recorder.accuracy}),
     }
     folder = save_model(
         database.models_dir / record.uid,
@@ -319,14 +308,7 @@ def _release(
         released.preprocessing,
         {"run": record.uid, "data": record.run.name, **figures},
     )
-    weights = weights_file(folder)
-    tracker.record_artifact(
-        record.uid,
-        role="model",
-        path=folder.name,
-        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        size_bytes=weights.stat().st_size,
-    )
+    tracker.record_model(record.uid, folder)
     tracker.finish(record.uid, state="completed", metrics=figures)
     history = History(database)
     return SimulationResult(

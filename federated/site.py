@@ -29,8 +29,8 @@ from ..privacy import Cipher, EncryptedSum, EncryptedUpdate, FixedPoint, Header
 from .errors import PlanError
 from .rounds import EXTRA_VALUES, MIN_SUMMANDS, ClientUpdate, RoundPlan, SiteReport
 
-VALUES = FixedPoint(24)  # changes of weights, of magnitude at most 16
-LOSSES = FixedPoint(10)  # summed losses, at most 262,144 nats
+VALUES = FixedPoint(24)  # weighted changes, of magnitude at most 256: running variances move far
+LOSSES = FixedPoint(10)  # summed losses, at most 4,194,304 nats
 COUNTS = FixedPoint(0)
 
 
@@ -129,7 +129,8 @@ class Site:
         return SiteReport(model_round=plan.round - 2, rows=measured.rows, correct=measured.correct, loss=loss)
 
     def _work(self, session: _Session, plan: RoundPlan) -> bytes:
-        model = build(session.spec, derive_rng(plan.seed, "weights"))
+        # The weights are replaced; what stays is the randomness of its layers, which differs by site and round.
+        model = build(session.spec, derive_rng(plan.seed, "layers", self.name, plan.round))
         model.load_state(session.layout.unflatten(session.vector))
         prepare = session.preprocessing.apply
         measured = evaluate(model, prepare(self._validation.inputs), self._validation.labels)

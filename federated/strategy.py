@@ -10,7 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Any, NoReturn, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
@@ -81,9 +82,10 @@ class RelayStrategy(Strategy):
         self._total = ArrayRecord()  # the last sum
         self._phase: Phase = "train"  # of the open round
         self._asked: dict[int, int] = {}  # node -> bytes of the plan it was sent, in the open round
-        self._started = 0.0
+        self._started, self._clock = datetime.now(UTC), time.perf_counter()
         self._outcomes: tuple[SiteOutcome, ...] = ()
         self._report: SiteReport | None = None
+        self._failure: FederationError | None = None  # why the open round cannot be closed
 
     def run(self, grid: Grid, on_round: Callable[[RoundResult], None]) -> None:
         """Run all training rounds, then one that measures the final model and one that reports the measurement.
@@ -91,30 +93,33 @@ class RelayStrategy(Strategy):
         Raises:
             FederationError: a round had too few usable answers.
         """
-        total = self._total = ArrayRecord()
+        self._total = ArrayRecord()
         last = self._plan.rounds
         for number in range(1, last + 3):
-            phase: Phase = "train" if number <= last else "evaluate" if number == last + 1 else "report"
-            config = ConfigRecord({"phase": phase})
-            if phase == "train":
-                messages = self.configure_train(number, total, config, grid)
-            else:
-                messages = self.configure_evaluate(number, total, config, grid)
-            replies = grid.send_and_receive(messages, timeout=self._plan.timeout)
-            if phase == "train":
+            if number <= last:
+                replies = self._ask(grid, self.configure_train(number, self._total, ConfigRecord(), grid))
                 self.aggregate_train(number, replies)
             else:
+                phase: Phase = "evaluate" if number == last + 1 else "report"
+                config = ConfigRecord({"phase": phase})
+                replies = self._ask(grid, self.configure_evaluate(number, self._total, config, grid))
                 self.aggregate_evaluate(number, replies)
-            total = self._total
             on_round(
                 RoundResult(
                     round=number,
-                    phase=phase,
+                    phase=self._phase,
                     outcomes=self._outcomes,
                     report=self._report,
-                    seconds=time.perf_counter() - self._started,
+                    started=self._started,
+                    seconds=time.perf_counter() - self._clock,
                 )
             )
+            if self._failure is not None:
+                raise self._failure
+
+    def start(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Flower's own loop, which evaluates under the number of the round that trained; sites follow `run` only."""
+        raise FederationError("this strategy has a loop of its own", hint="call run(grid, on_round)")
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -125,9 +130,9 @@ class RelayStrategy(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Check every answer, add what is in order, note why the rest is not."""
-        self._close(server_round, "train", replies)
-        return self._total, None
+        """Check every answer, add what is in order, note why the rest is not; nothing if too few were."""
+        self._close(server_round, replies)
+        return (None if self._failure else self._total), None
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -138,7 +143,7 @@ class RelayStrategy(Strategy):
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Check and add the protected counts, or only read the reports."""
-        self._close(server_round, self._phase, replies)
+        self._close(server_round, replies)
         return None
 
     def summary(self) -> None:
@@ -158,11 +163,14 @@ class RelayStrategy(Strategy):
         nodes = [node for node in grid.get_node_ids() if node in self._sites]
         self._phase = phase
         self._asked = {node: plan_size(plan) for node in nodes}
-        self._started = time.perf_counter()
+        self._started, self._clock = datetime.now(UTC), time.perf_counter()
         return [Message(plan_to_content(plan), node, kind, group_id=f"{plan.run}/{number}") for node in nodes]
 
-    def _close(self, number: int, phase: Phase, replies: Iterable[Message]) -> None:
-        """Sort the answers into the sum or out of it."""
+    def _ask(self, grid: Grid, messages: Iterable[Message]) -> Iterable[Message]:
+        return grid.send_and_receive(messages, timeout=self._plan.timeout)
+
+    def _parse(self, replies: Iterable[Message]) -> tuple[dict[int, ClientUpdate], dict[int, str]]:
+        """The answers that can be read, and for every site that was asked why it may be missing."""
         parsed: dict[int, ClientUpdate] = {}
         reasons = dict.fromkeys(self._asked, "no answer in time")
         for message in replies:
@@ -175,6 +183,11 @@ class RelayStrategy(Strategy):
                 parsed[node] = update_from_content(message.content)
             except UpdateRejectedError as exc:
                 reasons[node] = exc.message
+        return parsed, reasons
+
+    def _close(self, number: int, replies: Iterable[Message]) -> None:
+        """Sort the answers into the sum or out of it."""
+        parsed, reasons = self._parse(replies)
         agreed = _majority([update.model_sha256 for update in parsed.values()])
         aggregator = Aggregator(
             self._adder,
@@ -188,7 +201,7 @@ class RelayStrategy(Strategy):
             try:
                 if update.model_sha256 != agreed:
                     raise UpdateRejectedError("the site's model is not the one most sites have")
-                if phase != "report":
+                if self._phase != "report":
                     aggregator.add(update.update, sender=self._sites[node])
                 accepted[node] = update
             except UpdateRejectedError as exc:
@@ -203,14 +216,16 @@ class RelayStrategy(Strategy):
             )
             for node, sent in self._asked.items()
         )
+        self._failure = self._report = None
         if len(accepted) < self._plan.min_sites:
             refused = "; ".join(f"{outcome.site}: {outcome.reason}" for outcome in self._outcomes if outcome.reason)
-            raise FederationError(
+            self._failure = FederationError(
                 f"round {number} has {len(accepted)} usable answers, expected at least {self._plan.min_sites}: "
                 f"{refused or 'no site is connected'}"
             )
+            return
         self._report = _majority([update.report for update in accepted.values()])
-        if phase != "report":
+        if self._phase != "report":
             self._total = pack_bytes(aggregator.finish(min_summands=self._plan.min_sites).to_bytes())
 
 

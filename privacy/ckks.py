@@ -80,6 +80,27 @@ def ciphertexts(count: int) -> int:
     return -(-count // SLOTS)
 
 
+def slots(count: int) -> list[int]:
+    """How many values each of those ciphertexts holds."""
+    full = ciphertexts(count) - 1
+    return [SLOTS] * full + [count - SLOTS * full]
+
+
+def load_vector(context: Any, chunk: bytes, size: int) -> Any:
+    """Parse a ciphertext of `size` values: SEAL checks it against the parameters, we against what a fresh one is.
+
+    Raises:
+        UpdateRejectedError: it does not parse, or has another size, scale or modulus than agreed.
+    """
+    try:
+        vector = ts.ckks_vector_from(context, chunk)
+    except (ValueError, RuntimeError) as exc:
+        raise UpdateRejectedError("a ciphertext does not parse under the agreed parameters") from exc
+    if vector.size() != size or [_shape(inside) for inside in vector.ciphertext()] != [_FRESH]:
+        raise UpdateRejectedError("a ciphertext has another size, scale or modulus than agreed")
+    return vector
+
+
 class CkksAdder:
     """Adds ciphertexts under a public context."""
 
@@ -96,8 +117,8 @@ class CkksAdder:
     def parse(self, body: bytes, count: int) -> list[object]:
         """Check lengths, then let SEAL check each ciphertext against the parameters."""
         chunks = split_chunks(body, count=ciphertexts(count), max_bytes=MAX_CIPHERTEXT_BYTES)
-        sizes = [SLOTS] * (len(chunks) - 1) + [count - SLOTS * (len(chunks) - 1)]
-        return [self._load(chunk, size) for chunk, size in zip(chunks, sizes, strict=True)]
+        sizes = slots(count)
+        return [load_vector(self._public.context, chunk, size) for chunk, size in zip(chunks, sizes, strict=True)]
 
     def add(self, total: list[object], update: list[object]) -> list[object]:
         """Sum, ciphertext by ciphertext."""
@@ -109,15 +130,6 @@ class CkksAdder:
     def serialise(self, total: list[object]) -> bytes:
         """The ciphertexts one after the other."""
         return join_chunks([cast(Any, vector).serialize() for vector in total])
-
-    def _load(self, chunk: bytes, size: int) -> Any:
-        try:
-            vector = ts.ckks_vector_from(self._public.context, chunk)
-        except (ValueError, RuntimeError) as exc:
-            raise UpdateRejectedError("a ciphertext does not parse under the agreed parameters") from exc
-        if vector.size() != size or [_shape(inside) for inside in vector.ciphertext()] != [_FRESH]:
-            raise UpdateRejectedError("a ciphertext has another size, scale or modulus than agreed")
-        return vector
 
 
 def _shape(ciphertext: Any) -> tuple[int, int, float]:

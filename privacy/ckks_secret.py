@@ -24,9 +24,11 @@ from .ckks import (
     ciphertexts,
     key_name,
     load_context,
+    load_vector,
+    slots,
     ts,
 )
-from .errors import PrivacyError
+from .errors import PrivacyError, UpdateRejectedError
 from .fixed_point import MAX_BITS, MAX_SUMMANDS
 
 _MAX_RESIDUE = 0.1  # of a decrypted value to the nearest integer; about 1e-6 is normal
@@ -87,8 +89,9 @@ class CkksCipher:
         """The exact integers of a sum."""
         chunks = split_chunks(body, count=ciphertexts(count), max_bytes=MAX_CIPHERTEXT_BYTES)
         try:
-            parts = [np.asarray(ts.ckks_vector_from(self._key.context, chunk).decrypt()) for chunk in chunks]
-        except (ValueError, RuntimeError) as exc:
+            vectors = [load_vector(self._key.context, *each) for each in zip(chunks, slots(count), strict=True)]
+            parts = [np.asarray(vector.decrypt()) for vector in vectors]
+        except (UpdateRejectedError, ValueError, RuntimeError) as exc:
             raise PrivacyError("the sum cannot be decrypted") from exc
         reals = np.concatenate(parts)
         integers = np.rint(reals)

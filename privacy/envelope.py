@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import asdict, dataclass, fields
-from typing import Any, cast, get_type_hints
+from typing import Any, Self, cast, get_type_hints
 
 from ..core import FormatError, canonical_json, parse_json
 from .errors import UpdateRejectedError
@@ -49,7 +49,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A protected vector: the header and the body. `EncryptedUpdate` and `EncryptedSum` are its two roles."""
+    """A protected vector: the header and the body."""
 
     header: Header
     body: bytes
@@ -60,25 +60,33 @@ class Envelope:
         return _PREFIX.pack(_MAGIC, _VERSION, len(header)) + header + self.body
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Envelope:
+    def from_bytes(cls, data: bytes) -> Self:
         """Parse what came from outside; the body is not looked at.
 
         Raises:
             UpdateRejectedError: not an envelope, of a newer version, or its header does not parse.
         """
         if len(data) < _PREFIX.size:
-            raise UpdateRejectedError(f"too short to be an update: {len(data)} bytes")
+            raise UpdateRejectedError(f"too short to be a protected vector: {len(data)} bytes")
         magic, version, length = cast(tuple[bytes, int, int], _PREFIX.unpack_from(data))
         if magic != _MAGIC or version != _VERSION:
-            raise UpdateRejectedError(f"not an update of version {_VERSION}: starts with {magic!r}, {version}")
+            raise UpdateRejectedError(f"not a protected vector of version {_VERSION}: starts with {magic!r}, {version}")
         if length > min(_MAX_HEADER_BYTES, len(data) - _PREFIX.size):
             raise UpdateRejectedError(f"the header's length is wrong: {length}")
         end = _PREFIX.size + length
         return cls(_parse_header(data[_PREFIX.size : end]), data[end:])
 
 
-EncryptedUpdate = Envelope
-EncryptedSum = Envelope
+class EncryptedUpdate(Envelope):
+    """What one site sends."""
+
+    __slots__ = ()
+
+
+class EncryptedSum(Envelope):
+    """What the coordinator makes of the updates of a round."""
+
+    __slots__ = ()
 
 
 def _parse_header(data: bytes) -> Header:

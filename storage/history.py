@@ -259,11 +259,17 @@ def _resolve_alias(session: Session, ref: str) -> int:
         found = session.scalar(top_level.order_by(Run.number.desc()))
         missing = "there is no run yet"
     elif ref == "@best":
-        found = session.scalar(
+        candidates = (
             top_level.join(Artifact, (Artifact.run_id == Run.id) & (Artifact.role == "model"))
             .join(Metric, (Metric.run_id == Run.id) & (Metric.name == "val_accuracy"))
             .where(Run.state == "completed", Metric.value.is_not(None))
-            .order_by(Metric.value.desc(), Run.number.desc())
+        )
+        # Accuracies on different data do not compare: the newest candidate says which data is meant.
+        newest = session.get(Run, session.scalar(candidates.order_by(Run.number.desc())))
+        found = newest and session.scalar(
+            candidates.where(Run.dataset_id.is_not_distinct_from(newest.dataset_id)).order_by(
+                Metric.value.desc(), Run.number.desc()
+            )
         )
         missing = "there is no completed run with a model and a val_accuracy yet"
     else:

@@ -1,20 +1,23 @@
 """Writing the history. Each verb is one transaction: when it returns, killing the process loses nothing of it."""
 
+import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, get_args
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from ulid import ULID
 
-from ..core import ConfigError
+from ..core import ConfigError, weights_file
 from . import process
 from .database import Database, serialise
 from .environment import describe_environment
-from .errors import RunBusyError, UnknownRunError
+from .errors import RunBusyError, StorageError, UnknownRunError
 from .history import HINT, History, require_run
 from .models import (
     Architecture,
@@ -229,6 +232,31 @@ class Tracker:
         with self._database.write() as session:
             run_id = require_run(session, uid)
             put_rows(session, Artifact, [{"run_id": run_id, **row}], key=("run_id", "role"))
+
+    def record_model(self, uid: str, folder: Path) -> None:
+        """Record the model folder that a run saved in `Database.models_dir`, as its artifact of the role "model"."""
+        weights = weights_file(folder).read_bytes()
+        sha256 = hashlib.sha256(weights).hexdigest()
+        self.record_artifact(uid, role="model", path=folder.name, sha256=sha256, size_bytes=len(weights))
+
+    @contextmanager
+    def ending(self, uid: str) -> Generator[None]:
+        """End a run as failed or interrupted if the block raises, unless it is completed by then.
+
+        What is raised goes on; if the history cannot be written either, a note on it says so.
+        """
+        try:
+            yield
+        except BaseException as exc:
+            interrupted = not isinstance(exc, Exception)
+            reason = "interrupted" if interrupted else f"{type(exc).__name__}: {exc}"
+            try:
+                self.finish(uid, state="interrupted" if interrupted else "failed", metrics={}, error=reason)
+            except ConfigError:
+                pass  # completed: what came after does not change that
+            except StorageError as second:
+                exc.add_note(f"and its end could not be written to the history: {second}")
+            raise
 
     def record_round(self, uid: str, round: RoundRecord, contributions: Sequence[ContributionRecord]) -> None:
         """Record a round of a federated training with what each client gave; a round recorded before is replaced."""

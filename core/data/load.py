@@ -41,9 +41,13 @@ def load_dataset(source: str, target: str | None = None) -> Dataset:
         raise ConfigError(
             f"unknown data set {source!r}: expected {', '.join(BUNDLED)}, or a path to a .csv, .parquet or .npz file",
         )
-    if not path.is_file():
-        raise ConfigError(f"no such file: {source}", hint="check the path")
+    _check_file(path)
     return _load_npz(path, target) if suffix == ".npz" else _load_table(path, target)
+
+
+def resolve_source(source: str) -> str:
+    """The name of a bundled data set as it is, a path made absolute: what still means the same data elsewhere."""
+    return source if source in BUNDLED else str(Path(source).resolve())
 
 
 def load_inputs(source: str, task: Task) -> np.ndarray:
@@ -55,8 +59,9 @@ def load_inputs(source: str, task: Task) -> np.ndarray:
     """
     path = Path(source)
     suffix = path.suffix.lower()
-    if suffix not in TABLE_SUFFIXES | {".npz"} or not path.is_file():
-        raise ConfigError(f"no such .csv, .parquet or .npz file: {source}", hint="check the path")
+    if suffix not in TABLE_SUFFIXES | {".npz"}:
+        raise ConfigError(f"expected a .csv, .parquet or .npz file, got {source!r}")
+    _check_file(path)
     if suffix == ".npz":
         rows = _pick(_open_npz(path), None, _INPUT_KEYS, source, what="inputs")
         if rows.ndim < 2 or int(np.prod(rows.shape[1:])) != len(task.features):
@@ -76,6 +81,15 @@ def load_inputs(source: str, task: Task) -> np.ndarray:
         f"{source}: {len(missing)} of the model's {len(task.features)} columns are missing: {shown}",
         hint="name the columns as in the training data, or give a file without a header and with exactly these columns",
     )
+
+
+def _check_file(path: Path) -> None:
+    try:
+        found = path.is_file()
+    except (OSError, ValueError) as exc:  # a name that is too long, a folder that may not be entered, a NUL
+        raise ConfigError(f"cannot look at {str(path)[:80]!r}: {exc.args[-1]}", hint="check the path") from exc
+    if not found:
+        raise ConfigError(f"no such file: {path}", hint="check the path")
 
 
 def _load_digits() -> Dataset:

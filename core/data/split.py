@@ -9,8 +9,6 @@ import numpy as np
 from ..errors import ConfigError, DataError
 from .dataset import Dataset
 
-MIN_ROWS_PER_CLASS = 3  # so that train, validation and test each see every class
-
 
 def stratified_split(data: Dataset, fractions: Sequence[float], rng: np.random.Generator) -> list[Dataset]:
     """Divide the rows so that every part has each class in about the same proportion.

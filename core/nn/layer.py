@@ -20,6 +20,7 @@ M = TypeVar("M", bound=type[Module])
 
 MAX_DEPTH = 16  # levels of nesting in a specification from outside
 MAX_LAYERS = 10_000
+MAX_MACS = 2**34  # of one sample; also bounds the patches a convolution copies
 MAX_ELEMENTS = 2**31  # parameters, or activations of one sample
 
 
@@ -122,7 +123,7 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape) -> LayerPlan:
     """Cost of layers in sequence on samples of `shape`, without building them.
 
     Raises:
-        FormatError: a layer does not fit its input, or the whole is larger than `MAX_ELEMENTS`.
+        FormatError: a layer does not fit its input, or the whole is larger than `MAX_ELEMENTS` or `MAX_MACS`.
     """
     parameters = macs = 0
     for position, spec in enumerate(layers):
@@ -135,6 +136,8 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape) -> LayerPlan:
         macs += part.macs
         if max(parameters, prod(shape)) > MAX_ELEMENTS:
             raise FormatError(f"layer {position} ({spec.kind}): the network exceeds {MAX_ELEMENTS} elements")
+        if macs > MAX_MACS:
+            raise FormatError(f"layer {position} ({spec.kind}): the network exceeds {MAX_MACS} multiply-accumulates")
     return LayerPlan(shape, parameters, macs)
 
 

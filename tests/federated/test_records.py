@@ -46,7 +46,9 @@ PLANS = st.builds(
     ),
     total=st.binary(max_size=200),
 )
-REPORTS = st.builds(SiteReport, model_round=COUNTS, rows=COUNTS, correct=COUNTS, loss=st.floats(allow_nan=False))
+REPORTS = st.tuples(COUNTS, COUNTS, COUNTS, st.floats(allow_nan=False, allow_infinity=False)).map(
+    lambda t: SiteReport(model_round=t[0], rows=max(t[1:3]), correct=min(t[1:3]), loss=t[3])
+)
 UPDATES = st.builds(
     ClientUpdate,
     update=st.binary(max_size=200),
@@ -170,13 +172,13 @@ def test_an_update_with_another_payload_is_refused(by, reason):
 @pytest.mark.parametrize(
     ("record", "changes", "reason"),
     [
-        pytest.param("said", {"model_sha256": None}, "expected the fields model_sha256", id="missing"),
-        pytest.param("said", {"more": 1}, "expected the fields model_sha256", id="extra"),
-        pytest.param("said", {"model_sha256": 1}, "model_sha256 must be str, got int", id="number-for-a-text"),
-        pytest.param("said", {"seconds": 1}, "seconds must be float, got int", id="integer-for-a-float"),
-        pytest.param("said", {"seconds": nan}, "expected seconds >= 0, got nan", id="seconds-nan"),
-        pytest.param("said", {"seconds": inf}, "expected seconds >= 0, got inf", id="seconds-infinite"),
-        pytest.param("said", {"seconds": -1.0}, "expected seconds >= 0, got -1.0", id="seconds-negative"),
+        pytest.param("status", {"model_sha256": None}, "expected the fields model_sha256", id="missing"),
+        pytest.param("status", {"more": 1}, "expected the fields model_sha256", id="extra"),
+        pytest.param("status", {"model_sha256": 1}, "model_sha256 must be str, got int", id="number-for-a-text"),
+        pytest.param("status", {"seconds": 1}, "seconds must be float, got int", id="integer-for-a-float"),
+        pytest.param("status", {"seconds": nan}, "expected seconds >= 0, got nan", id="seconds-nan"),
+        pytest.param("status", {"seconds": inf}, "expected seconds >= 0, got inf", id="seconds-infinite"),
+        pytest.param("status", {"seconds": -1.0}, "expected seconds >= 0, got -1.0", id="seconds-negative"),
         pytest.param("report", {"rows": None}, "expected the fields model_round", id="report-incomplete"),
         pytest.param("report", {"rows": 1.0}, "rows must be int, got float", id="report-float"),
         pytest.param("report", {"loss": 1}, "loss must be float, got int", id="report-integer"),
@@ -188,7 +190,7 @@ def test_a_damaged_update_is_refused_with_a_reason(record, changes, reason):
 
 
 def test_the_reason_stays_short_and_printable_whatever_a_site_names_its_fields():
-    content = damaged(update_to_content(UPDATE), "said", **{f"\0{'x' * 5000}": 1})
+    content = damaged(update_to_content(UPDATE), "status", **{f"\0{'x' * 5000}": 1})
     with pytest.raises(UpdateRejectedError) as caught:
         update_from_content(content)
     assert len(caught.value.message) < 400
@@ -204,7 +206,7 @@ RECORDS = st.one_of(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["said", "update", "report", "plan", "training", "total"]), RECORDS))
+@given(st.dictionaries(st.sampled_from(["status", "update", "report", "plan", "training", "total"]), RECORDS))
 def test_random_content_is_at_most_refused(content):
     with suppress(UpdateRejectedError):
         update_from_content(RecordDict(content))

@@ -148,9 +148,15 @@ def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation
         pytest.param(failing(None), "the site failed: None", id="fails-without-a-word"),
         pytest.param(failing("\0\ud800"), r"the site failed: '\x00\ud800'", id="fails-with-unprintable-words"),
         pytest.param(failing("x" * 9999), f"the site failed: '{'x' * 99}", id="fails-with-many-words"),
-        pytest.param(changing(lambda u: replace(u, update=b"garbage")), "too short to be an update", id="garbage"),
-        pytest.param(changing(lambda u: replace(u, update=bytes(9999))), "not an update of version 1", id="zeros"),
-        pytest.param(changing(lambda u: replace(u, update=b"")), "too short to be an update: 0 bytes", id="nothing"),
+        pytest.param(
+            changing(lambda u: replace(u, update=b"garbage")), "too short to be a protected vector", id="garbage"
+        ),
+        pytest.param(
+            changing(lambda u: replace(u, update=bytes(9999))), "not a protected vector of version 1", id="zeros"
+        ),
+        pytest.param(
+            changing(lambda u: replace(u, update=b"")), "too short to be a protected vector: 0 bytes", id="nothing"
+        ),
         pytest.param(changing(cut_body), "", id="body-cut"),
         pytest.param(changed_header(sender="site-1"), "sender is 'site-1', expected 'site-3'", id="impersonates"),
         pytest.param(changed_header(run="01JOTHER"), "run is '01JOTHER', expected '01JRUN'", id="other-run"),
@@ -165,7 +171,7 @@ def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation
             changing(lambda u: replace(u, seconds=nan)), "a damaged answer: expected seconds >= 0, got nan", id="nan"
         ),
         pytest.param(sending(RecordDict), "a damaged answer: ", id="empty-message"),
-        pytest.param(sending(lambda: RecordDict({"said": ConfigRecord({"a": 1})})), "a damaged answer", id="foreign"),
+        pytest.param(sending(lambda: RecordDict({"status": ConfigRecord({"a": 1})})), "a damaged answer", id="foreign"),
     ],
 )
 def test_a_hostile_site_is_refused_with_a_reason_and_the_others_go_on(run_federation, tamper, reason):
@@ -222,7 +228,7 @@ def test_a_replay_of_the_last_update_is_refused(run_federation, fresh, reason):
 
 def test_what_one_site_says_of_the_result_is_not_believed(run_federation):
     def lie(update: ClientUpdate) -> ClientUpdate:
-        return replace(update, report=SiteReport(model_round=2, rows=10**9, correct=10**9, loss=nan))
+        return replace(update, report=SiteReport(model_round=2, rows=10**9, correct=10**9, loss=0.5))
 
     for result in run_federation(changing(lie)).results[1:]:
         assert result.report.rows == 15

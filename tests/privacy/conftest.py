@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nasturtium.privacy import Adder, Cipher, CkksAdder, CkksCipher, Header, PlainAdder, PlainCipher, SecretKey
+from nasturtium.privacy.fixed_point import MAX_BITS
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +36,8 @@ def draw_vectors() -> Callable[..., list[np.ndarray]]:
     def draw(count: int, size: int, *, seed: int = 0) -> list[np.ndarray]:
         """Integers over the whole range of one summand, both ends among them."""
         rng = np.random.default_rng(seed)
-        vectors = rng.integers(-(2**28), 2**28 + 1, size=(count, size))
-        vectors[:, ::3] = rng.choice([-(2**28), 2**28], size=vectors[:, ::3].shape)
+        vectors = rng.integers(-(2**MAX_BITS), 2**MAX_BITS + 1, size=(count, size))
+        vectors[:, ::3] = rng.choice([-(2**MAX_BITS), 2**MAX_BITS], size=vectors[:, ::3].shape)
         return list(vectors)
 
     return draw

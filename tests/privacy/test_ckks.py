@@ -102,8 +102,8 @@ def test_a_sum_with_one_update_under_another_key_opens_for_nobody(adder, cipher,
     "values",
     [
         pytest.param([0.5, 0.0], id="between-integers"),
-        pytest.param([2.0**39, 0.0], id="larger-than-any-sum"),
-        pytest.param([-(2.0**39), 0.0], id="smaller-than-any-sum"),
+        pytest.param([2.0**43, 0.0], id="larger-than-any-sum"),
+        pytest.param([-(2.0**43), 0.0], id="smaller-than-any-sum"),
     ],
 )
 def test_a_sum_that_is_not_integers_in_range_is_refused_without_detail(key, cipher, values):

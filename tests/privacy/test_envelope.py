@@ -63,9 +63,9 @@ def test_the_table_below_damages_something_valid(header):
     [
         pytest.param(b"", "too short", id="empty"),
         pytest.param(b"NSTU\0\1\0\0\0", "too short", id="a-byte-missing"),
-        pytest.param(pack(b"{}", magic=b"NSTV"), "not an update of version 1", id="magic"),
-        pytest.param(pack(b"{}", version=0), "not an update of version 1", id="older"),
-        pytest.param(pack(b"{}", version=2), "not an update of version 1", id="newer"),
+        pytest.param(pack(b"{}", magic=b"NSTV"), "not a protected vector of version 1", id="magic"),
+        pytest.param(pack(b"{}", version=0), "not a protected vector of version 1", id="older"),
+        pytest.param(pack(b"{}", version=2), "not a protected vector of version 1", id="newer"),
         pytest.param(pack(b"{}", length=2**32 - 1), "length is wrong: 4294967295", id="huge-length"),
         pytest.param(pack(b"{}", length=3), "length is wrong: 3", id="length-beyond-the-data"),
         pytest.param(pack(b" " * 4097), "length is wrong: 4097", id="longer-than-any-header"),
