@@ -55,9 +55,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except NasturtiumError as exc:
         console = stderr()
-        console.print(f"error: {exc.message}", markup=False, soft_wrap=True)
+        console.print(f"error: {exc.message}", soft_wrap=True)
         if exc.hint:
-            console.print(f"hint: {exc.hint}", markup=False, soft_wrap=True)
+            console.print(f"hint: {exc.hint}", soft_wrap=True)
         return USAGE if isinstance(exc, ConfigError) else NOT_FOUND if isinstance(exc, UnknownRunError) else FAILED
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .options import Data, Db, FormatOption, Json, Target, chosen, option
-from .output import Format, print_rows, show, size, stdout
+from .output import Format, print_csv, print_json, print_rows, show, size, stdout
 
 app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Train one model over several sites.")
 
@@ -38,6 +38,7 @@ def simulate(
     """Simulate a federation on this machine: real messages and ciphertexts, without a network."""
     from ..core import ConfigError
     from . import library
+    from .describe import describe
     from .progress import FederationProgress
 
     if data is None:
@@ -56,6 +57,11 @@ def simulate(
             epochs=epochs,
             encrypted=not plain,
         )
+    form = chosen(fmt, as_json=as_json)
+    if form is Format.JSON:
+        with library.open_history(db) as past:
+            print_json(describe(past, result.run.run))
+        return
     rows = [
         {
             "round": each.number,
@@ -68,16 +74,15 @@ def simulate(
         }
         for each in result.rounds
     ]
-    chosen_format = chosen(fmt, as_json=as_json)
-    if chosen_format is not Format.TABLE:
-        print_rows(rows, {name: name for name in rows[0]}, chosen_format)
+    if form is Format.CSV:
+        print_csv(rows, list(rows[0]))
         return
-    print_rows(rows, {name: name.replace("_", " ") for name in rows[0]}, Format.TABLE, title="Rounds")
+    print_rows(rows, {name: name.replace("_", " ") for name in rows[0]}, form, title="Rounds")
     metrics = result.run.run.metrics
     stdout().print(
         f"\ntest accuracy {show(result.test.accuracy)} ({result.test.correct} of {result.test.rows} rows)\n"
-        f"updates under {result.run.scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down\n"
+        f"updates under {result.run.scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down, "
+        f"the two closing rounds included\n"
         f"saved: {result.model}\nmore: nasturtium history show {result.run.run.number}",
-        markup=False,
         soft_wrap=True,
     )

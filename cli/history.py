@@ -67,7 +67,7 @@ def list_runs(
     except DatabaseNotFoundError as exc:
         if db is not None:
             raise
-        stderr().print(f"{exc.message}: nothing was run here yet", markup=False, soft_wrap=True)
+        stderr().print(f"{exc.message}: nothing was run here yet", soft_wrap=True)
     form = chosen(fmt, as_json=as_json)
     if form is not Format.TABLE:
         print_rows(rows, {name: name for name in SUMMARY}, form)
@@ -102,6 +102,10 @@ def show_run(
         _print_details(details)
 
 
+def _accuracy(value: float | None) -> str | None:
+    return None if value is None else f"accuracy {show(value)}"
+
+
 def _size(row: Mapping[str, Any]) -> str:
     return f"{row['trials']} trials" if row["kind"] == "search" else f"{row['rounds']} rounds"
 
@@ -110,7 +114,7 @@ def _print_details(details: Mapping[str, Any]) -> None:
     out = stdout()
 
     def say(text: str) -> None:
-        out.print(text, markup=False, soft_wrap=True)
+        out.print(text, soft_wrap=True)
 
     number = details["id"] if details["id"] is not None else details["uid"]
     say(f"{details['kind']} {number} on {details['data']}: {details['state']}")
@@ -123,8 +127,8 @@ def _print_details(details: Mapping[str, Any]) -> None:
         "data": f"{dataset['name']}, {dataset['rows']:,} rows, sha256 {dataset['fingerprint'][:12]}"
         if dataset
         else None,
-        "validation": details["val_accuracy"] and f"accuracy {show(details['val_accuracy'])}",
-        "test": details["test_accuracy"] and f"accuracy {show(details['test_accuracy'])}, measured once",
+        "validation": _accuracy(details["val_accuracy"]),
+        "test": _accuracy(details["test_accuracy"]),
         "model": model.get("path"),
         "error": details["error"],
     }

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core import ConfigError, SavedModel, load_model
+from ..core import ConfigError, FormatError, SavedModel, load_model
+from ..core.data import resolve_source
 from ..storage import Database, History, RunRecord, UnknownRunError, open_database
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def search(
         if run.kind != "search":
             raise ConfigError(f"run {resume} is a {run.kind}, expected a search", hint="only searches are resumed")
         if data is not None:
-            given["data"] = str(Path(data).resolve()) if Path(data).exists() else data
+            given["data"] = resolve_source(data)
         for name, value in given.items():
             if value != run.config[name]:
                 raise ConfigError(
@@ -110,15 +111,14 @@ def open_history(db: Target = None) -> Generator[History]:
 
 
 def load_run_model(ref: str | int = "@best", *, db: Target = None) -> SavedModel:
-    """The saved model of a run ("@best", "@last", a number or a ULID), or of a model folder.
+    """The saved model of a run ("@best", "@last", a number or a ULID), or of a model folder, by a path with a slash.
 
     Raises:
         UnknownRunError: there is no such run, or it saved no model.
         FormatError: the saved model is damaged or gone.
     """
-    folder = Path(str(ref))
-    if (folder / "model.json").is_file():
-        return load_model(folder)
+    if len(Path(str(ref)).parts) > 1:  # a path, for no run is named with a slash
+        return load_model(str(ref))
     with open_database(db, create=False) as database:
         return find_model(database, ref)[1]
 
@@ -134,4 +134,6 @@ def find_model(database: Database, ref: str | int) -> tuple[RunRecord, SavedMode
             f"run {name} has no saved model: it is {run.state}",
             hint=f"finish it with: nasturtium search --resume {name}" if run.kind == "search" else None,
         )
-    return run, load_model(database.models_dir / artifact.path)
+    if artifact.path != Path(artifact.path).name:
+        raise FormatError(f"the history names a model outside {database.models_dir}: {artifact.path!r}")
+    return run, load_model(database.models_dir / artifact.path, weights_sha256=artifact.sha256)

@@ -28,12 +28,12 @@ class Format(StrEnum):
 
 def stdout() -> Console:
     """The console results go to; never cut off where it is a pipe."""
-    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def stderr() -> Console:
     """The console everything else goes to."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, markup=False, highlight=False)
 
 
 def print_json(value: object) -> None:
@@ -76,7 +76,7 @@ def print_table(table: Table, *, title: str = "") -> None:
     """A table under its title."""
     out = stdout()
     if title:
-        out.print(title, markup=False, soft_wrap=True)
+        out.print(title, soft_wrap=True)
     out.print(table)
 
 
@@ -127,9 +127,7 @@ def sparkline(values: Sequence[float], *, width: int = 40) -> str:
 
 def _jsonable(value: object) -> Any:
     if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+        return value if math.isfinite(value) else None
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):

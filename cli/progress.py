@@ -45,7 +45,7 @@ class _Line:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(text, soft_wrap=True, markup=False)
+        self.console.print(text, soft_wrap=True)
 
 
 class SearchProgress(_Line):
@@ -63,9 +63,10 @@ class SearchProgress(_Line):
     def __call__(self, event: SearchEvent) -> None:
         """Take one event."""
         match event:
-            case SearchStarted(search, finished):
+            case SearchStarted(search, finished, best):
                 self.number = search.run.number
                 self._trials, self._done, self._resumed_at = search.trials, finished, finished
+                self._best = best
                 self._started = time.monotonic()
                 verb = "resumes at trial" if finished else "starts with trial"
                 self.say(

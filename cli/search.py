@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
 
 from .options import Data, Db, FormatOption, Json, Target, chosen, option
-from .output import Format, print_rows, show, stdout
+from .output import Format, print_csv, print_json, print_rows, show, stdout
 
 app = typer.Typer(invoke_without_command=True, suggest_commands=False)
 
@@ -32,6 +33,7 @@ def search(
     if context.invoked_subcommand is not None:
         return
     from . import library
+    from .describe import describe
     from .progress import SearchProgress
 
     options: dict[str, Any] = {
@@ -48,37 +50,33 @@ def search(
             result = library.search(data, db=db, resume=resume, observe=progress, **options)
         except KeyboardInterrupt:
             if progress.number is not None:
-                where = f" --db {db}" if db else ""
+                # A URL may hold a password, and this may end in a log.
+                where = "" if db is None else " --db URL" if "://" in db else f" --db {shlex.quote(db)}"
                 progress.say(f"interrupted; go on with: nasturtium search --resume {progress.number}{where}")
             raise
+    form = chosen(fmt, as_json=as_json)
+    if form is Format.JSON:
+        with library.open_history(db) as past:
+            print_json(describe(past, result.search.run))
+        return
     rows = [
         {
             "trial": trial.number + 1,
             "val_accuracy": trial.metrics["val_accuracy"],
             "parameters": int(trial.metrics["parameters"]),
             "macs": int(trial.metrics["macs"]),
-            "best": trial.uid == result.best.uid,
-            "test_accuracy": result.test.accuracy if trial.uid == result.best.uid else None,
-            "uid": trial.uid,
         }
         for trial in result.front
     ]
-    columns = {
-        "trial": "trial",
-        "val_accuracy": "accuracy",
-        "parameters": "parameters",
-        "macs": "MACs",
-    }
-    chosen_format = chosen(fmt, as_json=as_json)
-    if chosen_format is not Format.TABLE:
-        print_rows(rows, {name: name for name in rows[0]}, chosen_format)
+    if form is Format.CSV:
+        print_csv(rows, list(rows[0]))
         return
-    print_rows(rows, columns, Format.TABLE, title="Pareto front (validation accuracy, parameters, MACs)")
+    columns = {"trial": "trial", "val_accuracy": "accuracy", "parameters": "parameters", "macs": "MACs"}
+    print_rows(rows, columns, form, title="Pareto front (validation accuracy, parameters, MACs)")
     test = result.test
     stdout().print(
         f"\nbest: trial {result.best.number + 1}, retrained: test accuracy {show(test.accuracy)} "
         f"({test.correct} of {test.rows} rows)\nsaved: {result.model}\n"
         f"more: nasturtium history show {result.search.run.number}",
-        markup=False,
         soft_wrap=True,
     )

@@ -19,7 +19,7 @@ from .model_file import SavedModel, load_model, save_model, weights_file
 from .op import OPS
 from .registry import Registry
 from .seeding import derive_rng, derive_seed
-from .spec import ModelSpec, build, canonical_json, parse_json
+from .spec import ModelSpec, build, canonical_json, check_header, parse_json
 from .tape import no_grad
 from .tensor import Tensor, grad, result_dtype
 from .train import Curves, Metrics, Trainer, TrainingConfig, evaluate, predict_logits
@@ -51,6 +51,7 @@ __all__ = [
     "TrainingConfig",
     "build",
     "canonical_json",
+    "check_header",
     "derive_rng",
     "derive_seed",
     "device",

@@ -11,8 +11,9 @@ from .events import (
     TrialFinished,
     TrialProgress,
 )
-from .pareto import OBJECTIVES, pareto_front
-from .search import SearchConfig, SearchResult, SearchSetup, choose_best, front_of, resume_search, run_search
+from .pareto import OBJECTIVES, choose_best, front_of, pareto_front
+from .search import SearchResult, TrialFailedError, resume_search, run_search
+from .setup import SearchConfig, SearchSetup
 from .space import SPACES, Branch, Choice, Float, Group, Int, Repeat, Space, space
 from .strategies import STRATEGIES, DistinctSampler, SpaceUsedUpError
 
@@ -40,6 +41,7 @@ __all__ = [
     "Space",
     "SpaceUsedUp",
     "SpaceUsedUpError",
+    "TrialFailedError",
     "TrialFinished",
     "TrialProgress",
     "choose_best",

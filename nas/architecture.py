@@ -6,28 +6,40 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..core import FormatError, ModelSpec, canonical_json, parse_json
+from ..core import FormatError, ModelSpec, canonical_json, check_header, parse_json
 from .space import Choices, Flat, Space
 
 FORMAT = "nasturtium.architecture"
+VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Architecture:
     """A network's structure as decisions in a space. Equal networks are equal architectures, with equal ids.
 
+    The same decisions for other inputs or classes are another network, so those are part of it.
+
     Attributes:
         space: the name of the space.
+        input_shape: of one sample.
+        classes: how many.
         choices: the decisions, canonical: what is switched off is left out.
     """
 
     space: str
+    input_shape: tuple[int, ...]
+    classes: int
     choices: Choices
+
+    @classmethod
+    def of(cls, space: Space, choices: Choices) -> Architecture:
+        """Canonical decisions in a space."""
+        return cls(space.name, space.task.input_shape, len(space.task.classes), choices)
 
     @classmethod
     def from_flat(cls, space: Space, flat: Flat) -> Architecture:
         """The architecture of a point of the flat encoding."""
-        return cls(space.name, space.decode(flat)[0])
+        return cls.of(space, space.decode(flat)[0])
 
     @property
     def id(self) -> str:
@@ -36,7 +48,14 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"format": FORMAT, "version": 1, "space": self.space, "choices": self.choices}
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "space": self.space,
+            "input_shape": list(self.input_shape),
+            "classes": self.classes,
+            "choices": self.choices,
+        }
 
     def to_json(self) -> str:
         """Canonical JSON: equal architectures give equal text."""
@@ -49,12 +68,13 @@ class Architecture:
         Raises:
             FormatError: the text is not an architecture.
         """
-        value = parse_json(text)
-        fields = cast(dict[str, Any], value) if isinstance(value, dict) else {}
-        name, choices = fields.get("space"), fields.get("choices")
-        if fields.get("format") != FORMAT or not isinstance(name, str) or not isinstance(choices, dict):
-            raise FormatError(f"expected a {FORMAT} object, got {text[:80]!r}")
-        return cls(name, cast(dict[str, Any], choices))
+        fields = check_header(parse_json(text), FORMAT, VERSION)
+        name, shape, classes, choices = (fields.get(key) for key in ("space", "input_shape", "classes", "choices"))
+        if not (isinstance(name, str) and isinstance(classes, int) and isinstance(choices, dict)):
+            raise FormatError(f"a damaged {FORMAT}: {text[:80]!r}")
+        if not isinstance(shape, list) or not all(type(length) is int for length in cast(list[object], shape)):
+            raise FormatError(f"{FORMAT}: expected 'input_shape' as a list of integers, got {shape!r}")
+        return cls(name, tuple(cast(list[int], shape)), classes, cast(dict[str, Any], choices))
 
     def to_spec(self, space: Space) -> ModelSpec:
         """The network as data, for the task the space was made for."""

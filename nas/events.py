@@ -10,10 +10,11 @@ from ..storage import RunState, SearchRecord
 
 @dataclass(frozen=True, slots=True)
 class SearchStarted:
-    """The search is in the history; `finished` of its trials are done already if it was resumed."""
+    """The search is in the history; if it was resumed, `finished` of its trials are done, the best with `best`."""
 
     search: SearchRecord
     finished: int
+    best: float | None
 
 
 @dataclass(frozen=True, slots=True)

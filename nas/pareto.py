@@ -1,4 +1,4 @@
-"""Pareto fronts."""
+"""Pareto fronts, and the best of one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
+
+from ..core import NasturtiumError
+from ..storage import TrialRecord
 
 # The objectives of a search and their directions: +1 is maximised, -1 minimised.
 OBJECTIVES: Mapping[str, int] = {"val_accuracy": 1, "parameters": -1, "macs": -1}
@@ -32,3 +35,25 @@ def pareto_front(items: Sequence[T], objectives: Sequence[Mapping[str, float]]) 
         if not any((scores[j] >= scores[i]).all() for j in front):
             front.append(i)
     return [items[i] for i in front]
+
+
+def choose_best(trials: Sequence[TrialRecord]) -> TrialRecord:
+    """The completed trial with the highest validation accuracy; of equals the smaller network, then the lower loss.
+
+    It is the first of the Pareto front.
+
+    Raises:
+        NasturtiumError: no trial completed.
+    """
+    completed = [trial for trial in trials if trial.state == "completed"]
+    if not completed:
+        raise NasturtiumError(
+            f"none of {len(trials)} trials could be trained to the end", hint="see why with: nasturtium history show"
+        )
+    return front_of(completed)[0]
+
+
+def front_of(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The Pareto front of the completed trials, most accurate first; of equals the one with the lowest loss."""
+    completed = sorted((t for t in trials if t.state == "completed"), key=lambda t: t.metrics["val_loss"])
+    return pareto_front(completed, [trial.metrics for trial in completed])

@@ -80,6 +80,7 @@ class Space:
 
     Attributes:
         name: as in the registry of spaces.
+        task: what the networks are for.
         architecture: the tree of what makes a network.
         hyperparameters: what is searched along with it, fields of `TrainingConfig`.
         to_spec: the network that decoded choices stand for.
@@ -87,6 +88,7 @@ class Space:
     """
 
     name: str
+    task: Task
     architecture: Group
     hyperparameters: Mapping[str, Leaf]
     to_spec: Callable[[Choices], ModelSpec]

@@ -265,9 +265,9 @@ def _resolve_alias(session: Session, ref: str) -> int:
             .where(Run.state == "completed", Metric.value.is_not(None))
         )
         # Accuracies on different data do not compare: the newest candidate says which data is meant.
-        newest = session.get(Run, session.scalar(candidates.order_by(Run.number.desc())))
-        found = newest and session.scalar(
-            candidates.where(Run.dataset_id.is_not_distinct_from(newest.dataset_id)).order_by(
+        newest = candidates.with_only_columns(Run.dataset_id).order_by(Run.number.desc()).scalar_subquery()
+        found = session.scalar(
+            candidates.where(Run.dataset_id.is_not_distinct_from(newest)).order_by(
                 Metric.value.desc(), Run.number.desc()
             )
         )

@@ -40,6 +40,7 @@ def cnn(task: Task) -> Space:
     )
     return Space(
         "cnn",
+        task,
         tree,
         TRAINING,
         to_spec=lambda choices: _network(choices, task),

@@ -21,7 +21,7 @@ def mlp(task: Task) -> Space:
             "dropout": Choice((0.0, 0.1, 0.3)),
         }
     )
-    return Space("mlp", tree, TRAINING, lambda choices: _network(choices, task))
+    return Space("mlp", task, tree, TRAINING, lambda choices: _network(choices, task))
 
 
 def _network(choices: Choices, task: Task) -> ModelSpec:

@@ -62,6 +62,7 @@ CASES = [
     pytest.param(("search",), 2, "no data was named", id="no-data"),
     pytest.param(("search", "--data", "nosuch"), 2, "unknown data set 'nosuch'", id="unknown-data-set"),
     pytest.param(search("absent.csv"), 2, "no such file: absent.csv", id="no-such-file"),
+    pytest.param(search("x" * 300 + ".csv"), 2, "File name too long", id="name-too-long"),
     pytest.param(("search", "--data", "good.csv"), 2, "no target column was named", id="no-target"),
     pytest.param(("search", "--data", "good.csv", "--target", "z"), 2, "there is no column 'z'", id="unknown-target"),
     pytest.param(search("text.csv"), 1, "column 'x' is not numeric: row 3 holds 'red'", id="text-in-a-feature"),

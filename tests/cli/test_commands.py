@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 
 import numpy as np
 import pytest
@@ -69,8 +70,8 @@ def test_search_then_ask_then_predict_then_federate(command, tmp_path):
 
 def test_plain_is_said_and_smaller(command):
     words = ("federate", "simulate", "--data", "digits", "--rounds", 1, "--epochs", 1, "--clients", 2, "--json")
-    [protected] = json.loads(command(*words).out)
-    [plain] = json.loads(command(*words, "--plain").out)
+    [protected] = json.loads(command(*words).out)["rounds"]
+    [plain] = json.loads(command(*words, "--plain").out)["rounds"]
     assert plain["bytes_up"] < protected["bytes_up"]
     assert plain["accuracy"] == protected["accuracy"]
     shown = json.loads(command("history", "show", "@last", "--json").out)
@@ -92,10 +93,53 @@ def test_lists_as_csv(command):
     assert [trial["trial"] for trial in trials] == ["1", "2"]
 
 
-def test_search_prints_json(command):
-    front = json.loads(command(*SEARCH, "--json").out)
-    assert any(row["best"] for row in front)
-    assert {"trial", "val_accuracy", "parameters", "macs"} <= front[0].keys()
+def test_json_of_a_command_is_json_of_its_run(command):
+    """What `search --json` prints is what `history show --json` will."""
+    said = json.loads(command(*SEARCH, "--json").out)
+    assert said == json.loads(command("history", "show", 1, "--json").out)
+    assert said["front"][0]["uid"] == said["best"]["uid"]
+    assert 0.5 < said["test_accuracy"] <= 1
+
+
+def test_the_front_as_csv(command):
+    rows = list(csv.DictReader(io.StringIO(command(*SEARCH, "--format", "csv").out)))
+    assert set(rows[0]) == {"trial", "val_accuracy", "parameters", "macs"}
+
+
+def test_markup_in_data_is_printed_as_it_is(command, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal() + 3 * (i % 2):.3f},{('[a]', '[/b]')[i % 2]}" for i in range(60)]
+    (tmp_path / "[bold].csv").write_text("\n".join(["x,label", *rows]))
+    words = ("search", "--data", "[bold].csv", "--target", "label", "--trials", 1, "--epochs", 3)
+    assert command(*words).code == 0
+    assert "[bold].csv" in command("history", "list").out
+    said = command("predict", "@best", "[bold].csv").out
+    assert "[a]" in said or "[/b]" in said
+
+
+def test_a_password_is_not_printed(command, monkeypatch):
+    """The hint after Ctrl-C may end in a log."""
+
+    def interrupt(*args, observe, **options):
+        observe.number = 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasturtium.cli.library.search", interrupt)
+    answer = command(*SEARCH, "--db", "postgresql://me:secret@localhost/x")
+    assert answer.code == 130
+    assert "--resume 1 --db URL" in answer.err
+    assert "secret" not in answer.err
+
+
+def test_a_model_outside_the_models_folder_is_refused(command, tmp_path):
+    command(*SEARCH)
+    digits_csv(tmp_path / "my.csv")
+    connection = sqlite3.connect(tmp_path / "nasturtium.db")
+    connection.execute("UPDATE nst_artifact SET path = '/etc'")
+    connection.commit()
+    connection.close()
+    answer = command("predict", 1, "my.csv")
+    assert (answer.code, "outside" in answer.err) == (1, True)
 
 
 def test_the_database_is_chosen_by_option_or_environment(command, tmp_path, monkeypatch):

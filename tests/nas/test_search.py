@@ -11,6 +11,7 @@ import pytest
 from optuna.study import Study
 
 from nasturtium.core import Budget, Candidate, ConfigError, Evaluation, ModelSpec, NasturtiumError, load_model
+from nasturtium.core.data import Task
 from nasturtium.core.nn import layer_spec
 from nasturtium.nas import (
     Architecture,
@@ -30,10 +31,10 @@ from nasturtium.nas import (
     resume_search,
     run_search,
 )
-from nasturtium.nas.search import rungs
+from nasturtium.nas.search import budgets, rungs
 from nasturtium.nas.space import draw
 from nasturtium.nas.strategies import distributions
-from nasturtium.storage import History, RunBusyError, open_database
+from nasturtium.storage import History, RunBusyError, Tracker, open_database
 
 CONFIG = SearchConfig(data="digits", space="mlp", trials=4, epochs=3, seed=3)
 
@@ -195,18 +196,98 @@ def test_a_search_in_other_hands_is_busy(setup, database):
 
 
 class Broken:
-    """An evaluator that cannot."""
+    """An evaluator that fails from its `first` to its `last` candidate."""
+
+    def __init__(self, setup, first: int, last: int) -> None:
+        self.real = LocalEvaluator(setup.train, setup.validation)
+        self.failing = range(first, last + 1)
+        self.seen: list[str] = []
 
     def evaluate(self, candidate, budget):
-        raise MemoryError("no room")
+        if candidate.id not in self.seen:
+            self.seen.append(candidate.id)
+        if len(self.seen) in self.failing:
+            raise MemoryError("no room")
+        return self.real.evaluate(candidate, budget)
 
 
-def test_a_failing_evaluator_leaves_a_failed_search(setup, database):
-    with pytest.raises(MemoryError):
-        run_search(setup, database, evaluator=Broken())
+def test_a_trial_that_fails_costs_one_trial(setup, database):
+    result = run_search(setup, database, evaluator=Broken(setup, 2, 2))
+    trials = History(database).trials(result.search.uid)
+    assert [trial.state == "failed" for trial in trials] == [False, True, False, False]
+    assert "MemoryError: no room" in trials[1].error
+    assert len({trial.architecture.sha256 for trial in trials}) == 4
+
+
+def test_a_machine_that_fails_every_trial_stops_the_search_and_resuming_goes_on(setup, database):
+    with pytest.raises(NasturtiumError, match=r"3 trials in a row failed, the last one with MemoryError: no room"):
+        run_search(setup, database, evaluator=Broken(setup, 1, 3))
     run = History(database).find("@last")
-    assert (run.state, run.error) == ("failed", "MemoryError: no room")
-    assert [trial.state for trial in History(database).trials(run.uid)] == ["failed"]
+    assert run.state == "failed"
+    assert [trial.state for trial in History(database).trials(run.uid)] == ["failed"] * 3
+    resume_search(run.uid, database)
+    trials = History(database).trials(run.uid)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert trials[3].state == "completed"
+
+
+def test_two_tasks_share_a_database_and_a_space(setup, database, tmp_path):
+    """The same decisions for other data are another network."""
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal() + 4 * (i % 2):.3f},{rng.normal():.3f},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y,label", *rows]))
+    small = replace(CONFIG, data=str(tmp_path / "rows.csv"), target="label", trials=2)
+    first = run_search(setup, database)
+    second = run_search(SearchSetup.load(small), database)
+    assert load_model(first.model).spec.input_shape == (1, 8, 8)
+    assert load_model(second.model).spec.input_shape == (2,)
+    for trial in History(database).trials(second.search.uid):
+        assert trial.architecture.spec["input_shape"] == [2]
+
+
+def test_the_best_leads_the_front(finished):
+    _, result, _ = finished
+    assert result.front[0].uid == result.best.uid
+
+
+def test_a_retraining_that_was_finished_is_not_repeated(finished, setup, database):
+    """A process that died between the end of the retraining and the end of the search: the test is not run again."""
+    _, result, _ = finished
+    finish = Tracker.finish
+
+    def die(tracker, uid, **fields):
+        if fields["state"] == "completed" and "test_accuracy" in fields["metrics"] and uid == tracker_search(tracker):
+            raise KeyboardInterrupt
+        return finish(tracker, uid, **fields)
+
+    def tracker_search(tracker):
+        return History(database).find("@last").uid
+
+    with mock.patch.object(Tracker, "finish", die), pytest.raises(KeyboardInterrupt):
+        run_search(setup, database)
+    uid = History(database).find("@last").uid
+    resumed = resume_search(uid, database)
+    assert len(History(database).children(uid, "retrain")) == 1
+    assert resumed.test.accuracy == result.test.accuracy
+    assert resumed.test.loss == pytest.approx(result.test.loss)
+
+
+def test_a_space_that_changed_is_not_resumed(setup, database):
+    def stop(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(setup, database, observe=stop)
+    uid = History(database).find("@last").uid
+    with mock.patch.object(SearchSetup, "space_sha256", "another"), pytest.raises(ConfigError, match="has changed"):
+        resume_search(uid, database)
+
+
+def test_a_bundled_name_stays_a_name(tmp_path, monkeypatch):
+    """Also where a folder of that name lies about."""
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert SearchSetup.load(CONFIG).config.data == "digits"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +306,8 @@ def test_a_request_that_cannot_be_is_refused(change, match):
 
 
 def test_a_space_that_is_used_up_says_so():
-    tiny = Space("tiny", Group({"a": Choice((1, 2))}), {}, to_spec=lambda choices: None)
+    task = Task(input_shape=(1,), features=("x",), classes=("a", "b"))
+    tiny = Space("tiny", task, Group({"a": Choice((1, 2))}), {}, to_spec=lambda choices: None)
     study = optuna.create_study(sampler=DistinctSampler(tiny, "random", 0))
     for value in (0.0, 1.0):
         study.tell(study.ask(distributions(tiny)), value)
@@ -256,10 +338,18 @@ def test_a_search_of_a_used_up_space_ends_with_what_it_has(setup, database):
     assert len(History(database).trials(result.search.uid)) == 2
 
 
-def test_rungs_end_with_the_whole_budget():
-    assert [budget.epochs for budget in rungs(30)] == [4, 10, 30]
-    assert [budget.epochs for budget in rungs(1)] == [1]
-    assert {budget.total for budget in rungs(7)} == {7}
+@pytest.mark.parametrize(
+    ("epochs", "compared", "steps"),
+    [
+        pytest.param(30, [4, 10], [3, 4, 6, 9, 10, 12, 15, 18, 21, 24, 27, 30], id="default"),
+        pytest.param(3, [1], [1, 2, 3], id="short"),
+        pytest.param(1, [], [1], id="one"),
+    ],
+)
+def test_a_trial_is_trained_in_steps_and_compared_at_rungs(epochs, compared, steps):
+    assert rungs(epochs) == compared
+    assert [budget.epochs for budget in budgets(epochs)] == steps
+    assert {budget.total for budget in budgets(epochs)} == {epochs}
 
 
 def test_an_evaluation_in_steps_is_the_evaluation_at_once(setup):
@@ -303,7 +393,7 @@ def test_any_evaluator_will_do(setup, database):
     assert result.best.architecture.parameters == min(
         trial.architecture.parameters for trial in trials if trial.state == "completed"
     )
-    assert evaluator.asked[:3] == [(trials[0].uid, epochs) for epochs in (1, 3)] + [(trials[1].uid, 1)]
+    assert evaluator.asked[:4] == [(trials[0].uid, epochs) for epochs in (1, 2, 3)] + [(trials[1].uid, 1)]
 
 
 def test_without_a_completed_trial_there_is_no_best():

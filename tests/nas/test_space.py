@@ -152,7 +152,7 @@ def test_a_space_is_declared_once():
 def test_a_damaged_architecture_is_refused():
     from nasturtium.core import FormatError
 
-    with pytest.raises(FormatError, match=r"expected a nasturtium.architecture"):
+    with pytest.raises(FormatError, match=r"expected a document of format .nasturtium.architecture"):
         Architecture.from_json('{"format": "other"}')
 
 
