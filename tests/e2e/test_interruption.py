@@ -93,3 +93,14 @@ def test_a_killed_federation_keeps_its_rounds(tmp_path):
     assert shown["state"] == "interrupted"
     assert len(shown["rounds"]) >= 3
     assert not list(tmp_path.glob("nasturtium.models/*"))
+
+
+def test_several_first_searches_share_a_new_database(tmp_path):
+    """All of them create the database and Optuna's tables at once."""
+    words = ["search", "--data", "digits", "--space", "mlp", "--trials", "1", "--epochs", "1"]
+    started = [start(tmp_path, *words, "--seed", str(seed)) for seed in range(3)]
+    for process in started:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    rows = json.loads(finish(tmp_path, "history", "list", "--json"))
+    assert [(row["id"], row["state"]) for row in rows] == [(3, "completed"), (2, "completed"), (1, "completed")]

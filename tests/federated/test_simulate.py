@@ -199,6 +199,9 @@ def test_too_few_sites_leave_the_run_failed_with_the_reason(database, monkeypatc
     [record] = History(database).runs()
     assert record.state == "failed"
     assert record.error.startswith("FederationError: round 1 has 0 usable answers")
+    [last] = History(database).rounds(record.uid)
+    assert (last.participants, last.rejected) == (0, CLIENTS)
+    assert {one.reason for one in History(database).contributions(record.uid, 1)} == {"the site failed: 'PlanError'"}
     assert not database.models_dir.exists()
 
 

@@ -1,6 +1,7 @@
 """How people name a run, and that a long history is read in few queries."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -93,6 +94,21 @@ def test_best_is_completed_has_a_model_and_the_highest_accuracy(tracker, history
     run("completed", math.nan)
     run("completed", None)
     assert history.find("@best").uid == newest_of_the_best
+
+
+def test_best_is_meant_on_the_data_of_the_newest_run_with_a_model(tracker, history, dataset, start_search):
+    """Accuracies on different data do not compare."""
+
+    def run(fingerprint, accuracy):
+        search = start_search(tracker, dataset=replace(dataset, fingerprint=fingerprint))
+        tracker.record_artifact(search.uid, role="model", path="m", sha256="ab" * 32, size_bytes=1)
+        tracker.finish(search.uid, state="completed", metrics={"val_accuracy": accuracy})
+        return search.uid
+
+    run("easy", 0.99)
+    best_of_hard = run("hard", 0.7)
+    run("hard", 0.6)
+    assert history.find("@best").uid == best_of_hard
 
 
 def test_a_thousand_searches_are_read_in_two_queries(sqlite_database, start_search):

@@ -1,5 +1,6 @@
 """What the verbs write is what the history reads, on both engines."""
 
+import hashlib
 import itertools
 import math
 import os
@@ -282,3 +283,35 @@ def test_a_wrong_request_is_an_error(sqlite_database, start_search, use, message
     tracker = Tracker(sqlite_database)
     with pytest.raises((ConfigError, UnknownRunError), match=message):
         use(tracker, History(sqlite_database), start_search(tracker).uid)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "text"),
+    [
+        pytest.param(RuntimeError("no room"), "failed", "RuntimeError: no room", id="failed"),
+        pytest.param(KeyboardInterrupt(), "interrupted", "interrupted", id="interrupted"),
+    ],
+)
+def test_what_ends_a_run_early_is_recorded_and_goes_on(tracker, history, start_search, error, state, text):
+    uid = start_search(tracker).uid
+    with pytest.raises(type(error)), tracker.ending(uid):
+        raise error
+    run = history.find(uid)
+    assert (run.state, run.error) == (state, text)
+
+
+def test_what_is_raised_after_the_end_changes_nothing(tracker, history, start_search):
+    uid = start_search(tracker).uid
+    tracker.finish(uid, state="completed", metrics={})
+    with pytest.raises(KeyboardInterrupt), tracker.ending(uid):
+        raise KeyboardInterrupt
+    assert history.find(uid).state == "completed"
+
+
+def test_a_model_folder_is_recorded_by_its_weights(tracker, history, start_search, tmp_path):
+    uid = start_search(tracker).uid
+    (tmp_path / "weights.safetensors").write_bytes(b"weights")
+    tracker.record_model(uid, tmp_path)
+    model = history.artifacts(uid)["model"]
+    assert (model.path, model.size_bytes) == (tmp_path.name, 7)
+    assert model.sha256 == hashlib.sha256(b"weights").hexdigest()
