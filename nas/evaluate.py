@@ -8,7 +8,7 @@ from typing import Protocol
 from ..core import CPU, Budget, Candidate, Device, Evaluation, Trainer, TrainingConfig, build, derive_rng
 from ..core.data import Dataset, Preprocessing
 
-KEPT_RUNS = 4  # half-trained candidates kept in memory, so that a higher budget goes on from a lower one
+KEPT_RUNS = 4  # candidates kept in memory, so that a higher budget goes on from a lower one
 
 
 class Evaluator(Protocol):
@@ -43,10 +43,9 @@ class LocalEvaluator:
         """Train `candidate` to the end of `budget`, or until it stops improving, and measure its best epoch."""
         trainer = self._runs.pop(candidate.id, None) or self._start(candidate, budget)
         trainer.fit(*self._train, self._validation, until=budget.epochs)
-        if not trainer.finished:
-            self._runs[candidate.id] = trainer
-            if len(self._runs) > KEPT_RUNS:
-                self._runs.popitem(last=False)
+        self._runs[candidate.id] = trainer
+        if len(self._runs) > KEPT_RUNS:
+            self._runs.popitem(last=False)
         curves = {name: dict(points) for name, points in trainer.curves.items()}
         if trainer.diverged:
             return Evaluation(objectives={}, curves=curves, epochs=trainer.epoch, diverged=True)

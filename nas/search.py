@@ -244,6 +244,8 @@ class _Run:
             evaluation = self._evaluate(candidate, budget, number)
             if evaluation.diverged:
                 return evaluation, "pruned"
+            if evaluation.epochs < budget.epochs:
+                return evaluation, "completed"  # its patience ran out: more budget would change nothing
             if budget.epochs in compared:
                 trial.report(evaluation.objectives["val_accuracy"], step=budget.epochs)
                 if trial.should_prune():

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.study import Study
 
-from nasturtium.core import Budget, Candidate, ConfigError, Evaluation, ModelSpec, NasturtiumError, load_model
+from nasturtium.core import Budget, Candidate, ConfigError, Evaluation, ModelSpec, NasturtiumError, Trainer, load_model
 from nasturtium.core.data import Task
 from nasturtium.core.nn import layer_spec
 from nasturtium.nas import (
@@ -359,6 +359,36 @@ def test_an_evaluation_in_steps_is_the_evaluation_at_once(setup):
     for epochs in (1, 2, 4):
         last = stepwise.evaluate(candidate, Budget(epochs=epochs, total=4))
     assert last == LocalEvaluator(setup.train, setup.validation).evaluate(candidate, Budget(epochs=4, total=4))
+
+
+def test_what_has_stopped_improving_is_not_trained_again(setup, monkeypatch):
+    """Patience runs out before the budget: asking for more costs nothing and changes nothing."""
+    candidate = any_candidate(setup, learning_rate=5e-2)
+    evaluator = LocalEvaluator(setup.train, setup.validation)
+    stopped = evaluator.evaluate(candidate, Budget(epochs=40, total=60))
+    assert stopped.epochs < 40
+    monkeypatch.setattr(Trainer, "_run_epoch", lambda *_: pytest.fail("trained again"))
+    assert evaluator.evaluate(candidate, Budget(epochs=60, total=60)) == stopped
+
+
+class Impatient:
+    """An evaluator whose candidates stop improving in their second epoch."""
+
+    def __init__(self) -> None:
+        self.asked = []
+
+    def evaluate(self, candidate, budget):
+        self.asked.append(budget.epochs)
+        figures = {"val_accuracy": 0.5, "val_loss": 1.0, "parameters": 1.0, "macs": 1.0}
+        return Evaluation(objectives=figures, epochs=min(2, budget.epochs))
+
+
+def test_a_trial_that_stopped_improving_is_complete(setup, database):
+    evaluator = Impatient()
+    long = replace(setup, config=replace(setup.config, trials=1, epochs=9))
+    result = run_search(long, database, evaluator=evaluator)
+    assert evaluator.asked == [1, 2, 3]
+    assert result.best.state == "completed"
 
 
 def test_divergence_is_a_result(setup):
