@@ -54,7 +54,7 @@ class SavedModel:
 
     def predict_probabilities(self, rows: ArrayLike) -> np.ndarray:
         """Class probabilities, shape (N, classes), for raw rows (N, features) or (N, *input_shape)."""
-        logits = predict_logits(self.model, self.preprocessing.apply(np.asarray(rows, np.float32)))
+        logits = predict_logits(self.model, self.preprocessing.apply(np.asarray(rows, np.float64)))
         return ops.softmax(Tensor(logits)).numpy()
 
     def predict(self, rows: ArrayLike) -> list[str]:

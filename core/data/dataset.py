@@ -46,7 +46,7 @@ class Dataset:
 
     Args:
         name: what the user calls it, as in the history.
-        inputs: shape (N, *task.input_shape), float32, finite.
+        inputs: shape (N, *task.input_shape), float32 or float64, finite.
         labels: shape (N,), int64, indices into `task.classes`.
         task: see `Task`.
 

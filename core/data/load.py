@@ -39,7 +39,8 @@ def load_dataset(source: str, target: str | None = None) -> Dataset:
     suffix = path.suffix.lower()
     if suffix not in TABLE_SUFFIXES | {".npz"}:
         raise ConfigError(
-            f"unknown data set {source!r}: expected {', '.join(BUNDLED)}, or a path to a .csv, .parquet or .npz file",
+            f"unknown data set {source!r}: expected {', '.join(BUNDLED)}, "
+            "or a path to a .csv, .tsv, .parquet or .npz file",
         )
     _check_file(path)
     return _load_npz(path, target) if suffix == ".npz" else _load_table(path, target)
@@ -51,7 +52,7 @@ def resolve_source(source: str) -> str:
 
 
 def load_inputs(source: str, task: Task) -> np.ndarray:
-    """Load rows to predict, as float32 of shape (N, features): columns by name, or by position in a file without names.
+    """Load rows to predict, floating, of shape (N, features): columns by name, or by position in a file without names.
 
     Raises:
         ConfigError: no such file, or of an unknown kind.
@@ -69,7 +70,7 @@ def load_inputs(source: str, task: Task) -> np.ndarray:
         return _finite(_numeric(rows, source), source).reshape(len(rows), -1)
     from .table import numeric_columns, read_table  # polars takes longer to import than all of core
 
-    table = read_table(path)
+    table = read_table(path, known=task.features)
     if set(task.features) <= set(table.columns):
         return numeric_columns(table, task.features, source)
     unnamed = table.columns == [f"column_{i + 1}" for i in range(table.width)]
@@ -167,7 +168,10 @@ def _numeric(array: np.ndarray, source: str) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise DataError(f"{source}: expected numbers, got dtype {array.dtype}")
     with np.errstate(over="ignore"):  # what overflows is not finite, and refused where the rows are checked
-        return array.astype(np.float32)
+        single = array.astype(np.float32)
+    # 32 bits would blur large numbers such as times; they are standardised in 64.
+    exact = array.dtype.itemsize <= 2 or array.dtype == np.float32
+    return single if exact or not np.isfinite(single).all() else array.astype(np.float64)
 
 
 def _finite(array: np.ndarray, source: str) -> np.ndarray:

@@ -19,18 +19,17 @@ class Preprocessing:
     """
 
     task: Task
-    offset: np.ndarray  # float32
-    scale: np.ndarray  # float32, > 0
+    offset: np.ndarray  # float64
+    scale: np.ndarray  # float64, > 0
 
     @classmethod
     def fit(cls, inputs: np.ndarray, task: Task) -> Preprocessing:
         """Measure mean and standard deviation on training rows of shape (N, *task.input_shape)."""
         axes = None if task.is_image else 0
         offset = np.mean(inputs, axis=axes, dtype=np.float64)
-        scale = np.asarray(np.std(inputs, axis=axes, dtype=np.float64), np.float32)
+        scale = np.std(inputs, axis=axes, dtype=np.float64)
         # A constant column carries nothing: it becomes 0, and stays small if it varies in new rows.
-        scale = np.where(scale > 0, scale, np.float32(1))
-        return cls(task, np.asarray(offset, np.float32), scale)
+        return cls(task, np.asarray(offset), np.where(_single(scale) > 0, scale, 1.0))
 
     def apply(self, inputs: np.ndarray) -> np.ndarray:
         """Raw rows, shape (N, *task.input_shape) or (N, features), to float32 model inputs (N, *task.input_shape)."""
@@ -40,7 +39,7 @@ class Preprocessing:
         return ((rows - self.offset) / self.scale).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values. Floats are written exactly: a float32 is a float64."""
+        """Plain JSON values. Floats are written exactly."""
         return {"task": self.task.to_dict(), "offset": self.offset.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
@@ -57,12 +56,18 @@ class Preprocessing:
                 features=tuple(str(name) for name in fields["task"]["features"]),
                 classes=tuple(str(name) for name in fields["task"]["classes"]),
             )
-            with np.errstate(over="ignore"):  # what overflows is not finite, and refused below
-                offset, scale = (np.asarray(fields[name], float).astype(np.float32) for name in ("offset", "scale"))
+            offset, scale = (np.asarray(fields[name], np.float64) for name in ("offset", "scale"))
             shapes = {(), task.input_shape}
             fits = len(task.features) == int(np.prod(task.input_shape)) and {offset.shape, scale.shape} <= shapes
         except (KeyError, TypeError, ValueError, OverflowError) as exc:
             raise FormatError(f"damaged preprocessing: {exc!r}") from exc
-        if not fits or not np.isfinite(offset).all() or not (np.isfinite(scale) & (scale > 0)).all():
+        sound = np.isfinite(_single(offset)) & np.isfinite(_single(scale)) & (_single(scale) > 0)
+        if not fits or not sound.all():
             raise FormatError("damaged preprocessing: shapes or values do not fit the task")
         return cls(task, offset, scale)
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """As float32, the precision that models see: what is beyond its range counts as infinite or zero."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,15 @@ import polars as pl
 
 from ..errors import ConfigError, DataError
 
+MISSING = ("", "na", "n/a", "nan", "null", "none")  # words for a value that is not there
 MAX_CLASSES_OF_FLOATS = 20  # whole numbers stored as floats may still be classes; a measurement has more values
 
 
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a CSV (by `.csv`, `.tsv`, `.txt`) or Parquet file. A CSV whose first line is all numbers has no header:
-    its columns are named column_1, column_2, ...
+def read_table(path: Path, known: Collection[str] = ()) -> pl.DataFrame:
+    """Read a CSV (by `.csv`, `.tsv`, `.txt`) or Parquet file; rows without any value are left out.
+
+    A CSV is separated by what its first line holds most of: commas, semicolons or tabs. One whose first line is all
+    numbers has no header, unless it names all `known` columns; its columns are called column_1, column_2, ...
 
     Raises:
         DataError: the file cannot be parsed, or holds no rows.
@@ -24,26 +27,30 @@ def read_table(path: Path) -> pl.DataFrame:
         if path.suffix.lower() in {".parquet", ".pq"}:
             table = pl.read_parquet(path, glob=False)
         else:
-            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            separator = _separator(path)
             # As text and without names: polars renames equal names, and numbers of a first row are often equal.
             first = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False, glob=False)
-            named = not all(_is_number(cell) for cell in first.row(0) if cell is not None)
+            cells = [str(cell).strip() for cell in first.row(0) if cell is not None]
+            named = not all(_is_number(cell) for cell in cells) or (bool(known) and set(known) <= set(cells))
             table = pl.read_csv(path, separator=separator, has_header=named, infer_schema_length=None, glob=False)
-            if not named:
-                table.columns = [f"column_{position + 1}" for position in range(table.width)]
+            table.columns = [name.strip() if named else f"column_{i + 1}" for i, name in enumerate(table.columns)]
+            table = table.filter(~pl.all_horizontal(pl.all().is_null()))
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as exc:
         reason = str(exc).strip().splitlines()
-        raise DataError(f"{path}: cannot be read as a table: {reason[0] if reason else type(exc).__name__}") from exc
+        raise DataError(
+            f"{path}: cannot be read as a table: {reason[0] if reason else type(exc).__name__}",
+            hint="save it as UTF-8 text with a decimal point, or as Parquet",
+        ) from exc
     if table.is_empty():
         raise DataError(f"{path}: there are no rows")
     return table
 
 
 def numeric_columns(table: pl.DataFrame, names: Sequence[str], source: str) -> np.ndarray:
-    """Some columns as float32, shape (rows, columns).
+    """Some columns as float64, shape (rows, columns): 32 bits would blur large numbers such as times.
 
     Raises:
-        DataError: a column holds text, dates or missing values.
+        DataError: a column holds text, dates, missing values, or numbers beyond the range of float32.
     """
     columns: list[np.ndarray] = []
     for name in names:
@@ -51,7 +58,9 @@ def numeric_columns(table: pl.DataFrame, names: Sequence[str], source: str) -> n
         if column.dtype == pl.String:
             # One stray word makes a whole column text: find it.
             numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
-            stray = numbers.is_null() & column.is_not_null()
+            stray = numbers.is_null() & ~column.str.strip_chars().str.to_lowercase().is_in(MISSING).fill_null(
+                value=True
+            )
             if stray.any():
                 row = int(stray.arg_max() or 0)
                 raise DataError(
@@ -64,15 +73,14 @@ def numeric_columns(table: pl.DataFrame, names: Sequence[str], source: str) -> n
                 f"{source}: column {name!r} is not numeric: expected numbers, got {_example(column)}",
                 hint="encode the column as numbers, or drop it",
             )
-        single = column.cast(pl.Float32)
-        bad = ~single.is_finite().fill_null(value=False)
+        bad = ~column.cast(pl.Float32).is_finite().fill_null(value=False)
         if bad.any():
             row = int(bad.arg_max() or 0)
             raise DataError(
                 f"{source}: column {name!r} is missing or not finite in row {row + 1}: got {column[row]}",
                 hint="fill or drop missing values first",
             )
-        columns.append(single.to_numpy())
+        columns.append(column.cast(pl.Float64).to_numpy())
     return np.column_stack(columns)
 
 
@@ -108,6 +116,12 @@ def target_column(table: pl.DataFrame, target: str | None, source: str) -> tuple
     classes = column.unique().sort()
     labels = np.searchsorted(classes.to_numpy(), column.to_numpy()).astype(np.int64)
     return labels, tuple(str(value) for value in classes.to_list())
+
+
+def _separator(path: Path) -> str:
+    with path.open("rb") as file:
+        first = file.readline(65_536)
+    return max(",;\t", key=lambda character: first.count(character.encode()))
 
 
 def _is_number(text: str) -> bool:
