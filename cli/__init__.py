@@ -1,5 +1,6 @@
 """The command line, and the library calls behind it."""
 
+import io
 import os
 import sys
 
@@ -9,6 +10,13 @@ def main() -> None:
     # Small networks lose to OpenBLAS's threads (measured: one digits CNN, 6.4 s of CPU with one, 11.7 s with two, for
     # the same wall time). It reads this when NumPy is first imported, which is below.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from .app import run
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a curve in an ASCII terminal is better than a traceback
+    try:
+        from .app import run
 
-    sys.exit(run())
+        code = run()
+    except KeyboardInterrupt:  # while the imports were under way
+        code = 130
+    sys.exit(code)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import Data, Db, FormatOption, Json, Target, chosen, option
-from .output import Format, print_csv, print_json, print_rows, show, size, stdout
+from .options import Data, Db, FormatOption, Json, Target, chosen, option, with_db
+from .output import Format, count, print_csv, print_json, print_rows, show, size, stdout
 
 app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Train one model over several sites.")
 
@@ -44,19 +44,25 @@ def simulate(
     if data is None:
         raise ConfigError("no data was named", hint="add --data digits, or a file")
     with FederationProgress() as progress:
-        result = library.federate(
-            data,
-            model=model,
-            db=db,
-            observe=progress,
-            target=target,
-            clients=clients,
-            rounds=rounds,
-            seed=seed,
-            alpha=alpha,
-            epochs=epochs,
-            encrypted=not plain,
-        )
+        try:
+            result = library.federate(
+                data,
+                model=model,
+                db=db,
+                observe=progress,
+                target=target,
+                clients=clients,
+                rounds=rounds,
+                seed=seed,
+                alpha=alpha,
+                epochs=epochs,
+                encrypted=not plain,
+            )
+        except KeyboardInterrupt:
+            if progress.number is not None:
+                more = with_db(f"history show {progress.number}", db)
+                progress.say(f"interrupted after {count(progress.done, 'round')}, which are kept: {more}")
+            raise
     form = chosen(fmt, as_json=as_json)
     if form is Format.JSON:
         with library.open_history(db) as past:
@@ -83,6 +89,6 @@ def simulate(
         f"\ntest accuracy {show(result.test.accuracy)} ({result.test.correct} of {result.test.rows} rows)\n"
         f"updates under {result.run.scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down, "
         f"the two closing rounds included\n"
-        f"saved: {result.model}\nmore: nasturtium history show {result.run.run.number}",
+        f"saved: {result.model}\nmore: {with_db(f'history show {result.run.run.number}', db)}",
         soft_wrap=True,
     )

@@ -13,8 +13,8 @@ from .describe import SUMMARY, describe, summarise
 from .options import Db, FormatOption, Json, argument, chosen, option
 from .output import (
     Format,
+    count,
     duration,
-    make_table,
     print_json,
     print_rows,
     print_table,
@@ -107,7 +107,7 @@ def _accuracy(value: float | None) -> str | None:
 
 
 def _size(row: Mapping[str, Any]) -> str:
-    return f"{row['trials']} trials" if row["kind"] == "search" else f"{row['rounds']} rounds"
+    return count(row["trials"], "trial") if row["kind"] == "search" else count(row["rounds"], "round")
 
 
 def _print_details(details: Mapping[str, Any]) -> None:
@@ -154,11 +154,14 @@ def _print_search(details: Mapping[str, Any], say: Any) -> None:
     states = [trial["state"] for trial in details["trials"]]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     say(f"  {'trials':<11}{counts or 'none yet'}; space {search['space']}, strategy {search['strategy']}\n")
-    table = make_table("trial", "accuracy", "parameters", "MACs", "took")
-    for trial in details["front"]:
-        row = (trial["trial"], trial["val_accuracy"], trial["parameters"], trial["macs"])
-        table.add_row(*map(show, row), duration(trial["seconds"]))
-    print_table(table, title="Pareto front")
+    front = [
+        [
+            *map(show, (trial["trial"], trial["val_accuracy"], trial["parameters"], trial["macs"])),
+            duration(trial["seconds"]),
+        ]
+        for trial in details["front"]
+    ]
+    print_table(["trial", "accuracy", "parameters", "MACs", "took"], front, title="Pareto front")
     if best is None:
         return
     say(f"\nBest architecture: trial {best['trial']}, sha256 {best['architecture_sha256'][:12]}")
@@ -172,11 +175,16 @@ def _print_federation(details: Mapping[str, Any], say: Any) -> None:
     federation = details["federation"]
     said = f"{federation['clients']} clients, {federation['strategy']}, updates under {federation['scheme']}"
     say(f"  {'federation':<11}{said}, alpha {federation['alpha']}\n")
-    table = make_table("round", "participants", "rejected", "loss", "accuracy", "up", "down", "took")
-    for each in details["rounds"]:
-        figures = (each["round"], each["participants"], each["rejected"], each["loss"], each["accuracy"])
-        table.add_row(*map(show, figures), size(each["bytes_up"]), size(each["bytes_down"]), duration(each["seconds"]))
-    print_table(table, title="Rounds")
+    rounds = [
+        [
+            *map(show, (each["round"], each["participants"], each["rejected"], each["loss"], each["accuracy"])),
+            *map(size, (each["bytes_up"], each["bytes_down"])),
+            duration(each["seconds"]),
+        ]
+        for each in details["rounds"]
+    ]
+    headings = ["round", "participants", "rejected", "loss", "accuracy", "up", "down", "took"]
+    print_table(headings, rounds, title="Rounds")
     for each in details["rounds"]:
         for client, given in each["contributions"].items():
             if given["state"] == "rejected":

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import ConfigError, FormatError, SavedModel, load_model
-from ..core.data import resolve_source
 from ..storage import Database, History, RunRecord, UnknownRunError, open_database
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def search(
         data: a bundled data set ("digits") or a path to a CSV, Parquet or NPZ file; may be left out with `resume`.
         db: the database.
         resume: the number or ULID of an interrupted search to go on with; options that are given must be those it
-            was started with.
+            was started with, but `data` may lie elsewhere by now.
         observe: called with every `SearchEvent`.
         options: fields of `nas.SearchConfig`: target, trials, seed, space, strategy, epochs, device.
 
@@ -58,15 +58,13 @@ def search(
         run = History(database).find(resume)
         if run.kind != "search":
             raise ConfigError(f"run {resume} is a {run.kind}, expected a search", hint="only searches are resumed")
-        if data is not None:
-            given["data"] = resolve_source(data)
         for name, value in given.items():
             if value != run.config[name]:
                 raise ConfigError(
                     f"search {run.number} was started with {name}={run.config[name]!r}, got {value!r}",
                     hint=f"leave --{name} out to resume it, or start a new search",
                 )
-        return resume_search(run.uid, database, observe=observe)
+        return resume_search(run.uid, database, data=data, observe=observe)
 
 
 def federate(
@@ -95,6 +93,7 @@ def federate(
             return simulate(setup, database, observe=observe)
     with open_database(db, create=False) as database:
         run, saved = find_model(database, model)
+        config = replace(config, split_seed=run.seed)
         setup = SimulationSetup.load(config, spec=saved.spec)
         return simulate(setup, database, model_run=run.uid, observe=observe)
 
@@ -132,7 +131,7 @@ def find_model(database: Database, ref: str | int) -> tuple[RunRecord, SavedMode
         name = run.number if run.number is not None else run.uid
         raise UnknownRunError(
             f"run {name} has no saved model: it is {run.state}",
-            hint=f"finish it with: nasturtium search --resume {name}" if run.kind == "search" else None,
+            hint=f"finish it with: nasturtium search --resume {name}" if run.state == "interrupted" else None,
         )
     if artifact.path != Path(artifact.path).name:
         raise FormatError(f"the history names a model outside {database.models_dir}: {artifact.path!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Annotated, Any, cast
 
@@ -21,6 +22,12 @@ Json = Annotated[bool, option("--json", help="Print JSON, the same as --format j
 FormatOption = Annotated[Format, option("--format", help="How to print.")]
 Data = Annotated[str | None, option("--data", help="A bundled data set (digits), or a .csv, .parquet or .npz file.")]
 Target = Annotated[str | None, option("--target", help="The column (or NPZ array) with the classes, for a file.")]
+
+
+def with_db(command: str, db: str | None) -> str:
+    """A command for the user to type next, on the same database. A URL may hold a password, and a hint end in a log."""
+    where = "" if db is None else " --db URL" if "://" in db else f" --db {shlex.quote(db)}"
+    return f"nasturtium {command}{where}"
 
 
 def chosen(fmt: Format, *, as_json: bool) -> Format:

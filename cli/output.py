@@ -11,8 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, cast
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 PIPE_WIDTH = 160  # columns where nobody says how wide the terminal is
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -58,26 +58,24 @@ def print_rows(
     elif fmt is Format.CSV:
         print_csv(rows, list(columns))
     else:
-        table = make_table(*columns.values())
-        for row in rows:
-            table.add_row(*(show(row[name]) for name in columns))
-        print_table(table, title=title)
+        print_table([*columns.values()], [[show(row[name]) for name in columns] for row in rows], title=title)
 
 
-def make_table(*headings: str) -> Table:
-    """An empty table; columns of numbers read best right-aligned, so all but the first are."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for position, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if position == 0 else "right", no_wrap=True)
-    return table
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """Aligned columns, the first to the left and the others to the right; never cut off."""
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    lines = [_aligned(row, widths) for row in (headings, *rows)]
+    sys.stdout.write("\n".join([title, *lines] if title else lines) + "\n")
 
 
-def print_table(table: Table, *, title: str = "") -> None:
-    """A table under its title."""
-    out = stdout()
-    if title:
-        out.print(title, soft_wrap=True)
-    out.print(table)
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = ((" " * (width - cell_len(cell)), cell) for cell, width in zip(row, widths, strict=True))
+    return "  ".join(["".join(reversed(first)), *("".join(part) for part in others)]).rstrip()
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def show(value: object) -> str:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ..federated import FederationEvent, FederationStarted, RoundFinished
 from ..nas import RetrainStarted, SearchEvent, SearchStarted, SpaceUsedUp, TrialFinished, TrialProgress
-from .output import duration, show, size, stderr
+from .output import count, duration, show, size, stderr
 
 
 class _Line:
@@ -71,7 +71,7 @@ class SearchProgress(_Line):
                 verb = "resumes at trial" if finished else "starts with trial"
                 self.say(
                     f"search {self.number} ({search.uid}) on {search.run.name}: "
-                    f"{search.trials} trials of space {search.space}, {verb} {finished + 1}"
+                    f"{count(search.trials, 'trial')} of space {search.space}, {verb} {finished + 1}"
                 )
                 self._show(0.0)
             case TrialProgress(_, epochs, total, accuracy):
@@ -108,21 +108,26 @@ class FederationProgress(_Line):
 
     def __init__(self) -> None:
         super().__init__(total=1)
+        self.number: int | None = None  # of the run, once it is in the history
+        self.done = 0  # rounds
         self._started = time.monotonic()
 
     def __call__(self, event: FederationEvent) -> None:
         """Take one event."""
         match event:
             case FederationStarted(run):
+                self.number = run.run.number
                 self._started = time.monotonic()
                 self.say(
                     f"federated run {run.run.number} ({run.uid}) on {run.run.name}: {run.clients} clients, "
                     f"{run.rounds} rounds, updates under {run.scheme}"
                 )
                 self.move(0, run.rounds, f"round 1/{run.rounds}", "")
-            case RoundFinished(number, total, accuracy, bytes_up, seconds):
+            case RoundFinished(number, total, reported, accuracy, bytes_up, seconds):
+                self.done = number
                 left = duration((time.monotonic() - self._started) / number * (total - number))
-                note = f"accuracy {show(accuracy)}  {size(bytes_up)} up  {left} left"
+                known = "" if reported is None else f"accuracy after round {reported} {show(accuracy)}, "
+                note = f"{known}{size(bytes_up)} up, {left} left"
                 self.move(number, total, f"round {number}/{total}", note)
                 if not self.live:
-                    self.say(f"round {number}/{total}: {note}, {duration(seconds)}")
+                    self.say(f"round {number}/{total} took {duration(seconds)}: {note}")

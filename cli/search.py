@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated, Any
 
 import typer
 
-from .options import Data, Db, FormatOption, Json, Target, chosen, option
+from .options import Data, Db, FormatOption, Json, Target, chosen, option, with_db
 from .output import Format, print_csv, print_json, print_rows, show, stdout
 
 app = typer.Typer(invoke_without_command=True, suggest_commands=False)
@@ -50,9 +49,7 @@ def search(
             result = library.search(data, db=db, resume=resume, observe=progress, **options)
         except KeyboardInterrupt:
             if progress.number is not None:
-                # A URL may hold a password, and this may end in a log.
-                where = "" if db is None else " --db URL" if "://" in db else f" --db {shlex.quote(db)}"
-                progress.say(f"interrupted; go on with: nasturtium search --resume {progress.number}{where}")
+                progress.say(f"interrupted; go on with: {with_db(f'search --resume {progress.number}', db)}")
             raise
     form = chosen(fmt, as_json=as_json)
     if form is Format.JSON:
@@ -77,6 +74,6 @@ def search(
     stdout().print(
         f"\nbest: trial {result.best.number + 1}, retrained: test accuracy {show(test.accuracy)} "
         f"({test.correct} of {test.rows} rows)\nsaved: {result.model}\n"
-        f"more: nasturtium history show {result.search.run.number}",
+        f"more: {with_db(f'history show {result.search.run.number}', db)}",
         soft_wrap=True,
     )

@@ -19,7 +19,7 @@ from ..core import (
     evaluate,
     save_model,
 )
-from ..core.data import Dataset, Preprocessing, dirichlet_split, load_dataset, resolve_source, stratified_split
+from ..core.data import Dataset, Preprocessing, dirichlet_split, load_dataset, resolve_source, train_validation_test
 from ..privacy import Adder, Cipher, CkksAdder, CkksCipher, PlainAdder, PlainCipher, SecretKey
 from ..storage import (
     ContributionRecord,
@@ -37,7 +37,6 @@ from .rounds import LocalTraining, RoundResult
 from .site import Site
 from .strategy import NAME, FederationPlan, RelayStrategy
 
-TEST_FRACTION = 0.2  # of all rows, seen by no site
 VALIDATION_FRACTION = 0.2  # of a site's rows, on which it measures
 MIN_ROWS = 2  # of a site: one to train on, one to measure on
 
@@ -51,6 +50,8 @@ class SimulationConfig:
         clients: number of sites, >= 2: the sum of one site would be no secret.
         rounds: training rounds, >= 1.
         seed: decides the split, the weights and the shuffling. The key is never seeded.
+        split_seed: decides which rows no site has, if it is not to be `seed`: the seed of the search that chose the
+            network, whose test rows must stay unseen.
         alpha: Dirichlet concentration of the classes over the sites, > 0.
         encrypted: CKKS; False sends the same integers in the clear.
         epochs: passes of each site over its rows in a round.
@@ -62,6 +63,7 @@ class SimulationConfig:
     clients: int = 4
     rounds: int = 20
     seed: int = 0
+    split_seed: int | None = None
     alpha: float = 0.5
     encrypted: bool = True
     epochs: int = 2
@@ -106,10 +108,11 @@ class FederationStarted:
 
 @dataclass(frozen=True, slots=True)
 class RoundFinished:
-    """A round is closed; `accuracy` is that of the newest model the sites have reported on, if any."""
+    """A round is closed; the newest model the sites have reported on is that of round `reported`, if any."""
 
     number: int
     total: int
+    reported: int | None
     accuracy: float | None
     bytes_up: int
     seconds: float
@@ -150,7 +153,10 @@ class SimulationSetup:
         spec = spec or default_spec(data.task)
         check_fits(spec, data.task)
         config = replace(config, data=resolve_source(config.data))
-        pool, held_out = stratified_split(data, (1 - TEST_FRACTION, TEST_FRACTION), derive_rng(config.seed, "split"))
+        train, validation, held_out = train_validation_test(
+            data, config.seed if config.split_seed is None else config.split_seed
+        )
+        pool = train.join(validation)
         shares = dirichlet_split(
             pool, config.clients, config.alpha, derive_rng(config.seed, "shares"), min_rows=MIN_ROWS
         )
@@ -238,7 +244,8 @@ class _RoundRecorder:
         self._observe = observe
         self.bytes_up = 0
         self.bytes_down = 0
-        self.accuracy: float | None = None  # of the newest model that was reported on
+        self.reported: int | None = None  # the round whose model the sites reported on last
+        self.accuracy: float | None = None  # of that model
 
     def record(self, result: RoundResult) -> None:
         """Record one round; only rounds that trained are rows of their own."""
@@ -273,10 +280,10 @@ class _RoundRecorder:
             self._tracker.record_round(self._uid, round_record, contributions)
         report = result.report
         if report is not None and report.rows and report.model_round >= 1:
-            self.accuracy = report.correct / report.rows
+            self.reported, self.accuracy = report.model_round, report.correct / report.rows
             self._tracker.update_round_metrics(self._uid, report.model_round, loss=report.loss, accuracy=self.accuracy)
         if result.phase == "train":
-            self._observe(RoundFinished(result.round, self._rounds, self.accuracy, up, result.seconds))
+            self._observe(RoundFinished(result.round, self._rounds, self.reported, self.accuracy, up, result.seconds))
 
 
 def _release(

@@ -7,7 +7,7 @@ is lost is the trial in flight, which is then proposed and trained again with th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -87,17 +87,22 @@ def resume_search(
     uid: str,
     database: Database,
     *,
+    data: str | None = None,
     evaluator: Evaluator | None = None,
     observe: SearchObserver = lambda event: None,
 ) -> SearchResult:
     """Go on with a search that was interrupted, as if it had not been; see `run_search`.
+
+    Args:
+        data: where its data lies by now, if it was moved.
 
     Raises:
         ConfigError: it is finished, or its data or its space changed.
         RunBusyError: another process runs it.
     """
     search = History(database).search(uid)
-    setup = SearchSetup.load(SearchConfig.from_dict(search.run.config))
+    config = SearchConfig.from_dict(search.run.config)
+    setup = SearchSetup.load(config if data is None else replace(config, data=data))
     known = History(database).dataset(uid)
     if known is None or setup.data.fingerprint != known.fingerprint:
         raise ConfigError(
@@ -151,6 +156,11 @@ class _Run:
         """Run the trials that are missing, then retrain the best. Whatever stops it is in the history."""
         uid = self._search.uid
         with self._tracker.ending(uid):
+            trials = self._history.trials(uid)
+            accuracies = [trial.metrics["val_accuracy"] for trial in trials if trial.state == "completed"]
+            finished = {trial.number for trial in trials if trial.state in {"completed", "pruned", "failed"}}
+            self._best = max(accuracies, default=None)
+            self._observe(SearchStarted(self._search, len(finished), self._best))
             with open_study(self._database, self._search, self._space) as study:
                 self._run_trials(study)
             trials = self._history.trials(uid)
@@ -166,10 +176,7 @@ class _Run:
         )
 
     def _run_trials(self, study: Study) -> None:
-        trials = self._history.trials(self._search.uid)
-        self._best = max((t.metrics["val_accuracy"] for t in trials if t.state == "completed"), default=None)
-        settle(study, trials)
-        self._observe(SearchStarted(self._search, count_finished(study), self._best))
+        settle(study, self._history.trials(self._search.uid))
         try:
             while (number := count_finished(study)) < self._config.trials:
                 self._run_trial(study, number)

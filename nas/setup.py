@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core import ConfigError, Device, canonical_json, derive_rng, device
-from ..core.data import Dataset, load_dataset, resolve_source, stratified_split
+from ..core import ConfigError, Device, canonical_json, device
+from ..core.data import Dataset, load_dataset, resolve_source, train_validation_test
 from . import spaces as _spaces  # noqa: F401 - fills SPACES  # pyright: ignore[reportUnusedImport]
 from .space import SPACES, Space
 from .strategies import STRATEGIES
-
-SPLIT = (0.6, 0.2, 0.2)  # train, validation, test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +92,7 @@ class SearchSetup:
         data = load_dataset(config.data, config.target)
         space = SPACES[config.space or ("cnn" if data.task.is_image else "mlp")](data.task)
         config = replace(config, data=resolve_source(config.data))
-        train, validation, test = stratified_split(data, SPLIT, derive_rng(config.seed, "split"))
+        train, validation, test = train_validation_test(data, config.seed)
         return cls(config, data, train, validation, test, space, place)
 
     @property

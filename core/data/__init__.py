@@ -3,7 +3,7 @@
 from .dataset import Dataset, Task
 from .load import BUNDLED, load_dataset, load_inputs, resolve_source
 from .preprocess import Preprocessing
-from .split import dirichlet_split, stratified_split
+from .split import dirichlet_split, stratified_split, train_validation_test
 
 __all__ = [
     "BUNDLED",
@@ -15,4 +15,5 @@ __all__ = [
     "load_inputs",
     "resolve_source",
     "stratified_split",
+    "train_validation_test",
 ]

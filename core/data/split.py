@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ConfigError, DataError
+from ..seeding import derive_rng
 from .dataset import Dataset
+
+FRACTIONS = (0.6, 0.2, 0.2)  # train, validation, test
 
 
 def stratified_split(data: Dataset, fractions: Sequence[float], rng: np.random.Generator) -> list[Dataset]:
@@ -41,6 +44,14 @@ def stratified_split(data: Dataset, fractions: Sequence[float], rng: np.random.G
         for part, chunk in zip(parts, np.split(rows, bounds[:-1]), strict=True):
             part.append(chunk)
     return [data.take(np.sort(np.concatenate(part))) for part in parts]
+
+
+def train_validation_test(data: Dataset, seed: int) -> tuple[Dataset, Dataset, Dataset]:
+    """The stratified split of the whole product, 60 : 20 : 20: with the same seed, a search and a federated run of what
+    it found keep the same test rows.
+    """
+    train, validation, test = stratified_split(data, FRACTIONS, derive_rng(seed, "split"))
+    return train, validation, test
 
 
 def dirichlet_split(

@@ -1,0 +1,5 @@
+"""`python -m nasturtium.cli`: the program without its script."""
+
+from . import main
+
+main()
