@@ -19,7 +19,7 @@ from .predict import predict
 
 OK, FAILED, USAGE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 130
 
-app = typer.Typer(no_args_is_help=True, suggest_commands=False, add_completion=True, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, suggest_commands=False, pretty_exceptions_enable=False)
 app.add_typer(search.app, name="search")
 app.add_typer(federate.app, name="federate")
 app.add_typer(history.app, name="history")

@@ -81,12 +81,15 @@ def list_runs(
 
 @app.command("show")
 def show_run(
-    run: Annotated[str, argument(help="A number, a ULID or a unique beginning of one, @last or @best.")],
+    run: Annotated[str, argument()],
     db: Db = None,
     fmt: FormatOption = Format.TABLE,
     as_json: Json = False,
 ) -> None:
-    """Show one run: results, best architecture, curves, environment."""
+    """Show one run: results, best architecture, curves, environment.
+
+    RUN is a number, a ULID or a unique beginning of one, @last or @best.
+    """
     from . import library
 
     with library.open_history(db) as past:

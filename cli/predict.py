@@ -9,13 +9,17 @@ from .output import Format, print_rows
 
 
 def predict(
-    model: Annotated[str, argument(help="A run (@best, @last, a number, a ULID) or a model folder.")],
-    rows: Annotated[str, argument(help="A .csv, .parquet or .npz file with the columns of the training data.")],
+    model: Annotated[str, argument()],
+    rows: Annotated[str, argument()],
     db: Db = None,
     fmt: FormatOption = Format.TABLE,
     as_json: Json = False,
 ) -> None:
-    """Predict the class of every row of a file; the model applies its own preprocessing."""
+    """Predict the class of every row of a file; the model applies its own preprocessing.
+
+    MODEL is a run (@best, @last, a number, a ULID) or a path to a model folder; ROWS a .csv, .tsv, .parquet or .npz file
+    with the columns of the training data, in any order.
+    """
     from ..core.data import load_inputs
     from . import library
 

@@ -198,3 +198,66 @@ def test_help_and_version(command):
     assert command("--version").out.startswith("nasturtium ")
     for group in ("search", "history", "federate", "predict"):
         assert command(group, "--help").code == 0
+
+
+def test_columns_named_by_numbers_are_matched_by_name(command, tmp_path):
+    """pandas' default names: a file to predict is all numbers in its first line, and has a header all the same."""
+    rng = np.random.default_rng(0)
+    labels = [i % 2 for i in range(200)]
+    rows = [(rng.normal() + 6 * label, rng.normal(), label) for label in labels]
+    lines = ["0,1,target", *(f"{a:.3f},{b:.3f},{label}" for a, b, label in rows)]
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    reordered = ["1,0", *(f"{b:.3f},{a:.3f}" for a, b, _ in rows)]
+    (tmp_path / "new.csv").write_text("\n".join(reordered))
+    command("search", "--data", "train.csv", "--target", "target", "--trials", 1, "--epochs", 30)
+    said = json.loads(command("predict", "@best", "new.csv", "--json").out)
+    assert len(said) == 200
+    assert np.mean([int(row["prediction"]) == label for row, label in zip(said, labels, strict=True)]) > 0.95
+
+
+def test_large_numbers_keep_their_differences(command, tmp_path):
+    """Unix seconds: in 32 bits all of these would be equal."""
+    lines = ["when,label", *(f"{1_700_000_000 + i},{'early' if i < 60 else 'late'}" for i in range(120))]
+    (tmp_path / "times.csv").write_text("\n".join(lines))
+    words = ("search", "--data", "times.csv", "--target", "label", "--trials", 2, "--epochs", 20, "--json")
+    assert json.loads(command(*words).out)["test_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_are_found(command, tmp_path, separator):
+    rows = [f"{i % 2 + 0.1 * i}{separator} {i % 3}{separator}{'ab'[i % 2]}" for i in range(40)]
+    (tmp_path / "table.csv").write_text("\n".join([f"x{separator} y {separator}label", *rows, "", ""]))
+    assert command("search", "--data", "table.csv", "--target", "label", "--trials", 1, "--epochs", 2).code == 0
+
+
+def test_a_search_goes_on_where_its_data_was_moved_to(command, tmp_path, monkeypatch):
+    rows = [f"{i % 2 + 0.1 * i},{'ab'[i % 2]}" for i in range(40)]
+    (tmp_path / "old.csv").write_text("\n".join(["x,label", *rows]))
+
+    def interrupt(self, event):
+        self.number = 1
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nasturtium.cli.progress.SearchProgress.__call__", interrupt)
+        stopped = command("search", "--data", "old.csv", "--target", "label", "--trials", 1, "--epochs", 2)
+    assert stopped.code == 130
+    (tmp_path / "old.csv").rename(tmp_path / "new.csv")
+    assert command("search", "--resume", 1).code == 2
+    assert command("search", "--resume", 1, "--data", "new.csv").code == 0
+
+
+def test_a_federation_of_what_a_search_found_keeps_its_test_rows(command):
+    command(*SEARCH[:-4], "--seed", 5, "--space", "mlp")
+    command("federate", "simulate", "--data", "digits", "--model", 1, "--rounds", 1, "--epochs", 1, "--seed", 9)
+    shown = json.loads(command("history", "show", "@last", "--json").out)
+    assert (shown["config"]["split_seed"], shown["config"]["seed"]) == (5, 9)
+
+
+def test_tables_are_not_cut_off_in_a_narrow_terminal(command, monkeypatch):
+    command(*SEARCH)
+    monkeypatch.setenv("COLUMNS", "40")
+    heading, row = command("history", "list").out.splitlines()
+    assert heading.startswith("id")
+    assert row.startswith("1 ")
+    assert "…" not in row
