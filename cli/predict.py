@@ -17,8 +17,8 @@ def predict(
 ) -> None:
     """Predict the class of every row of a file; the model applies its own preprocessing.
 
-    MODEL is a run (@best, @last, a number, a ULID) or a path to a model folder; ROWS a .csv, .tsv, .parquet or .npz file
-    with the columns of the training data, in any order.
+    MODEL is a run (@best, @last, a number, a ULID) or a path to a model folder.
+    ROWS is a .csv, .tsv, .parquet or .npz file with the columns of the training data, in any order.
     """
     from ..core.data import load_inputs
     from . import library

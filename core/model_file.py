@@ -110,11 +110,13 @@ def load_model(folder: Path | str, *, weights_sha256: str | None = None) -> Save
         FormatError: the folder is not a model, is damaged, or comes from a newer version.
     """
     folder = Path(folder)
-    document = check_header(
-        parse_json(_read(folder / _JSON, _MAX_JSON_BYTES).decode("utf-8", "replace")), FORMAT, VERSION
-    )
-    spec = ModelSpec.from_dict(document.get("spec"))
-    preprocessing = Preprocessing.from_dict(document.get("preprocessing"))
+    text = _read(folder / _JSON, _MAX_JSON_BYTES).decode("utf-8", "replace")
+    try:
+        document = check_header(parse_json(text), FORMAT, VERSION)
+        spec = ModelSpec.from_dict(document.get("spec"))
+        preprocessing = Preprocessing.from_dict(document.get("preprocessing"))
+    except FormatError as exc:
+        raise FormatError(f"{folder / _JSON}: {exc.message}", hint=exc.hint) from exc
     task = preprocessing.task
     if spec.input_shape != task.input_shape or spec.plan().output_shape != (len(task.classes),):
         raise FormatError(f"{folder}: the architecture does not fit the preprocessing's task")
