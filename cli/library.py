@@ -93,7 +93,9 @@ def federate(
             return simulate(setup, database, observe=observe)
     with open_database(db, create=False) as database:
         run, saved = find_model(database, model)
-        config = replace(config, split_seed=run.seed)
+        # The rows its test was run on stay unseen, also where it was a federated run of a model searched before.
+        known = run.config.get("split_seed")
+        config = replace(config, split_seed=run.seed if known is None else known)
         setup = SimulationSetup.load(config, spec=saved.spec)
         return simulate(setup, database, model_run=run.uid, observe=observe)
 

@@ -324,7 +324,9 @@ def _as_array(data: Any) -> Array:
 
 
 def _as_tensors(op: OpDef, inputs: Sequence[Any]) -> tuple[Tensor, ...]:
-    """Inputs as tensors. A Python number takes the dtype and device of the first tensor, so it never promotes."""
+    """Inputs as tensors. A Python number takes the device and dtype of the first tensor, so that it does not promote
+    it; a float beside an integer tensor is a float32, and promotes as NumPy says.
+    """
     first = next((value for value in inputs if isinstance(value, Tensor)), None)
     if first is None:
         return tuple(Tensor(value) for value in inputs)

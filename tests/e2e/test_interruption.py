@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = [sys.executable, "-c", "from nasturtium.cli import main; main()"]
-SEARCH = ["search", "--data", "digits", "--space", "mlp", "--trials", "4", "--epochs", "3", "--seed", "1"]
+SEARCH = ["search", "--data", "digits", "--space", "mlp", "--trials", "4", "--epochs", "10", "--seed", "1"]
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
