@@ -22,7 +22,7 @@ from safetensors.numpy import load, save
 
 from . import ops
 from .data.preprocess import Preprocessing
-from .errors import ConfigError, FormatError
+from .errors import ConfigError, FormatError, NasturtiumError
 from .nn.module import Module
 from .spec import ModelSpec, build, check_header, parse_json
 from .tensor import Tensor
@@ -73,6 +73,7 @@ def save_model(
 
     Raises:
         ConfigError: something that is not a model is there already.
+        NasturtiumError: the disk refuses.
     """
     if folder.exists() and not (folder / _JSON).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already and is not a saved model", hint="choose another folder")
@@ -85,15 +86,19 @@ def save_model(
         "metadata": dict(metadata),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / f".draft-{uuid.uuid4().hex}"
-    draft.mkdir()
     try:
+        draft.mkdir(parents=True)
         _write(draft / _WEIGHTS, weights)
         _write(draft / _JSON, json.dumps(document, indent=1, allow_nan=False).encode())
         if folder.exists():
             shutil.rmtree(folder)
         draft.rename(folder)
+    except OSError as exc:
+        raise NasturtiumError(
+            f"{folder}: the model cannot be written: {exc.strerror or exc}",
+            hint="free some disk space, check permissions",
+        ) from exc
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return folder

@@ -15,6 +15,7 @@ from nasturtium.core import (
     ConfigError,
     FormatError,
     ModelSpec,
+    NasturtiumError,
     SavedModel,
     Tensor,
     build,
@@ -248,3 +249,10 @@ def test_an_architecture_larger_than_its_weights_is_refused_unbuilt(folder):
         assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_a_disk_that_refuses_is_said_so(tmp_path):
+    """The folder's parent is a file: nothing can be made below it."""
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(NasturtiumError, match="the model cannot be written"):
+        saved(tmp_path / "file" / "model")
