@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .options import Data, Db, FormatOption, Json, Target, chosen, option, with_db
-from .output import Format, count, print_csv, print_json, print_rows, show, size, stdout
+from .output import Format, count, show, size
 
 app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Train one model over several sites.")
 
@@ -38,8 +38,8 @@ def simulate(
     """Simulate a federation on this machine: real messages and ciphertexts, without a network."""
     from ..core import ConfigError
     from . import library
-    from .describe import describe
     from .progress import FederationProgress
+    from .result import print_result
 
     if data is None:
         raise ConfigError("no data was named", hint="add --data digits, or a file")
@@ -63,11 +63,6 @@ def simulate(
                 more = with_db(f"history show {progress.number}", db)
                 progress.say(f"interrupted after {count(progress.done, 'round')}, which are kept: {more}")
             raise
-    form = chosen(fmt, as_json=as_json)
-    if form is Format.JSON:
-        with library.open_history(db) as past:
-            print_json(describe(past, result.run.run))
-        return
     rows = [
         {
             "round": each.number,
@@ -80,15 +75,18 @@ def simulate(
         }
         for each in result.rounds
     ]
-    if form is Format.CSV:
-        print_csv(rows, list(rows[0]))
-        return
-    print_rows(rows, {name: name.replace("_", " ") for name in rows[0]}, form, title="Rounds")
-    metrics = result.run.run.metrics
-    stdout().print(
-        f"\ntest accuracy {show(result.test.accuracy)} ({result.test.correct} of {result.test.rows} rows)\n"
-        f"updates under {result.run.scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down, "
-        f"the two closing rounds included\n"
-        f"saved: {result.model}\nmore: {with_db(f'history show {result.run.run.number}', db)}",
-        soft_wrap=True,
+    test, metrics = result.test, result.run.run.metrics
+    print_result(
+        result.run.run,
+        rows,
+        {name: name.replace("_", " ") for name in rows[0]},
+        chosen(fmt, as_json=as_json),
+        title="Rounds",
+        closing=[
+            f"test accuracy {show(test.accuracy)} ({test.correct} of {test.rows} rows)",
+            f"updates under {result.run.scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down, "
+            "the two closing rounds included",
+            f"saved: {result.model}",
+        ],
+        db=db,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from .options import Data, Db, FormatOption, Json, Target, chosen, option, with_db
-from .output import Format, print_csv, print_json, print_rows, show, stdout
+from .output import Format, show
 
 app = typer.Typer(invoke_without_command=True, suggest_commands=False)
 
@@ -32,8 +32,8 @@ def search(
     if context.invoked_subcommand is not None:
         return
     from . import library
-    from .describe import describe
     from .progress import SearchProgress
+    from .result import print_result
 
     options: dict[str, Any] = {
         "target": target,
@@ -51,11 +51,6 @@ def search(
             if progress.number is not None:
                 progress.say(f"interrupted; go on with: {with_db(f'search --resume {progress.number}', db)}")
             raise
-    form = chosen(fmt, as_json=as_json)
-    if form is Format.JSON:
-        with library.open_history(db) as past:
-            print_json(describe(past, result.search.run))
-        return
     rows = [
         {
             "trial": trial.number + 1,
@@ -65,15 +60,17 @@ def search(
         }
         for trial in result.front
     ]
-    if form is Format.CSV:
-        print_csv(rows, list(rows[0]))
-        return
-    columns = {"trial": "trial", "val_accuracy": "accuracy", "parameters": "parameters", "macs": "MACs"}
-    print_rows(rows, columns, form, title="Pareto front (validation accuracy, parameters, MACs)")
     test = result.test
-    stdout().print(
-        f"\nbest: trial {result.best.number + 1}, retrained: test accuracy {show(test.accuracy)} "
-        f"({test.correct} of {test.rows} rows)\nsaved: {result.model}\n"
-        f"more: {with_db(f'history show {result.search.run.number}', db)}",
-        soft_wrap=True,
+    print_result(
+        result.search.run,
+        rows,
+        {"trial": "trial", "val_accuracy": "accuracy", "parameters": "parameters", "macs": "MACs"},
+        chosen(fmt, as_json=as_json),
+        title="Pareto front (validation accuracy, parameters, MACs)",
+        closing=[
+            f"best: trial {result.best.number + 1}, retrained: test accuracy {show(test.accuracy)} "
+            f"({test.correct} of {test.rows} rows)",
+            f"saved: {result.model}",
+        ],
+        db=db,
     )

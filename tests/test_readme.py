@@ -61,7 +61,9 @@ EXAMPLES = [
 def test_every_example_runs(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NASTURTIUM_DB", raising=False)
-    exec(compile(example, "README", "exec"), {"__name__": "__main__"})
+    names: dict[str, object] = {"__name__": "__main__"}
+    exec(compile(example, "README", "exec"), names)
+    assert len(names) > 2, "an example that defines nothing shows nothing"
 
 
 @pytest.mark.parametrize("package", ["core", "storage", "privacy", "nas", "federated", "cli"])

@@ -18,7 +18,7 @@ def draw(*shapes: tuple[int, ...], seed: int = 0) -> list[np.ndarray]:
     return [rng.standard_normal(shape) for shape in shapes]
 
 
-def compare(ours, theirs, arrays: list[np.ndarray], *, rtol: float = 1e-9) -> None:
+def check_equal(ours, theirs, arrays: list[np.ndarray], *, rtol: float = 1e-9) -> None:
     """Output, and the gradients of <weights, output> for every input, in float64."""
     tensors = [Tensor(array, requires_grad=True) for array in arrays]
     references = [torch.tensor(array, requires_grad=True) for array in arrays]
@@ -34,7 +34,7 @@ def compare(ours, theirs, arrays: list[np.ndarray], *, rtol: float = 1e-9) -> No
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 4)], ids=str)
 def test_conv2d(kernel, stride, padding):
-    compare(
+    check_equal(
         lambda x, w: ops.conv2d(x, w, stride=stride, padding=padding),
         lambda x, w: F.conv2d(x, w, stride=stride, padding=padding),
         draw((2, 3, 7, 8), (4, 3, *kernel)),
@@ -46,7 +46,7 @@ def test_conv2d(kernel, stride, padding):
 def test_pooling(kind, size, stride):
     ours = {"max": ops.max_pool2d, "avg": ops.avg_pool2d}[kind]
     theirs = {"max": F.max_pool2d, "avg": F.avg_pool2d}[kind]
-    compare(lambda x: ours(x, size=size, stride=stride), lambda x: theirs(x, size, stride), draw((2, 3, 7, 8)))
+    check_equal(lambda x: ours(x, size=size, stride=stride), lambda x: theirs(x, size, stride), draw((2, 3, 7, 8)))
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_pooling(kind, size, stride):
 )
 @pytest.mark.parametrize("scale", [1.0, 30.0], ids=["usual", "large"])
 def test_functions(ours, theirs, scale):
-    compare(ours, theirs, [scale * array for array in draw((6, 9))])
+    check_equal(ours, theirs, [scale * array for array in draw((6, 9))])
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 @pytest.mark.parametrize("scale", [1.0, 300.0], ids=["usual", "confident"])
 def test_cross_entropy(smoothing, scale):
     labels = np.random.default_rng(0).integers(0, 5, 8)
-    compare(
+    check_equal(
         lambda x: ops.cross_entropy(x, labels, label_smoothing=smoothing),
         lambda x: F.cross_entropy(x, torch.tensor(labels), label_smoothing=smoothing),
         [scale * array for array in draw((8, 5))],
@@ -119,7 +119,7 @@ def test_layer_norm(shape):
             return F.layer_norm(x, shape[1:], weight, bias)
         return F.group_norm(x, 1, weight, bias)
 
-    compare(ours, theirs, draw(shape, (shape[1],), (shape[1],)))
+    check_equal(ours, theirs, draw(shape, (shape[1],), (shape[1],)))
 
 
 OPTIMIZERS = [

@@ -1,0 +1,43 @@
+"""What a command prints when the run it started is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..storage import RunRecord
+from .describe import describe
+from .library import open_history
+from .options import with_db
+from .output import Format, print_csv, print_json, print_rows, stdout
+
+
+def print_result(
+    run: RunRecord,
+    rows: Sequence[Mapping[str, object]],
+    columns: Mapping[str, str],
+    fmt: Format,
+    *,
+    title: str,
+    closing: Sequence[str],
+    db: str | None,
+) -> None:
+    """A finished run: a table and closing lines for people, its rows as CSV, all the history knows of it as JSON.
+
+    Args:
+        run: the finished run.
+        rows: its trials or rounds.
+        columns: field of a row -> heading of the table.
+        fmt: how to print.
+        title: of the table.
+        closing: lines after the table.
+        db: the database as the user named it.
+    """
+    if fmt is Format.JSON:
+        with open_history(db) as history:
+            print_json(describe(history, run))
+    elif fmt is Format.CSV:
+        print_csv(rows, list(columns))
+    else:
+        print_rows(rows, columns, fmt, title=title)
+        more = f"more: {with_db(f'history show {run.number}', db)}"
+        stdout().print("\n".join(["", *closing, more]), soft_wrap=True)
