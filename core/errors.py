@@ -17,9 +17,12 @@ class NasturtiumError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        self.where: str | None = None  # the user's line, for errors raised deep inside an op
 
     def __str__(self) -> str:
         message = super().__str__()
+        if self.where:
+            message = f"{message}, at {self.where}"
         return f"{message} (hint: {self.hint})" if self.hint else message
 
     @property
@@ -42,6 +45,20 @@ class DTypeError(NasturtiumError, TypeError):
 
 class DeviceError(NasturtiumError, RuntimeError):
     """A device that is not there, or arrays on different devices."""
+
+
+class PeerError(DeviceError):
+    """A process of a parallel group failed, left or did not answer; `rank` says which one.
+
+    Args:
+        message: what happened, what was expected, what was received.
+        rank: the process at fault, in [0, size).
+        hint: one thing the caller can do about it.
+    """
+
+    def __init__(self, message: str, *, rank: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.rank = rank
 
 
 class GradientError(NasturtiumError, RuntimeError):

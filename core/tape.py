@@ -1,61 +1,160 @@
 """The recorded graph and the reverse pass over it.
 
-Every tensor made by an op from inputs that need a gradient holds the `Node` that made it: the op, its inputs and its
-parameters. `pullback` walks the nodes in reverse and applies each op's vjp, itself written in ops; so with
-`create_graph` the backward pass is recorded in turn and can be differentiated again.
+Every tensor that needs a gradient holds a `Node`: a leaf has one without an op, the result of an op one that knows the
+op, the nodes of its inputs (its edges) and what the op's rules read again (`OpDef.saves`), as plain arrays. Nodes are
+numbered as they are made, so sorting the reachable ones is a topological order. Nothing points from a node to the
+tensors of its result: whatever is not saved is freed as soon as the caller lets go of it.
+
+`pullback` walks the nodes in reverse. Where nobody wants to differentiate the pass itself, the rules run on plain
+arrays and cost no more than the NumPy calls in them, and saved arrays are freed as they are used; else they run on
+tensors and are recorded in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar
+from itertools import count
+from operator import attrgetter
+from typing import Any, Protocol, TypeGuard
 
+from .errors import GradientError
 from .op import OpDef
+from .shapes import Spec
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
+next_number = count().__next__
+_by_number = attrgetter("number")
+
+
+class Mode:
+    """What the dispatcher does beside computing, in this thread: record, watch every result."""
+
+    __slots__ = ("plain", "recording", "watch")
+
+    def __init__(self, *, recording: bool, watch: Callable[..., None] | None = None) -> None:
+        self.recording = recording
+        self.watch = watch  # called with (op, inputs, arrays, pass name) after every op; see `debug.py`
+        self.plain = recording and watch is None  # the case to be fast in
+
+
+_RECORDING = Mode(recording=True)
+_SILENT = Mode(recording=False)
+_mode: ContextVar[Mode] = ContextVar("mode", default=_RECORDING)
+current_mode = _mode.get
 
 
 class Node:
-    """How a tensor came to be: the op, its input tensors and its parameters."""
+    """How a tensor came to be, or that nothing made it.
 
-    __slots__ = ("inputs", "op", "params")
+    Attributes:
+        number: ascending in the order of creation.
+        op: None for a leaf and for one output of an op with several.
+        edges: the nodes of the op's inputs, None where an input needs no gradient. Empty for a leaf.
+        saved: per input the array (or Python number, or traced tensor) that rules read, or a `Spec` or None.
+        output: the op's result, if its rules read it.
+        params: the op's parameters.
+        shapes: of an elementwise op whose inputs were broadcast, the shape of each.
+        dtype: of the tensor; for an op with several outputs, a tuple.
+        shape: likewise; elementwise ops of one or two inputs do without.
+        casts: an input's dtype differs from the output's, so gradients may have to be cast back.
+        where: the user's line, kept while a NaN checker watches.
+    """
 
-    def __init__(self, op: OpDef, inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
-        self.op = op
-        self.inputs = inputs
-        self.params = params
+    __slots__ = ("casts", "dtype", "edges", "number", "op", "output", "params", "saved", "shape", "shapes", "where")
+
+    number: int
+    op: OpDef | None
+    edges: tuple[Node | None, ...]
+    saved: tuple[Any, ...] | None
+    output: Any
+    params: Mapping[str, Any]
+    shapes: tuple[tuple[int, ...], ...] | None
+    shape: Any
+    dtype: Any
+    casts: bool
+    where: str | None
 
 
-class Recorded(Protocol):
-    """What the reverse pass asks of a tensor."""
+class Leaf(Node):
+    """The node of a tensor that gradients are wanted for and that no op made.
 
-    node: Node | None
-    requires_grad: bool
+    Attributes:
+        grad: what `backward` has added up.
+    """
 
-    @property
-    def dtype(self) -> Any:
-        """The element type."""
-        ...
+    __slots__ = ("grad",)
+
+    grad: Any
 
 
-T = TypeVar("T", bound=Recorded)
+class Output(Node):
+    """The node of one output of an op that has several; its one edge is the op's node.
+
+    Attributes:
+        index: which output.
+    """
+
+    __slots__ = ("index",)
+
+    index: int
+
+
+def _edge(kind: Any, shape: Any, dtype: Any, edges: tuple[Node | None, ...]) -> Any:
+    node = object.__new__(kind)
+    node.number = next_number()
+    node.op = None
+    node.edges = edges
+    node.saved = ()
+    node.output = None
+    node.params = {}
+    node.shapes = None
+    node.shape = shape
+    node.dtype = dtype
+    node.casts = False
+    return node
+
+
+def leaf_node(shape: tuple[int, ...], dtype: Any) -> Leaf:
+    """A new leaf."""
+    node = _edge(Leaf, shape, dtype, ())
+    node.grad = None
+    return node
+
+
+def output_node(parent: Node, index: int) -> Output:
+    """The node of one output of an op that has several."""
+    node = _edge(Output, parent.shape[index], parent.dtype[index], (parent,))
+    node.index = index
+    return node
+
+
+def is_leaf(node: Node) -> TypeGuard[Leaf]:
+    """True for a node that no op made."""
+    return node.__class__ is Leaf
 
 
 def is_recording() -> bool:
     """True while ops record the nodes a gradient needs."""
-    return _recording.get()
+    return _mode.get().recording
 
 
 @contextmanager
-def recording(enabled: bool) -> Generator[None]:
-    """Switch recording on or off in this thread for the length of the block."""
-    token = _recording.set(enabled)
+def mode(changed: Mode) -> Generator[None]:
+    """Another mode in this thread for the length of the block."""
+    token = _mode.set(changed)
     try:
         yield
     finally:
-        _recording.reset(token)
+        _mode.reset(token)
+
+
+def recording(enabled: bool) -> AbstractContextManager[None]:
+    """Switch recording on or off in this thread for the length of the block."""
+    watch = _mode.get().watch
+    if watch is None:
+        return mode(_RECORDING if enabled else _SILENT)
+    return mode(Mode(recording=enabled, watch=watch))
 
 
 def no_grad() -> AbstractContextManager[None]:
@@ -63,59 +162,140 @@ def no_grad() -> AbstractContextManager[None]:
     return recording(False)
 
 
-def pullback(output: T, seed: T, *, create_graph: bool, keep: Callable[[T], bool]) -> dict[int, tuple[T, T]]:
-    """Vector-Jacobian product of everything `output` was made from.
+class Algebra(Protocol):
+    """What the reverse pass does with gradients: on plain arrays or on tensors."""
+
+    def cast(self, gradient: Any, dtype: Any) -> Any:
+        """The gradient as `dtype`; complex to real takes the real part."""
+        ...
+
+    def sum_to(self, gradient: Any, shape: tuple[int, ...]) -> Any:
+        """Sum over the axes that were broadcast."""
+        ...
+
+    def zeros(self, like: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A gradient of zeros on the device of `like`."""
+        ...
+
+    @property
+    def load(self) -> Callable[[Node, OpDef, tuple[Any, ...]], tuple[Any, tuple[Any, ...]]] | None:
+        """Makes output and inputs of an op what its rules want, from what was saved; None leaves them as they are."""
+        ...
+
+
+def reachable(root: Node, floor: int) -> list[Node]:
+    """The nodes `root` depends on, made at or after number `floor`, newest first."""
+    order = [root]
+    seen = {root}
+    for node in order:  # grows while it is walked
+        for edge in node.edges:
+            if edge is not None and edge not in seen and edge.number >= floor:
+                seen.add(edge)
+                order.append(edge)
+    order.sort(key=_by_number, reverse=True)
+    return order
+
+
+def pullback(root: Node, seed: Any, algebra: Algebra, *, wanted: frozenset[Node] | None, free: bool) -> dict[Node, Any]:
+    """Vector-Jacobian product of what `root` was made from.
 
     Args:
-        output: the tensor to differentiate.
-        seed: gradient of the final value with respect to `output`, of its shape.
-        create_graph: record the pass itself, for higher-order gradients.
-        keep: which tensors' gradients the caller wants; those of the others are dropped as soon as they are used.
+        root: of the tensor to differentiate.
+        seed: gradient of the final value with respect to that tensor, of its shape.
+        algebra: what gradients are.
+        wanted: the nodes whose gradients the caller wants; None means all leaves.
+        free: let go of each node's saved arrays once they are used; the graph cannot be walked again.
 
     Returns:
-        `id(tensor) -> (tensor, gradient)` for the kept tensors that were reached.
+        The gradient of each wanted node that was reached, of its dtype.
+
+    Raises:
+        GradientError: an earlier pass has freed this graph, or an op on the way has no gradient rule.
     """
-    kept: dict[int, tuple[T, T]] = {}
-    pending: dict[int, Any] = {id(output): seed}
-    with recording(create_graph):
-        for tensor in _reverse_order(output):
-            gradient = pending.pop(id(tensor), None)
-            if gradient is None:
+    floor = min((node.number for node in wanted), default=0) if wanted is not None else 0
+    found: dict[Node, Any] = {}
+    gradients: dict[Node, Any] = {root: seed}
+    take, known = gradients.pop, gradients.get
+    load = algebra.load
+    for node in reachable(root, floor):
+        g = take(node, None)
+        if g is None:
+            continue
+        op = node.op
+        if wanted is not None and node in wanted:
+            found[node] = g if g.dtype == node.dtype else algebra.cast(g, node.dtype)
+            if node.number == floor:
                 continue
-            if keep(tensor):
-                kept[id(tensor)] = (tensor, gradient)
-            node = tensor.node
-            if node is None:
-                continue
-            for position, source in enumerate(node.inputs):
-                if not source.requires_grad:
-                    continue
-                rule = node.op.input_vjp(position)
-                if rule is None:
-                    continue
-                part = rule(gradient, tensor, *node.inputs, **node.params)
-                if part.dtype != source.dtype:
-                    part = part.astype(source.dtype)
-                known = pending.get(id(source))
-                pending[id(source)] = part if known is None else known + part
-    return kept
+        if op is None:
+            if node.__class__ is Output:
+                _collect(gradients, node, g)  # pyright: ignore[reportArgumentType]
+            elif wanted is None:
+                found[node] = g if g.dtype == node.dtype else algebra.cast(g, node.dtype)
+            continue
+        inputs = node.saved
+        if inputs is None:
+            raise GradientError(
+                f"the graph behind {op.name} was freed by an earlier backward pass",
+                hint="pass retain_graph=True to the first pass, or compute the value again",
+            )
+        output = node.output
+        if load is not None:
+            output, inputs = load(node, op, inputs)
+        if op.fast:  # elementwise, without parameters: the loop below cut down to what these need
+            for edge, rule in zip(node.edges, op.rules):  # type: ignore[arg-type]  # noqa: B905 - hot
+                if edge is not None:
+                    part = rule(g, output, *inputs)  # pyright: ignore[reportOptionalCall]
+                    if node.shapes is not None:
+                        part = algebra.sum_to(part, node.shapes[node.edges.index(edge)])
+                    if node.casts and part.dtype is not edge.dtype:
+                        part = algebra.cast(part, edge.dtype)
+                    before = known(edge)
+                    gradients[edge] = part if before is None else before + part
+        else:
+            _propagate(algebra, gradients, node, op, g, output, inputs)
+        if free:
+            node.saved = node.output = None
+    return found
 
 
-def _reverse_order(output: T) -> Sequence[T]:
-    """Every tensor that `output` depends on and that needs a gradient, each before the tensors it was made from."""
-    order: list[T] = []
-    seen: set[int] = set()
-    stack: list[tuple[T, bool]] = [(output, False)]
-    while stack:
-        tensor, expanded = stack.pop()
-        if expanded:
-            order.append(tensor)
+def _propagate(
+    algebra: Algebra, gradients: dict[Node, Any], node: Node, op: OpDef, g: Any, output: Any, inputs: tuple[Any, ...]
+) -> None:
+    """Apply an op's rules and add what comes out to the gradients of its inputs."""
+    if g.__class__ is list:
+        g = _filled(algebra, g, node)
+    if output is None and not op.elementwise:
+        output = Spec(node.shape, node.dtype)
+    if op.rules is None:
+        parts = op.vjp(g, output, *inputs, **node.params)  # pyright: ignore[reportCallIssue]
+    else:
+        parts = [
+            None if edge is None or rule is None else rule(g, output, *inputs, **node.params)
+            for edge, rule in zip(node.edges, op.rules, strict=True)
+        ]
+    for position, (edge, part) in enumerate(zip(node.edges, parts, strict=True)):
+        if edge is None or part is None:
             continue
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        stack.append((tensor, True))
-        if tensor.node is not None:
-            stack.extend((source, False) for source in tensor.node.inputs if source.requires_grad)
-    order.reverse()
-    return order
+        if node.shapes is not None:
+            part = algebra.sum_to(part, node.shapes[position])
+        if node.casts and part.dtype is not edge.dtype:
+            part = algebra.cast(part, edge.dtype)
+        before = gradients.get(edge)
+        gradients[edge] = part if before is None else before + part
+
+
+def _collect(gradients: dict[Node, Any], node: Output, g: Any) -> None:
+    """Put the gradient of one output among those of its op."""
+    parent = node.edges[0]
+    assert parent is not None
+    parts = gradients.setdefault(parent, [None] * len(parent.shape))
+    parts[node.index] = g if parts[node.index] is None else parts[node.index] + g
+
+
+def _filled(algebra: Algebra, parts: list[Any], node: Node) -> tuple[Any, ...]:
+    """The gradients of all outputs of an op, zeros where one was not used."""
+    like = next(part for part in parts if part is not None)
+    return tuple(
+        algebra.zeros(like, shape, dtype) if part is None else part
+        for part, shape, dtype in zip(parts, node.shape, node.dtype, strict=True)
+    )

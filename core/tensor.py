@@ -1,35 +1,53 @@
-"""`Tensor`: an array, the device it lives on, and the node that made it."""
+"""`Tensor`: an array, and the node that gradients reach it by.
+
+A tensor is a value: nothing changes its elements but `t[key] = value`, which gives the tensor a changed copy, and the
+optimisers, which own the buffers of the parameters. Operators and methods that compute are bound to ops in
+`ops/methods.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from .device import Array, Device, device, device_of
-from .errors import ConfigError, DeviceError, GradientError, NasturtiumError, ShapeError
-from .op import OPS, OpDef
-from .tape import Node, is_recording, pullback
+from .errors import ConfigError, DTypeError, GradientError, ShapeError
+from .shapes import as_dtype, is_floating, is_inexact
+from .tape import Node, is_leaf, leaf_node
 
 Axes = int | Sequence[int] | None
-Scalar = bool | int | float
+Scalar = bool | int | float | complex
+Operand = Any  # Tensor | Scalar | Array; an array is the foreign edge
+
+# Tensor classes whose `data` is an array: what the dispatcher is fast for. Filled as classes are made, at import.
+PLAIN: set[type] = set()
 
 
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     Args:
-        data: a NumPy or CuPy array (shared, not copied), a number, or nested sequences of numbers. Python floats
-            become float32, Python ints int64.
-        dtype: converts `data` first.
+        data: a NumPy or CuPy array (shared, not copied), a number, nested sequences of numbers, or anything with
+            `__dlpack__`. Python floats become float32, complex numbers complex64, ints int64.
+        dtype: converts `data` first; "bfloat16" is known beside NumPy's names.
         device: moves `data` first; by default it stays where it is.
-        requires_grad: True makes this a leaf that gradients are wanted for; floating dtypes only.
+        requires_grad: True makes this a leaf that gradients are wanted for; floating and complex dtypes only.
     """
 
-    __slots__ = ("data", "grad", "node", "requires_grad")
+    __slots__ = ("__weakref__", "data", "node")
     # NumPy must leave `array + tensor` to us instead of broadcasting over our elements.
     __array_ufunc__ = None
+    traced: ClassVar[bool] = False
+
+    data: Any
+    node: Node | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.traced:
+            PLAIN.add(cls)
 
     def __init__(
         self,
@@ -39,17 +57,15 @@ class Tensor:
         device: str | Device | None = None,
         requires_grad: bool = False,
     ) -> None:
-        array = _as_array(data)
+        array = as_array(data)
         if dtype is not None:
-            array = array.astype(dtype, copy=False)
+            array = array.astype(as_dtype(dtype), copy=False)
         if device is not None:
             array = _resolve(device).put(array)
-        if requires_grad and array.dtype.kind != "f":
-            raise GradientError(f"only floating tensors have gradients, got dtype {array.dtype}")
-        self.data: Array = array
-        self.requires_grad = requires_grad
-        self.grad: Tensor | None = None
-        self.node: Node | None = None
+        self.data = array
+        self.node = None
+        if requires_grad:
+            self.requires_grad = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,12 +75,17 @@ class Tensor:
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return len(self.shape)
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(self.data.size)
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the elements in bytes."""
+        return self.size * self.dtype.itemsize
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -76,9 +97,36 @@ class Tensor:
         """Where the elements live."""
         return device_of(self.data)
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients can be asked for: true for leaves made so and for what was recorded from them."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if self.node is not None and not is_leaf(self.node):
+            raise GradientError("requires_grad can be set on leaves only", hint="use .detach() for a leaf")
+        if not wanted:
+            self.node = None
+        elif not is_inexact(self.dtype):
+            raise GradientError(f"only floating tensors have gradients, got dtype {self.dtype}")
+        elif self.node is None:
+            self.node = leaf_node(self.shape, self.dtype)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` has added up for this leaf."""
+        return self.node.grad if self.node is not None and is_leaf(self.node) else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if self.node is None or not is_leaf(self.node):
+            raise GradientError("only a leaf that requires a gradient has .grad")
+        self.node.grad = value
+
     def numpy(self) -> np.ndarray:
         """The elements as a NumPy array, shared where they are on the CPU; a tensor with a graph must be detached."""
-        if self.node is not None:
+        if self.node is not None and not is_leaf(self.node):
             raise GradientError(
                 "this tensor is part of a graph; its array would lose the gradient", hint="call .detach() first"
             )
@@ -88,44 +136,42 @@ class Tensor:
         # Without this, NumPy would make an array of tensors.
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
-    def item(self) -> float:
+    def item(self) -> Any:
         """The value of a tensor with one element."""
         if self.size != 1:
             raise ShapeError(f"item: expected one element, got shape {self.shape}")
-        return self.data.item()
+        value = self.data.item()
+        return value if isinstance(value, Scalar) else float(value)
 
-    def detach(self) -> Tensor:
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self.detach().numpy().tolist()
+
+    def detach(self) -> Self | Tensor:
         """The same elements, cut off from the graph."""
-        return _wrap(self.data)
+        return wrap(self.data)
 
-    def to(self, target: str | Device) -> Tensor:
-        """Move to a device. The result is a new leaf: gradients do not cross devices yet."""
-        return Tensor(self.data, device=target, requires_grad=self.requires_grad)
-
-    def astype(self, dtype: Any) -> Tensor:
-        """Convert the element type; gradients are converted back."""
-        return apply(OPS["astype"], self, dtype=np.dtype(dtype).name)
-
-    def backward(self, gradient: Tensor | None = None) -> None:
+    def backward(self, gradient: Tensor | None = None, *, retain_graph: bool = False) -> None:
         """Add the gradient of this tensor to the `grad` of every leaf it was computed from.
 
         Args:
             gradient: gradient with respect to this tensor; may be left out for a tensor with one element.
+            retain_graph: keep what was saved for the pass, so that the graph can be walked again.
 
         Raises:
-            GradientError: nothing here needs a gradient, or the tensor has several elements and no `gradient`.
+            GradientError: nothing here needs a gradient, or the tensor has several elements and no `gradient`, or an
+                earlier pass has freed the graph.
         """
-        seed = _seed(self, gradient)
-        for leaf, gradient_of_leaf in pullback(
-            self, seed, create_graph=False, keep=lambda tensor: tensor.node is None
-        ).values():
-            leaf.grad = gradient_of_leaf if leaf.grad is None else _wrap(leaf.grad.data + gradient_of_leaf.data)
+        from .autograd import accumulate  # imports the ops, which import this module
+
+        accumulate(self, gradient, retain_graph=retain_graph)
 
     def __repr__(self) -> str:
         suffix = ", requires_grad=True" if self.requires_grad else ""
         place = "" if self.device.kind == "cpu" else f", device={self.device}"
-        body = np.array2string(_resolve("cpu").put(self.data), separator=", ", prefix="Tensor(")
-        return f"Tensor({body}, dtype={self.dtype}{place}{suffix})"
+        host = _resolve("cpu").put(self.data)
+        body = np.array2string(host, separator=", ", prefix=f"{type(self).__name__}(")
+        return f"{type(self).__name__}({body}, dtype={self.dtype}{place}{suffix})"
 
     def __len__(self) -> int:
         if not self.shape:
@@ -141,213 +187,181 @@ class Tensor:
     def __float__(self) -> float:
         return float(self.item())
 
-    # Comparisons yield plain boolean tensors and are never differentiated; like NumPy's, they make tensors unhashable
-    # by value, so identity is what dictionaries see.
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.ndim or self.dtype.kind not in "iu":
+            raise DTypeError(f"an index is a 0-d tensor of integers, got shape {self.shape} and dtype {self.dtype}")
+        return int(self.item())
+
+    # `==` compares elements; dictionaries and sets see identity.
     __hash__ = object.__hash__
 
-    def __gt__(self, other: Tensor | Scalar) -> Tensor:
-        return _wrap(self.data > _raw(other))
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A DLPack capsule that shares the memory; see `dlpack.py`."""
+        from .dlpack import export
 
-    def __lt__(self, other: Tensor | Scalar) -> Tensor:
-        return _wrap(self.data < _raw(other))
+        if self.node is not None and not is_leaf(self.node):
+            raise GradientError("this tensor is part of a graph and cannot be exported", hint="call .detach() first")
+        return export(self.data, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
-    def __ge__(self, other: Tensor | Scalar) -> Tensor:
-        return _wrap(self.data >= _raw(other))
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's device type and number: (1, 0) is the CPU, (2, i) CUDA device i."""
+        return (1, 0) if self.device.kind == "cpu" else (2, self.device.index)
 
-    def __le__(self, other: Tensor | Scalar) -> Tensor:
-        return _wrap(self.data <= _raw(other))
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The Python Array API over tensors, `nasturtium.core.array_api`."""
+        from . import array_api
 
-    def __add__(self, other: Tensor | Scalar) -> Tensor:
-        return apply(OPS["add"], self, other)
-
-    def __radd__(self, other: Scalar) -> Tensor:
-        return apply(OPS["add"], other, self)
-
-    def __sub__(self, other: Tensor | Scalar) -> Tensor:
-        return apply(OPS["subtract"], self, other)
-
-    def __rsub__(self, other: Scalar) -> Tensor:
-        return apply(OPS["subtract"], other, self)
-
-    def __mul__(self, other: Tensor | Scalar) -> Tensor:
-        return apply(OPS["multiply"], self, other)
-
-    def __rmul__(self, other: Scalar) -> Tensor:
-        return apply(OPS["multiply"], other, self)
-
-    def __truediv__(self, other: Tensor | Scalar) -> Tensor:
-        return apply(OPS["divide"], self, other)
-
-    def __rtruediv__(self, other: Scalar) -> Tensor:
-        return apply(OPS["divide"], other, self)
-
-    def __neg__(self) -> Tensor:
-        return apply(OPS["negative"], self)
-
-    def __pow__(self, exponent: float) -> Tensor:
-        return apply(OPS["power"], self, exponent=float(exponent))
-
-    def __matmul__(self, other: Tensor) -> Tensor:
-        return apply(OPS["matmul"], self, other)
-
-    def __rmatmul__(self, other: Array) -> Tensor:
-        return apply(OPS["matmul"], other, self)
-
-    def __getitem__(self, key: Any) -> Tensor:
-        return apply(OPS["getitem"], self, key=key)
-
-    def sum(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
-        """Sum over `axis` (all axes by default)."""
-        return apply(OPS["sum"], self, axis=_axes(axis), keepdims=keepdims)
-
-    def mean(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
-        """Arithmetic mean over `axis` (all axes by default)."""
-        return apply(OPS["mean"], self, axis=_axes(axis), keepdims=keepdims)
-
-    def max(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
-        """Largest element over `axis` (all axes by default); equal maxima share the gradient."""
-        return apply(OPS["max"], self, axis=_axes(axis), keepdims=keepdims)
-
-    def reshape(self, *shape: int) -> Tensor:
-        """The same elements in another shape; one length may be -1."""
-        return apply(OPS["reshape"], self, shape=shape)
-
-    def transpose(self, *axes: int) -> Tensor:
-        """Axes in another order; reversed when none are given."""
-        return apply(OPS["transpose"], self, axes=axes or tuple(reversed(range(self.ndim))))
-
-    @property
-    def T(self) -> Tensor:  # noqa: N802 - the field's name
-        """The matrix transposed: the last two axes exchanged."""
-        if self.ndim < 2:
-            raise ShapeError(f"T: expected at least two axes, got shape {self.shape}")
-        return self.transpose(*range(self.ndim - 2), self.ndim - 1, self.ndim - 2)
-
-
-def apply(op: OpDef, *inputs: Tensor | Scalar | Array, **params: Any) -> Tensor:
-    """Run an op on tensors and record it where a gradient may be wanted. The one place that dispatches.
-
-    Raises:
-        DeviceError: the inputs live on different devices.
-        ShapeError: the inputs do not fit the op or each other; names the op and what it was given.
-    """
-    tensors = _as_tensors(op, inputs)
-    arrays = [tensor.data for tensor in tensors]
-    place = device_of(arrays[0])
-    for array in arrays[1:]:
-        if device_of(array) != place:
-            raise DeviceError(
-                f"{op.name}: inputs live on different devices: {', '.join(str(device_of(a)) for a in arrays)}",
-                hint="move them to one device with .to()",
+        if api_version is not None and api_version not in array_api.SUPPORTED_VERSIONS:
+            raise ConfigError(
+                f"array API version {api_version!r} is not implemented: "
+                f"expected one of {', '.join(array_api.SUPPORTED_VERSIONS)}"
             )
-    try:
-        result = op.forward(place.xp, *arrays, **params)
-    except NasturtiumError:
-        raise
-    except (ValueError, IndexError) as exc:
-        given = ", ".join(f"{array.shape} {array.dtype}" for array in arrays)
-        raise ShapeError(f"{op.name}: {exc}; got {given} with {params}") from exc
-    output = _wrap(result)
-    if is_recording() and any(tensor.requires_grad for tensor in tensors) and output.dtype.kind == "f":
-        output.requires_grad = True
-        output.node = Node(op, tensors, params)
-    return output
+        return array_api
+
+    if TYPE_CHECKING:  # bound to ops in `ops/methods.py`
+
+        def __add__(self, other: Operand, /) -> Tensor: ...
+        def __radd__(self, other: Operand, /) -> Tensor: ...
+        def __sub__(self, other: Operand, /) -> Tensor: ...
+        def __rsub__(self, other: Operand, /) -> Tensor: ...
+        def __mul__(self, other: Operand, /) -> Tensor: ...
+        def __rmul__(self, other: Operand, /) -> Tensor: ...
+        def __truediv__(self, other: Operand, /) -> Tensor: ...
+        def __rtruediv__(self, other: Operand, /) -> Tensor: ...
+        def __floordiv__(self, other: Operand, /) -> Tensor: ...
+        def __rfloordiv__(self, other: Operand, /) -> Tensor: ...
+        def __mod__(self, other: Operand, /) -> Tensor: ...
+        def __rmod__(self, other: Operand, /) -> Tensor: ...
+        def __pow__(self, other: Operand, /) -> Tensor: ...
+        def __rpow__(self, other: Operand, /) -> Tensor: ...
+        def __matmul__(self, other: Tensor | Array, /) -> Tensor: ...
+        def __rmatmul__(self, other: Tensor | Array, /) -> Tensor: ...
+        def __and__(self, other: Operand, /) -> Tensor: ...
+        def __rand__(self, other: Operand, /) -> Tensor: ...
+        def __or__(self, other: Operand, /) -> Tensor: ...
+        def __ror__(self, other: Operand, /) -> Tensor: ...
+        def __xor__(self, other: Operand, /) -> Tensor: ...
+        def __rxor__(self, other: Operand, /) -> Tensor: ...
+        def __lshift__(self, other: Operand, /) -> Tensor: ...
+        def __rlshift__(self, other: Operand, /) -> Tensor: ...
+        def __rshift__(self, other: Operand, /) -> Tensor: ...
+        def __rrshift__(self, other: Operand, /) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __eq__(self, other: object, /) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object, /) -> Tensor: ...  # type: ignore[override]
+        def __lt__(self, other: Operand, /) -> Tensor: ...
+        def __le__(self, other: Operand, /) -> Tensor: ...
+        def __gt__(self, other: Operand, /) -> Tensor: ...
+        def __ge__(self, other: Operand, /) -> Tensor: ...
+        def __getitem__(self, key: Any, /) -> Tensor: ...
+        def __setitem__(self, key: Any, value: Operand, /) -> None: ...
+        def to(self, target: str | Device) -> Tensor:
+            """Move to a device; gradients move back."""
+            ...
+
+        def astype(self, dtype: Any) -> Tensor:
+            """Convert the element type; gradients are converted back."""
+            ...
+
+        def sum(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+            """Sum over `axis` (all axes by default)."""
+            ...
+
+        def mean(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+            """Arithmetic mean over `axis` (all axes by default)."""
+            ...
+
+        def max(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+            """Largest element over `axis` (all axes by default); equal maxima share the gradient."""
+            ...
+
+        def min(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+            """Smallest element over `axis` (all axes by default); equal minima share the gradient."""
+            ...
+
+        def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+            """The same elements in another shape; one length may be -1."""
+            ...
+
+        def transpose(self, *axes: int) -> Tensor:
+            """Axes in another order; reversed when none are given."""
+            ...
+
+        @property
+        def T(self) -> Tensor:  # noqa: N802 - the field's name
+            """The matrix transposed: the last two axes exchanged."""
+            ...
+
+        @property
+        def mT(self) -> Tensor:  # noqa: N802 - the standard's name
+            """The same as `T`, under the array API's name."""
+            ...
 
 
-def grad(output: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
-    """Gradients of a scalar with respect to some tensors it was computed from.
-
-    Args:
-        output: a tensor with one element.
-        inputs: leaves or intermediate tensors; one that was not used gets zeros.
-        create_graph: record the pass, so that the result can be differentiated again.
-
-    Raises:
-        GradientError: `output` has several elements, or an input does not require a gradient.
-    """
-    for position, tensor in enumerate(inputs):
-        if not tensor.requires_grad:
-            raise GradientError(
-                f"grad: input {position} of shape {tensor.shape} does not require a gradient",
-                hint="make it with requires_grad=True",
-            )
-    wanted = {id(tensor) for tensor in inputs}
-    found = pullback(output, _seed(output, None), create_graph=create_graph, keep=lambda tensor: id(tensor) in wanted)
-    return [
-        found[id(tensor)][1] if id(tensor) in found else _wrap(tensor.device.xp.zeros_like(tensor.data))
-        for tensor in inputs
-    ]
+PLAIN.add(Tensor)
 
 
-def result_dtype(*arrays: Array) -> np.dtype[Any]:
-    """The dtype of a result of several arrays: NumPy's promotion, the one rule of the library."""
-    return np.result_type(*(array.dtype for array in arrays))
-
-
-def _seed(output: Tensor, gradient: Tensor | None) -> Tensor:
-    if not output.requires_grad:
-        raise GradientError(
-            "there is no gradient: no tensor it was computed from requires one",
-            hint="set requires_grad=True on a leaf, and compute outside no_grad()",
-        )
-    if gradient is None:
-        if output.size != 1:
-            raise GradientError(f"expected a tensor with one element, got shape {output.shape}", hint="sum it first")
-        return _wrap(output.device.xp.ones_like(output.data))
-    if gradient.shape != output.shape:
-        raise ShapeError(f"the gradient's shape is {gradient.shape}, the tensor's {output.shape}")
-    return gradient
-
-
-def _wrap(array: Array) -> Tensor:
+def wrap(array: Array, node: Node | None = None) -> Tensor:
     """A tensor around an array, without the constructor's conversions; NumPy scalars become 0-d arrays."""
     tensor = Tensor.__new__(Tensor)
-    tensor.data = np.asarray(cast(Any, array)) if isinstance(array, np.generic) else array
-    tensor.requires_grad = False
-    tensor.grad = None
-    tensor.node = None
+    tensor.data = np.asarray(array) if isinstance(array, np.generic) else array
+    tensor.node = node
     return tensor
 
 
-def _as_array(data: Any) -> Array:
+def as_array(data: Any) -> Array:
+    """The array of a tensor, of anything that exports one, or of nested sequences of numbers.
+
+    Raises:
+        ShapeError: nested sequences of unequal lengths.
+        DTypeError: not numbers.
+    """
     if isinstance(data, Tensor):
         return data.data
-    on_gpu = hasattr(data, "__cuda_array_interface__")
+    if isinstance(data, np.ndarray | np.generic):
+        return _checked(np.asarray(data))
+    if hasattr(data, "__cuda_array_interface__"):
+        return data
+    if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
+        from .dlpack import from_dlpack
+
+        return from_dlpack(data)
     try:
-        array: Array = data if on_gpu else np.asarray(data)
+        array = np.asarray(_unwrap(data))
     except ValueError as exc:
         raise ShapeError(f"not an array: {exc}", hint="nested sequences must have equal lengths") from exc
-    if array.dtype.kind not in "fiub":
-        raise ConfigError(f"expected numbers, got dtype {array.dtype}")
-    typed = on_gpu or isinstance(data, np.ndarray | np.generic)
-    return array if typed or array.dtype.kind != "f" else array.astype(np.float32)
+    default = {"f": np.float32, "c": np.complex64}.get(array.dtype.kind)
+    if default is not None and not hasattr(data, "dtype"):
+        array = array.astype(default)
+    return _checked(array)
 
 
-def _as_tensors(op: OpDef, inputs: Sequence[Any]) -> tuple[Tensor, ...]:
-    """Inputs as tensors. A Python number takes the device and dtype of the first tensor, so that it does not promote
-    it; a float beside an integer tensor is a float32, and promotes as NumPy says.
-    """
-    first = next((value for value in inputs if isinstance(value, Tensor)), None)
-    if first is None:
-        return tuple(Tensor(value) for value in inputs)
-    return tuple(value if isinstance(value, Tensor) else _beside(first, value) for value in inputs)
+def _unwrap(data: Any) -> Any:
+    if isinstance(data, list | tuple):
+        return [_unwrap(item) for item in data]  # pyright: ignore[reportUnknownVariableType]
+    return data.data if isinstance(data, Tensor) else data
 
 
-def _beside(first: Tensor, value: Any) -> Tensor:
-    if isinstance(value, bool | int | float):
-        dtype = np.float32 if isinstance(value, float) and first.dtype.kind != "f" else first.dtype
-        return _wrap(first.device.xp.asarray(value, dtype=dtype))
-    return Tensor(value)
-
-
-def _raw(value: Tensor | Scalar) -> Array:
-    return value.data if isinstance(value, Tensor) else value
-
-
-def _axes(axis: Axes) -> tuple[int, ...] | None:
-    if axis is None:
-        return None
-    return (axis,) if isinstance(axis, int) else tuple(axis)
+def _checked(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiubc" and not is_floating(array.dtype):
+        raise DTypeError(f"expected numbers, got dtype {array.dtype}")
+    return array
 
 
 # `device` is also the name of a constructor argument above.

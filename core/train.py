@@ -10,12 +10,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from . import ops
+from .autograd import grad
 from .device import CPU, Array, Device
 from .errors import ConfigError
 from .nn.module import Module
 from .optim import AdamW, Optimizer
 from .tape import no_grad
-from .tensor import Tensor, grad
+from .tensor import Tensor
 
 WARMUP = 0.05  # part of the schedule spent raising the learning rate from zero
 EVALUATION_BATCH = 512  # rows at once when nothing is recorded

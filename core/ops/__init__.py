@@ -1,21 +1,24 @@
 """The ops, each declared once with its gradient, reference and samples; importing this package fills the op table."""
 
+from . import methods as methods
+from .activation import gelu, relu, sigmoid, silu
+from .compare import equal, greater, greater_equal, less, less_equal, not_equal
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .elementwise import (
     absolute,
     add,
     astype,
+    conjugate,
     divide,
     exp,
-    gelu,
+    imag,
     log,
     maximum,
+    minimum,
     multiply,
     negative,
     power,
-    relu,
-    sigmoid,
-    silu,
+    real,
     sqrt,
     subtract,
     tanh,
@@ -24,24 +27,32 @@ from .elementwise import (
 from .linalg import matmul
 from .loss import cross_entropy
 from .pool import avg_pool2d, max_pool2d, pool_scatter, pool_select, pool_spread
-from .reduce import log_softmax, max, mean, moments, softmax, standardize, sum
-from .shape import broadcast_to, concatenate, getitem, place, reshape, transpose
+from .reduce import log_softmax, max, mean, min, moments, softmax, standardize, sum
+from .shape import alias, broadcast_to, concatenate, getitem, move_axis, place, reshape, swap_last, to_device, transpose
 
 __all__ = [
     "absolute",
     "add",
+    "alias",
     "astype",
     "avg_pool2d",
     "broadcast_to",
     "concatenate",
+    "conjugate",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "cross_entropy",
     "divide",
+    "equal",
     "exp",
     "gelu",
     "getitem",
+    "greater",
+    "greater_equal",
+    "imag",
+    "less",
+    "less_equal",
     "log",
     "log_softmax",
     "matmul",
@@ -49,14 +60,19 @@ __all__ = [
     "max_pool2d",
     "maximum",
     "mean",
+    "min",
+    "minimum",
     "moments",
+    "move_axis",
     "multiply",
     "negative",
+    "not_equal",
     "place",
     "pool_scatter",
     "pool_select",
     "pool_spread",
     "power",
+    "real",
     "relu",
     "reshape",
     "sigmoid",
@@ -66,7 +82,9 @@ __all__ = [
     "standardize",
     "subtract",
     "sum",
+    "swap_last",
     "tanh",
+    "to_device",
     "transpose",
     "where",
 ]

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..device import Array, ArrayModule
 from ..errors import ShapeError
-from ..op import Invalid, Sample, normal
+from ..op import Batch, Invalid, Jvp, Sample, normal
+from ..shapes import Spec
 from .declare import op
 
 
@@ -109,7 +110,19 @@ def _weight_grad_reference(
     return w
 
 
+def _conv_spec(x: Spec, w: Spec, *, stride: int, padding: int) -> Spec:
+    _check("conv2d", x, w, stride, padding)
+    oh = _output_length(x.shape[2], w.shape[2], stride, padding)
+    ow = _output_length(x.shape[3], w.shape[3], stride, padding)
+    return Spec((x.shape[0], w.shape[0], oh, ow), x.dtype)
+
+
 @op(
+    infer=_conv_spec,
+    saves=("x", "w"),
+    jvp=Jvp.MULTILINEAR,
+    batch=Batch.LOOP,
+    per_sample=lambda carries, *specs, **params: carries == (True, False),
     onnx="Conv",
     reference=_conv2d_reference,
     vjp=(
@@ -144,6 +157,11 @@ def _convolve(xp: ArrayModule, x: Array, w: Array, stride: int, padding: int) ->
 
 
 @op(
+    infer=lambda g, w, size, stride, padding: Spec((g.shape[0], w.shape[1], *size), g.dtype),
+    saves=("g", "w"),
+    jvp=Jvp.MULTILINEAR,
+    batch=Batch.LOOP,
+    per_sample=lambda carries, *specs, **params: carries == (True, False),
     onnx="ConvTranspose",
     reference=_input_grad_reference,
     vjp=(
@@ -178,6 +196,11 @@ def conv2d_input_grad(
 
 
 @op(
+    infer=lambda x, g, kernel, stride, padding: Spec((g.shape[1], x.shape[1], *kernel), g.dtype),
+    saves=("x", "g"),
+    jvp=Jvp.MULTILINEAR,
+    batch=Batch.LOOP,
+    per_sample=None,
     reference=_weight_grad_reference,
     vjp=(
         lambda v, y, x, g, kernel, stride, padding: conv2d_input_grad(

@@ -1,4 +1,9 @@
-"""Elementwise arithmetic and functions, with NumPy's broadcasting."""
+"""Elementwise arithmetic and mathematical functions, with NumPy's broadcasting.
+
+The rules ignore broadcasting: the reverse pass sums over broadcast axes, the forward pass broadcasts tangents. Complex
+gradients inside the graph are cotangents without conjugation, so the rule of a holomorphic function is that of the real
+one; `autograd.py` conjugates where they enter and leave.
+"""
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
@@ -6,15 +11,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..device import Array, ArrayModule
 from ..errors import ShapeError
-from ..op import Invalid, Sample, const, integers, normal, positive
-from ..tensor import Tensor
-from .declare import op, unbroadcast
+from ..op import Batch, Flags, Invalid, Jvp, Sample, Tolerance, booleans, const, everywhere, normal, positive
+from ..shapes import Spec, as_dtype, broadcast_shapes, result_dtype
+from .declare import elementwise, floating, op, promoted_floating
 
-_BROADCAST = (
+BROADCAST = (
     Sample(normal(3, 4), normal(3, 4)),
     Sample(normal(3, 4), normal(4)),
     Sample(normal(2, 1, 4), normal(3, 1)),
@@ -22,208 +29,343 @@ _BROADCAST = (
     Sample(normal(), normal()),
     Sample(normal(0, 2), normal(2)),
 )
-_MISFIT = (Invalid(normal(3, 4), normal(3), error=ShapeError, match=r"\(3, 4\)"),)
-_UNARY = (Sample(normal(3, 4)), Sample(normal()), Sample(normal(0, 2)))
-_POSITIVE = (Sample(positive(3, 4)), Sample(positive()), Sample(positive(0, 2)))
-_NONZERO = (Sample(normal(3, 4, away=0.1)), Sample(normal(away=0.1)), Sample(normal(0, 2)))
+MISFIT = (Invalid(normal(3, 4), normal(3), error=ShapeError, match=r"\(3, 4\)"),)
+UNARY = (Sample(normal(3, 4)), Sample(normal()), Sample(normal(0, 2)))
+POSITIVE = (Sample(positive(3, 4)), Sample(positive()), Sample(positive(0, 2)))
+NONZERO = (Sample(normal(3, 4, away=0.1)), Sample(normal(away=0.1)), Sample(normal(0, 2)))
 
 
-@op(
+@elementwise(
     onnx="Add",
+    kernel="a + b",
     reference=np.add,
-    vjp=(lambda g, y, a, b: unbroadcast(g, a), lambda g, y, a, b: unbroadcast(g, b)),
-    samples=_BROADCAST,
-    invalid=_MISFIT,
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: g),
+    saves=(),
+    samples=BROADCAST,
+    invalid=MISFIT,
 )
 def add(xp: ArrayModule, a: Array, b: Array) -> Array:
     """Sum, a + b."""
     return xp.add(a, b)
 
 
-@op(
+@elementwise(
     onnx="Sub",
+    kernel="a - b",
     reference=np.subtract,
-    vjp=(lambda g, y, a, b: unbroadcast(g, a), lambda g, y, a, b: unbroadcast(-g, b)),
-    samples=_BROADCAST,
-    invalid=_MISFIT,
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g),
+    saves=(),
+    samples=BROADCAST,
+    invalid=MISFIT,
 )
 def subtract(xp: ArrayModule, a: Array, b: Array) -> Array:
     """Difference, a - b."""
     return xp.subtract(a, b)
 
 
-@op(
+@elementwise(
     onnx="Mul",
+    kernel="a * b",
     reference=np.multiply,
-    vjp=(lambda g, y, a, b: unbroadcast(g * b, a), lambda g, y, a, b: unbroadcast(g * a, b)),
-    samples=_BROADCAST,
-    invalid=_MISFIT,
+    vjp=(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a),
+    saves=("a", "b"),
+    samples=BROADCAST,
+    invalid=MISFIT,
 )
 def multiply(xp: ArrayModule, a: Array, b: Array) -> Array:
     """Product, a * b."""
     return xp.multiply(a, b)
 
 
-@op(
+@elementwise(
     onnx="Div",
+    kernel="a / b",
+    infer=promoted_floating,
     reference=np.divide,
-    vjp=(lambda g, y, a, b: unbroadcast(g / b, a), lambda g, y, a, b: unbroadcast(-(g * y / b), b)),
+    vjp=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)),
+    saves=("b", "out"),
     samples=(
         Sample(normal(3, 4), normal(3, 4, away=0.2)),
         Sample(normal(3, 4), positive(4)),
         Sample(normal(), positive(2, 1)),
         Sample(normal(0, 2), positive(2)),
     ),
-    invalid=_MISFIT,
+    invalid=MISFIT,
 )
 def divide(xp: ArrayModule, a: Array, b: Array) -> Array:
-    """Quotient, a / b."""
-    return xp.divide(a, b)
+    """Quotient, a / b; of integers a float32."""
+    return xp.divide(floating(xp, a), floating(xp, b))
 
 
-@op(
+@elementwise(
     onnx="Max",
+    kernel="a >= b ? a : b",
     reference=np.maximum,
-    vjp=(
-        lambda g, y, a, b: unbroadcast(where(a >= b, g, 0.0), a),
-        lambda g, y, a, b: unbroadcast(where(a >= b, 0.0, g), b),
-    ),
-    samples=_BROADCAST,
-    invalid=_MISFIT,
+    vjp=(lambda g, y, a, b: where(a >= b, g, 0.0), lambda g, y, a, b: where(a >= b, 0.0, g)),
+    saves=("a", "b"),
+    samples=BROADCAST,
+    invalid=MISFIT,
 )
 def maximum(xp: ArrayModule, a: Array, b: Array) -> Array:
-    """The larger of a and b; where they are equal, the gradient goes to a."""
+    """The larger of a and b; where they are equal, the gradient goes to a. NaN wins."""
     return xp.maximum(a, b)
 
 
-@op(
+@elementwise(
+    onnx="Min",
+    kernel="a <= b ? a : b",
+    reference=np.minimum,
+    vjp=(lambda g, y, a, b: where(a <= b, g, 0.0), lambda g, y, a, b: where(a <= b, 0.0, g)),
+    saves=("a", "b"),
+    samples=BROADCAST,
+    invalid=MISFIT,
+)
+def minimum(xp: ArrayModule, a: Array, b: Array) -> Array:
+    """The smaller of a and b; where they are equal, the gradient goes to a. NaN wins."""
+    return xp.minimum(a, b)
+
+
+def _where_spec(condition: Spec, a: Spec, b: Spec) -> Spec:
+    return Spec(broadcast_shapes(condition.shape, a.shape, b.shape, op="where"), result_dtype(a.dtype, b.dtype))
+
+
+@elementwise(
     onnx="Where",
-    reference=lambda condition, a, b: np.where(condition.astype(bool), a, b),
+    kernel="condition ? a : b",
+    infer=_where_spec,
+    reference=lambda condition, a, b: np.where(condition, a, b),
     vjp=(
         None,
-        lambda g, y, condition, a, b: unbroadcast(where(condition, g, 0.0), a),
-        lambda g, y, condition, a, b: unbroadcast(where(condition, 0.0, g), b),
+        lambda g, y, condition, a, b: where(condition, g, 0.0),
+        lambda g, y, condition, a, b: where(condition, 0.0, g),
+    ),
+    saves=("condition",),
+    jvp=(
+        None,
+        lambda t, y, condition, a, b: where(condition, t, 0.0),
+        lambda t, y, condition, a, b: where(condition, 0.0, t),
     ),
     samples=(
-        Sample(integers(2, 3, 4), normal(3, 4), normal(3, 4)),
-        Sample(integers(2, 3, 1), normal(4), normal()),
-        Sample(integers(2, 0), normal(0), normal(0)),
+        Sample(booleans(3, 4), normal(3, 4), normal(3, 4)),
+        Sample(booleans(3, 1), normal(4), normal()),
+        Sample(booleans(0), normal(0), normal(0)),
     ),
-    invalid=(Invalid(integers(2, 3), normal(2), normal(2), error=ShapeError, match="where"),),
+    invalid=(Invalid(booleans(3), normal(2), normal(2), error=ShapeError, match="where"),),
 )
 def where(xp: ArrayModule, condition: Array, a: Array, b: Array) -> Array:
-    """Elements of a where `condition` is true (non-zero), of b elsewhere."""
-    return xp.where(condition.astype(bool), a, b)
+    """Elements of a where `condition` is true (non-zero), of b elsewhere; a and b promote, `condition` does not."""
+    if condition.dtype.kind != "b":
+        condition = condition.astype(bool)
+    if a.__class__ is float or b.__class__ is float:  # NumPy's where would not treat a number as weak
+        array = b if a.__class__ is float else a
+        if array.__class__ is not float:
+            a, b = xp.asarray(a, dtype=array.dtype), xp.asarray(b, dtype=array.dtype)
+    return xp.where(condition, a, b)
 
 
-@op(onnx="Neg", reference=np.negative, vjp=(lambda g, y, x: -g,), samples=_UNARY)
+@elementwise(onnx="Neg", kernel="-x", reference=np.negative, vjp=(lambda g, y, x: -g,), saves=(), samples=UNARY)
 def negative(xp: ArrayModule, x: Array) -> Array:
     """Sign changed, -x."""
     return xp.negative(x)
 
 
-@op(
+def _safe_log(x: Any) -> Any:
+    """Logarithm where x > 0, 0 elsewhere: 0^b does not change with b."""
+    return log(where(x == 0.0, 1.0, x))
+
+
+@elementwise(
     onnx="Pow",
-    reference=lambda x, exponent: np.power(x, exponent),
-    vjp=(lambda g, y, x, exponent: g * (x ** (exponent - 1.0)) * exponent if exponent else g * 0.0,),
-    samples=(
-        Sample(positive(3, 4), exponent=2.5),
-        Sample(normal(3, 4, away=0.2), exponent=2.0),
-        Sample(normal(), exponent=1.0),
-        Sample(normal(3), exponent=0.0),
-        Sample(positive(0, 2), exponent=-0.5),
+    kernel="pow(a, b)",
+    reference=lambda a, b: np.power(a, b),
+    vjp=(
+        lambda g, y, a, b: g * b * power(a, where(b == 0.0, 1.0, b) - 1.0 if _is_array(b) else (b or 1) - 1),
+        lambda g, y, a, b: g * y * _safe_log(a),
     ),
+    saves=("a", "b", "out"),
+    samples=(
+        Sample(positive(3, 4), normal(3, 4)),
+        Sample(positive(3, 4), normal(4)),
+        Sample(positive(2, 1), normal()),
+        Sample(positive(0, 2), normal(2)),
+    ),
+    invalid=MISFIT,
 )
-def power(xp: ArrayModule, x: Array, *, exponent: float) -> Array:
-    """X to a fixed power."""
-    return xp.square(x) if exponent == 2.0 else xp.power(x, exponent)
+def power(xp: ArrayModule, a: Array, b: Array) -> Array:
+    """`a` to the power `b`; the gradient for b takes a > 0 (it is 0 where a is 0)."""
+    if b.__class__ is float or b.__class__ is int:
+        if b == 2:
+            return xp.square(a)
+        if b == 0.5 and a.dtype.kind in "fc":
+            return xp.sqrt(a)
+    return xp.power(a, b)
 
 
-@op(onnx="Exp", reference=np.exp, vjp=(lambda g, y, x: g * y,), samples=_UNARY)
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "dtype")
+
+
+@elementwise(
+    onnx="Exp",
+    kernel="exp(x)",
+    infer=promoted_floating,
+    reference=np.exp,
+    vjp=(lambda g, y, x: g * y,),
+    saves=("out",),
+    samples=UNARY,
+)
 def exp(xp: ArrayModule, x: Array) -> Array:
     """Exponential."""
-    return xp.exp(x)
+    return xp.exp(floating(xp, x))
 
 
-@op(onnx="Log", reference=np.log, vjp=(lambda g, y, x: g / x,), samples=_POSITIVE)
+@elementwise(
+    onnx="Log",
+    kernel="log(x)",
+    infer=promoted_floating,
+    reference=np.log,
+    vjp=(lambda g, y, x: g / x,),
+    saves=("x",),
+    samples=POSITIVE,
+)
 def log(xp: ArrayModule, x: Array) -> Array:
     """Natural logarithm; x > 0."""
-    return xp.log(x)
+    return xp.log(floating(xp, x))
 
 
-@op(onnx="Sqrt", reference=np.sqrt, vjp=(lambda g, y, x: g * 0.5 / y,), samples=_POSITIVE)
+@elementwise(
+    onnx="Sqrt",
+    kernel="sqrt(x)",
+    infer=promoted_floating,
+    reference=np.sqrt,
+    vjp=(lambda g, y, x: g * 0.5 / y,),
+    saves=("out",),
+    samples=POSITIVE,
+)
 def sqrt(xp: ArrayModule, x: Array) -> Array:
     """Square root; x >= 0, and the gradient needs x > 0."""
-    return xp.sqrt(x)
+    return xp.sqrt(floating(xp, x))
 
 
-@op(onnx="Abs", reference=np.abs, vjp=(lambda g, y, x: where(x >= 0.0, g, -g),), samples=_NONZERO)
+def _absolute_spec(x: Spec) -> Spec:
+    return Spec(x.shape, np.dtype(f"f{x.dtype.itemsize // 2}") if x.dtype.kind == "c" else x.dtype)
+
+
+def _absolute_vjp(g: Any, y: Any, x: Any) -> Any:
+    if x.dtype.kind != "c":
+        return where(x >= 0.0, g, -g)
+    return g * conjugate(x) / _positive_modulus(x)
+
+
+def _absolute_jvp(t: Any, y: Any, x: Any) -> Any:
+    if x.dtype.kind != "c":
+        return where(x >= 0.0, t, -t)
+    return real(conjugate(x) * t) / _positive_modulus(x)
+
+
+def _positive_modulus(x: Any) -> Any:
+    modulus = absolute(x)
+    return where(modulus > 0.0, modulus, 1.0)
+
+
+@elementwise(
+    onnx="Abs",
+    kernel="x >= 0 ? x : -x",
+    infer=_absolute_spec,
+    reference=np.abs,
+    vjp=(_absolute_vjp,),
+    saves=("x",),
+    jvp=(_absolute_jvp,),
+    samples=NONZERO,
+)
 def absolute(xp: ArrayModule, x: Array) -> Array:
-    """Absolute value; the gradient at 0 is 1."""
+    """Absolute value, of complex numbers the modulus; the gradient at 0 is 1 for real and 0 for complex x."""
     return xp.absolute(x)
 
 
+def _real_spec(x: Spec) -> Spec:
+    return _absolute_spec(x)
+
+
+@elementwise(
+    infer=_real_spec,
+    reference=lambda x: np.real(x),
+    vjp=(lambda g, y, x: g.astype(x.dtype),),
+    saves=(),
+    jvp=(lambda t, y, x: real(t),),
+    samples=UNARY,
+)
+def real(xp: ArrayModule, x: Array) -> Array:
+    """Real part; a real x is returned as it is."""
+    return xp.real(x)
+
+
+@elementwise(
+    infer=_real_spec,
+    reference=lambda x: np.imag(x),
+    vjp=(lambda g, y, x: g.astype(x.dtype) * -1j if x.dtype.kind == "c" else g * 0.0,),
+    saves=(),
+    jvp=(lambda t, y, x: imag(t),),
+    samples=UNARY,
+)
+def imag(xp: ArrayModule, x: Array) -> Array:
+    """Imaginary part; of a real x zeros."""
+    return xp.imag(x)
+
+
+@elementwise(
+    reference=np.conj,
+    kernel="x",
+    vjp=(lambda g, y, x: conjugate(g),),
+    saves=(),
+    jvp=(lambda t, y, x: conjugate(t),),
+    samples=UNARY,
+)
+def conjugate(xp: ArrayModule, x: Array) -> Array:
+    """Complex conjugate; a real x is returned as it is."""
+    return xp.conj(x)
+
+
 @op(
-    reference=lambda x, dtype: x.astype(dtype),
-    vjp=(lambda g, y, x, dtype: g.astype(x.dtype),),
-    samples=(Sample(normal(3, 4), dtype="float64"), Sample(normal(), dtype="float64")),
     onnx="Cast",
+    infer=lambda x, dtype: Spec(x.shape, as_dtype(dtype)),
+    reference=lambda x, dtype: x.astype(dtype),
+    vjp=(lambda g, y, x, dtype: _cast_back(g, x),),
+    saves=(),
+    jvp=(lambda t, y, x, dtype: astype(t, dtype=dtype),),
+    batch=lambda size, batched, x, dtype: astype(x, dtype=dtype),
+    per_sample=everywhere,
+    samples=(
+        Sample(normal(3, 4), dtype="float64"),
+        Sample(normal(), dtype="float64"),
+        Sample(normal(0, 2), dtype="float64"),
+    ),
+    flags=Flags.HALF,
 )
 def astype(xp: ArrayModule, x: Array, *, dtype: str) -> Array:
-    """The same values as another dtype."""
-    return x.astype(dtype)
+    """The same values as another dtype, by name; complex to real keeps the real part."""
+    target = as_dtype(dtype)
+    if x.dtype.kind == "c" and target.kind not in "cb":
+        x = xp.real(x)
+    return x.astype(target)
 
 
-@op(onnx="Tanh", reference=np.tanh, vjp=(lambda g, y, x: g * (1.0 - y * y),), samples=_UNARY)
+def _cast_back(g: Any, x: Any) -> Any:
+    return astype(real(g) if g.dtype.kind == "c" and x.dtype.kind != "c" else g, dtype=x.dtype.name)
+
+
+@elementwise(
+    onnx="Tanh",
+    kernel="tanh(x)",
+    infer=promoted_floating,
+    reference=np.tanh,
+    vjp=(lambda g, y, x: g * (1.0 - y * y),),
+    saves=("out",),
+    samples=UNARY,
+)
 def tanh(xp: ArrayModule, x: Array) -> Array:
     """Hyperbolic tangent."""
-    return xp.tanh(x)
+    return xp.tanh(floating(xp, x))
 
 
-@op(
-    onnx="Sigmoid",
-    reference=lambda x: np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x)))),
-    vjp=(lambda g, y, x: g * y * (1.0 - y),),
-    samples=(*_UNARY, Sample(const(-80.0, 2)), Sample(const(80.0))),
-)
-def sigmoid(xp: ArrayModule, x: Array) -> Array:
-    """Logistic function, 1 / (1 + exp(-x)), through tanh: no overflow at either end."""
-    return 0.5 * (xp.tanh(0.5 * x) + 1)
-
-
-@op(onnx="Relu", reference=lambda x: x * (x > 0), vjp=(lambda g, y, x: where(x > 0.0, g, 0.0),), samples=_NONZERO)
-def relu(xp: ArrayModule, x: Array) -> Array:
-    """Positive part, max(x, 0); the gradient at 0 is 0."""
-    return xp.maximum(x, 0)
-
-
-def _silu_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    s = sigmoid(x)
-    return g * (s + y * (1.0 - s))
-
-
-@op(reference=lambda x: x / (1 + np.exp(-x)), vjp=(_silu_vjp,), samples=_UNARY)
-def silu(xp: ArrayModule, x: Array) -> Array:
-    """Swish, x * sigmoid(x). Source: Elfwing et al. 2017, https://arxiv.org/abs/1702.03118."""
-    return x * (0.5 * (xp.tanh(0.5 * x) + 1))
-
-
-_GELU_SCALE = float(np.sqrt(2 / np.pi))
-
-
-def _gelu_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    squared = x * x
-    t = tanh(x * (squared * 0.044715 + 1.0) * _GELU_SCALE)
-    slope = (squared * (3 * 0.044715) + 1.0) * _GELU_SCALE
-    return g * ((t + 1.0) * 0.5 + x * (1.0 - t * t) * slope * 0.5)
-
-
-@op(
-    onnx="Gelu",
-    reference=lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
-    vjp=(_gelu_vjp,),
-    samples=_UNARY,
-)
-def gelu(xp: ArrayModule, x: Array) -> Array:
-    """Gaussian error linear unit in its tanh form. Source: Hendrycks & Gimpel 2016, https://arxiv.org/abs/1606.08415."""
-    return 0.5 * x * (1 + xp.tanh(_GELU_SCALE * x * (1 + 0.044715 * xp.square(x))))
+_ = (Batch, Flags, Jvp, Tolerance, const)

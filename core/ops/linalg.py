@@ -6,31 +6,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from ..device import Array, ArrayModule
 from ..errors import ShapeError
-from ..op import Invalid, Sample, normal
-from .declare import op, unbroadcast
+from ..op import Batch, Flags, Invalid, Jvp, Sample, normal
+from ..shapes import Spec, accumulate_dtype, broadcast_shapes, result_dtype
+from .declare import op, sum_to
+from .shape import swap_last
 
 
-@op(
-    onnx="MatMul",
-    reference=lambda a, b: np.einsum("...ij,...jk->...ik", a, b),
-    vjp=(lambda g, y, a, b: unbroadcast(g @ b.T, a), lambda g, y, a, b: unbroadcast(a.T @ g, b)),
-    samples=(
-        Sample(normal(3, 4), normal(4, 2)),
-        Sample(normal(5, 3, 4), normal(4, 2)),
-        Sample(normal(2, 1, 3, 4), normal(5, 4, 2)),
-        Sample(normal(0, 4), normal(4, 2)),
-    ),
-    invalid=(
-        Invalid(normal(3, 4), normal(3, 4), error=ShapeError, match="inner sizes differ"),
-        Invalid(normal(4), normal(4, 2), error=ShapeError, match="at least two axes"),
-    ),
-)
-def matmul(xp: ArrayModule, a: Array, b: Array) -> Array:
-    """Matrix product over the last two axes, (..., m, k) @ (..., k, n); leading axes broadcast."""
+def _matmul_spec(a: Spec, b: Spec) -> Spec:
     if a.ndim < 2 or b.ndim < 2:
         raise ShapeError(
             f"matmul: expected at least two axes, got {a.shape} @ {b.shape}", hint="reshape a vector to a matrix"
@@ -40,4 +29,80 @@ def matmul(xp: ArrayModule, a: Array, b: Array) -> Array:
             f"matmul: inner sizes differ: expected a.shape[-1] == b.shape[-2], got {a.shape} @ {b.shape}",
             hint="transpose the second operand, or check the layer's `in_features`",
         )
-    return xp.matmul(a, b)
+    lead = broadcast_shapes(a.shape[:-2], b.shape[:-2], op="matmul")
+    return Spec((*lead, a.shape[-2], b.shape[-1]), result_dtype(a.dtype, b.dtype))
+
+
+def _matmul_keeps_samples(carries: Sequence[bool], a: Spec, b: Spec) -> bool:
+    """Rows of the first operand are samples of a plain product; else the leading axis of a stack of matrices."""
+    if a.ndim == b.ndim == 2:
+        return carries == (True, False)
+    rank = max(a.ndim, b.ndim)
+    return all(
+        spec.ndim == rank if carried else spec.ndim < rank or spec.shape[0] == 1
+        for carried, spec in zip(carries, (a, b), strict=True)
+    )
+
+
+def _matmul_norm(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """Squared norms of the per-sample gradients of b: |g_i|^2 |a_i|^2 for rows, else by Gram matrices.
+
+    Source: Goodfellow 2015, https://arxiv.org/abs/1510.01799; Li et al. 2022, https://arxiv.org/abs/2110.05679, 4.
+    """
+    if len(g.shape) == 2:
+        return (g * g).sum(-1) * (a * a).sum(-1)
+    samples = g.shape[0]
+    g, a = g.reshape(samples, -1, g.shape[-1]), a.reshape(samples, -1, a.shape[-1])
+    positions = g.shape[1]
+    if positions * positions > g.shape[-1] * a.shape[-1]:  # the gradient itself is smaller than the Gram matrices
+        full = swap_last(a) @ g
+        return (full * full).sum((1, 2))
+    return ((g @ swap_last(g)) * (a @ swap_last(a))).sum((1, 2))
+
+
+@op(
+    onnx="MatMul",
+    infer=_matmul_spec,
+    reference=lambda a, b: np.einsum("...ij,...jk->...ik", a, b),
+    vjp=(
+        lambda g, y, a, b: sum_to(matmul(g, swap_last(b)), a.shape),
+        lambda g, y, a, b: _second_gradient(g, a, b),
+    ),
+    saves=("a", "b"),
+    jvp=Jvp.MULTILINEAR,
+    batch=Batch.LEADING,
+    per_sample=_matmul_keeps_samples,
+    ghost={1: _matmul_norm},
+    samples=(
+        Sample(normal(3, 4), normal(4, 2)),
+        Sample(normal(5, 3, 4), normal(4, 2)),
+        Sample(normal(5, 3, 4), normal(5, 4, 2)),
+        Sample(normal(2, 1, 3, 4), normal(5, 4, 2)),
+        Sample(normal(0, 4), normal(4, 2)),
+    ),
+    invalid=(
+        Invalid(normal(3, 4), normal(3, 4), error=ShapeError, match="inner sizes differ"),
+        Invalid(normal(4), normal(4, 2), error=ShapeError, match="at least two axes"),
+    ),
+    flags=Flags.HALF,
+)
+def matmul(xp: ArrayModule, a: Array, b: Array) -> Array:
+    """Matrix product over the last two axes, (..., m, k) @ (..., k, n); leading axes broadcast.
+
+    16-bit floats are multiplied in float32 on the CPU, where NumPy's own product of them is 70 times slower.
+    """
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+        _matmul_spec(Spec(a.shape, a.dtype), Spec(b.shape, b.dtype))
+    dtype = a.dtype
+    if dtype is b.dtype and dtype.kind in "fc" and dtype.itemsize > 2:
+        return xp.matmul(a, b)
+    dtype = result_dtype(a, b)
+    wide = accumulate_dtype(dtype)
+    return xp.matmul(a.astype(wide, copy=False), b.astype(wide, copy=False)).astype(dtype, copy=False)
+
+
+def _second_gradient(g: Any, a: Any, b: Any) -> Any:
+    if len(b.shape) == 2 and len(a.shape) > 2:  # one product of long matrices instead of many that are summed
+        rows = int(np.prod(a.shape[:-1]))
+        return matmul(swap_last(a.reshape((rows, a.shape[-1]))), g.reshape((rows, g.shape[-1])))
+    return sum_to(matmul(swap_last(a), g), b.shape)

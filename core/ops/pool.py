@@ -17,7 +17,8 @@ import numpy as np
 
 from ..device import Array, ArrayModule
 from ..errors import ShapeError
-from ..op import Invalid, Sample, normal
+from ..op import Batch, Invalid, Jvp, Sample, everywhere, normal
+from ..shapes import Spec
 from ..tensor import Tensor
 from .declare import op
 
@@ -65,6 +66,11 @@ _SAMPLES = (
 
 
 @op(
+    infer=lambda h, x, size, stride: Spec((*h.shape[:2], *_output_size(x.shape, size, stride)), h.dtype),
+    saves=("x",),
+    jvp=Jvp.MULTILINEAR,
+    batch=Batch.LOOP,
+    per_sample=everywhere,
     reference=_select_reference,
     vjp=(lambda g, y, h, x, size, stride: pool_scatter(g, x, size=size, stride=stride), None),
     samples=_SAMPLES,
@@ -86,6 +92,11 @@ def pool_select(xp: ArrayModule, h: Array, x: Array, *, size: int, stride: int) 
 
 
 @op(
+    infer=lambda g, x, size, stride: Spec(x.shape, g.dtype),
+    saves=("x",),
+    jvp=Jvp.MULTILINEAR,
+    batch=Batch.LOOP,
+    per_sample=everywhere,
     reference=_scatter_reference,
     vjp=(lambda h, y, g, x, size, stride: pool_select(h, x, size=size, stride=stride), None),
     samples=(
@@ -132,6 +143,11 @@ def _spread_reference(g: np.ndarray, shape: tuple[int, int], size: int, stride: 
 
 
 @op(
+    infer=lambda x, size, stride: Spec((*x.shape[:2], *_output_size(x.shape, size, stride)), x.dtype),
+    saves=(),
+    jvp=Jvp.LINEAR,
+    batch=Batch.LOOP,
+    per_sample=everywhere,
     onnx="AveragePool",
     reference=_avg_reference,
     vjp=(lambda g, y, x, size, stride: pool_spread(g, shape=x.shape[2:], size=size, stride=stride),),
@@ -149,6 +165,11 @@ def avg_pool2d(xp: ArrayModule, x: Array, *, size: int, stride: int) -> Array:
 
 
 @op(
+    infer=lambda g, shape, size, stride: Spec((*g.shape[:2], *shape), g.dtype),
+    saves=(),
+    jvp=Jvp.LINEAR,
+    batch=Batch.LOOP,
+    per_sample=everywhere,
     reference=_spread_reference,
     vjp=(lambda h, y, g, shape, size, stride: avg_pool2d(h, size=size, stride=stride),),
     samples=(

@@ -1,4 +1,7 @@
-"""Reductions over axes. `axis` is None (all axes) or a tuple of axes."""
+"""Reductions over axes. `axis` is None (all axes), an axis or a tuple of axes.
+
+16-bit floats are accumulated in float32, as everything is computed that does not say otherwise.
+"""
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
@@ -6,128 +9,220 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..device import Array, ArrayModule
 from ..errors import ShapeError
-from ..op import Invalid, Sample, normal
-from ..tensor import Tensor
-from .declare import op
+from ..op import Invalid, Jvp, Sample, distinct, normal
+from ..shapes import Axis, Spec, normalize_axes, reduced_shape, to_floating
+from .declare import constant, floating, op
 from .elementwise import exp, where
-from .shape import broadcast_to
+from .shape import broadcast_to, reshape
 
-AxisTuple = tuple[int, ...] | None
-
-_SAMPLES = (
+SAMPLES = (
     Sample(normal(3, 4), axis=None, keepdims=False),
     Sample(normal(3, 4), axis=(0,), keepdims=False),
     Sample(normal(2, 3, 4), axis=(0, -1), keepdims=True),
+    Sample(normal(2, 3, 4), axis=-1, keepdims=False),
     Sample(normal(), axis=None, keepdims=False),
     Sample(normal(3, 2, 4, 5), axis=(0, 2, 3), keepdims=False),
 )
-_EMPTY = Sample(normal(0, 4), axis=(1,), keepdims=False)
-_INVALID = (Invalid(normal(3, 4), axis=(2,), keepdims=False, error=ShapeError, match="axis 2"),)
+EMPTY = Sample(normal(0, 4), axis=(1,), keepdims=False)
+INVALID = (
+    Invalid(normal(3, 4), axis=(2,), keepdims=False, error=ShapeError, match="axis 2"),
+    Invalid(normal(3, 4), axis=(1, -1), keepdims=False, error=ShapeError, match="twice"),
+)
+
+
+def reduction_spec(x: Spec, *, axis: Axis, keepdims: bool) -> Spec:
+    """Inference of reductions that keep the dtype."""
+    return Spec(reduced_shape(x.shape, axis, keepdims=keepdims, op="reduction"), x.dtype)
+
+
+def reduction_batch(function: Any) -> Any:
+    """The batching rule of a reduction: the same axes, counted behind the batch axis."""
+
+    def rule(size: int, batched: Sequence[bool], x: Any, *, axis: Axis, **params: Any) -> Any:
+        return function(x, axis=_behind(axis, len(x.shape) - 1), **params)
+
+    return rule
+
+
+def reduction_keeps_samples(carries: Sequence[bool], x: Spec, *, axis: Axis, **params: Any) -> bool:
+    """Sample rule of reductions: not over the leading axis."""
+    return 0 not in normalize_axes(axis, x.ndim, op="reduction")
+
+
+def _behind(axis: Axis, ndim: int) -> tuple[int, ...]:
+    return tuple(item + 1 for item in normalize_axes(axis, ndim, op="reduction"))
 
 
 _ROWS_PER_BLOCK = 4096  # summed in one product; blocks are then added pairwise, which keeps float32 sums accurate
 
 
-def _sum(xp: ArrayModule, x: Array, axis: AxisTuple, *, keepdims: bool) -> Array:
+def _sum(xp: ArrayModule, x: Array, axis: Axis, *, keepdims: bool) -> Array:
     """Sum on arrays. NumPy is slow at sums that leave only the last axis of memory, such as those of batch norm over
     channels-last images: a product with ones is ten times faster (measured: 64 x 16 x 8 x 8, 83 us against 4).
     """
     if xp is not np or x.ndim != 4 or axis != (0, 2, 3) or x.dtype.kind != "f" or not x.size:
         return xp.sum(x, axis=axis, keepdims=keepdims)
     rows = x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
-    ones = np.ones(min(len(rows), _ROWS_PER_BLOCK), x.dtype)
+    ones = np.ones(builtins.min(len(rows), _ROWS_PER_BLOCK), x.dtype)
     parts = [ones[: len(block)] @ block for block in np.split(rows, range(_ROWS_PER_BLOCK, len(rows), _ROWS_PER_BLOCK))]
     total = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
     return total[None, :, None, None] if keepdims else total
 
 
-def _mean(xp: ArrayModule, x: Array, axis: AxisTuple, *, keepdims: bool) -> Array:
+def _mean(xp: ArrayModule, x: Array, axis: Axis, *, keepdims: bool) -> Array:
     """Mean on arrays; see `_sum`."""
     if axis != (0, 2, 3) or x.ndim != 4:
         return xp.mean(x, axis=axis, keepdims=keepdims)
     return _sum(xp, x, axis, keepdims=keepdims) / x.dtype.type(_count(x, axis) or 1)
 
 
-def _spread(reduced: Tensor, x: Tensor, axis: AxisTuple) -> Tensor:
+def spread(reduced: Any, x: Any, axis: Axis) -> Any:
     """A reduced tensor brought back to the rank of `x`, the reduced axes having length 1."""
-    kept = {position % x.ndim for position in axis} if axis is not None else set(range(x.ndim))
-    return reduced.reshape(*(1 if position in kept else length for position, length in enumerate(x.shape)))
+    kept = normalize_axes(axis, len(x.shape), op="reduction")
+    return reshape(reduced, shape=tuple(1 if i in kept else length for i, length in enumerate(x.shape)))
 
 
-def _count(x: Any, axis: AxisTuple) -> int:
-    return int(np.prod([x.shape[position] for position in axis] if axis is not None else x.shape))
+def _count(x: Any, axis: Axis) -> int:
+    return int(np.prod([x.shape[position] for position in normalize_axes(axis, len(x.shape), op="reduction")]))
+
+
+def _sum_spec(x: Spec, *, axis: Axis, keepdims: bool) -> Spec:
+    shape = reduced_shape(x.shape, axis, keepdims=keepdims, op="sum")
+    return Spec(shape, np.zeros(1, x.dtype).sum().dtype if x.dtype.kind in "iub" else x.dtype)
 
 
 @op(
     onnx="ReduceSum",
+    infer=_sum_spec,
     reference=lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
-    vjp=(lambda g, y, x, axis, keepdims: broadcast_to(_spread(g, x, axis), shape=x.shape),),
-    samples=(*_SAMPLES, _EMPTY),
-    invalid=_INVALID,
+    vjp=(lambda g, y, x, axis, keepdims: broadcast_to(spread(g, x, axis), shape=x.shape),),
+    saves=(),
+    jvp=Jvp.LINEAR,
+    batch=reduction_batch(lambda *args, **params: sum(*args, **params)),
+    per_sample=reduction_keeps_samples,
+    samples=(*SAMPLES, EMPTY),
+    invalid=INVALID,
 )
-def sum(xp: ArrayModule, x: Array, *, axis: AxisTuple = None, keepdims: bool = False) -> Array:
-    """Sum over `axis`; 0 for an empty axis."""
+def sum(xp: ArrayModule, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Sum over `axis`; 0 for an empty axis. Integers and booleans are summed in the default integer."""
     return _sum(xp, x, axis, keepdims=keepdims)
+
+
+def _mean_spec(x: Spec, *, axis: Axis, keepdims: bool) -> Spec:
+    return Spec(reduced_shape(x.shape, axis, keepdims=keepdims, op="mean"), to_floating(x.dtype))
 
 
 @op(
     onnx="ReduceMean",
+    infer=_mean_spec,
     reference=lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
     vjp=(
         lambda g, y, x, axis, keepdims: broadcast_to(
-            _spread(g, x, axis) * (1.0 / (_count(x, axis) or 1)), shape=x.shape
+            spread(g, x, axis) * (1.0 / (_count(x, axis) or 1)), shape=x.shape
         ),
     ),
-    samples=(*_SAMPLES, _EMPTY),
-    invalid=_INVALID,
+    saves=(),
+    jvp=Jvp.LINEAR,
+    batch=reduction_batch(lambda *args, **params: mean(*args, **params)),
+    per_sample=reduction_keeps_samples,
+    samples=(*SAMPLES, EMPTY),
+    invalid=INVALID,
 )
-def mean(xp: ArrayModule, x: Array, *, axis: AxisTuple = None, keepdims: bool = False) -> Array:
-    """Arithmetic mean over `axis`."""
-    return _mean(xp, x, axis, keepdims=keepdims)
+def mean(xp: ArrayModule, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Arithmetic mean over `axis`; of integers a float32."""
+    return _mean(xp, floating(xp, x), axis, keepdims=keepdims)
 
 
-def _max_vjp(g: Tensor, y: Tensor, x: Tensor, *, axis: AxisTuple, keepdims: bool) -> Tensor:
-    hit = where(x >= _spread(y.detach(), x, axis), 1.0, 0.0).astype(x.dtype).detach()
-    ties = hit.sum(axis, keepdims=True)
-    return hit / ties * _spread(g, x, axis)
+def _extremum_vjp(g: Any, y: Any, x: Any, *, axis: Axis, keepdims: bool) -> Any:
+    hit = where(x == spread(y, x, axis), spread(g, x, axis) * 0.0 + 1.0, 0.0)
+    hit = constant(hit)
+    return hit / sum(hit, axis=axis, keepdims=True) * spread(g, x, axis)
+
+
+_EXTREMA = tuple(Sample(distinct(*sample.inputs[0].shape), **sample.params) for sample in SAMPLES)
 
 
 @op(
     onnx="ReduceMax",
+    infer=reduction_spec,
     reference=lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
-    vjp=(_max_vjp,),
-    samples=_SAMPLES,
-    invalid=(*_INVALID, Invalid(normal(0, 4), axis=(0,), keepdims=False, error=ShapeError, match="max")),
+    vjp=(_extremum_vjp,),
+    saves=("x", "out"),
+    jvp=Jvp.TRANSPOSED,
+    batch=reduction_batch(lambda *args, **params: max(*args, **params)),
+    per_sample=reduction_keeps_samples,
+    samples=_EXTREMA,
+    invalid=(*INVALID, Invalid(normal(0, 4), axis=(0,), keepdims=False, error=ShapeError, match="max")),
 )
-def max(xp: ArrayModule, x: Array, *, axis: AxisTuple = None, keepdims: bool = False) -> Array:
+def max(xp: ArrayModule, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Largest element over `axis`; equal maxima share the gradient evenly."""
     return xp.max(x, axis=axis, keepdims=keepdims)
+
+
+@op(
+    onnx="ReduceMin",
+    infer=reduction_spec,
+    reference=lambda x, axis, keepdims: np.min(x, axis=axis, keepdims=keepdims),
+    vjp=(_extremum_vjp,),
+    saves=("x", "out"),
+    jvp=Jvp.TRANSPOSED,
+    batch=reduction_batch(lambda *args, **params: min(*args, **params)),
+    per_sample=reduction_keeps_samples,
+    samples=_EXTREMA,
+    invalid=(*INVALID, Invalid(normal(0, 4), axis=(0,), keepdims=False, error=ShapeError, match="min")),
+)
+def min(xp: ArrayModule, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Smallest element over `axis`; equal minima share the gradient evenly."""
+    return xp.min(x, axis=axis, keepdims=keepdims)
 
 
 def _log_softmax_reference(x: np.ndarray, axis: int) -> np.ndarray:
     return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
 
 
+def along_spec(x: Spec, *, axis: int, **params: Any) -> Spec:
+    """Inference of ops that keep the shape and work along one axis or some: floating, and the axes exist."""
+    normalize_axes(axis, x.ndim, op="op")
+    return Spec(x.shape, to_floating(x.dtype))
+
+
+def along_batch(function: Any) -> Any:
+    """The batching rule of ops that keep the shape and work along one axis."""
+
+    def rule(size: int, batched: Sequence[bool], x: Any, *, axis: int, **params: Any) -> Any:
+        return function(x, axis=axis % (len(x.shape) - 1) + 1, **params)
+
+    return rule
+
+
 @op(
     onnx="LogSoftmax",
+    infer=along_spec,
     reference=_log_softmax_reference,
-    vjp=(lambda g, y, x, axis: g - exp(y) * g.sum(axis, keepdims=True),),
+    vjp=(lambda g, y, x, axis: g - exp(y) * sum(g, axis=axis, keepdims=True),),
+    saves=("out",),
+    jvp=(lambda t, y, x, axis: t - sum(exp(y) * t, axis=axis, keepdims=True),),
+    batch=along_batch(lambda *args, **params: log_softmax(*args, **params)),
+    per_sample=reduction_keeps_samples,
     samples=(Sample(normal(3, 4), axis=-1), Sample(normal(2, 3, 4), axis=1), Sample(normal(0, 4), axis=-1)),
     invalid=(Invalid(normal(3), axis=1, error=ShapeError, match="axis 1"),),
 )
 def log_softmax(xp: ArrayModule, x: Array, *, axis: int = -1) -> Array:
     """Logarithm of the softmax along one axis, shifted by the maximum so that nothing overflows."""
+    x = floating(xp, x)
     shifted = x - xp.max(x, axis=axis, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+    return shifted - xp.log(_sum(xp, xp.exp(shifted), axis, keepdims=True))
 
 
-def softmax(x: Tensor, *, axis: int = -1) -> Tensor:
+def softmax(x: Any, *, axis: int = -1) -> Any:
     """Exponentials normalised to sum to 1 along one axis."""
     return exp(log_softmax(x, axis=axis))
 
@@ -136,16 +231,21 @@ def _standardize_reference(x: np.ndarray, axis: tuple[int, ...], epsilon: float)
     return (x - np.mean(x, axis=axis, keepdims=True)) / np.sqrt(np.var(x, axis=axis, keepdims=True) + epsilon)
 
 
-def _standardize_vjp(g: Tensor, y: Tensor, x: Tensor, *, axis: tuple[int, ...], epsilon: float) -> Tensor:
+def _standardize_vjp(g: Any, y: Any, x: Any, *, axis: tuple[int, ...], epsilon: float) -> Any:
     # dL/dx = (g - mean(g) - y mean(g y)) / sqrt(var + epsilon), Ioffe & Szegedy 2015, section 3.
-    centred = x - x.mean(axis, keepdims=True)
-    inverse = ((centred * centred).mean(axis, keepdims=True) + epsilon) ** -0.5
-    return (g - g.mean(axis, keepdims=True) - y * (g * y).mean(axis, keepdims=True)) * inverse
+    centred = x - mean(x, axis=axis, keepdims=True)
+    inverse = (mean(centred * centred, axis=axis, keepdims=True) + epsilon) ** -0.5
+    return (g - mean(g, axis=axis, keepdims=True) - y * mean(g * y, axis=axis, keepdims=True)) * inverse
 
 
 @op(
+    infer=along_spec,
     reference=_standardize_reference,
     vjp=(_standardize_vjp,),
+    saves=("x", "out"),
+    jvp=(lambda t, y, x, axis, epsilon: _standardize_vjp(t, y, x, axis=axis, epsilon=epsilon),),  # symmetric
+    batch=reduction_batch(lambda *args, **params: standardize(*args, **params)),
+    per_sample=reduction_keeps_samples,
     samples=(
         Sample(normal(5, 4), axis=(0,), epsilon=1e-5),
         Sample(normal(4, 3, 2, 2), axis=(0, 2, 3), epsilon=1e-5),

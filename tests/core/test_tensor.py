@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasturtium.core import ConfigError, GradientError, ShapeError, Tensor, grad, no_grad, ops, result_dtype
+from nasturtium.core import ConfigError, DTypeError, GradientError, ShapeError, Tensor, grad, no_grad, ops, result_dtype
 
 
 def leaf(*values: float) -> Tensor:
@@ -41,10 +41,9 @@ def test_construction_decides_dtype_and_shape(data, dtype, shape):
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        pytest.param(lambda: Tensor("abc"), ConfigError, "expected numbers", id="text"),
-        pytest.param(lambda: Tensor(np.array(["a"])), ConfigError, "expected numbers", id="text-array"),
-        pytest.param(lambda: Tensor(np.array([None])), ConfigError, "expected numbers", id="object-array"),
-        pytest.param(lambda: Tensor([1j]), ConfigError, "expected numbers", id="complex"),
+        pytest.param(lambda: Tensor("abc"), DTypeError, "expected numbers", id="text"),
+        pytest.param(lambda: Tensor(np.array(["a"])), DTypeError, "expected numbers", id="text-array"),
+        pytest.param(lambda: Tensor(np.array([None])), DTypeError, "expected numbers", id="object-array"),
         pytest.param(lambda: Tensor([[1, 2], [3]]), ShapeError, "nested sequences must have equal", id="ragged"),
         pytest.param(lambda: Tensor([1, 2], requires_grad=True), GradientError, "got dtype int64", id="int-leaf"),
     ],
@@ -170,7 +169,7 @@ def test_tensors_are_dictionary_keys_by_identity():
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        pytest.param(lambda x: x + Tensor(np.ones(3)), r"add: .*got \(2,\) float64, \(3,\) float64", id="add"),
+        pytest.param(lambda x: x + Tensor(np.ones(3)), r"add: shapes .* got a \(2,\) float64, b \(3,\) float64 on cpu", id="add"),
         pytest.param(lambda x: x @ x, "matmul: expected at least two axes", id="matmul"),
         pytest.param(lambda x: x[5], "getitem: index 5 is out of bounds", id="index"),
         pytest.param(lambda x: x.T, r"T: expected at least two axes, got shape \(2,\)", id="T"),
@@ -178,8 +177,8 @@ def test_tensors_are_dictionary_keys_by_identity():
         pytest.param(lambda x: bool(x), "expected one element", id="truth"),
         pytest.param(lambda x: len(x.sum()), "0-d tensor has no length", id="len"),
         pytest.param(lambda x: list(x.sum()), "0-d tensor has no length", id="iterate"),
-        pytest.param(lambda x: x.sum(1), "sum: axis 1 is out of bounds", id="axis"),
-        pytest.param(lambda x: x.reshape(3), "reshape: .*into shape", id="reshape"),
+        pytest.param(lambda x: x.sum(1), "sum: axis 1 does not exist", id="axis"),
+        pytest.param(lambda x: x.reshape(3), "reshape: expected 2 elements in all", id="reshape"),
         pytest.param(lambda x: x.backward(Tensor(np.ones(3))), r"gradient's shape is \(3,\)", id="seed"),
     ],
 )
@@ -195,10 +194,26 @@ def test_backward_accumulates_on_leaves_only():
     x, y = leaf(1.0, 2.0), Tensor([3.0, 4.0])
     middle = x * y
     for _ in range(2):
-        (middle.sum()).backward()
+        (middle.sum()).backward(retain_graph=True)
     np.testing.assert_array_equal(x.grad.data, [6.0, 8.0])
     assert y.grad is None
     assert middle.grad is None
+
+
+def test_a_graph_is_freed_by_its_pass_and_says_so():
+    x = leaf(1.0, 2.0)
+    middle = x * x
+    middle.sum().backward()
+    with pytest.raises(GradientError, match="freed by an earlier backward pass") as caught:
+        middle.sum().backward()
+    assert "retain_graph" in caught.value.hint
+
+
+def test_an_error_names_the_line_of_the_user():
+    with pytest.raises(ShapeError) as caught:
+        leaf(1.0, 2.0) + leaf(1.0, 2.0, 3.0)
+    assert "test_tensor.py" in caught.value.where
+    assert "leaf(1.0, 2.0) + leaf(1.0, 2.0, 3.0)" in str(caught.value)
 
 
 def test_backward_takes_the_gradient_of_a_tensor_with_several_elements():

@@ -1,0 +1,502 @@
+"""Running an op: on tensors (recorded), on plain arrays (computed), on traced tensors (transformed).
+
+`apply` is the one way in. Elementwise ops of one and two inputs have a shorter one, `unary` and `binary`: they are most
+of what a small network calls, and Python is most of what they cost.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .device import Device, current_device, device_of
+from .errors import DeviceError, DTypeError, NasturtiumError, ShapeError
+from .op import OpDef
+from .shapes import Spec, is_floating, is_inexact, result_dtype, spec_of, to_floating
+from .tape import Node, current_mode, next_number, output_node
+from .tensor import PLAIN, Scalar, Tensor, as_array, wrap
+
+_ndarray = np.ndarray
+_new = Tensor.__new__
+_new_node = object.__new__
+_new_spec: Any = tuple.__new__
+_number = next_number
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_PACKAGE = str(Path(__file__).parent.parent)
+
+
+class Traced(Tensor):
+    """A tensor inside a transformation: `data` is a tensor of the level below, not an array.
+
+    Sub-classes say what an op on them means. The innermost transformation, which has the highest level, is asked
+    first; tensors of other levels are constants to it.
+    """
+
+    __slots__ = ("level",)
+    traced: ClassVar[bool] = True
+
+    data: Any
+    level: int
+
+    @classmethod
+    def process(cls, level: int, op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+        """Run `op` at `level`: the result (or tuple of results) as traced tensors, not recorded yet."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis, as the transformed function sees it."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The element type."""
+        return self.data.dtype
+
+    @property
+    def device(self) -> Device:
+        """Where the elements live."""
+        return self.data.device
+
+    def detach(self) -> Tensor:
+        """The same elements, cut off from the graph of this level."""
+        cut = _new(type(self))
+        for name in ("data", "level", *type(self).__slots__):
+            setattr(cut, name, getattr(self, name))
+        cut.node = None
+        return cut
+
+    def item(self) -> Any:
+        """Refused: inside a transformation there is no single value."""
+        from .errors import GradientError
+
+        raise GradientError(
+            f"the value of a tensor is not known inside {type(self).__name__.lower()} transformations",
+            hint="use ops.where instead of an if on values",
+        )
+
+    def numpy(self) -> np.ndarray:
+        """Refused: inside a transformation there is no array."""
+        return self.item()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype}, level={self.level})"
+
+
+def callable_for(op: OpDef) -> Callable[..., Any]:
+    """The function that users call for an op."""
+    if op.elementwise and not op.defaults and not op.variadic and op.differentiable:
+        if len(op.inputs) == 1:
+            return unary(op)
+        if len(op.inputs) == 2:
+            return binary(op)
+    return general(op)
+
+
+def general(op: OpDef) -> Callable[..., Any]:
+    """The function of any op: short ways for tensors on the CPU and for plain arrays, `apply` for the rest."""
+    defaults = dict(op.defaults)
+    count, wanted, variadic = len(op.inputs), len(op.defaults), op.variadic
+    forward, differentiable, widens = op.forward, op.differentiable, op.widens
+
+    def call(*inputs: Any, **params: Any) -> Any:
+        if len(inputs) != count and not variadic:
+            inputs, params = _bind(op, inputs, params)
+        if len(params) != wanted:
+            params = {**defaults, **params}
+            if len(params) != wanted:
+                raise _unknown(op, params)
+        elif params.keys() != defaults.keys():
+            raise _unknown(op, params)
+        mode = current_mode()
+        if mode.watch is not None:
+            return apply(op, inputs, params)
+        arrays: list[Any] = []
+        edges: list[Node | None] = []
+        record = plain = False
+        for value in inputs:
+            if value.__class__ is _ndarray:
+                arrays.append(value)
+                edges.append(None)
+                plain = True
+            elif value.__class__ in PLAIN and value.data.__class__ is _ndarray:
+                arrays.append(value.data)
+                node = value.node
+                edges.append(node)
+                if node is not None:
+                    record = True
+            else:
+                return apply(op, inputs, params)
+        if plain or not arrays or (widens and any(array.dtype.itemsize == 2 for array in arrays)):
+            return apply(op, inputs, params)
+        try:
+            out = forward(np, *arrays, **params)
+        except Exception as exc:
+            raise explained(op, arrays, params, exc) from exc
+        if out.__class__ is not _ndarray:
+            if out.__class__ is tuple:
+                return _wrapped(op, edges, arrays, out, params, record=record and mode.recording and differentiable)
+            out = np.asarray(out)
+        result = _new(Tensor)
+        result.data = out
+        result.node = None
+        if record and differentiable and mode.recording and is_inexact(out.dtype):
+            result.node = _record(op, edges, arrays, out, params)
+        return result
+
+    return call
+
+
+def _unknown(op: OpDef, params: Mapping[str, Any]) -> TypeError:
+    unknown = sorted(params.keys() - op.defaults.keys())
+    return TypeError(f"{op.name}: unknown parameters {unknown}; expected {sorted(op.defaults)}")
+
+
+def _bind(op: OpDef, inputs: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Inputs given by name, and parameters given by position after them."""
+    names = (*op.inputs, *op.defaults)
+    if len(inputs) > len(names):
+        raise TypeError(f"{op.name}: expected at most {len(names)} arguments {names}, got {len(inputs)}")
+    bound = dict(zip(names, inputs, strict=False))
+    twice = bound.keys() & params.keys()
+    missing = [name for name in op.inputs if name not in bound and name not in params]
+    if twice or missing:
+        raise TypeError(f"{op.name}: expected the inputs {op.inputs}, got {missing=} and {sorted(twice)} twice")
+    bound.update(params)
+    return tuple(bound.pop(name) for name in op.inputs), bound
+
+
+def unary(op: OpDef) -> Callable[[Any], Any]:
+    """The function of an elementwise op of one input and no parameters."""
+    forward, keep, keep_output = op.forward, op.keeps[0], op.keeps_output
+
+    def call(x: Any) -> Any:
+        if x.__class__ is _ndarray:
+            return forward(np, x)
+        mode = current_mode()
+        data = getattr(x, "data", None)
+        if data.__class__ is not _ndarray or mode.watch is not None:
+            return apply(op, (x,), _NO_PARAMS)
+        dtype = data.dtype
+        if dtype is not _SINGLE and dtype is not _DOUBLE:
+            return apply(op, (x,), _NO_PARAMS)
+        try:
+            out = forward(np, data)
+        except Exception as exc:
+            raise explained(op, (data,), {}, exc) from exc
+        if out.__class__ is not _ndarray:
+            out = np.asarray(out)
+        result = _new(Tensor)
+        result.data = out
+        edge = x.node
+        if edge is None or not mode.recording:
+            result.node = None
+            return result
+        result.node = node = _new_node(Node)
+        node.number = _number()
+        node.op = op
+        node.edges = (edge,)
+        node.saved = (data if keep else None,)
+        node.output = out if keep_output else None
+        node.params = _NO_PARAMS
+        node.shapes = None
+        node.dtype = dtype
+        node.casts = False
+        return result
+
+    return call
+
+
+def binary(op: OpDef) -> Callable[[Any, Any], Any]:
+    """The function of an elementwise op of two inputs and no parameters."""
+    forward, keep_output = op.forward, op.keeps_output
+    keep_a, keep_b = op.keeps
+
+    def call(a: Any, b: Any) -> Any:
+        # An array has a `data` too, but that is no array.
+        x, y = getattr(a, "data", None), getattr(b, "data", b)
+        if x.__class__ is not _ndarray:
+            return apply(op, (a, b), _NO_PARAMS)
+        mode = current_mode()
+        dtype = x.dtype
+        if (dtype is not _SINGLE and dtype is not _DOUBLE) or mode.watch is not None:
+            return apply(op, (a, b), _NO_PARAMS)
+        if y.__class__ is _ndarray and y.dtype is dtype:
+            other = b.node
+        elif y.__class__ is float or y.__class__ is int:
+            other = None
+        else:
+            return apply(op, (a, b), _NO_PARAMS)
+        try:
+            out = forward(np, x, y)
+        except Exception as exc:
+            raise explained(op, (x, y), {}, exc) from exc
+        if out.__class__ is not _ndarray:
+            out = np.asarray(out)
+        result = _new(Tensor)
+        result.data = out
+        edge = a.node
+        if (edge is None and other is None) or not mode.recording:
+            result.node = None
+            return result
+        result.node = node = _new_node(Node)
+        node.number = _number()
+        node.op = op
+        node.edges = (edge, other)
+        node.saved = (x if keep_a else None, y if keep_b else None)
+        node.output = out if keep_output else None
+        node.params = _NO_PARAMS
+        node.shapes = None if y is b or x.shape == y.shape else (x.shape, y.shape)
+        node.dtype = dtype
+        node.casts = False
+        return result
+
+    return call
+
+
+_NO_PARAMS: dict[str, Any] = {}
+
+
+def apply(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """Run an op and record it where a gradient may be wanted.
+
+    Args:
+        op: what to run.
+        inputs: tensors, arrays and Python numbers. Numbers take the dtype and the device of the tensors beside them.
+        params: all parameters of the op, defaults filled in.
+
+    Returns:
+        A tensor (or a tuple of them); an array when no input is a tensor but some are arrays.
+
+    Raises:
+        DeviceError: the inputs live on different devices.
+        ShapeError, DTypeError: the inputs do not fit the op or each other; names the op and what it was given.
+    """
+    tensors = arrays_given = False
+    for value in inputs:
+        if value.__class__ in PLAIN:
+            tensors = True
+        elif isinstance(value, Traced):
+            return _trace(op, inputs, params)
+        elif not isinstance(value, Scalar):
+            arrays_given = True
+    nodes: list[Node | None] = []
+    values: list[Any] = []
+    for value in inputs:
+        if value.__class__ in PLAIN:
+            nodes.append(value.node)
+            values.append(value.data)
+        else:
+            nodes.append(None)
+            values.append(value if value.__class__ in _SCALARS else as_array(value))
+    place, values = _prepare(op, values)
+    mode = current_mode()
+    try:
+        with place.active():
+            out = _half(op, place.xp, values, params) if op.widens else op.forward(place.xp, *values, **params)
+    except Exception as exc:
+        raise explained(op, values, params, exc) from exc
+    if mode.watch is not None:
+        mode.watch(op, values, out if isinstance(out, tuple) else (out,))
+    if not tensors and arrays_given:
+        return out
+    record = mode.recording and op.differentiable and any(node is not None for node in nodes)
+    if isinstance(out, tuple):
+        return _wrapped(op, nodes, values, out, params, record=record)
+    result = wrap(out)
+    if record and is_inexact(result.dtype):
+        result.node = _record(op, nodes, values, result.data, params)
+    return result
+
+
+def _wrapped(
+    op: OpDef,
+    nodes: Sequence[Node | None],
+    values: Sequence[Any],
+    outs: tuple[Any, ...],
+    params: Mapping[str, Any],
+    *,
+    record: bool,
+) -> tuple[Tensor, ...]:
+    """Several outputs as tensors."""
+    results = tuple(wrap(item) for item in outs)
+    if record:
+        node = _record(op, nodes, values, tuple(result.data for result in results), params)
+        for index, result in enumerate(results):
+            if is_inexact(result.dtype):
+                result.node = output_node(node, index)
+    return results
+
+
+def _record(
+    op: OpDef, nodes: Sequence[Node | None], values: Sequence[Any], out: Any, params: Mapping[str, Any]
+) -> Node:
+    keeps = op.keeps if not op.variadic else ("inputs" in op.saves,) * len(values)
+    node = _new_node(Node)
+    node.number = _number()
+    node.op = op
+    node.edges = tuple(nodes)
+    node.saved = tuple(
+        [
+            value if keep or value.__class__ in _SCALARS else _new_spec(Spec, (value.shape, value.dtype))
+            for value, keep in zip(values, keeps, strict=True)
+        ]
+    )
+    node.output = out if op.keeps_output else None
+    node.params = params
+    node.shapes = None
+    if out.__class__ is tuple:
+        node.shape, node.dtype = tuple(item.shape for item in out), tuple(item.dtype for item in out)
+        node.casts = True
+    else:
+        node.shape = out.shape
+        node.dtype = dtype = out.dtype
+        node.casts = any(edge is not None and edge.dtype is not dtype for edge in nodes)
+        if op.elementwise:
+            shapes = tuple(() if value.__class__ in _SCALARS else value.shape for value in values)
+            node.shapes = None if all(shape == out.shape for shape in shapes) else shapes
+    if current_mode().watch is not None:
+        node.where = user_line()
+    return node
+
+
+def _trace(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    top = max((value for value in inputs if isinstance(value, Traced)), key=lambda value: value.level)
+    inputs = [value if isinstance(value, Tensor | Scalar) else wrap(as_array(value)) for value in inputs]
+    try:
+        out = type(top).process(top.level, op, inputs, params)
+    except NasturtiumError:
+        raise
+    except Exception as exc:
+        raise explained(op, inputs, params, exc) from exc
+    nodes = [value.node if isinstance(value, Tensor) else None for value in inputs]
+    if current_mode().recording and op.differentiable and any(node is not None for node in nodes):
+        if isinstance(out, tuple):
+            node = _record(op, nodes, inputs, out, params)
+            for index, result in enumerate(out):
+                if is_inexact(result.dtype):
+                    result.node = output_node(node, index)
+        elif is_inexact(out.dtype):
+            out.node = _record(op, nodes, inputs, out.detach(), params)
+    return out
+
+
+_SCALARS = frozenset({bool, int, float, complex})
+
+
+def _prepare(op: OpDef, values: list[Any]) -> tuple[Device, list[Any]]:
+    """The device of the inputs, and the inputs with numbers and mixed dtypes made fit for each other."""
+    place: Device | None = None
+    for value in values:
+        if value.__class__ in _SCALARS:
+            continue
+        found = device_of(value)
+        if place is None:
+            place = found
+        elif found != place:
+            given = ", ".join(
+                f"{name} on {device_of(item)}"
+                for name, item in zip(names_of(op, len(values)), values, strict=True)
+                if item.__class__ not in _SCALARS
+            )
+            raise _located(
+                DeviceError(f"{op.name}: inputs live on different devices: {given}", hint="move them with .to()")
+            )
+    if place is None:  # numbers only
+        place = current_device()
+        return place, [place.put(as_array(value)) for value in values]
+    if any(value.__class__ in _SCALARS for value in values):
+        dtype = result_dtype(*(value for value in values if value.__class__ not in _SCALARS))
+        if dtype.kind in "iub" and any(value.__class__ is float for value in values):
+            # A float beside integers makes the default float; NumPy would make float64.
+            dtype = to_floating(dtype)
+            values = [value if value.__class__ in _SCALARS else value.astype(dtype) for value in values]
+    return place, values
+
+
+def _half(op: OpDef, xp: Any, values: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """Run an op on 16-bit floats in float32, and round its results to their common dtype; on other dtypes as it is."""
+    halves = [value.dtype for value in values if value.__class__ not in _SCALARS and _is_half(value.dtype)]
+    if not halves:
+        return op.forward(xp, *values, **params)
+    wide = [
+        value.astype(xp.float32) if value.__class__ not in _SCALARS and _is_half(value.dtype) else value
+        for value in values
+    ]
+    out = op.forward(xp, *wide, **params)
+    inexact = [value.dtype for value in values if value.__class__ not in _SCALARS and is_inexact(value.dtype)]
+    target = result_dtype(*inexact)
+
+    def rounded(item: Any) -> Any:
+        return item.astype(target) if item.dtype == np.float32 and target != item.dtype else item
+
+    return tuple(rounded(item) for item in out) if isinstance(out, tuple) else rounded(out)
+
+
+def _is_half(dtype: np.dtype[Any]) -> bool:
+    return dtype.itemsize == 2 and is_floating(dtype)
+
+
+def names_of(op: OpDef, count: int) -> tuple[str, ...]:
+    """What the inputs of a call are called in messages."""
+    return op.inputs if not op.variadic else (*op.inputs, *(f"input {i}" for i in range(len(op.inputs), count)))
+
+
+def user_line() -> str | None:
+    """File and line of the innermost caller outside this package, with its source text."""
+    import linecache
+
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        inside = name.startswith(_PACKAGE) and not name.startswith(str(Path(_PACKAGE) / "tests"))
+        if not inside and "functools" not in name and "contextlib" not in name:
+            text = linecache.getline(name, frame.f_lineno).strip()
+            return f"{name}:{frame.f_lineno}" + (f": {text}" if text else "")
+        frame = frame.f_back
+    return None
+
+
+def explained(op: OpDef, values: Sequence[Any], params: Mapping[str, Any], exc: Exception) -> Exception:
+    """What to raise for an op that failed: as precise as inference can make it, with what was given and where."""
+    if not isinstance(exc, NasturtiumError | ValueError | TypeError | IndexError | ZeroDivisionError):
+        return exc  # LinAlgError is a ValueError
+    specs = [Spec((), np.dtype(type(value))) if value.__class__ in _SCALARS else spec_of(value) for value in values]
+    error = exc
+    if not isinstance(exc, NasturtiumError):
+        try:
+            op.infer(*specs, **params)
+        except NasturtiumError as precise:
+            error = precise
+        except Exception as failure:
+            exc.add_note(f"inference failed too: {failure!r}")
+    if not isinstance(error, NasturtiumError):
+        error = DTypeError(str(exc)) if isinstance(exc, TypeError) else ShapeError(str(exc))
+    if error.where is not None:
+        return error  # from an op inside this one, which has said it all
+    given = ", ".join(
+        f"{name} {repr(value) if value.__class__ in _SCALARS else f'{spec.shape} {spec.dtype}'}"
+        for name, spec, value in zip(names_of(op, len(specs)), specs, values, strict=False)
+    )
+    place = next(
+        (
+            str(value.device if isinstance(value, Tensor) else device_of(value))
+            for value in values
+            if value.__class__ not in _SCALARS
+        ),
+        "cpu",
+    )
+    shown = f" with {', '.join(f'{name}={value!r}' for name, value in params.items())}" if params else ""
+    message = error.message.removeprefix("elementwise: ").removeprefix("reduction: ").removeprefix("op: ")
+    message = message if message.startswith(f"{op.name}: ") else f"{op.name}: {message}"
+    return _located(type(error)(f"{message}; got {given} on {place}{shown}", hint=error.hint))
+
+
+def _located(error: NasturtiumError) -> NasturtiumError:
+    if error.where is None:
+        error.where = user_line()
+    return error
