@@ -58,6 +58,9 @@ class _Tensors:
         return wrap(like.device.xp.zeros(shape, dtype))
 
     def load(self, node: Node, op: OpDef, saved: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        watch = current_mode().watch
+        if watch is not None:
+            watch.enter(node)
         inputs = tuple(_tensor(item, edge) for item, edge in zip(saved, node.edges, strict=True))
         if not op.keeps_output:
             return None, inputs
@@ -70,11 +73,14 @@ def _tensor(saved: Any, node: Node | None) -> Any:
     """A saved value as a tensor that gradients reach; specs and numbers as they are."""
     if saved is None or isinstance(saved, Spec | Scalar):
         return saved
-    if isinstance(saved, Traced):
-        if saved.node is not node:
+    if isinstance(saved, Tensor):  # kept by an op inside a transformation
+        if saved.node is node:
+            return saved
+        if isinstance(saved, Traced):
             saved = saved.detach()
             saved.node = node
-        return saved
+            return saved
+        return wrap(saved.data, node)
     return wrap(saved, node)
 
 
@@ -93,6 +99,8 @@ def _pull(
     if create_graph or watched or output.__class__ not in PLAIN or seed.__class__ not in PLAIN:
         with recording(create_graph):
             found = pullback(root, seed, TENSORS, wanted=wanted, free=not retain)
+            if watched:
+                current_mode().watch.leave()
             return {node: _conjugated(gradient) for node, gradient in found.items()}
     found = pullback(root, seed.data, ARRAYS, wanted=wanted, free=not retain)
     return {node: _conjugated(wrap(gradient)) for node, gradient in found.items()}
@@ -168,7 +176,7 @@ def _gradients(output: Tensor, inputs: Sequence[Tensor], *, create_graph: bool, 
             )
     wanted = frozenset(tensor.node for tensor in inputs if tensor.node is not None)
     found = _pull(output, _seed(output, None), wanted=wanted, create_graph=create_graph, retain=retain)
-    return [found[tensor.node] if tensor.node in found else _zeros_like(tensor) for tensor in inputs]
+    return [found[tensor.node] if tensor.node in found else zeros_like(tensor) for tensor in inputs]
 
 
 def value_and_grad(
@@ -193,11 +201,11 @@ def value_and_grad(
             raise GradientError(f"grad: expected a function that returns one number, got {shown}", hint="sum it first")
         flat = [leaf for variable in variables for leaf in tree.leaves(variable)]
         if value.node is None:
-            gradients = [_zeros_like(leaf) for leaf in flat]
+            gradients = [zeros_like(leaf) for leaf in flat]
         else:
             wanted = frozenset(leaf.node for leaf in flat)
-            found = _pull(value, _ones_like(value), wanted=wanted, create_graph=again, retain=again)
-            gradients = [found[leaf.node] if leaf.node in found else _zeros_like(leaf) for leaf in flat]
+            found = _pull(value, ones_like(value), wanted=wanted, create_graph=again, retain=again)
+            gradients = [found[leaf.node] if leaf.node in found else zeros_like(leaf) for leaf in flat]
         items = iter(gradients)
         built = tuple(tree.build(variable, items) for variable in variables)
         outer = result if again else tree.mapped(_detached, result)
@@ -235,7 +243,7 @@ def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any
                 raise ShapeError(f"vjp: the cotangent's shape is {seed.shape}, the output's {output.shape}")
             for node, part in _pull(output, seed, wanted=wanted, create_graph=again, retain=True).items():
                 totals[node] = totals[node] + part if node in totals else part
-        gradients = iter([totals[leaf.node] if leaf.node in totals else _zeros_like(leaf) for leaf in flat])
+        gradients = iter([totals[leaf.node] if leaf.node in totals else zeros_like(leaf) for leaf in flat])
         return tuple(tree.build(variable, gradients) for variable in variables)
 
     return value if again else tree.mapped(_detached, value), pull
@@ -392,15 +400,21 @@ def _seed(output: Tensor, gradient: Tensor | None) -> Tensor:
             raise GradientError(f"expected a tensor with one element, got shape {output.shape}", hint="sum it first")
         if output.dtype.kind == "c":
             raise GradientError("a complex value has no gradient without a direction", hint="take .real or abs() first")
-        return _ones_like(output)
+        return ones_like(output)
     if gradient.shape != output.shape:
         raise ShapeError(f"the gradient's shape is {gradient.shape}, the tensor's {output.shape}")
     return gradient
 
 
-def _ones_like(tensor: Tensor) -> Tensor:
-    return wrap(tensor.device.xp.ones(tensor.shape, tensor.dtype))
+def ones_like(tensor: Tensor) -> Tensor:
+    """Ones of the shape, dtype and device of a tensor."""
+    place = tensor.device
+    with place.active():
+        return wrap(place.xp.ones(tensor.shape, tensor.dtype))
 
 
-def _zeros_like(tensor: Tensor) -> Tensor:
-    return wrap(tensor.device.xp.zeros(tensor.shape, tensor.dtype))
+def zeros_like(tensor: Tensor) -> Tensor:
+    """Zeros of the shape, dtype and device of a tensor."""
+    place = tensor.device
+    with place.active():
+        return wrap(place.xp.zeros(tensor.shape, tensor.dtype))

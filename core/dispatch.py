@@ -47,6 +47,10 @@ class Traced(Tensor):
         """Run `op` at `level`: the result (or tuple of results) as traced tensors, not recorded yet."""
         raise NotImplementedError
 
+    @classmethod
+    def recorded(cls, node: Node, level: int, inputs: Sequence[Any]) -> None:
+        """Called with the node of an op that was recorded at `level`, for what a transformation wants to remember."""
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The length of each axis, as the transformed function sees it."""
@@ -301,7 +305,7 @@ def apply(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     except Exception as exc:
         raise explained(op, values, params, exc) from exc
     if mode.watch is not None:
-        mode.watch(op, values, out if isinstance(out, tuple) else (out,))
+        mode.watch.see(op, values, out if isinstance(out, tuple) else (out,))
     if not tensors and arrays_given:
         return out
     record = mode.recording and op.differentiable and any(node is not None for node in nodes)
@@ -380,8 +384,10 @@ def _trace(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
             for index, result in enumerate(out):
                 if is_inexact(result.dtype):
                     result.node = output_node(node, index)
+            type(top).recorded(node, top.level, inputs)
         elif is_inexact(out.dtype):
             out.node = _record(op, nodes, inputs, out.detach(), params)
+            type(top).recorded(out.node, top.level, inputs)
     return out
 
 

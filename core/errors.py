@@ -65,6 +65,10 @@ class GradientError(NasturtiumError, RuntimeError):
     """A gradient that was asked for where there is none."""
 
 
+class NumericsError(NasturtiumError, ArithmeticError):
+    """A NaN or an infinity was born while `check_numerics` watched."""
+
+
 class DataError(NasturtiumError, ValueError):
     """Data that cannot be used: not numeric, not finite, too few rows, one class only."""
 

@@ -7,13 +7,13 @@ from itertools import count
 from typing import Any
 
 from . import ops, tree
-from .autograd import TENSORS, deeper, grad, variable
+from .autograd import TENSORS, deeper, grad, ones_like, variable, zeros_like
 from .dispatch import Traced, apply
 from .errors import GradientError, ShapeError
 from .op import Jvp, OpDef
 from .shapes import is_inexact
 from .tape import pullback
-from .tensor import Scalar, Tensor, wrap
+from .tensor import Scalar, Tensor
 
 next_level = count(1).__next__  # later transformations are inside earlier ones
 
@@ -78,6 +78,8 @@ def tangent_of(
         return _transposed(op, primals, tangents, output, params)
     if rule is Jvp.NONE:
         raise GradientError(f"{op.name} has no forward rule")
+    if callable(rule):
+        return rule(tuple(tangents), output, *primals, **params)
     parts: list[Any] = []
     for position, tangent in enumerate(tangents):
         if tangent is None:
@@ -137,20 +139,16 @@ def _transposed(
             return _mapped(_zeros, output)
         variables = list(cotangents) if isinstance(cotangents, tuple) else [cotangents]
         found = pullback(
-            pairing.node, _one(pairing), TENSORS, wanted=frozenset(item.node for item in variables), free=False
+            pairing.node, ones_like(pairing), TENSORS, wanted=frozenset(item.node for item in variables), free=False
         )  # the plain pullback: nothing is conjugated
         parts = [found.get(item.node, _zeros(item)) for item in variables]
     return tuple(parts) if isinstance(output, tuple) else parts[0]
 
 
-def _one(like: Tensor) -> Tensor:
-    return wrap(like.device.xp.ones(like.shape, like.dtype))
-
-
 def _zeros(like: Any) -> Any:
     if isinstance(like, Scalar):
         return type(like)(0)
-    return wrap(like.device.xp.zeros(like.shape, like.dtype))
+    return zeros_like(like)
 
 
 def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:

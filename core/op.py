@@ -34,6 +34,7 @@ class Flags(Flag):
     HALF = auto()  # forward takes 16-bit floats as they are; else they are computed in float32 and rounded once
     DATA_DEPENDENT = auto()  # the shape of the result depends on the values of the inputs
     FLOAT64_ONLY = auto()  # too ill-conditioned for the float32 tolerance of the generated tests
+    SURROGATE = auto()  # by intent the rules are not the derivative of `forward`: finite differences cannot check them
 
 
 class Jvp(Enum):
@@ -179,7 +180,8 @@ class OpDef:
             out the sum over broadcast axes. Inputs and output that `saves` leaves out arrive as their `Spec`.
         saves: what the rules read: names of inputs, and "out" for the output. Nothing else is kept for the backward
             pass. A variadic op says "inputs".
-        jvp: a `Jvp` or one rule per input, `(tangent, output, *inputs, **params) -> output tangent`.
+        jvp: a `Jvp`; or one rule per input, `(tangent, output, *inputs, **params) -> output tangent`; or a joint rule
+            of the same form that gets a tuple of tangents, None where one is zero.
         batch: a `Batch` or a rule `(size, batched, *inputs, **params) -> output`, batch axis first: inputs whose flag
             in `batched` is true have an extra leading axis.
         per_sample: for per-sample gradients: `(carries, *specs, **params) -> bool`, whether the leading axis of the
@@ -201,7 +203,7 @@ class OpDef:
     infer: Callable[..., Any]
     vjp: Sequence[Rule | None] | Rule
     saves: frozenset[str]
-    jvp: Jvp | Sequence[Rule | None]
+    jvp: Jvp | Sequence[Rule | None] | Rule
     batch: Batch | Rule
     per_sample: Callable[..., bool] | None
     reference: Callable[..., Any]

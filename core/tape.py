@@ -12,7 +12,7 @@ tensors and are recorded in turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -27,15 +27,30 @@ next_number = count().__next__
 _by_number = attrgetter("number")
 
 
+class Watch(Protocol):
+    """Sees every op that runs; see `debug.py`."""
+
+    def see(self, op: OpDef, values: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """After an op: its input arrays (and numbers) and its output arrays."""
+        ...
+
+    def enter(self, node: Node) -> None:
+        """The backward pass is about to apply the rules of `node`."""
+        ...
+
+    def leave(self) -> None:
+        """The backward pass is over."""
+        ...
+
+
 class Mode:
-    """What the dispatcher does beside computing, in this thread: record, watch every result."""
+    """What the dispatcher does beside computing, in this thread: record, show every op to a watch."""
 
-    __slots__ = ("plain", "recording", "watch")
+    __slots__ = ("recording", "watch")
 
-    def __init__(self, *, recording: bool, watch: Callable[..., None] | None = None) -> None:
+    def __init__(self, *, recording: bool, watch: Watch | None = None) -> None:
         self.recording = recording
-        self.watch = watch  # called with (op, inputs, arrays, pass name) after every op; see `debug.py`
-        self.plain = recording and watch is None  # the case to be fast in
+        self.watch = watch
 
 
 _RECORDING = Mode(recording=True)
@@ -59,9 +74,10 @@ class Node:
         shape: likewise; elementwise ops of one or two inputs do without.
         casts: an input's dtype differs from the output's, so gradients may have to be cast back.
         where: the user's line, kept while a NaN checker watches.
+        carries: which inputs carried samples; set by `per_sample.py` only.
     """
 
-    __slots__ = ("casts", "dtype", "edges", "number", "op", "output", "params", "saved", "shape", "shapes", "where")
+    __slots__ = ("carries", "casts", "dtype", "edges", "number", "op", "output", "params", "saved", "shape", "shapes", "where")
 
     number: int
     op: OpDef | None
@@ -74,6 +90,7 @@ class Node:
     dtype: Any
     casts: bool
     where: str | None
+    carries: tuple[bool, ...]
 
 
 class Leaf(Node):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from .errors import ConfigError
+from .shapes import Spec
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -17,7 +18,7 @@ def _walk(tree: Any) -> Iterator[Any]:
     if isinstance(tree, Mapping):
         for item in cast("Mapping[Any, Any]", tree).values():
             yield from _walk(item)
-    elif isinstance(tree, list | tuple):
+    elif isinstance(tree, list | tuple) and not isinstance(tree, Spec):
         for item in cast("list[Any]", tree):
             yield from _walk(item)
     else:
@@ -30,7 +31,7 @@ def build(like: Any, values: Iterator[Any]) -> Any:
         return {key: build(item, values) for key, item in cast("Mapping[Any, Any]", like).items()}
     if isinstance(like, list):
         return [build(item, values) for item in cast("list[Any]", like)]
-    if isinstance(like, tuple):
+    if isinstance(like, tuple) and not isinstance(like, Spec):
         items = [build(item, values) for item in cast("tuple[Any, ...]", like)]
         make = getattr(like, "_make", None)  # pyright: ignore[reportUnknownArgumentType]
         return make(items) if make is not None else tuple(items)

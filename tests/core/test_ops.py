@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from nasturtium.core import OPS, Tensor, grad, jvp, vjp, vmap
+from nasturtium.core import OPS, Tensor, grad, jvp, per_sample_gradients, per_sample_norms, vjp, vmap
 from nasturtium.core.dispatch import apply
 from nasturtium.core.op import Batch, Flags, Jvp, OpDef, Sample
 from nasturtium.core.shapes import Spec, is_inexact, spec_of
@@ -17,6 +17,7 @@ from nasturtium.core.vmap import BatchFallbackWarning
 CASES = [pytest.param(op, sample, id=f"{op.name}-{sample}") for op in OPS.values() for sample in op.samples]
 INVALID = [pytest.param(op, case, id=f"{op.name}-{case}") for op in OPS.values() for case in op.invalid]
 SMOOTH = [case for case in CASES if case.values[0].differentiable]
+EXACT = [case for case in SMOOTH if not case.values[0].flags & Flags.SURROGATE]
 
 
 def make(sample: Sample, *, seed: int = 0, dtype=np.float64) -> list[np.ndarray]:
@@ -195,7 +196,7 @@ class Slopes:
         return sum(real_dot(g, d) for g, d in zip(gradients, self.direction, strict=True))
 
 
-@pytest.mark.parametrize(("op", "sample"), SMOOTH)
+@pytest.mark.parametrize(("op", "sample"), EXACT)
 def test_first_and_second_gradient_match_finite_differences(op, sample):
     """The gradient of <weights, op(x)> along a random direction, and the gradient of that gradient."""
     slopes = Slopes(op, sample)
@@ -312,6 +313,72 @@ def test_gradients_under_vmap_are_a_loop(op, sample):
         alone = gradient(*(Tensor(array) for array in draw))
         for mine, reference in zip(together, alone, strict=True):
             close(mine.data[row], reference.data, (1e-9, 1e-9))
+
+
+def carriers(op: OpDef, sample: Sample):
+    """The ways to give an op samples along leading axes that it says it keeps apart."""
+    shapes = [spec.shape for spec in sample.inputs]
+    specs = [spec_of(array) for array in make(sample)]
+    for chosen in ({i} for i in range(len(shapes))) if len(shapes) > 1 else [{0}]:
+        for group in (chosen, set(range(len(shapes)))):
+            lengths = {shapes[i][0] if shapes[i] else 0 for i in group}
+            if len(lengths) != 1 or lengths == {0} or op.per_sample is None:
+                continue
+            carries = tuple(i in group for i in range(len(shapes)))
+            if op.per_sample(carries, *specs, **{**op.defaults, **sample.params}):
+                yield carries, lengths.pop()
+
+
+@pytest.mark.parametrize(("op", "sample"), SMOOTH)
+def test_samples_said_to_be_apart_are_apart(op, sample):
+    """Changing all other samples leaves a sample's output as it is; gradients per sample equal a loop over samples."""
+    params = {**op.defaults, **sample.params}
+    ways = list(carriers(op, sample))
+    if not ways:
+        pytest.skip("no input of this sample can carry samples")
+    for carries, count in ways:
+        arrays, others = make(sample, seed=0), make(sample, seed=1)
+        _, clean = run(op, arrays, sample.params)
+        for i in range(min(count, 3)):
+            changed = [
+                np.concatenate([b[:i], a[i : i + 1], b[i + 1 :]]) if carried else a
+                for a, b, carried in zip(arrays, others, carries, strict=True)
+            ]
+            _, mixed = run(op, changed, sample.params)
+            for a, b in zip(clean, mixed, strict=True):
+                close(b.data[i], a.data[i], op.tolerance.float64)
+        shared = [i for i in smooth(op, arrays) if not carries[i]]
+        smooth_outputs = [k for k, output in enumerate(clean) if is_inexact(output.dtype) and output.size]
+        if not shared or not smooth_outputs or any(clean[k].dtype.kind == "c" for k in smooth_outputs):
+            continue
+        weights = [draw_like(np.random.default_rng(3), clean[k].data) for k in smooth_outputs]
+        leaves = {i: Tensor(arrays[i], requires_grad=True) for i in shared}
+
+        def losses(*given, carries=carries, leaves=leaves, arrays=arrays, outs=tuple(smooth_outputs)):
+            given, weights = list(given[: sum(carries)]), given[sum(carries) :]
+            inputs = [
+                given.pop(0) if carried else leaves.get(i, Tensor(arrays[i])) for i, carried in enumerate(carries)
+            ]
+            results = outputs_of(apply(op, inputs, params))
+            total = 0.0
+            for k, weight in zip(outs, weights, strict=True):
+                product = results[k] * weight
+                total = product.reshape(product.shape[0], -1).sum(1) + total
+            return total
+
+        samples = [arrays[i] for i, carried in enumerate(carries) if carried] + weights
+        _, together = per_sample_gradients(losses, list(leaves.values()), *samples)
+        value, norms = per_sample_norms(losses, list(leaves.values()), *samples)
+        for i in range(count):
+            one_hot = np.zeros(count)
+            one_hot[i] = 1.0
+            total = (losses(*(Tensor(array) for array in samples)) * Tensor(one_hot)).sum()
+            alone = grad(total, list(leaves.values()))
+            for mine, reference in zip(together, alone, strict=True):
+                close(mine.data[i], reference.data, (1e-9, 1e-9))
+            norm = np.sqrt(sum(float((reference.data**2).sum()) for reference in alone))
+            assert norms.data[i] == pytest.approx(norm, rel=1e-8, abs=1e-9)
+        assert value.shape == (count,)
 
 
 @pytest.mark.parametrize(("op", "sample"), SMOOTH)
