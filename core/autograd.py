@@ -5,6 +5,9 @@ Gradients of complex tensors are the direction of steepest ascent of a real valu
 JAX's are their conjugates.
 """
 
+# Values are arrays or tensors and results single or tuples: a checker cannot see through the `isinstance` tests.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -95,12 +98,12 @@ def _pull(
     assert root is not None
     if seed.dtype.kind == "c":
         seed = ops.conjugate(seed)
-    watched = current_mode().watch is not None
-    if create_graph or watched or output.__class__ not in PLAIN or seed.__class__ not in PLAIN:
+    watch = current_mode().watch
+    if create_graph or watch is not None or output.__class__ not in PLAIN or seed.__class__ not in PLAIN:
         with recording(create_graph):
             found = pullback(root, seed, TENSORS, wanted=wanted, free=not retain)
-            if watched:
-                current_mode().watch.leave()
+            if watch is not None:
+                watch.leave()
             return {node: _conjugated(gradient) for node, gradient in found.items()}
     found = pullback(root, seed.data, ARRAYS, wanted=wanted, free=not retain)
     return {node: _conjugated(wrap(gradient)) for node, gradient in found.items()}
@@ -114,6 +117,7 @@ def accumulate(output: Tensor, gradient: Tensor | None, *, retain_graph: bool) -
     """`Tensor.backward`."""
     found = _pull(output, _seed(output, gradient), wanted=None, create_graph=False, retain=retain_graph)
     for node, value in found.items():
+        assert is_leaf(node)
         node.grad = value if node.grad is None else wrap(node.grad.data + value.data)
 
 
@@ -359,7 +363,7 @@ class deeper:  # noqa: N801 - reads as a verb at its use
 
 
 def _variables(args: tuple[Any, ...], positions: Sequence[int]) -> tuple[tuple[Any, ...], list[Any]]:
-    """The arguments with those at `positions` replaced by fresh variables that stay connected to what they came from."""
+    """The arguments with those at `positions` replaced by variables that stay connected to what they came from."""
     changed = list(args)
     variables: list[Any] = []
     for position in positions:

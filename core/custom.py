@@ -5,6 +5,9 @@ behaves like an op: it is recorded, batched and differentiated by the rule given
 linear in the output gradient and a jvp in the tangents, so either can be transposed into the other.
 """
 
+# Values are arrays or tensors and results single or tuples: a checker cannot see through the `isinstance` tests.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
@@ -178,7 +181,9 @@ def _joint(rule: Rule) -> Rule:
         parts = rule(g, y, *inputs, **params)
         parts = tuple(parts) if isinstance(parts, tuple | list) else (parts,)
         if len(parts) != len(inputs):
-            raise ConfigError(f"a vjp rule must return one gradient per input: expected {len(inputs)}, got {len(parts)}")
+            raise ConfigError(
+                f"a vjp rule must return one gradient per input: expected {len(inputs)}, got {len(parts)}"
+            )
         return parts
 
     return joint

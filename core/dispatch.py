@@ -4,10 +4,14 @@
 of what a small network calls, and Python is most of what they cost.
 """
 
+# Values are arrays or tensors and results single or tuples: a checker cannot see through the `isinstance` tests.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,14 +21,13 @@ from .device import Device, current_device, device_of
 from .errors import DeviceError, DTypeError, NasturtiumError, ShapeError
 from .op import OpDef
 from .shapes import Spec, is_floating, is_inexact, result_dtype, spec_of, to_floating
-from .tape import Node, current_mode, next_number, output_node
+from .tape import RECORDING, SILENT, Node, PlainNode, current_mode, next_number, output_node
 from .tensor import PLAIN, Scalar, Tensor, as_array, wrap
 
 _ndarray = np.ndarray
 _new = Tensor.__new__
 _new_node = object.__new__
 _new_spec: Any = tuple.__new__
-_number = next_number
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 _PACKAGE = str(Path(__file__).parent.parent)
 
@@ -116,26 +119,30 @@ def general(op: OpDef) -> Callable[..., Any]:
                 raise _unknown(op, params)
         elif params.keys() != defaults.keys():
             raise _unknown(op, params)
+        for value in inputs:
+            if value.__class__ is not _ndarray and value.__class__ not in _SCALARS:
+                break
+        else:  # a rule in a pass on arrays
+            first: Any = inputs[0] if inputs else None
+            if first.__class__ is _ndarray and not (widens and first.dtype.itemsize == 2):
+                return forward(np, *inputs, **params)
         mode = current_mode()
         if mode.watch is not None:
             return apply(op, inputs, params)
         arrays: list[Any] = []
         edges: list[Node | None] = []
-        record = plain = False
+        record = False
         for value in inputs:
-            if value.__class__ is _ndarray:
-                arrays.append(value)
-                edges.append(None)
-                plain = True
-            elif value.__class__ in PLAIN and value.data.__class__ is _ndarray:
-                arrays.append(value.data)
-                node = value.node
-                edges.append(node)
-                if node is not None:
-                    record = True
-            else:
+            if value.__class__ not in PLAIN or value.data.__class__ is not _ndarray:
                 return apply(op, inputs, params)
-        if plain or not arrays or (widens and any(array.dtype.itemsize == 2 for array in arrays)):
+            array = value.data
+            if widens and array.dtype.itemsize == 2:
+                return apply(op, inputs, params)
+            arrays.append(array)
+            edges.append(value.node)
+            if value.node is not None:
+                record = True
+        if not arrays:
             return apply(op, inputs, params)
         try:
             out = forward(np, *arrays, **params)
@@ -176,20 +183,21 @@ def _bind(op: OpDef, inputs: tuple[Any, ...], params: dict[str, Any]) -> tuple[t
 
 def unary(op: OpDef) -> Callable[[Any], Any]:
     """The function of an elementwise op of one input and no parameters."""
-    forward, keep, keep_output = op.forward, op.keeps[0], op.keeps_output
+    keep, keep_output = op.keeps[0], op.keeps_output
+    forward: Callable[..., Any] = getattr(np, op.ufunc) if op.ufunc else partial(op.forward, np)
 
     def call(x: Any) -> Any:
         if x.__class__ is _ndarray:
-            return forward(np, x)
+            return forward(x)
+        data: Any = getattr(x, "data", None)
         mode = current_mode()
-        data = getattr(x, "data", None)
-        if data.__class__ is not _ndarray or mode.watch is not None:
+        if data.__class__ is not _ndarray or (mode is not RECORDING and mode is not SILENT):
             return apply(op, (x,), _NO_PARAMS)
         dtype = data.dtype
         if dtype is not _SINGLE and dtype is not _DOUBLE:
             return apply(op, (x,), _NO_PARAMS)
         try:
-            out = forward(np, data)
+            out = forward(data)
         except Exception as exc:
             raise explained(op, (data,), {}, exc) from exc
         if out.__class__ is not _ndarray:
@@ -197,19 +205,16 @@ def unary(op: OpDef) -> Callable[[Any], Any]:
         result = _new(Tensor)
         result.data = out
         edge = x.node
-        if edge is None or not mode.recording:
+        if edge is None or mode is SILENT:
             result.node = None
             return result
-        result.node = node = _new_node(Node)
-        node.number = _number()
+        result.node = node = _new_node(PlainNode)
+        node.number = next_number()
         node.op = op
         node.edges = (edge,)
-        node.saved = (data if keep else None,)
+        node.saved = (data,) if keep else _NOTHING
         node.output = out if keep_output else None
-        node.params = _NO_PARAMS
-        node.shapes = None
         node.dtype = dtype
-        node.casts = False
         return result
 
     return call
@@ -217,26 +222,30 @@ def unary(op: OpDef) -> Callable[[Any], Any]:
 
 def binary(op: OpDef) -> Callable[[Any, Any], Any]:
     """The function of an elementwise op of two inputs and no parameters."""
-    forward, keep_output = op.forward, op.keeps_output
     keep_a, keep_b = op.keeps
+    keep, keep_output = keep_a or keep_b, op.keeps_output
+    forward: Callable[..., Any] = getattr(np, op.ufunc) if op.ufunc else partial(op.forward, np)
 
     def call(a: Any, b: Any) -> Any:
+        kind = b.__class__
         # An array has a `data` too, but that is no array.
-        x, y = getattr(a, "data", None), getattr(b, "data", b)
-        if x.__class__ is not _ndarray:
-            return apply(op, (a, b), _NO_PARAMS)
+        x: Any = getattr(a, "data", None)
         mode = current_mode()
-        dtype = x.dtype
-        if (dtype is not _SINGLE and dtype is not _DOUBLE) or mode.watch is not None:
+        if x.__class__ is not _ndarray or (mode is not RECORDING and mode is not SILENT):
             return apply(op, (a, b), _NO_PARAMS)
-        if y.__class__ is _ndarray and y.dtype is dtype:
-            other = b.node
-        elif y.__class__ is float or y.__class__ is int:
+        dtype = x.dtype
+        if kind is float or kind is int:
+            if dtype is not _SINGLE and dtype is not _DOUBLE:
+                return apply(op, (a, b), _NO_PARAMS)
+            y = _number(b, dtype)
             other = None
         else:
-            return apply(op, (a, b), _NO_PARAMS)
+            y: Any = getattr(b, "data", None)
+            if y.__class__ is not _ndarray or y.dtype is not dtype or (dtype is not _SINGLE and dtype is not _DOUBLE):
+                return apply(op, (a, b), _NO_PARAMS)
+            other = b.node
         try:
-            out = forward(np, x, y)
+            out = forward(x, y)
         except Exception as exc:
             raise explained(op, (x, y), {}, exc) from exc
         if out.__class__ is not _ndarray:
@@ -244,24 +253,46 @@ def binary(op: OpDef) -> Callable[[Any, Any], Any]:
         result = _new(Tensor)
         result.data = out
         edge = a.node
-        if (edge is None and other is None) or not mode.recording:
+        if (edge is None and other is None) or mode is SILENT:
             result.node = None
             return result
-        result.node = node = _new_node(Node)
-        node.number = _number()
+        if (other is None and (kind is float or kind is int)) or x.shape == y.shape:
+            node = _new_node(PlainNode)
+        else:
+            node = _new_node(Node)
+            node.params = _NO_PARAMS
+            node.shapes = (x.shape, y.shape)
+            node.casts = False
+        result.node = node
+        node.number = next_number()
         node.op = op
         node.edges = (edge, other)
-        node.saved = (x if keep_a else None, y if keep_b else None)
+        node.saved = (x if keep_a else None, y if keep_b else None) if keep else _NO_PAIR
         node.output = out if keep_output else None
-        node.params = _NO_PARAMS
-        node.shapes = None if y is b or x.shape == y.shape else (x.shape, y.shape)
         node.dtype = dtype
-        node.casts = False
         return result
 
     return call
 
 
+def _number(value: float, dtype: np.dtype[Any]) -> Any:
+    """A Python number as a 0-d array, which NumPy adds in half the time; those met before are kept."""
+    known = _NUMBERS[dtype is _DOUBLE]
+    array = known.get(value)
+    if array is None:
+        try:
+            array = np.asarray(value, dtype)
+        except OverflowError:
+            return value  # an integer beyond the floats: the op will say so
+        array.flags.writeable = False
+        if len(known) < 256 and value != 0.0:  # 0.0 and -0.0 are one key
+            known[value] = array
+    return array
+
+
+_NUMBERS: tuple[dict[float, Any], dict[float, Any]] = ({}, {})
+_NOTHING = (None,)
+_NO_PAIR = (None, None)
 _NO_PARAMS: dict[str, Any] = {}
 
 
@@ -286,7 +317,7 @@ def apply(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
             tensors = True
         elif isinstance(value, Traced):
             return _trace(op, inputs, params)
-        elif not isinstance(value, Scalar):
+        elif value.__class__ not in _SCALARS:  # np.float64, what 0-d arithmetic gives, is a float to isinstance
             arrays_given = True
     nodes: list[Node | None] = []
     values: list[Any] = []
@@ -341,7 +372,7 @@ def _record(
 ) -> Node:
     keeps = op.keeps if not op.variadic else ("inputs" in op.saves,) * len(values)
     node = _new_node(Node)
-    node.number = _number()
+    node.number = next_number()
     node.op = op
     node.edges = tuple(nodes)
     node.saved = tuple(
@@ -456,7 +487,7 @@ def user_line() -> str | None:
     """File and line of the innermost caller outside this package, with its source text."""
     import linecache
 
-    frame = sys._getframe(1)
+    frame = inspect.currentframe()
     while frame is not None:
         name = frame.f_code.co_filename
         inside = name.startswith(_PACKAGE) and not name.startswith(str(Path(_PACKAGE) / "tests"))

@@ -1,7 +1,11 @@
 """Forward-mode differentiation: `jvp` carries a tangent beside every value; `hvp` puts it over the reverse mode."""
 
+# Values are arrays or tensors and results single or tuples: a checker cannot see through the `isinstance` tests.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -100,8 +104,16 @@ def tangent_of(
         return _mapped(_zeros, output)
     total = parts[0]
     for part in parts[1:]:
-        total = _mapped(lambda a, b: a + b, total, part)
-    return _mapped(lambda t, o: t if t.dtype == o.dtype else t.astype(o.dtype), total, output)
+        total = _mapped(operator.add, total, part)
+    return _mapped(_typed, total, output)
+
+
+def _typed(tangent: Tensor, output: Tensor) -> Tensor:
+    return tangent if tangent.dtype == output.dtype else tangent.astype(output.dtype)
+
+
+def _fresh(output: Tensor) -> Tensor:
+    return variable(zeros_like(output))
 
 
 def _mapped(function: Callable[..., Any], *values: Any) -> Any:
@@ -116,7 +128,7 @@ def _transposed(
 ) -> Any:
     """J t from the vjp alone: u -> <J^T u, t> is linear, and its gradient is J t."""
     with deeper():
-        cotangents = _mapped(lambda o: variable(_zeros(o)), output)
+        cotangents = _mapped(_fresh, output)
         pairing: Tensor | None = None
         joint = op.vjp(cotangents, output, *primals, **params) if callable(op.vjp) else None
         for position, tangent in enumerate(tangents):
@@ -207,3 +219,21 @@ def hvp(
     Source: Pearlmutter 1994, Fast exact multiplication by the Hessian.
     """
     return jvp(grad(function, argnums=tuple(range(len(primals)))), primals, tangents)
+
+
+def primal(x: Tensor) -> Tensor:
+    """The plain tensor of values under any number of tangents: for state that follows the values, as running
+    statistics do.
+
+    Raises:
+        GradientError: under `vmap` or per-sample gradients there is no one value.
+    """
+    while isinstance(x, Dual):
+        x = x.data
+    if isinstance(x, Traced):
+        raise GradientError(
+            "state that is updated by a forward pass, such as the running statistics of batch norm, has no meaning "
+            f"inside {type(x).__name__.lower()} transformations",
+            hint="call model.eval(), or use nn.GroupNorm or nn.LayerNorm",
+        )
+    return x

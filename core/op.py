@@ -173,6 +173,8 @@ class OpDef:
     Attributes:
         name: unique in the table.
         forward: `(xp, *arrays, **params) -> array` or a tuple of arrays, for NumPy and CuPy alike.
+        macs: multiply-accumulates, `(input specs, output spec, **params) -> int`; None counts none.
+        ufunc: the array function that `forward` calls and nothing else, for the dispatcher to call itself.
         infer: `(*specs, **params) -> Spec` (or a tuple): shape and dtype of the result without computing it; raises
             the errors of `forward` that shapes and dtypes decide.
         vjp: one rule per input, `(output gradient, output, *inputs, **params) -> gradient`, None where an input has
@@ -208,6 +210,8 @@ class OpDef:
     per_sample: Callable[..., bool] | None
     reference: Callable[..., Any]
     samples: Sequence[Sample]
+    macs: Callable[..., int] | None = None
+    ufunc: str | None = None
     ghost: dict[int, Rule] = field(default_factory=dict[int, Rule])
     invalid: Sequence[Invalid] = ()
     onnx: str | None = None

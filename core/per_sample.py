@@ -9,6 +9,9 @@ Sources: Goodfellow 2015, https://arxiv.org/abs/1510.01799; Li et al. 2022, http
 clipping); Abadi et al. 2016, https://arxiv.org/abs/1607.00133.
 """
 
+# Values are arrays or tensors and results single or tuples: a checker cannot see through the `isinstance` tests.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +31,7 @@ from .tensor import Scalar, Tensor
 from .vmap import Batched
 
 _INSTEAD = {
-    "standardize": "in training, batch norm mixes samples: use nn.GroupNorm or nn.LayerNorm instead, or call model.eval()",
+    "standardize": "batch norm in training mixes samples: use nn.GroupNorm or nn.LayerNorm instead, or model.eval()",
 }
 # Ops that only move elements: the norm of what goes in is that of what comes out.
 _MOVES = frozenset({"transpose", "reshape", "alias"})
@@ -145,7 +148,7 @@ class _Batch:
         with deeper():
             losses = function(*(Sampled.make(self.level, tensor.detach()) for tensor in tensors))
         if not isinstance(losses, Sampled) or losses.shape != (self.count,):
-            shown = losses.shape if isinstance(losses, Tensor) else type(losses).__name__
+            shown = getattr(losses, "shape", type(losses).__name__)
             raise ShapeError(
                 f"expected one loss per sample, shape ({self.count},), got {shown}", hint='use reduction="none"'
             )
@@ -156,7 +159,7 @@ class _Batch:
     def gradients(self) -> list[Tensor]:
         """Per-sample gradients, one tensor per parameter."""
         found = self._backward(ones_like(self.losses), frozenset())[0]
-        return [self._materialized(parameter, found.get(parameter.node)) for parameter in self.parameters]
+        return [self._materialized(parameter, found.get(_leaf_of(parameter))) for parameter in self.parameters]
 
     def norms(self) -> Tensor:
         """L2 norms of the per-sample gradients."""
@@ -165,7 +168,7 @@ class _Batch:
         total = squares
         for parameter in self.parameters:
             if parameter.node in found:
-                gradient = self._materialized(parameter, found[parameter.node])
+                gradient = self._materialized(parameter, found[_leaf_of(parameter)])
                 part = (gradient * gradient).sum(tuple(range(1, gradient.ndim)))
                 total = part if total is None else total + part
         return zeros_like(self.losses) if total is None else total**0.5
@@ -225,9 +228,7 @@ class _Batch:
                     else:
                         shared.add(position)
                 if shared:
-                    lifted = [
-                        self._lift(level, value, carried) for value, carried in zip(inputs, carries, strict=True)
-                    ]
+                    lifted = [self._lift(level, value, carried) for value, carried in zip(inputs, carries, strict=True)]
                     g, output = self._lift(level, g, True), self._lift(level, output, True)
                     for edge, part in self._parts(node, g, output, lifted, frozenset(shared)):
                         _add(gradients, edge, part)
@@ -330,6 +331,11 @@ class _Batch:
                 if leaf is not None and position in node.op.ghost:
                     ghosts.add(leaf)
         return frozenset(leaf for leaf in ghosts if meetings[leaf] == 1)
+
+
+def _leaf_of(parameter: Tensor) -> Leaf:
+    assert isinstance(parameter.node, Leaf)
+    return parameter.node
 
 
 def _leaf_behind(node: Node) -> Leaf | None:

@@ -10,6 +10,9 @@ arrays and cost no more than the NumPy calls in them, and saved arrays are freed
 tensors and are recorded in turn.
 """
 
+# Values are arrays or tensors and results single or tuples: a checker cannot see through the `isinstance` tests.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -53,9 +56,9 @@ class Mode:
         self.watch = watch
 
 
-_RECORDING = Mode(recording=True)
-_SILENT = Mode(recording=False)
-_mode: ContextVar[Mode] = ContextVar("mode", default=_RECORDING)
+RECORDING = Mode(recording=True)
+SILENT = Mode(recording=False)
+_mode: ContextVar[Mode] = ContextVar("mode", default=RECORDING)
 current_mode = _mode.get
 
 
@@ -77,7 +80,20 @@ class Node:
         carries: which inputs carried samples; set by `per_sample.py` only.
     """
 
-    __slots__ = ("carries", "casts", "dtype", "edges", "number", "op", "output", "params", "saved", "shape", "shapes", "where")
+    __slots__ = (
+        "carries",
+        "casts",
+        "dtype",
+        "edges",
+        "number",
+        "op",
+        "output",
+        "params",
+        "saved",
+        "shape",
+        "shapes",
+        "where",
+    )
 
     number: int
     op: OpDef | None
@@ -91,6 +107,19 @@ class Node:
     casts: bool
     where: str | None
     carries: tuple[bool, ...]
+
+
+class PlainNode(Node):
+    """The node of an elementwise op without parameters whose inputs have the shape and dtype of its output: most nodes
+    of most graphs, so what they all have in common is kept with the class.
+    """
+
+    __slots__ = ()
+
+    params = {}  # noqa: RUF012 - never changed
+    shapes = None
+    casts = False
+    where = None
 
 
 class Leaf(Node):
@@ -170,7 +199,7 @@ def recording(enabled: bool) -> AbstractContextManager[None]:
     """Switch recording on or off in this thread for the length of the block."""
     watch = _mode.get().watch
     if watch is None:
-        return mode(_RECORDING if enabled else _SILENT)
+        return mode(RECORDING if enabled else SILENT)
     return mode(Mode(recording=enabled, watch=watch))
 
 
@@ -258,14 +287,10 @@ def pullback(root: Node, seed: Any, algebra: Algebra, *, wanted: frozenset[Node]
         output = node.output
         if load is not None:
             output, inputs = load(node, op, inputs)
-        if op.fast:  # elementwise, without parameters: the loop below cut down to what these need
-            for edge, rule in zip(node.edges, op.rules):  # type: ignore[arg-type]  # noqa: B905 - hot
+        if node.__class__ is PlainNode:  # `_propagate` cut down to what these need
+            for edge, rule in zip(node.edges, op.rules):  # pyright: ignore[reportArgumentType]  # noqa: B905 - hot
                 if edge is not None:
                     part = rule(g, output, *inputs)  # pyright: ignore[reportOptionalCall]
-                    if node.shapes is not None:
-                        part = algebra.sum_to(part, node.shapes[node.edges.index(edge)])
-                    if node.casts and part.dtype is not edge.dtype:
-                        part = algebra.cast(part, edge.dtype)
                     before = known(edge)
                     gradients[edge] = part if before is None else before + part
         else:

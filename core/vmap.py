@@ -1,5 +1,8 @@
 """`vmap`: a function of single examples, run on a whole batch at once by the batching rules of the ops."""
 
+# Values are arrays or tensors and results single or tuples: a checker cannot see through the `isinstance` tests.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import warnings

@@ -1,5 +1,6 @@
 """Modules and layers: ordinary Python objects, each layer also nameable in a `ModelSpec`."""
 
+from . import init
 from .layer import LAYERS, LayerPlan, LayerSpec, build_layers, count_layers, layer, layer_spec, plan_layers
 from .layers import (
     ACTIVATIONS,
@@ -15,7 +16,9 @@ from .layers import (
     MaxPool2d,
     Residual,
 )
-from .module import Buffer, Module, Parameter, Sequential, he_normal
+from .init import he_normal
+from .module import Buffer, Module, Parameter, Sequential, functional_call
+from .summary import Summary, summary
 
 __all__ = [
     "ACTIVATIONS",
@@ -37,10 +40,14 @@ __all__ = [
     "Parameter",
     "Residual",
     "Sequential",
+    "Summary",
     "build_layers",
     "count_layers",
+    "functional_call",
     "he_normal",
+    "init",
     "layer",
     "layer_spec",
     "plan_layers",
+    "summary",
 ]

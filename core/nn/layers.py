@@ -10,9 +10,11 @@ import numpy as np
 
 from .. import ops
 from ..errors import FormatError
+from ..forward import primal
 from ..tensor import Tensor
 from .layer import LayerPlan, LayerSpec, Shape, build_layers, layer, plan_layers
-from .module import Buffer, Module, Parameter, Sequential, he_normal
+from .init import he_normal
+from .module import Buffer, Module, Parameter, Sequential
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": ops.relu,
@@ -143,8 +145,8 @@ class BatchNorm(Module):
         over = (0, *range(2, x.ndim))
         spread = (-1, *(1,) * (x.ndim - 2))
         if self.training:
-            self._follow(x, over)
             y = ops.standardize(x, axis=over, epsilon=self.epsilon)
+            self._follow(primal(x), over)
             return y * self.weight.reshape(*spread) + self.bias.reshape(*spread)
         scale = self.weight * (self.running_var + self.epsilon) ** -0.5
         shift = self.bias - self.running_mean * scale

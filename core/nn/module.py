@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Self, cast
 
-import numpy as np
-
-from ..device import Array, Device
-from ..errors import FormatError
+from ..device import Array, Device, device
+from ..errors import ConfigError, FormatError
 from ..tensor import Tensor
 
 
@@ -27,22 +25,44 @@ class Buffer(Tensor):
     __slots__ = ()
 
 
+Hook = Callable[["Module", tuple[Any, ...], Any], Any]
+
+
 class Module:
     """Base of all layers and networks.
 
     Assign parameters, buffers and sub-modules (or lists of them) as attributes and write `forward`; the order of
-    assignment is the order of the state. Nothing is registered, so a module can be changed while it runs.
+    assignment is the order of the state. Nothing is registered, so a module can be changed while it runs: `forward` is
+    ordinary Python, and `net.block = other` or `net.replace("layers.3", other)` is all that surgery takes.
     """
 
     training: bool = True
+    _hooks: tuple[Hook, ...] = ()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; sub-classes say for which shapes."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no forward")
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Run `forward`."""
-        return self.forward(x)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward`, and the hooks after it."""
+        output = self.forward(*args, **kwargs)
+        for hook in self._hooks:
+            changed = hook(self, args, output)
+            output = output if changed is None else changed
+        return output
+
+    def add_hook(self, hook: Hook) -> Callable[[], None]:
+        """Call `hook(module, inputs, output)` after every forward; what it returns, if not None, replaces the output.
+
+        Returns:
+            A function that takes the hook away again.
+        """
+        self._hooks = (*self._hooks, hook)
+
+        def remove() -> None:
+            self._hooks = tuple(known for known in self._hooks if known is not hook)
+
+        return remove
 
     def children(self) -> Generator[tuple[str, Module]]:
         """Direct sub-modules with their names; those in a list are named `list.0`, `list.1`, ..."""
@@ -55,9 +75,43 @@ class Module:
 
     def modules(self) -> Generator[Module]:
         """The module itself and all below it."""
-        yield self
-        for _, child in self.children():
-            yield from child.modules()
+        for _, module in self.named_modules():
+            yield module
+
+    def named_modules(self, prefix: str = "") -> Generator[tuple[str, Module]]:
+        """The module itself (under the name `prefix`) and all below it with dotted names."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def find(self, path: str) -> Module:
+        """The module at a dotted path, such as `layers.3.body`.
+
+        Raises:
+            ConfigError: there is none; lists what there is at that place.
+        """
+        module: Module = self
+        for part in _steps(self, path):
+            module = part
+        return module
+
+    def replace(self, path: str, module: Module) -> Module:
+        """Put another module at a dotted path; returns the one that was there.
+
+        Raises:
+            ConfigError: there is none at that path.
+        """
+        before = self.find(path)
+        owner_path, _, name = path.rpartition(".")
+        if name.isdigit():  # a place in a list
+            owner_path, _, attribute = owner_path.rpartition(".")
+            owner = self.find(owner_path) if owner_path else self
+            items = list(getattr(owner, attribute))
+            items[int(name)] = module
+            setattr(owner, attribute, items)
+        else:
+            setattr(self.find(owner_path) if owner_path else self, name, module)
+        return before
 
     def named_tensors(self, kind: type[Tensor] = Tensor, prefix: str = "") -> Generator[tuple[str, Tensor]]:
         """Parameters and buffers (or only those of `kind`) with dotted names, in a fixed order."""
@@ -68,8 +122,15 @@ class Module:
             yield from child.named_tensors(kind, f"{prefix}{name}.")
 
     def parameters(self) -> list[Tensor]:
-        """The tensors that training changes."""
-        return [tensor for _, tensor in self.named_tensors(Parameter)]
+        """The tensors that training changes: all parameters that are not frozen, shared ones once."""
+        found = {id(tensor): tensor for _, tensor in self.named_tensors(Parameter) if tensor.requires_grad}
+        return list(found.values())
+
+    def freeze(self, frozen: bool = True) -> Self:
+        """Exclude all parameters below from training, or take them in again."""
+        for _, tensor in self.named_tensors(Parameter):
+            tensor.requires_grad = not frozen
+        return self
 
     def state(self) -> dict[str, Array]:
         """Copies of all parameters and buffers by name."""
@@ -93,10 +154,11 @@ class Module:
         for name, tensor in own.items():
             tensor.data[...] = tensor.device.put(state[name])
 
-    def to(self, target: Device) -> Self:
+    def to(self, target: str | Device) -> Self:
         """Move all parameters and buffers to a device, in place."""
+        place = device(target)
         for _, tensor in self.named_tensors():
-            tensor.data = target.put(tensor.data)
+            tensor.data = place.put(tensor.data)
         return self
 
     def train(self, enabled: bool = True) -> Self:
@@ -110,6 +172,52 @@ class Module:
         return self.train(False)
 
 
+def _steps(root: Module, path: str) -> Generator[Module]:
+    """The modules along a dotted path."""
+    module, left = root, path.split(".")
+    while left:
+        known = dict(module.children())
+        taken = next((n for n in (1, 2) if ".".join(left[:n]) in known), None)
+        if taken is None:
+            raise ConfigError(
+                f"there is no module {path!r}: expected one of {', '.join(known) or 'none'} at {left[0]!r}"
+            )
+        module = known[".".join(left[:taken])]
+        left = left[taken:]
+        yield module
+
+
+def functional_call(module: Module, tensors: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a module with other tensors in the place of its parameters and buffers: what `grad`, `jvp` and `vmap` of a
+    function of the parameters need.
+
+    Args:
+        module: is as before afterwards. Not for two threads at once.
+        tensors: by dotted name, as in `module.named_tensors()`; names that are left out keep theirs.
+        args, kwargs: handed to the module.
+
+    Raises:
+        ConfigError: the module has no tensor of some name.
+    """
+    places = {
+        f"{prefix}.{name}" if prefix else name: (owner, name)
+        for prefix, owner in module.named_modules()
+        for name, value in vars(owner).items()
+        if isinstance(value, Parameter | Buffer)
+    }
+    unknown = sorted(tensors.keys() - places.keys())
+    if unknown:
+        raise ConfigError(f"functional_call: the module has no tensors {unknown}; it has {', '.join(places)}")
+    before = {name: getattr(*places[name]) for name in tensors}
+    try:
+        for name, tensor in tensors.items():
+            setattr(*places[name], tensor)
+        return module(*args, **kwargs)
+    finally:
+        for name, tensor in before.items():
+            setattr(*places[name], tensor)
+
+
 class Sequential(Module):
     """Modules one after the other."""
 
@@ -121,8 +229,3 @@ class Sequential(Module):
         for layer in self.layers:
             x = layer(x)
         return x
-
-
-def he_normal(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator) -> np.ndarray:
-    """Normal with variance 2 / fan_in, float32. Source: He et al. 2015, https://arxiv.org/abs/1502.01852, eq. 10."""
-    return (rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32)

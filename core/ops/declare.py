@@ -33,6 +33,8 @@ def op(
     kernel: str | None = None,
     tolerance: Tolerance | None = None,
     flags: Flags = Flags.NONE,
+    macs: Callable[..., int] | None = None,
+    ufunc: str | None = None,
     name: str | None = None,
 ) -> Callable[[Forward], OpFunction]:
     """Declare an op; see `OpDef` for the fields. The function's name is the op's name unless `name` says otherwise."""
@@ -55,6 +57,8 @@ def op(
             kernel=kernel,
             tolerance=tolerance or Tolerance(),
             flags=flags,
+            macs=macs,
+            ufunc=ufunc,
             doc=forward.__doc__ or "",
         )
         OPS.add(definition.name, definition)
@@ -76,6 +80,7 @@ def elementwise(
     kernel: str | None = None,
     tolerance: Tolerance | None = None,
     flags: Flags = Flags.NONE,
+    ufunc: str | None = None,
     name: str | None = None,
 ) -> Callable[[Forward], OpFunction]:
     """Declare an op whose inputs broadcast and whose elements are computed one by one. Its rules may ignore
@@ -95,6 +100,7 @@ def elementwise(
         kernel=kernel,
         tolerance=tolerance,
         flags=flags | Flags.ELEMENTWISE,
+        ufunc=ufunc,
         name=name,
     )
 
@@ -105,6 +111,7 @@ def discrete(
     samples: Sequence[Sample],
     infer: Callable[..., Any],
     batch: Batch | Rule = Batch.ELEMENTWISE,
+    per_sample: Callable[..., bool] | None = everywhere,
     invalid: Sequence[Invalid] = (),
     onnx: str | None = None,
     kernel: str | None = None,
@@ -120,7 +127,7 @@ def discrete(
             saves=(),
             jvp=Jvp.NONE,
             batch=batch,
-            per_sample=aligned_samples if batch is Batch.ELEMENTWISE else everywhere,
+            per_sample=aligned_samples if batch is Batch.ELEMENTWISE else per_sample,
             reference=reference,
             samples=samples,
             invalid=invalid,
@@ -174,11 +181,11 @@ def floating(xp: ArrayModule, x: Array) -> Array:
 
 def sum_to(gradient: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient (tensor or array) over the axes that were broadcast, back to `shape`."""
-    from .reduce import sum as sum_op
-    from .shape import reshape
-
     if gradient.shape == shape:
         return gradient
+    from .reduce import sum as sum_op  # these modules import this one
+    from .shape import reshape
+
     lead = len(gradient.shape) - len(shape)
     axes = tuple(range(lead)) + tuple(
         lead + axis for axis, length in enumerate(shape) if length == 1 and gradient.shape[lead + axis] != 1

@@ -2,7 +2,7 @@
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ def _matmul_norm(g: Any, y: Any, a: Any, b: Any) -> Any:
 
     Source: Goodfellow 2015, https://arxiv.org/abs/1510.01799; Li et al. 2022, https://arxiv.org/abs/2110.05679, 4.
     """
+    if len(b.shape) > 2:  # a stack of matrices: each sample's gradient, summed over what the stack was broadcast to
+        full = matmul(swap_last(a), g)
+        rank = len(full.shape)
+        full = sum_to(full, (full.shape[0], *(1,) * (rank - 1 - len(b.shape)), *b.shape))
+        return (full * full).sum(tuple(range(1, rank)))
     if len(g.shape) == 2:
         return (g * g).sum(-1) * (a * a).sum(-1)
     samples = g.shape[0]
@@ -73,6 +78,7 @@ def _matmul_norm(g: Any, y: Any, a: Any, b: Any) -> Any:
     batch=Batch.LEADING,
     per_sample=_matmul_keeps_samples,
     ghost={1: _matmul_norm},
+    macs=lambda specs, out: out.size * specs[0].shape[-1],
     samples=(
         Sample(normal(3, 4), normal(4, 2)),
         Sample(normal(5, 3, 4), normal(4, 2)),

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..device import Device, device
+from ..errors import ConfigError
 from ..shapes import as_dtype
 from ..tensor import Tensor
-from . import compare, elementwise, linalg, reduce, shape
+from . import compare, elementwise, integer, linalg, reduce, rounding, shape
 
 
 def _reflected(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -50,6 +51,12 @@ def _to(self: Tensor, target: str | Device) -> Tensor:
     return shape.to_device(self, device=str(device(target)), source=str(self.device))
 
 
+def _to_device(self: Tensor, target: str | Device, /, *, stream: Any = None) -> Tensor:
+    if stream is not None:
+        raise ConfigError(f"to_device: expected stream=None, the current one, got {stream!r}")
+    return _to(self, target)
+
+
 def _getitem(self: Tensor, key: Any) -> Tensor:
     return shape.getitem(self, key=key)
 
@@ -63,12 +70,28 @@ _METHODS: dict[str, Any] = {
     "__rmul__": _reflected(elementwise.multiply),
     "__truediv__": elementwise.divide,
     "__rtruediv__": _reflected(elementwise.divide),
+    "__floordiv__": rounding.floor_divide,
+    "__rfloordiv__": _reflected(rounding.floor_divide),
+    "__mod__": rounding.remainder,
+    "__rmod__": _reflected(rounding.remainder),
     "__pow__": elementwise.power,
     "__rpow__": _reflected(elementwise.power),
+    "__and__": integer.bitwise_and,
+    "__rand__": _reflected(integer.bitwise_and),
+    "__or__": integer.bitwise_or,
+    "__ror__": _reflected(integer.bitwise_or),
+    "__xor__": integer.bitwise_xor,
+    "__rxor__": _reflected(integer.bitwise_xor),
+    "__lshift__": integer.bitwise_left_shift,
+    "__rlshift__": _reflected(integer.bitwise_left_shift),
+    "__rshift__": integer.bitwise_right_shift,
+    "__rrshift__": _reflected(integer.bitwise_right_shift),
     "__matmul__": linalg.matmul,
     "__rmatmul__": _reflected(linalg.matmul),
     "__neg__": elementwise.negative,
+    "__pos__": elementwise.positive,
     "__abs__": elementwise.absolute,
+    "__invert__": integer.bitwise_invert,
     "__lt__": compare.less,
     "__le__": compare.less_equal,
     "__gt__": compare.greater,
@@ -78,6 +101,7 @@ _METHODS: dict[str, Any] = {
     "__getitem__": _getitem,
     "astype": _astype,
     "to": _to,
+    "to_device": _to_device,
     "sum": _sum,
     "mean": _mean,
     "max": _max,
