@@ -123,7 +123,7 @@ def load_model(folder: Path | str, *, weights_sha256: str | None = None) -> Save
     except FormatError as exc:
         raise FormatError(f"{folder / _JSON}: {exc.message}", hint=exc.hint) from exc
     task = preprocessing.task
-    if spec.input_shape != task.input_shape or spec.plan().output_shape != (len(task.classes),):
+    if spec.input_shape != task.input_shape or spec.plan().output_shape != (task.outputs,):
         raise FormatError(f"{folder}: the architecture does not fit the preprocessing's task")
     # Before anything is built: float32 parameters, and at most as many elements of running statistics.
     parameters_bytes = 4 * spec.plan().parameters

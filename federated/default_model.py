@@ -23,7 +23,7 @@ def default_spec(task: Task) -> ModelSpec:
             ]
         layers.append(layer_spec("flatten"))
     else:
-        if task.is_image:
+        if len(task.input_shape) > 1:
             layers.append(layer_spec("flatten"))
         for width in (64, 32):
             layers += [layer_spec("linear", out_features=width), layer_spec("activation", function="relu")]

@@ -1,4 +1,4 @@
-"""Seeded splits of the rows: stratified parts, and Dirichlet shares for simulated clients."""
+"""Seeded splits of the rows into parts such as train, validation and test."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ def stratified_split(data: Dataset, fractions: Sequence[float], rng: np.random.G
         One data set per fraction; each class has at least one row in every part.
 
     Raises:
+        ConfigError: the fractions are not positive or do not add up to 1, or the task is a regression.
         DataError: a class has fewer rows than there are parts.
     """
-    if not np.isclose(sum(fractions), 1) or min(fractions) <= 0:
-        raise ConfigError(f"expected positive fractions that add up to 1, got {list(fractions)}")
+    _check_fractions(fractions)
+    if data.task.kind != "classification":
+        raise ConfigError(f"{data.name}: a regression has no classes to split by", hint="use random_split")
     parts: list[list[np.ndarray]] = [[] for _ in fractions]
     for label, name in enumerate(data.task.classes):
         rows = rng.permutation(np.flatnonzero(data.labels == label))
@@ -46,49 +48,40 @@ def stratified_split(data: Dataset, fractions: Sequence[float], rng: np.random.G
     return [data.take(np.sort(np.concatenate(part))) for part in parts]
 
 
-def train_validation_test(data: Dataset, seed: int) -> tuple[Dataset, Dataset, Dataset]:
-    """The stratified split of the whole product, 60 : 20 : 20: with the same seed, a search and a federated run of what
-    it found keep the same test rows.
-    """
-    train, validation, test = stratified_split(data, FRACTIONS, derive_rng(seed, "split"))
-    return train, validation, test
-
-
-def dirichlet_split(
-    data: Dataset, clients: int, alpha: float, rng: np.random.Generator, *, min_rows: int = 2
-) -> list[Dataset]:
-    """Share the rows out over clients, each class in proportions drawn from a Dirichlet distribution.
+def random_split(data: Dataset, fractions: Sequence[float], rng: np.random.Generator) -> list[Dataset]:
+    """Divide the rows whatever they are: what a regression needs.
 
     Args:
         data: the rows.
-        clients: number of parts.
-        alpha: concentration, > 0; small values give each client few classes, large ones equal shares.
-        rng: draws the proportions and the rows.
-        min_rows: no client gets fewer, >= 1; the richest give.
+        fractions: the share of each part, > 0, adding up to 1.
+        rng: decides which rows go where.
+
+    Returns:
+        One data set per fraction, with at least one row; its size is off by less than the number of parts.
 
     Raises:
-        ConfigError: fewer rows than `clients * min_rows`, or an argument is not positive.
-
-    Source: Hsu et al. 2019, https://arxiv.org/abs/1909.06335.
+        ConfigError: the fractions are not positive or do not add up to 1.
+        DataError: there are fewer rows than parts.
     """
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ConfigError(f"expected alpha > 0, got {alpha}")
-    if clients < 1 or min_rows < 1:
-        raise ConfigError(f"expected clients and min_rows >= 1, got {clients} and {min_rows}")
-    if clients * min_rows > len(data):
-        raise ConfigError(
-            f"{data.name}: {clients} clients need at least {clients * min_rows} training rows ({min_rows} each), "
-            f"got {len(data)}",
-            hint="use fewer clients or more data",
-        )
-    shares: list[list[int]] = [[] for _ in range(clients)]
-    for label in range(len(data.task.classes)):
-        rows = rng.permutation(np.flatnonzero(data.labels == label))
-        bounds = np.round(np.cumsum(rng.dirichlet(np.full(clients, alpha))) * len(rows)).astype(int)
-        for share, chunk in zip(shares, np.split(rows, bounds[:-1]), strict=True):
-            share.extend(chunk.tolist())
-    for share in shares:
-        while len(share) < min_rows:
-            richest = max(shares, key=len)
-            share.append(richest.pop())
-    return [data.take(np.sort(np.asarray(share))) for share in shares]
+    _check_fractions(fractions)
+    if len(data) < len(fractions):
+        raise DataError(f"{data.name}: expected at least {len(fractions)} rows, one for each part, got {len(data)}")
+    bounds: list[int] = []
+    for done, bound in enumerate(np.round(np.cumsum(fractions[:-1]) * len(data)).astype(int).tolist(), start=1):
+        least = bounds[-1] + 1 if bounds else 1
+        bounds.append(min(max(bound, least), len(data) - len(fractions) + done))
+    return [data.take(np.sort(part)) for part in np.split(rng.permutation(len(data)), bounds)]
+
+
+def train_validation_test(data: Dataset, seed: int) -> tuple[Dataset, Dataset, Dataset]:
+    """The split of the whole product, 60 : 20 : 20, stratified where there are classes: with the same seed, a search
+    and a federated run of what it found keep the same test rows.
+    """
+    split = stratified_split if data.task.kind == "classification" else random_split
+    train, validation, test = split(data, FRACTIONS, derive_rng(seed, "split"))
+    return train, validation, test
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    if not np.isclose(sum(fractions), 1) or min(fractions) <= 0:
+        raise ConfigError(f"expected positive fractions that add up to 1, got {list(fractions)}")

@@ -1,127 +1,182 @@
-"""CSV and Parquet tables, read by polars. Every message names the file, the column and the first bad row."""
+"""CSV and Parquet tables, read by polars. Every message names the file, and the row and the column if there are any."""
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from ..errors import ConfigError, DataError
+from ..errors import DataError
+from .columns import RawColumn
 
-MISSING = ("", "na", "n/a", "nan", "null", "none")  # words for a value that is not there
-MAX_CLASSES_OF_FLOATS = 20  # whole numbers stored as floats may still be classes; a measurement has more values
+PARQUET_SUFFIXES = frozenset({".parquet", ".pq"})
+_FIRST_BYTES = 65_536
 
 
-def read_table(path: Path, known: Collection[str] = ()) -> pl.DataFrame:
-    """Read a CSV (by `.csv`, `.tsv`, `.txt`) or Parquet file; rows without any value are left out.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table as it was read.
+
+    Attributes:
+        source: the file, as the user named it.
+        frame: its columns.
+        rows: the number of each row in the file, counted from 1 below a header, shape (N,), int64.
+        named: whether the file names its columns; otherwise they are column_1, column_2, ...
+    """
+
+    source: str
+    frame: pl.DataFrame
+    rows: np.ndarray
+    named: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Of the columns, in the file's order."""
+        return self.frame.columns
+
+    def column(self, name: str) -> RawColumn:
+        """One column, in types of NumPy."""
+        series = self.frame[name]
+        if isinstance(series.dtype, pl.Categorical | pl.Enum):
+            series = series.cast(pl.String)  # polars orders an Enum by rank; classes are ordered by name
+        if series.dtype == pl.String:
+            return RawColumn(self.source, name, _objects(series), self.rows)
+        if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+            wide = series.dtype == pl.Int128 or series.dtype == pl.UInt128  # NumPy has no such integers
+            native = series.dtype == pl.Boolean or (series.dtype.is_integer() and not wide)
+            exact = native and not series.null_count()
+            return RawColumn(self.source, name, (series if exact else series.cast(pl.Float64)).to_numpy(), self.rows)
+        readable = series.dtype.is_temporal() or series.dtype == pl.Null
+        values = _objects(series) if readable else np.zeros(len(series), "V1")
+        return RawColumn(self.source, name, values, self.rows, foreign=_example(series))
+
+
+def read_table(path: Path, *, known: Collection[str] = (), text: Collection[str] = ()) -> Table:
+    """Read a CSV (by `.csv`, `.tsv`, `.txt`) or Parquet file; rows of a CSV without any value are left out.
 
     A CSV is separated by what its first line holds most of: commas, semicolons or tabs. One whose first line is all
     numbers has no header, unless it names all `known` columns; its columns are called column_1, column_2, ...
 
+    Args:
+        path: the file.
+        known: columns that a header would name.
+        text: columns to read as text although they look like numbers, so that 007 stays what it is.
+
     Raises:
-        DataError: the file cannot be parsed, or holds no rows.
+        DataError: the file cannot be parsed, rows differ in length, two columns share a name, or there are no rows.
     """
     try:
-        if path.suffix.lower() in {".parquet", ".pq"}:
-            table = pl.read_parquet(path, glob=False)
+        if path.suffix.lower() in PARQUET_SUFFIXES:
+            frame = pl.read_parquet(path, glob=False)
+            table = Table(str(path), frame, np.arange(1, frame.height + 1), named=True)
         else:
-            separator = _separator(path)
-            # As text and without names: polars renames equal names, and numbers of a first row are often equal.
-            first = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False, glob=False)
-            cells = [str(cell).strip() for cell in first.row(0) if cell is not None]
-            named = not all(_is_number(cell) for cell in cells) or (bool(known) and set(known) <= set(cells))
-            table = pl.read_csv(path, separator=separator, has_header=named, infer_schema_length=None, glob=False)
-            table.columns = [name.strip() if named else f"column_{i + 1}" for i, name in enumerate(table.columns)]
-            table = table.filter(~pl.all_horizontal(pl.all().is_null()))
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as exc:
+            table = _read_csv(path, known, text)
+    except (pl.exceptions.PolarsError, csv.Error, OSError, UnicodeDecodeError) as exc:
         reason = str(exc).strip().splitlines()
         raise DataError(
             f"{path}: cannot be read as a table: {reason[0] if reason else type(exc).__name__}",
             hint="save it as UTF-8 text with a decimal point, or as Parquet",
         ) from exc
-    if table.is_empty():
+    if table.frame.is_empty():
         raise DataError(f"{path}: there are no rows")
     return table
 
 
-def numeric_columns(table: pl.DataFrame, names: Sequence[str], source: str) -> np.ndarray:
-    """Some columns as float64, shape (rows, columns): 32 bits would blur large numbers such as times.
-
-    Raises:
-        DataError: a column holds text, dates, missing values, or numbers beyond the range of float32.
-    """
-    columns: list[np.ndarray] = []
-    for name in names:
-        column = table[name]
-        if column.dtype == pl.String:
-            # One stray word makes a whole column text: find it.
-            numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
-            stray = numbers.is_null() & ~column.str.strip_chars().str.to_lowercase().is_in(MISSING).fill_null(
-                value=True
-            )
-            if stray.any():
-                row = int(stray.arg_max() or 0)
-                raise DataError(
-                    f"{source}: column {name!r} is not numeric: row {row + 1} holds {column[row]!r}",
-                    hint="encode the column as numbers, or drop it",
-                )
-            column = numbers
-        if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-            raise DataError(
-                f"{source}: column {name!r} is not numeric: expected numbers, got {_example(column)}",
-                hint="encode the column as numbers, or drop it",
-            )
-        bad = ~column.cast(pl.Float32).is_finite().fill_null(value=False)
-        if bad.any():
-            row = int(bad.arg_max() or 0)
-            raise DataError(
-                f"{source}: column {name!r} is missing or not finite in row {row + 1}: got {column[row]}",
-                hint="fill or drop missing values first",
-            )
-        columns.append(column.cast(pl.Float64).to_numpy())
-    return np.column_stack(columns)
+def _read_csv(path: Path, known: Collection[str], text: Collection[str]) -> Table:
+    separator, blank_lines = _first_line(path)
+    # Not by polars: it renames equal names, and numbers of a first row are often equal.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(islice(file, blank_lines, None), delimiter=separator)
+        cells = [cell.strip() for cell in next(reader, list[str]())]
+    filled = [cell for cell in cells if cell]
+    named = not all(_is_number(cell) for cell in filled) or (bool(known) and set(known) <= set(filled))
+    names = cells if named else [f"column_{place + 1}" for place in range(len(cells))]
+    _check_header(path, names)
+    if any(map(_undecoded, names)) and (error := _find_bad_row(path, separator, blank_lines, names, named=named)):
+        raise error  # polars would not look at names it is given
+    try:
+        frame = pl.read_csv(
+            path,
+            separator=separator,
+            skip_lines=blank_lines,
+            has_header=named,
+            new_columns=names,
+            schema_overrides={name: pl.String for name in names if name in text},
+            infer_schema_length=None,
+            glob=False,
+        )
+    except pl.exceptions.PolarsError as exc:
+        raise _find_bad_row(path, separator, blank_lines, names, named=named) or exc from exc
+    some = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy()
+    rows = np.flatnonzero(some) + 1
+    frame = frame.filter(some)
+    # polars fills up rows that are too short: they end in a missing value, which then is none.
+    short = bool(len(names) > 1 and frame[names[-1]].null_count())
+    if short and (error := _find_bad_row(path, separator, blank_lines, names, named=named)):
+        raise error
+    return Table(str(path), frame, rows, named)
 
 
-def target_column(table: pl.DataFrame, target: str | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels, shape (rows,) int64, and class names in sorted order.
-
-    Raises:
-        ConfigError: no target was named, or there is no such column.
-        DataError: values are missing, or the target is a measurement and not a class.
-    """
-    if target is None or target not in table.columns:
-        known = ", ".join(table.columns[:8]) + (", ..." if len(table.columns) > 8 else "")
-        said = "no target column was named" if target is None else f"there is no column {target!r}"
-        raise ConfigError(f"{source}: {said}; its columns are {known}", hint="name one with --target COLUMN")
-    column = table[target]
-    if column.null_count():
-        row = int(column.is_null().arg_max() or 0)
-        raise DataError(f"{source}: the target {target!r} is missing in row {row + 1}", hint="drop such rows first")
-    if column.dtype.is_float():
-        values = column.to_numpy()
-        whole = np.isfinite(values).all() and (np.abs(values) < 2**53).all() and not (values % 1).any()
-        if not whole or column.n_unique() > MAX_CLASSES_OF_FLOATS:
-            raise DataError(
-                f"{source}: the target {target!r} looks like a measurement ({_example(column)}); "
-                "expected classes: text, whole numbers or booleans",
-                hint="choose another target, or bin it into classes; regression is not supported yet",
-            )
-        column = column.cast(pl.Int64)
-    elif isinstance(column.dtype, pl.Categorical | pl.Enum):
-        column = column.cast(pl.String)  # polars orders an Enum by rank; classes are ordered by name
-    elif column.dtype.is_nested():
-        raise DataError(f"{source}: the target {target!r} holds no classes: got {_example(column)}")
-    classes = column.unique().sort()
-    labels = np.searchsorted(classes.to_numpy(), column.to_numpy()).astype(np.int64)
-    return labels, tuple(str(value) for value in classes.to_list())
-
-
-def _separator(path: Path) -> str:
+def _first_line(path: Path) -> tuple[str, int]:
+    """The separator, and how many lines without a character come before the first that holds some."""
     with path.open("rb") as file:
-        first = file.readline(65_536)
-    return max(",;\t", key=lambda character: first.count(character.encode()))
+        for number, line in enumerate(iter(lambda: file.readline(_FIRST_BYTES), b"")):
+            if line.strip():
+                return max(",;\t", key=lambda character: line.count(character.encode())), number
+    return ",", 0
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            places = ", ".join(str(place + 1) for place, other in enumerate(names) if other == name)
+            said = f"have the same name {name!r}" if name else "have no name"
+            raise DataError(f"{path}: columns {places} {said}", hint="give every column a name of its own")
+
+
+def _find_bad_row(
+    path: Path, separator: str, blank_lines: int, names: Sequence[str], *, named: bool
+) -> DataError | None:
+    """What is wrong with the first row that is not UTF-8, or not as wide as the first: polars says no place."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(islice(file, blank_lines, None), delimiter=separator)
+        try:
+            for number, cells in enumerate(reader, start=0 if named else 1):
+                line = reader.line_num + blank_lines
+                place = f"row {number} (line {line})" if number else f"the header in line {line}"
+                where = f"{path}: cannot be read as a table: {place}"
+                for name, cell in zip(names, cells, strict=False):
+                    if _undecoded(cell):
+                        return DataError(
+                            f"{where}, column {name!r}: expected UTF-8 text, got the bytes "
+                            f"{cell.encode('utf-8', 'surrogateescape')[:20]!r}",
+                            hint="save the file as UTF-8",
+                        )
+                if cells and len(cells) != len(names):
+                    return DataError(
+                        f"{where}: expected {len(names)} values, got {len(cells)}",
+                        hint="check for a separator in a text without quotes, and whether the file was cut off",
+                    )
+        except csv.Error:
+            return None
+    return None
+
+
+def _undecoded(text: str) -> bool:
+    """Whether bytes were no UTF-8 when they were read with "surrogateescape"."""
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def _objects(series: pl.Series) -> np.ndarray:
+    values = np.empty(len(series), object)
+    values[:] = [None if value is None else str(value) for value in series.to_list()]
+    return values
 
 
 def _is_number(text: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from ...core import ModelSpec
 from ...core.data import Task
 from ...core.nn import LayerSpec, layer_spec
@@ -25,8 +27,8 @@ def mlp(task: Task) -> Space:
 
 
 def _network(choices: Choices, task: Task) -> ModelSpec:
-    layers: list[LayerSpec] = [layer_spec("flatten")] if task.is_image else []
-    width = len(task.features)
+    layers: list[LayerSpec] = [layer_spec("flatten")] if len(task.input_shape) > 1 else []
+    width = prod(task.input_shape)
     for hidden in choices["hidden"]:
         body = (layer_spec("linear", out_features=hidden["width"]), *normalisation(choices))
         if hidden["skip"]:
