@@ -22,7 +22,7 @@ from .errors import ConfigError, GradientError, ShapeError
 from .op import Batch, Jvp, OpDef, everywhere
 from .ops.declare import sum_to
 from .shapes import Spec, is_inexact
-from .tape import Node, current_mode, is_leaf, leaf_node, pullback, recording
+from .tape import Node, current_mode, is_leaf, leaf_node, output_node, pullback, recording
 from .tensor import PLAIN, Scalar, Tensor, wrap
 
 # How many functional transformations are under way in this thread: inside one, passes are recorded themselves.
@@ -40,7 +40,12 @@ class _Arrays:
         return gradient.astype(dtype, copy=False)
 
     def sum_to(self, gradient: Array, shape: tuple[int, ...]) -> Array:
-        return gradient if gradient.shape == shape else sum_to(gradient, shape)
+        if gradient.shape == shape:
+            return gradient
+        lead = gradient.ndim - len(shape)
+        if gradient.shape[lead:] == shape and gradient.dtype.itemsize > 2:  # a bias
+            return gradient.sum(axis=0 if lead == 1 else tuple(range(lead)))
+        return sum_to(gradient, shape)
 
     def zeros(self, like: Array, shape: tuple[int, ...], dtype: Any) -> Array:
         return wrap(like).device.xp.zeros(shape, dtype)
@@ -68,7 +73,8 @@ class _Tensors:
         if not op.keeps_output:
             return None, inputs
         if isinstance(node.output, tuple):
-            return tuple(_tensor(item, None) for item in node.output), inputs  # pyright: ignore[reportUnknownVariableType]
+            outputs: tuple[Any, ...] = node.output
+            return tuple(_tensor(item, output_node(node, i)) for i, item in enumerate(outputs)), inputs
         return _tensor(node.output, node), inputs
 
 
@@ -105,7 +111,8 @@ def _pull(
             if watch is not None:
                 watch.leave()
             return {node: _conjugated(gradient) for node, gradient in found.items()}
-    found = pullback(root, seed.data, ARRAYS, wanted=wanted, free=not retain)
+    with output.device.active():
+        found = pullback(root, seed.data, ARRAYS, wanted=wanted, free=not retain)
     return {node: _conjugated(wrap(gradient)) for node, gradient in found.items()}
 
 

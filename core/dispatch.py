@@ -19,9 +19,23 @@ import numpy as np
 
 from .device import Device, current_device, device_of
 from .errors import DeviceError, DTypeError, NasturtiumError, ShapeError
-from .op import OpDef
+from .op import Flags, OpDef
 from .shapes import Spec, is_floating, is_inexact, result_dtype, spec_of, to_floating
-from .tape import RECORDING, SILENT, Node, PlainNode, current_mode, next_number, output_node
+from .native import accelerate
+from .tape import (
+    RECORDING,
+    SILENT,
+    Leaf,
+    Node,
+    PlainNode,
+    collect,
+    current_mode,
+    mode_variable,
+    next_number,
+    output_node,
+    propagate,
+    raise_freed,
+)
 from .tensor import PLAIN, Scalar, Tensor, as_array, wrap
 
 _ndarray = np.ndarray
@@ -30,6 +44,7 @@ _new_node = object.__new__
 _new_spec: Any = tuple.__new__
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 _PACKAGE = str(Path(__file__).parent.parent)
+_TESTS = str(Path(_PACKAGE, "tests"))
 
 
 class Traced(Tensor):
@@ -96,12 +111,68 @@ class Traced(Tensor):
 
 def callable_for(op: OpDef) -> Callable[..., Any]:
     """The function that users call for an op."""
-    if op.elementwise and not op.defaults and not op.variadic and op.differentiable:
-        if len(op.inputs) == 1:
-            return unary(op)
-        if len(op.inputs) == 2:
-            return binary(op)
-    return general(op)
+    if op.defaults or op.variadic or not op.differentiable or not (op.elementwise or op.flags & Flags.SAVED_ONLY):
+        return single(op) if len(op.inputs) == 1 and not op.variadic else general(op)
+    if len(op.inputs) == 1:
+        return unary(op)
+    return binary(op) if len(op.inputs) == 2 else general(op)
+
+
+def single(op: OpDef) -> Callable[..., Any]:
+    """The function of an op of one input with parameters: reductions, movements."""
+    defaults = dict(op.defaults)
+    wanted = len(defaults)
+    forward, differentiable, widens, keep = op.forward, op.differentiable, op.widens, op.keeps[0]
+    slow = general(op)
+
+    def call(*inputs: Any, **params: Any) -> Any:
+        if len(inputs) != 1:
+            return slow(*inputs, **params)
+        if len(params) != wanted:
+            params = {**defaults, **params}
+            if len(params) != wanted:
+                raise _unknown(op, params)
+        x = inputs[0]
+        if x.__class__ is _ndarray:
+            return slow(x, **params) if widens and x.dtype.itemsize == 2 else forward(np, x, **params)
+        data: Any = getattr(x, "data", None)
+        mode = current_mode()
+        if data.__class__ is not _ndarray or (mode is not RECORDING and mode is not SILENT):
+            return slow(x, **params)
+        dtype = data.dtype
+        if widens and dtype.itemsize == 2:
+            return slow(x, **params)
+        try:
+            out = forward(np, data, **params)
+        except Exception as exc:
+            if params.keys() != defaults.keys():
+                raise _unknown(op, params) from None
+            raise explained(op, (data,), params, exc) from exc
+        if out.__class__ is not _ndarray:
+            if out.__class__ is tuple:
+                record = x.node is not None and mode is RECORDING and differentiable
+                return _wrapped(op, (x.node,), (data,), out, params, record=record)
+            out = np.asarray(out)
+        result = _new(Tensor)
+        result.data = out
+        edge = x.node
+        if edge is None or mode is SILENT or not differentiable or not is_inexact(out.dtype):
+            result.node = None
+            return result
+        result.node = node = _new_node(Node)
+        node.number = next_number()
+        node.op = op
+        node.edges = (edge,)
+        node.saved = (data,) if keep else (_new_spec(Spec, (data.shape, dtype)),)
+        node.output = out if op.keeps_output else None
+        node.params = params
+        node.shapes = None
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.casts = out.dtype is not dtype
+        return result
+
+    return call
 
 
 def general(op: OpDef) -> Callable[..., Any]:
@@ -185,6 +256,8 @@ def unary(op: OpDef) -> Callable[[Any], Any]:
     """The function of an elementwise op of one input and no parameters."""
     keep, keep_output = op.keeps[0], op.keeps_output
     forward: Callable[..., Any] = getattr(np, op.ufunc) if op.ufunc else partial(op.forward, np)
+    if accelerate is not None:
+        return accelerate.Dispatcher(op, forward, general(op), 1, False, keep, False, keep_output)
 
     def call(x: Any) -> Any:
         if x.__class__ is _ndarray:
@@ -221,13 +294,17 @@ def unary(op: OpDef) -> Callable[[Any], Any]:
 
 
 def binary(op: OpDef) -> Callable[[Any, Any], Any]:
-    """The function of an elementwise op of two inputs and no parameters."""
+    """The function of an op of two inputs and no parameters: elementwise, or one whose rules read only what is saved."""
     keep_a, keep_b = op.keeps
-    keep, keep_output = keep_a or keep_b, op.keeps_output
+    keep, keep_output, broadcasts = keep_a or keep_b, op.keeps_output, op.elementwise
     forward: Callable[..., Any] = getattr(np, op.ufunc) if op.ufunc else partial(op.forward, np)
+    if accelerate is not None:
+        return accelerate.Dispatcher(op, forward, general(op), 2, op.elementwise, keep_a, keep_b, keep_output)
 
     def call(a: Any, b: Any) -> Any:
         kind = b.__class__
+        if not broadcasts and a.__class__ is _ndarray and kind is _ndarray:
+            return forward(a, b)
         # An array has a `data` too, but that is no array.
         x: Any = getattr(a, "data", None)
         mode = current_mode()
@@ -256,7 +333,7 @@ def binary(op: OpDef) -> Callable[[Any, Any], Any]:
         if (edge is None and other is None) or mode is SILENT:
             result.node = None
             return result
-        if (other is None and (kind is float or kind is int)) or x.shape == y.shape:
+        if not broadcasts or kind is float or kind is int or x.shape == y.shape:
             node = _new_node(PlainNode)
         else:
             node = _new_node(Node)
@@ -490,7 +567,7 @@ def user_line() -> str | None:
     frame = inspect.currentframe()
     while frame is not None:
         name = frame.f_code.co_filename
-        inside = name.startswith(_PACKAGE) and not name.startswith(str(Path(_PACKAGE) / "tests"))
+        inside = name.startswith(_PACKAGE) and not name.startswith(_TESTS)
         if not inside and "functools" not in name and "contextlib" not in name:
             text = linecache.getline(name, frame.f_lineno).strip()
             return f"{name}:{frame.f_lineno}" + (f": {text}" if text else "")
@@ -533,7 +610,36 @@ def explained(op: OpDef, values: Sequence[Any], params: Mapping[str, Any], exc: 
     return _located(type(error)(f"{message}; got {given} on {place}{shown}", hint=error.hint))
 
 
+def _fail(op: OpDef, values: Sequence[Any], exc: Exception) -> None:
+    raise explained(op, values, {}, exc) from exc
+
+
 def _located(error: NasturtiumError) -> NasturtiumError:
     if error.where is None:
         error.where = user_line()
     return error
+
+
+if accelerate is not None:
+    accelerate.configure(
+        ndarray=np.ndarray,
+        tensor=Tensor,
+        node=Node,
+        plain=PlainNode,
+        leaf=Leaf,
+        single=_SINGLE,
+        double=_DOUBLE,
+        mode=mode_variable,
+        recording=RECORDING,
+        silent=SILENT,
+        next_number=next_number,
+        as_array=np.asarray,
+        number_array=_number,
+        numbers_single=_NUMBERS[False],
+        numbers_double=_NUMBERS[True],
+        fail=_fail,
+        freed=raise_freed,
+        collect=collect,
+        propagate=propagate,
+        no_params=_NO_PARAMS,
+    )

@@ -20,9 +20,10 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from itertools import count
 from operator import attrgetter
-from typing import Any, Protocol, TypeGuard
+from typing import Any, NoReturn, Protocol, TypeGuard
 
 from .errors import GradientError
+from .native import accelerate
 from .op import OpDef
 from .shapes import Spec
 
@@ -60,6 +61,7 @@ RECORDING = Mode(recording=True)
 SILENT = Mode(recording=False)
 _mode: ContextVar[Mode] = ContextVar("mode", default=RECORDING)
 current_mode = _mode.get
+mode_variable = _mode
 
 
 class Node:
@@ -110,8 +112,9 @@ class Node:
 
 
 class PlainNode(Node):
-    """The node of an elementwise op without parameters whose inputs have the shape and dtype of its output: most nodes
-    of most graphs, so what they all have in common is kept with the class.
+    """The node of an op without parameters whose rules read nothing but what is saved, and whose inputs all have the
+    dtype of its output (and its shape, if it is elementwise): most nodes of most graphs, so what they all have in
+    common is kept with the class.
     """
 
     __slots__ = ()
@@ -258,6 +261,8 @@ def pullback(root: Node, seed: Any, algebra: Algebra, *, wanted: frozenset[Node]
     Raises:
         GradientError: an earlier pass has freed this graph, or an op on the way has no gradient rule.
     """
+    if accelerate is not None and algebra.load is None:
+        return accelerate.pullback(root, seed, algebra, wanted, free)
     floor = min((node.number for node in wanted), default=0) if wanted is not None else 0
     found: dict[Node, Any] = {}
     gradients: dict[Node, Any] = {root: seed}
@@ -274,33 +279,38 @@ def pullback(root: Node, seed: Any, algebra: Algebra, *, wanted: frozenset[Node]
                 continue
         if op is None:
             if node.__class__ is Output:
-                _collect(gradients, node, g)  # pyright: ignore[reportArgumentType]
+                collect(gradients, node, g)  # pyright: ignore[reportArgumentType]
             elif wanted is None:
                 found[node] = g if g.dtype == node.dtype else algebra.cast(g, node.dtype)
             continue
         inputs = node.saved
         if inputs is None:
-            raise GradientError(
-                f"the graph behind {op.name} was freed by an earlier backward pass",
-                hint="pass retain_graph=True to the first pass, or compute the value again",
-            )
+            raise_freed(op)
         output = node.output
         if load is not None:
             output, inputs = load(node, op, inputs)
-        if node.__class__ is PlainNode:  # `_propagate` cut down to what these need
+        if node.__class__ is PlainNode:  # `propagate` cut down to what these need
             for edge, rule in zip(node.edges, op.rules):  # pyright: ignore[reportArgumentType]  # noqa: B905 - hot
                 if edge is not None:
                     part = rule(g, output, *inputs)  # pyright: ignore[reportOptionalCall]
                     before = known(edge)
                     gradients[edge] = part if before is None else before + part
         else:
-            _propagate(algebra, gradients, node, op, g, output, inputs)
+            propagate(algebra, gradients, node, op, g, output, inputs)
         if free:
             node.saved = node.output = None
     return found
 
 
-def _propagate(
+def raise_freed(op: OpDef) -> NoReturn:
+    """There is nothing left to apply an op's rules to."""
+    raise GradientError(
+        f"the graph behind {op.name} was freed by an earlier backward pass",
+        hint="pass retain_graph=True to the first pass, or compute the value again",
+    )
+
+
+def propagate(
     algebra: Algebra, gradients: dict[Node, Any], node: Node, op: OpDef, g: Any, output: Any, inputs: tuple[Any, ...]
 ) -> None:
     """Apply an op's rules and add what comes out to the gradients of its inputs."""
@@ -326,7 +336,7 @@ def _propagate(
         gradients[edge] = part if before is None else before + part
 
 
-def _collect(gradients: dict[Node, Any], node: Output, g: Any) -> None:
+def collect(gradients: dict[Node, Any], node: Output, g: Any) -> None:
     """Put the gradient of one output among those of its op."""
     parent = node.edges[0]
     assert parent is not None

@@ -512,6 +512,12 @@ def test_a_second_op_of_the_same_name_is_an_error():
         OPS.add("add", OPS["add"])
 
 
+@pytest.mark.parametrize(("op", "sample"), CASES)
+def test_the_strict_stand_in_for_cupy_agrees_with_numpy(op, sample, strict_cupy):
+    """Every op uses only what CuPy has, stays on its device, and mixes nothing."""
+    agree(op, sample, strict_cupy.asarray, strict_cupy.asnumpy)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize(("op", "sample"), CASES)
 def test_cupy_agrees_with_numpy(op, sample):

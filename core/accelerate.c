@@ -1,0 +1,608 @@
+/* The hot loops of training in C: calling an op of one or two inputs on tensors, the reverse pass over plain arrays, and
+   Adam's averages.
+
+   What they do is written down in Python in `dispatch.py` (unary, binary), `tape.py` (reachable, pullback) and
+   `optim/adam.py`, which is what runs where this module could not be built, and what the tests compare it with to the bit.
+   Arrays are opaque objects here, or buffers: nothing depends on NumPy's headers or memory layout. Whatever is not the
+   common case goes back to Python. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <structmember.h>
+
+/* Set once by `configure`. */
+static PyTypeObject *ndarray_type, *tensor_type, *node_type, *plain_type, *leaf_type;
+static PyObject *single_dtype, *double_dtype, *mode_variable, *recording_mode, *silent_mode;
+static PyObject *next_number, *as_array, *number_array, *numbers_single, *numbers_double, *fail, *freed, *collect, *propagate;
+static PyObject *no_params, *nothing, *no_pair;
+static Py_ssize_t tensor_data, tensor_node;
+static Py_ssize_t at_number, at_op, at_edges, at_saved, at_output, at_dtype, at_params, at_shapes, at_casts;
+static PyObject *str_dtype, *str_shape, *str_rules, *str_cast;
+
+#define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
+
+static inline void put(PyObject *object, Py_ssize_t offset, PyObject *value) {
+    SLOT(object, offset) = Py_NewRef(value); /* the slot of a new object is empty */
+}
+
+/* The array of a tensor that holds one, borrowed; NULL (without an error) for everything else. */
+static inline PyObject *array_of(PyObject *value) {
+    if (Py_TYPE(value) != tensor_type && !PyType_IsSubtype(Py_TYPE(value), tensor_type)) return NULL;
+    PyObject *data = SLOT(value, tensor_data);
+    return data != NULL && Py_TYPE(data) == ndarray_type ? data : NULL;
+}
+
+/* ---- calling elementwise ops ---- */
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *dict, *op, *function, *slow;
+    int broadcasts, keep_first, keep_second, keep_output;
+} Dispatcher;
+
+static PyObject *failed(Dispatcher *self, PyObject *x, PyObject *y) {
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace != NULL) PyException_SetTraceback(value, trace);
+    PyObject *values = y == NULL ? PyTuple_Pack(1, x) : PyTuple_Pack(2, x, y);
+    if (values != NULL) {
+        PyObject *result = PyObject_CallFunctionObjArgs(fail, self->op, values, value, NULL); /* raises */
+        Py_XDECREF(result);
+        Py_DECREF(values);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return NULL;
+}
+
+/* A new tensor around `out` (stolen), and a node for it if `recorded`. */
+static PyObject *tensor_of(PyObject *out) {
+    PyObject *result = tensor_type->tp_alloc(tensor_type, 0);
+    if (result == NULL) {
+        Py_DECREF(out);
+        return NULL;
+    }
+    SLOT(result, tensor_data) = out;
+    put(result, tensor_node, Py_None);
+    return result;
+}
+
+static int record(Dispatcher *self, PyObject *result, PyTypeObject *type, PyObject *edges, PyObject *saved, PyObject *dtype) {
+    /* steals edges and saved */
+    PyObject *node = type->tp_alloc(type, 0);
+    PyObject *number = node == NULL ? NULL : PyObject_CallNoArgs(next_number);
+    if (number == NULL || edges == NULL || saved == NULL) {
+        Py_XDECREF(node);
+        Py_XDECREF(number);
+        Py_XDECREF(edges);
+        Py_XDECREF(saved);
+        return -1;
+    }
+    SLOT(node, at_number) = number;
+    put(node, at_op, self->op);
+    SLOT(node, at_edges) = edges;
+    SLOT(node, at_saved) = saved;
+    put(node, at_output, self->keep_output ? SLOT(result, tensor_data) : Py_None);
+    put(node, at_dtype, dtype);
+    Py_SETREF(SLOT(result, tensor_node), node);
+    return 0;
+}
+
+static PyObject *settled(PyObject *out) {
+    if (Py_TYPE(out) == ndarray_type) return out;
+    PyObject *array = PyObject_CallOneArg(as_array, out); /* NumPy returns scalars for 0-d results */
+    Py_DECREF(out);
+    return array;
+}
+
+/* The mode of this thread, borrowed for good (modes that matter here live forever); NULL if it is neither of the two. */
+static inline PyObject *plain_mode(void) {
+    PyObject *mode = NULL;
+    if (PyContextVar_Get(mode_variable, NULL, &mode) < 0) return NULL;
+    Py_XDECREF(mode);
+    return mode == recording_mode || mode == silent_mode ? mode : NULL;
+}
+
+/* single_dtype or double_dtype if the array has one of these, borrowed; NULL without an error otherwise. */
+static inline PyObject *common_dtype(PyObject *array) {
+    PyObject *dtype = PyObject_GetAttr(array, str_dtype);
+    if (dtype == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    Py_DECREF(dtype);
+    return dtype == single_dtype || dtype == double_dtype ? dtype : NULL;
+}
+
+static PyObject *call_unary(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *names) {
+    Dispatcher *self = (Dispatcher *)callable;
+    PyObject *mode, *x, *dtype;
+    if (PyVectorcall_NARGS(nargsf) != 1 || names != NULL) goto slow;
+    if (Py_TYPE(args[0]) == ndarray_type) return PyObject_CallOneArg(self->function, args[0]);
+    x = array_of(args[0]);
+    if (x == NULL || (mode = plain_mode()) == NULL || (dtype = common_dtype(x)) == NULL) goto slow;
+    PyObject *out = PyObject_CallOneArg(self->function, x);
+    if (out == NULL) return failed(self, x, NULL);
+    if ((out = settled(out)) == NULL) return NULL;
+    PyObject *result = tensor_of(out);
+    if (result == NULL) return NULL;
+    PyObject *edge = SLOT(args[0], tensor_node);
+    if (edge == Py_None || edge == NULL || mode == silent_mode) return result;
+    PyObject *saved = self->keep_first ? PyTuple_Pack(1, x) : Py_NewRef(nothing);
+    if (record(self, result, plain_type, PyTuple_Pack(1, edge), saved, dtype) < 0) {
+        Py_DECREF(result);
+        return NULL;
+    }
+    return result;
+slow:
+    if (PyErr_Occurred()) return NULL;
+    return PyObject_Vectorcall(self->slow, args, nargsf & ~PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+}
+
+static PyObject *call_binary(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *names) {
+    Dispatcher *self = (Dispatcher *)callable;
+    PyObject *mode, *x, *y, *dtype, *edge, *other = Py_None, *shapes = NULL, *result = NULL;
+    int number = 0;
+    if (PyVectorcall_NARGS(nargsf) != 2 || names != NULL) goto slow;
+    x = array_of(args[0]);
+    if (x == NULL) {
+        if (!self->broadcasts && Py_TYPE(args[0]) == ndarray_type && Py_TYPE(args[1]) == ndarray_type)
+            return PyObject_Vectorcall(self->function, args, 2, NULL);
+        goto slow;
+    }
+    if ((mode = plain_mode()) == NULL || (dtype = common_dtype(x)) == NULL) goto slow;
+    if (PyFloat_CheckExact(args[1]) || PyLong_CheckExact(args[1])) {
+        number = 1;
+        y = PyDict_GetItemWithError(dtype == double_dtype ? numbers_double : numbers_single, args[1]);
+        y = y != NULL ? Py_NewRef(y) : PyObject_CallFunctionObjArgs(number_array, args[1], dtype, NULL);
+        if (y == NULL) return NULL;
+    } else {
+        y = array_of(args[1]);
+        if (y == NULL || common_dtype(y) != dtype) goto slow;
+        Py_INCREF(y);
+        other = SLOT(args[1], tensor_node);
+    }
+    PyObject *pair[2] = {x, y};
+    PyObject *out = PyObject_Vectorcall(self->function, pair, 2, NULL);
+    if (out == NULL) {
+        failed(self, x, y);
+        goto done;
+    }
+    if ((out = settled(out)) == NULL || (result = tensor_of(out)) == NULL) goto done;
+    edge = SLOT(args[0], tensor_node);
+    if ((edge == Py_None && other == Py_None) || mode == silent_mode) goto done;
+    PyTypeObject *type = plain_type;
+    if (!number && self->broadcasts) {
+        PyObject *a = PyObject_GetAttr(x, str_shape), *b = PyObject_GetAttr(y, str_shape);
+        int same = a != NULL && b != NULL ? PyObject_RichCompareBool(a, b, Py_EQ) : -1;
+        if (same == 0) {
+            type = node_type;
+            shapes = PyTuple_Pack(2, a, b);
+        }
+        Py_XDECREF(a);
+        Py_XDECREF(b);
+        if (same < 0 || (same == 0 && shapes == NULL)) goto fail;
+    }
+    PyObject *saved = self->keep_first || self->keep_second
+        ? PyTuple_Pack(2, self->keep_first ? x : Py_None, self->keep_second ? y : Py_None) : Py_NewRef(no_pair);
+    if (record(self, result, type, PyTuple_Pack(2, edge, other), saved, dtype) < 0) goto fail;
+    if (shapes != NULL) {
+        PyObject *node = SLOT(result, tensor_node);
+        put(node, at_params, no_params);
+        put(node, at_casts, Py_False);
+        SLOT(node, at_shapes) = shapes;
+        shapes = NULL;
+    }
+    goto done;
+fail:
+    Py_CLEAR(result);
+done:
+    Py_XDECREF(shapes);
+    Py_DECREF(y);
+    return result;
+slow:
+    if (PyErr_Occurred()) return NULL;
+    return PyObject_Vectorcall(self->slow, args, nargsf & ~PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+}
+
+static PyObject *dispatcher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"op", "function", "slow", "arity", "broadcasts", "keep_first", "keep_second", "keep_output", NULL};
+    PyObject *op, *function, *slow;
+    int arity, broadcasts, keep_first, keep_second, keep_output;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOipppp", names, &op, &function, &slow, &arity, &broadcasts,
+                                     &keep_first, &keep_second, &keep_output)) return NULL;
+    if (plain_type == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "configure() has not been called");
+        return NULL;
+    }
+    if (arity != 1 && arity != 2) {
+        PyErr_Format(PyExc_ValueError, "expected one or two inputs, got %d", arity);
+        return NULL;
+    }
+    Dispatcher *self = (Dispatcher *)type->tp_alloc(type, 0);
+    if (self == NULL) return NULL;
+    self->vectorcall = arity == 1 ? call_unary : call_binary;
+    self->op = Py_NewRef(op);
+    self->function = Py_NewRef(function);
+    self->slow = Py_NewRef(slow);
+    self->broadcasts = broadcasts;
+    self->keep_first = keep_first;
+    self->keep_second = keep_second;
+    self->keep_output = keep_output;
+    return (PyObject *)self;
+}
+
+static int dispatcher_traverse(Dispatcher *self, visitproc visit, void *arg) {
+    Py_VISIT(self->dict);
+    Py_VISIT(self->op);
+    Py_VISIT(self->function);
+    Py_VISIT(self->slow);
+    return 0;
+}
+
+static int dispatcher_clear(Dispatcher *self) {
+    Py_CLEAR(self->dict);
+    Py_CLEAR(self->op);
+    Py_CLEAR(self->function);
+    Py_CLEAR(self->slow);
+    return 0;
+}
+
+static void dispatcher_dealloc(Dispatcher *self) {
+    PyObject_GC_UnTrack(self);
+    dispatcher_clear(self);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static PyObject *dispatcher_get(PyObject *self, PyObject *object, PyObject *type) {
+    return object == NULL || object == Py_None ? Py_NewRef(self) : PyMethod_New(self, object);
+}
+
+static PyMemberDef dispatcher_members[] = {
+    {"op", T_OBJECT, offsetof(Dispatcher, op), READONLY, "the op that is called"},
+    {NULL},
+};
+
+static PyGetSetDef dispatcher_attributes[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {NULL},
+};
+
+static PyTypeObject dispatcher_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "nasturtium.core.accelerate.Dispatcher",
+    .tp_basicsize = sizeof(Dispatcher),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+    .tp_new = dispatcher_new,
+    .tp_dealloc = (destructor)dispatcher_dealloc,
+    .tp_traverse = (traverseproc)dispatcher_traverse,
+    .tp_clear = (inquiry)dispatcher_clear,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(Dispatcher, vectorcall),
+    .tp_dictoffset = offsetof(Dispatcher, dict),
+    .tp_getattro = PyObject_GenericGetAttr,
+    .tp_setattro = PyObject_GenericSetAttr,
+    .tp_descr_get = dispatcher_get,
+    .tp_members = dispatcher_members,
+    .tp_getset = dispatcher_attributes,
+};
+
+/* ---- the reverse pass ---- */
+
+typedef struct {
+    long long number;
+    PyObject *node; /* borrowed: the graph holds it */
+} Entry;
+
+static int newer_first(const void *a, const void *b) {
+    long long x = ((const Entry *)a)->number, y = ((const Entry *)b)->number;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* The nodes `root` depends on with numbers of at least `floor`, newest first; returns how many, -1 with an error. */
+static Py_ssize_t reachable(PyObject *root, long long floor, Entry **result) {
+    Py_ssize_t count = 0, room = 64;
+    Entry *order = PyMem_New(Entry, room);
+    PyObject *seen = PySet_New(NULL);
+    if (order == NULL || seen == NULL) goto fail;
+    if (PySet_Add(seen, root) < 0) goto fail;
+    order[count].node = root;
+    order[count++].number = PyLong_AsLongLong(SLOT(root, at_number));
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *edges = SLOT(order[i].node, at_edges);
+        for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(edges); k++) {
+            PyObject *edge = PyTuple_GET_ITEM(edges, k);
+            if (edge == Py_None) continue;
+            long long number = PyLong_AsLongLong(SLOT(edge, at_number));
+            if (number < floor) continue;
+            Py_ssize_t before = PySet_GET_SIZE(seen);
+            if (PySet_Add(seen, edge) < 0) goto fail;
+            if (PySet_GET_SIZE(seen) == before) continue;
+            if (count == room) {
+                Entry *more = PyMem_Resize(order, Entry, 2 * room);
+                if (more == NULL) goto fail;
+                order = more;
+                room *= 2;
+            }
+            order[count].node = edge;
+            order[count++].number = number;
+        }
+    }
+    Py_DECREF(seen);
+    qsort(order, (size_t)count, sizeof(Entry), newer_first);
+    *result = order;
+    return count;
+fail:
+    if (!PyErr_Occurred()) PyErr_NoMemory();
+    PyMem_Free(order);
+    Py_XDECREF(seen);
+    return -1;
+}
+
+/* `gradient` as the node's dtype, a new reference. */
+static PyObject *typed(PyObject *algebra, PyObject *node, PyObject *gradient) {
+    PyObject *dtype = PyObject_GetAttr(gradient, str_dtype), *wanted = SLOT(node, at_dtype);
+    if (dtype == NULL) return NULL;
+    int same = dtype == wanted ? 1 : PyObject_RichCompareBool(dtype, wanted, Py_EQ);
+    Py_DECREF(dtype);
+    if (same < 0) return NULL;
+    return same ? Py_NewRef(gradient) : PyObject_CallMethodObjArgs(algebra, str_cast, gradient, wanted, NULL);
+}
+
+/* Add `part` (stolen) to what is known of the gradient of `edge`. */
+static int add(PyObject *gradients, PyObject *edge, PyObject *part) {
+    PyObject *before = PyDict_GetItemWithError(gradients, edge);
+    if (before == NULL && PyErr_Occurred()) {
+        Py_DECREF(part);
+        return -1;
+    }
+    if (before != NULL) {
+        PyObject *total = PyNumber_Add(before, part);
+        Py_DECREF(part);
+        if (total == NULL) return -1;
+        part = total;
+    }
+    int status = PyDict_SetItem(gradients, edge, part);
+    Py_DECREF(part);
+    return status;
+}
+
+/* One plain node: its rules, applied to its gradient. */
+static int pull_plain(PyObject *node, PyObject *op, PyObject *g, PyObject *gradients) {
+    PyObject *edges = SLOT(node, at_edges), *saved = SLOT(node, at_saved);
+    PyObject *rules = PyObject_GetAttr(op, str_rules);
+    if (rules == NULL) return -1;
+    Py_ssize_t inputs = PyTuple_GET_SIZE(saved);
+    PyObject *arguments[4] = {g, SLOT(node, at_output), PyTuple_GET_ITEM(saved, 0),
+                              inputs > 1 ? PyTuple_GET_ITEM(saved, 1) : NULL};
+    for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(edges); k++) {
+        PyObject *edge = PyTuple_GET_ITEM(edges, k), *rule = PyTuple_GET_ITEM(rules, k);
+        if (edge == Py_None || rule == Py_None) continue;
+        PyObject *part = PyObject_Vectorcall(rule, arguments, (size_t)(2 + inputs), NULL);
+        if (part == NULL || add(gradients, edge, part) < 0) {
+            Py_DECREF(rules);
+            return -1;
+        }
+    }
+    Py_DECREF(rules);
+    return 0;
+}
+
+static PyObject *pullback(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs != 5) {
+        PyErr_SetString(PyExc_TypeError, "pullback(root, seed, algebra, wanted, free)");
+        return NULL;
+    }
+    PyObject *root = args[0], *seed = args[1], *algebra = args[2], *wanted = args[3];
+    int release = PyObject_IsTrue(args[4]);
+    if (!PyType_IsSubtype(Py_TYPE(root), node_type) || (wanted != Py_None && !PyFrozenSet_CheckExact(wanted))) {
+        PyErr_SetString(PyExc_TypeError, "pullback: expected a node and a frozenset of nodes or None");
+        return NULL;
+    }
+    long long floor = 0;
+    if (wanted != Py_None) {
+        int any = 0;
+        PyObject *iterator = PyObject_GetIter(wanted), *item;
+        if (iterator == NULL) return NULL;
+        while ((item = PyIter_Next(iterator)) != NULL) {
+            long long number = PyLong_AsLongLong(SLOT(item, at_number));
+            if (!any || number < floor) floor = number;
+            any = 1;
+            Py_DECREF(item);
+        }
+        Py_DECREF(iterator);
+        if (PyErr_Occurred()) return NULL;
+    }
+    PyObject *found = PyDict_New(), *gradients = PyDict_New();
+    Entry *order = NULL;
+    Py_ssize_t count = 0;
+    if (found == NULL || gradients == NULL || PyDict_SetItem(gradients, root, seed) < 0) goto fail;
+    if ((count = reachable(root, floor, &order)) < 0) goto fail;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *node = order[i].node;
+        PyObject *g = PyDict_GetItemWithError(gradients, node);
+        if (g == NULL) {
+            if (PyErr_Occurred()) goto fail;
+            continue;
+        }
+        Py_INCREF(g);
+        if (PyDict_DelItem(gradients, node) < 0) goto fail_g;
+        PyObject *op = SLOT(node, at_op);
+        int chosen = wanted == Py_None ? (op == Py_None && Py_TYPE(node) == leaf_type) : PySet_Contains(wanted, node);
+        if (chosen < 0) goto fail_g;
+        if (chosen) {
+            PyObject *result = typed(algebra, node, g);
+            if (result == NULL || PyDict_SetItem(found, node, result) < 0) {
+                Py_XDECREF(result);
+                goto fail_g;
+            }
+            Py_DECREF(result);
+            if (wanted != Py_None && order[i].number == floor) {
+                Py_DECREF(g);
+                continue;
+            }
+        }
+        if (op == Py_None) {
+            if (Py_TYPE(node) != leaf_type) { /* one output of an op with several */
+                PyObject *done = PyObject_CallFunctionObjArgs(collect, gradients, node, g, NULL);
+                if (done == NULL) goto fail_g;
+                Py_DECREF(done);
+            }
+            Py_DECREF(g);
+            continue;
+        }
+        if (SLOT(node, at_saved) == Py_None) {
+            PyObject *done = PyObject_CallOneArg(freed, op); /* raises */
+            Py_XDECREF(done);
+            goto fail_g;
+        }
+        if (Py_TYPE(node) == plain_type) {
+            if (pull_plain(node, op, g, gradients) < 0) goto fail_g;
+        } else {
+            PyObject *done = PyObject_CallFunctionObjArgs(propagate, algebra, gradients, node, op, g,
+                                                          SLOT(node, at_output), SLOT(node, at_saved), NULL);
+            if (done == NULL) goto fail_g;
+            Py_DECREF(done);
+        }
+        Py_DECREF(g);
+        if (release) {
+            Py_XSETREF(SLOT(node, at_saved), Py_NewRef(Py_None));
+            Py_XSETREF(SLOT(node, at_output), Py_NewRef(Py_None));
+        }
+        continue;
+    fail_g:
+        Py_DECREF(g);
+        goto fail;
+    }
+    PyMem_Free(order);
+    Py_DECREF(gradients);
+    return found;
+fail:
+    PyMem_Free(order);
+    Py_XDECREF(gradients);
+    Py_XDECREF(found);
+    return NULL;
+}
+
+/* ---- Adam ---- */
+
+/* One pass instead of eleven; element by element the same operations in the same order as NumPy's, so the same bits. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
+#define VECTORIZED __attribute__((target_clones("avx2", "default")))
+#else
+#define VECTORIZED
+#endif
+
+#define DIRECTION(name, real, root)                                                                                     \
+    VECTORIZED static void name(Py_ssize_t count, real *restrict first, real *restrict second, const real *restrict g, \
+                                real *restrict direction, const double *c) {                                            \
+        const real beta1 = (real)c[0], keep1 = (real)c[1], beta2 = (real)c[2], keep2 = (real)c[3];                      \
+        const real correction = (real)c[4], epsilon = (real)c[5];                                                       \
+        for (Py_ssize_t i = 0; i < count; i++) {                                                                        \
+            first[i] = first[i] * beta1 + g[i] * keep1;                                                                 \
+            second[i] = second[i] * beta2 + g[i] * g[i] * keep2;                                                        \
+            direction[i] = first[i] / (root(second[i]) * correction + epsilon);                                         \
+        }                                                                                                               \
+    }
+
+DIRECTION(direction_single, float, sqrtf)
+DIRECTION(direction_double, double, sqrt)
+
+static PyObject *adam_direction(PyObject *module, PyObject *args) {
+    PyObject *objects[4];
+    double constants[6];
+    if (!PyArg_ParseTuple(args, "OOOOdddddd", &objects[0], &objects[1], &objects[2], &objects[3], &constants[0],
+                          &constants[1], &constants[2], &constants[3], &constants[4], &constants[5])) return NULL;
+    Py_buffer views[4];
+    int taken = 0, fits = 1;
+    for (; taken < 4; taken++) {
+        int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (taken == 2 ? 0 : PyBUF_WRITABLE);
+        if (PyObject_GetBuffer(objects[taken], &views[taken], flags) < 0) goto release;
+        fits = fits && views[taken].len == views[0].len && strcmp(views[taken].format, views[0].format) == 0;
+    }
+    if (!fits || (strcmp(views[0].format, "f") != 0 && strcmp(views[0].format, "d") != 0)) {
+        PyErr_SetString(PyExc_TypeError, "adam_direction: expected four float32 or float64 vectors of one length");
+        goto release;
+    }
+    Py_ssize_t count = views[0].len / views[0].itemsize;
+    Py_BEGIN_ALLOW_THREADS;
+    if (views[0].itemsize == 4) direction_single(count, views[0].buf, views[1].buf, views[2].buf, views[3].buf, constants);
+    else direction_double(count, views[0].buf, views[1].buf, views[2].buf, views[3].buf, constants);
+    Py_END_ALLOW_THREADS;
+release:
+    for (int i = 0; i < taken; i++) PyBuffer_Release(&views[i]);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---- module ---- */
+
+/* Where a type keeps one of its __slots__; -1 with an error if it has no such slot. */
+static Py_ssize_t slot_of(PyObject *type, const char *name) {
+    PyObject *member = PyObject_GetAttrString(type, name);
+    if (member == NULL) return -1;
+    Py_ssize_t offset = -1;
+    if (Py_TYPE(member) == &PyMemberDescr_Type) offset = ((PyMemberDescrObject *)member)->d_member->offset;
+    else PyErr_Format(PyExc_TypeError, "%s.%s is not a slot", ((PyTypeObject *)type)->tp_name, name);
+    Py_DECREF(member);
+    return offset;
+}
+
+static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"ndarray", "tensor", "node", "plain", "leaf", "single", "double", "mode", "recording", "silent",
+                            "next_number", "as_array", "number_array", "numbers_single", "numbers_double", "fail", "freed",
+                            "collect", "propagate", "no_params", NULL};
+    PyObject *o[20];
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!O!O!O!OOOOOOOOO!O!OOOOO!", names, &PyType_Type, &o[0],
+            &PyType_Type, &o[1], &PyType_Type, &o[2], &PyType_Type, &o[3], &PyType_Type, &o[4], &o[5], &o[6], &o[7], &o[8],
+            &o[9], &o[10], &o[11], &o[12], &PyDict_Type, &o[13], &PyDict_Type, &o[14], &o[15], &o[16], &o[17], &o[18],
+            &PyDict_Type, &o[19])) return NULL;
+    if ((tensor_data = slot_of(o[1], "data")) < 0 || (tensor_node = slot_of(o[1], "node")) < 0 ||
+        (at_number = slot_of(o[2], "number")) < 0 || (at_op = slot_of(o[2], "op")) < 0 ||
+        (at_edges = slot_of(o[2], "edges")) < 0 || (at_saved = slot_of(o[2], "saved")) < 0 ||
+        (at_output = slot_of(o[2], "output")) < 0 || (at_dtype = slot_of(o[2], "dtype")) < 0 ||
+        (at_params = slot_of(o[2], "params")) < 0 || (at_shapes = slot_of(o[2], "shapes")) < 0 ||
+        (at_casts = slot_of(o[2], "casts")) < 0) return NULL;
+    for (int i = 0; i < 20; i++) Py_INCREF(o[i]); /* for good */
+    ndarray_type = (PyTypeObject *)o[0];
+    tensor_type = (PyTypeObject *)o[1];
+    node_type = (PyTypeObject *)o[2];
+    plain_type = (PyTypeObject *)o[3];
+    leaf_type = (PyTypeObject *)o[4];
+    single_dtype = o[5], double_dtype = o[6], mode_variable = o[7], recording_mode = o[8], silent_mode = o[9];
+    next_number = o[10], as_array = o[11], number_array = o[12], numbers_single = o[13], numbers_double = o[14];
+    fail = o[15], freed = o[16], collect = o[17], propagate = o[18], no_params = o[19];
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Hand over the types to work on."},
+    {"adam_direction", adam_direction, METH_VARARGS, "Update Adam's averages and write the direction they give."},
+    {"pullback", (PyCFunction)(void (*)(void))pullback, METH_FASTCALL, "The reverse pass over plain arrays."},
+    {NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "accelerate", "The hot loops of eager mode; see dispatch.py and tape.py.", -1, functions,
+};
+
+PyMODINIT_FUNC PyInit_accelerate(void) {
+    str_dtype = PyUnicode_InternFromString("dtype");
+    str_shape = PyUnicode_InternFromString("shape");
+    str_rules = PyUnicode_InternFromString("rules");
+    str_cast = PyUnicode_InternFromString("cast");
+    nothing = PyTuple_Pack(1, Py_None);
+    no_pair = PyTuple_Pack(2, Py_None, Py_None);
+    if (PyType_Ready(&dispatcher_type) < 0 || no_pair == NULL || nothing == NULL) return NULL;
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL) return NULL;
+    if (PyModule_AddObjectRef(module, "Dispatcher", (PyObject *)&dispatcher_type) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}

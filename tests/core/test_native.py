@@ -1,0 +1,260 @@
+"""The compiled dispatcher and reverse pass do exactly what their Python originals do."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from nasturtium.core import (
+    OPS,
+    DTypeError,
+    GradientError,
+    ShapeError,
+    Tensor,
+    dispatch,
+    grad,
+    native,
+    no_grad,
+    ops,
+    tape,
+)
+from nasturtium.core.optim import adam
+
+pytestmark = pytest.mark.skipif(native.accelerate is None, reason="accelerate.c was not built: no C compiler")
+
+UNARY = [op for op in OPS.values() if len(op.inputs) == 1 and op.differentiable and op.elementwise and not op.defaults]
+BINARY = [
+    op
+    for op in OPS.values()
+    if len(op.inputs) == 2
+    and op.differentiable
+    and not op.defaults
+    and (op.elementwise or dispatch.Flags.SAVED_ONLY in op.flags)
+]
+PAIRS = [
+    pytest.param((3, 4), (3, 4), id="same"),
+    pytest.param((3, 4), (4,), id="broadcast-second"),
+    pytest.param((4,), (3, 4), id="broadcast-first"),
+    pytest.param((1, 3), (3,), id="same-size-other-rank"),
+    pytest.param((), (), id="0-d"),
+    pytest.param((0, 2), (2,), id="empty"),
+]
+
+
+@pytest.fixture
+def python_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python originals, for what is built and run inside the test."""
+    monkeypatch.setattr(dispatch, "accelerate", None)
+    monkeypatch.setattr(tape, "accelerate", None)
+
+
+def python_function(op, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "accelerate", None)
+        return dispatch.callable_for(op)
+
+
+def describe(tensor: Tensor) -> tuple:
+    """All that a node holds, by value."""
+    node = tensor.node
+    if node is None:
+        return (tensor.data.tobytes(), str(tensor.dtype), tensor.shape)
+    saved = tuple(item.tobytes() if isinstance(item, np.ndarray) else item for item in node.saved)
+    output = None if node.output is None else node.output.tobytes()
+    return (
+        tensor.data.tobytes(),
+        str(tensor.dtype),
+        tensor.shape,
+        type(node),
+        node.op.name,
+        tuple(None if edge is None else edge.number for edge in node.edges),
+        saved,
+        output,
+        dict(node.params),
+        node.shapes,
+        node.casts,
+        node.dtype,
+    )
+
+
+def positive(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
+    return (0.2 + 0.6 * np.random.default_rng(seed).random(shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "complex64", "int64"])
+@pytest.mark.parametrize("op", UNARY, ids=lambda op: op.name)
+def test_unary_calls_record_the_same(op, dtype, monkeypatch):
+    array = np.arange(1, 7).reshape(2, 3) if dtype == "int64" else positive((2, 3), dtype, 0)
+    x = Tensor(array, requires_grad=dtype != "int64")
+    compiled, original = dispatch.callable_for(op), python_function(op, monkeypatch)
+    assert type(compiled).__name__ == "Dispatcher"
+    with np.errstate(all="ignore"):
+        try:
+            expected = original(x)
+        except DTypeError:
+            with pytest.raises(DTypeError):
+                compiled(x)
+            return
+        assert describe(compiled(x)) == describe(expected)
+        with no_grad():
+            assert describe(compiled(x)) == describe(original(x))
+        np.testing.assert_array_equal(compiled(array), original(array))
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("op", [op for op in BINARY if op.elementwise], ids=lambda op: op.name)
+def test_binary_calls_record_the_same(op, wanted, first, second, monkeypatch):
+    a = Tensor(positive(first, "float64", 0), requires_grad=wanted[0])
+    b = Tensor(positive(second, "float64", 1), requires_grad=wanted[1])
+    compiled, original = dispatch.callable_for(op), python_function(op, monkeypatch)
+    assert describe(compiled(a, b)) == describe(original(a, b))
+
+
+@pytest.mark.parametrize(
+    "other", [2.0, -0.0, 3, 10**400, float("nan"), True, 1j, np.float32(2), np.ones(2, np.float32)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bfloat16"])
+def test_numbers_and_arrays_beside_a_tensor_are_taken_the_same(other, dtype, monkeypatch):
+    x = Tensor(np.array([1.0, 2.0]), dtype=dtype)
+    compiled, original = dispatch.callable_for(OPS["multiply"]), python_function(OPS["multiply"], monkeypatch)
+    for arguments in ((x, other), (other, x)):
+        try:
+            expected = original(*arguments)
+        except Exception as error:
+            with pytest.raises(type(error)):
+                compiled(*arguments)
+        else:
+            assert describe(compiled(*arguments)) == describe(expected)
+
+
+def network(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    hidden = ops.tanh(x @ w + b)
+    parts = ops.concatenate(hidden, hidden * 2.0, axis=1)
+    return (ops.log_softmax(parts) * ops.sigmoid(hidden.sum(1, keepdims=True))).mean()
+
+
+def gradients(**options) -> list[bytes]:
+    rng = np.random.default_rng(0)
+    x, w, b = (Tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((5, 3), (3, 4), (4,)))
+    loss = network(x, w, b)
+    if options.get("backward"):
+        loss.backward()
+        return [leaf.grad.data.tobytes() for leaf in (x, w, b)]
+    return [g.data.tobytes() for g in grad(loss, [b, x], **options)]
+
+
+@pytest.mark.parametrize("options", [{}, {"backward": True}, {"create_graph": True}, {"retain_graph": True}])
+def test_reverse_passes_agree_to_the_bit(options, monkeypatch):
+    compiled = gradients(**options)
+    with monkeypatch.context() as patch:
+        patch.setattr(tape, "accelerate", None)
+        assert gradients(**options) == compiled
+
+
+def test_errors_are_the_same(monkeypatch):
+    a, b = Tensor(np.ones((2, 3))), Tensor(np.ones(4))
+    compiled, original = dispatch.callable_for(OPS["add"]), python_function(OPS["add"], monkeypatch)
+    messages = []
+    for function in (compiled, original):
+        with pytest.raises(ShapeError) as caught:
+            function(a, b)
+        messages.append(caught.value.message)
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert "test_native.py" in caught.value.where
+    assert messages[0] == messages[1]
+    for arguments in ((), (a,), (a, b, b)):
+        with pytest.raises(TypeError, match="add"):
+            compiled(*arguments)
+    assert describe(compiled(b=a, a=a)) == describe(compiled(a, a))
+
+
+def test_a_freed_graph_and_a_failing_rule_leave_nothing_behind():
+    x = Tensor([1.0], requires_grad=True)
+    y = x * x
+    y.backward()
+    with pytest.raises(GradientError, match="freed"):
+        y.backward()
+    with pytest.raises(TypeError):
+        native.accelerate.pullback(1, 2, 3, None, True)
+
+
+@pytest.mark.parametrize("what", ["forward", "backward", "error", "numbers"])
+def test_nothing_leaks(what):
+    x = Tensor(np.ones(100), requires_grad=True)
+    bad = Tensor(np.ones(7))
+
+    def run() -> None:
+        if what == "forward":
+            ops.tanh(x * 2.0) + x
+        elif what == "backward":
+            (ops.tanh(x * x) + x).sum().backward()
+            x.grad = None
+        elif what == "error":
+            with contextlib.suppress(ShapeError):
+                x + bad
+        else:
+            x * np.random.default_rng(0).random()
+
+    for _ in range(50):
+        run()
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(500):
+        run()
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < (100_000 if what == "error" else 20_000)  # messages and tracebacks intern some strings
+
+
+def test_the_environment_can_switch_it_off():
+    code = "from nasturtium.core import native, Tensor; assert not native.accelerate; print((Tensor([1.0]) + 1).item())"
+    environment = {**os.environ, "NASTURTIUM_PURE_PYTHON": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2.0"
+
+
+@pytest.mark.usefixtures("python_only")
+def test_the_originals_compute_gradients_of_gradients():
+    x = Tensor([2.0])
+    assert grad(lambda x: grad(lambda x: (x * x * x).sum())(x).sum())(x).item() == 12.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0, 1, 7, 1000])
+def test_adam_gives_the_bits_of_its_original(dtype, size, monkeypatch):
+    results = []
+    for accelerated in (True, False):
+        with monkeypatch.context() as patch:
+            if not accelerated:
+                patch.setattr(adam, "accelerate", None)
+            rng = np.random.default_rng(0)
+            first, second = np.zeros(size, dtype), np.zeros(size, dtype)
+            direction = np.empty(size, dtype)
+            for count in range(1, 6):
+                gradient = (rng.standard_normal(size) * 10.0 ** rng.integers(-20, 10, size)).astype(dtype)
+                adam.adam_direction(np, count, 0.9, 0.999, 1e-8)(gradient, direction, first, second)
+            results.append((first.tobytes(), second.tobytes(), direction.tobytes()))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        pytest.param([np.zeros(3, np.float16)] * 4, id="dtype"),
+        pytest.param([np.zeros(3), np.zeros(3), np.zeros(4), np.zeros(3)], id="length"),
+        pytest.param([np.zeros(3), np.zeros(3), np.zeros(3, np.float32), np.zeros(3)], id="mixed"),
+    ],
+)
+def test_adam_refuses_what_it_cannot_work_on(arrays):
+    with pytest.raises(TypeError, match="four float32 or float64 vectors"):
+        native.accelerate.adam_direction(*arrays, 0.9, 0.1, 0.999, 0.001, 1.0, 1e-8)
