@@ -5,7 +5,8 @@ from .autograd import checkpoint, grad, stop_gradient, value_and_grad, vjp
 from .candidate import Budget, Candidate, Evaluation
 from .custom import custom_jvp, custom_vjp, kernel_op
 from .debug import check_numerics
-from .device import CPU, Device, device
+from .determinism import allow_nondeterminism
+from .device import CPU, Device, cuda_count, current_device, device
 from .errors import (
     BoundsError,
     ConfigError,
@@ -50,6 +51,9 @@ from .train import (
 )
 
 __all__ = [
+    "current_device",
+    "cuda_count",
+    "allow_nondeterminism",
     "per_sample_norms",
     "per_sample_gradients",
     "clipped_gradients",

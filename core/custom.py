@@ -81,6 +81,7 @@ def kernel_op(
     vjp: Rule | None = None,
     saves: Iterable[str] = ("inputs", "out"),
     tolerance: Tolerance | None = None,
+    deterministic: bool = True,
 ) -> Function:
     """An op from a kernel of your own: CUDA on the GPU, NumPy elsewhere, differentiable by the rule given.
 
@@ -88,10 +89,12 @@ def kernel_op(
         name: for messages.
         reference: `(*arrays, **params) -> array` in NumPy: runs on the CPU, and is what the kernel is tested against.
         cuda: `(*arrays, **params) -> array` on CuPy arrays: launches a `cuda.CudaKernel` (from source) or a
-            `cuda.CudaFunction` (a compiled cubin), or composes CuPy calls.
+            `cuda.DriverKernel` (a compiled cubin), or composes CuPy calls.
         infer: `(*specs, **params) -> Spec`; by default shape and dtype of the first input.
         vjp: as for `custom_vjp`; without one, asking for a gradient is an error.
         saves: as for `custom_vjp`.
+        deterministic: False for a kernel that gives other bits from run to run, as sums by atomics do; it runs only
+            inside `allow_nondeterminism`.
 
     Returns:
         A function on tensors. Check its gradient with `gradcheck`.
@@ -115,6 +118,7 @@ def kernel_op(
         reference=reference,
         samples=(),
         tolerance=tolerance or Tolerance(),
+        flags=Flags.NONE if deterministic else Flags.NONDETERMINISTIC,
         doc=reference.__doc__ or "",
     )
     return _callable(reference, definition)

@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .determinism import require_allowed
 from .device import Device, current_device, device_of
 from .errors import DeviceError, DTypeError, NasturtiumError, ShapeError
+from .native import accelerate
 from .op import Flags, OpDef
 from .shapes import Spec, is_floating, is_inexact, result_dtype, spec_of, to_floating
-from .native import accelerate
 from .tape import (
     RECORDING,
     SILENT,
@@ -152,7 +153,8 @@ def single(op: OpDef) -> Callable[..., Any]:
             if out.__class__ is tuple:
                 record = x.node is not None and mode is RECORDING and differentiable
                 return _wrapped(op, (x.node,), (data,), out, params, record=record)
-            out = np.asarray(out)
+            if isinstance(out, np.generic):  # else an array that was moved to another device
+                out = np.asarray(out)
         result = _new(Tensor)
         result.data = out
         edge = x.node
@@ -222,7 +224,8 @@ def general(op: OpDef) -> Callable[..., Any]:
         if out.__class__ is not _ndarray:
             if out.__class__ is tuple:
                 return _wrapped(op, edges, arrays, out, params, record=record and mode.recording and differentiable)
-            out = np.asarray(out)
+            if isinstance(out, np.generic):  # else an array that was moved to another device
+                out = np.asarray(out)
         result = _new(Tensor)
         result.data = out
         result.node = None
@@ -294,7 +297,7 @@ def unary(op: OpDef) -> Callable[[Any], Any]:
 
 
 def binary(op: OpDef) -> Callable[[Any, Any], Any]:
-    """The function of an op of two inputs and no parameters: elementwise, or one whose rules read only what is saved."""
+    """The function of an op of two inputs and no parameters: elementwise, or whose rules read only what is saved."""
     keep_a, keep_b = op.keeps
     keep, keep_output, broadcasts = keep_a or keep_b, op.keeps_output, op.elementwise
     forward: Callable[..., Any] = getattr(np, op.ufunc) if op.ufunc else partial(op.forward, np)
@@ -388,6 +391,8 @@ def apply(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
         DeviceError: the inputs live on different devices.
         ShapeError, DTypeError: the inputs do not fit the op or each other; names the op and what it was given.
     """
+    if Flags.NONDETERMINISTIC in op.flags:
+        require_allowed(op.name)
     tensors = arrays_given = False
     for value in inputs:
         if value.__class__ in PLAIN:
@@ -525,8 +530,8 @@ def _prepare(op: OpDef, values: list[Any]) -> tuple[Device, list[Any]]:
         return place, [place.put(as_array(value)) for value in values]
     if any(value.__class__ in _SCALARS for value in values):
         dtype = result_dtype(*(value for value in values if value.__class__ not in _SCALARS))
-        if dtype.kind in "iub" and any(value.__class__ is float for value in values):
-            # A float beside integers makes the default float; NumPy would make float64.
+        if dtype.kind in "iub" and any(value.__class__ is float or value.__class__ is complex for value in values):
+            # A float beside integers makes float32, a complex number complex64; NumPy would make 64-bit parts.
             dtype = to_floating(dtype)
             values = [value if value.__class__ in _SCALARS else value.astype(dtype) for value in values]
     return place, values

@@ -31,7 +31,9 @@ class Flags(Flag):
     ELEMENTWISE = auto()  # out[i] depends on the inputs' [i] only, inputs broadcast; rules ignore broadcasting
     VIEW = auto()  # the result may share memory with its input
     NONDIFFERENTIABLE = auto()  # integer, boolean or piecewise constant results: gradients stop here
+    SAVED_ONLY = auto()  # rules of an op that is not elementwise, which read nothing of what is not saved: no shapes
     HALF = auto()  # forward takes 16-bit floats as they are; else they are computed in float32 and rounded once
+    NONDETERMINISTIC = auto()  # other bits from run to run: runs only where that is allowed
     DATA_DEPENDENT = auto()  # the shape of the result depends on the values of the inputs
     FLOAT64_ONLY = auto()  # too ill-conditioned for the float32 tolerance of the generated tests
     SURROGATE = auto()  # by intent the rules are not the derivative of `forward`: finite differences cannot check them

@@ -24,7 +24,8 @@ from .shape import reshape, swap_last
 
 def _linear_spec(x: Spec, w: Spec, b: Spec) -> Spec:
     if x.ndim < 1 or w.ndim != 2 or b.shape != w.shape[:1]:
-        raise ShapeError(f"linear: expected x (..., in), w (out, in) and b (out,), got {x.shape}, {w.shape} and {b.shape}")
+        given = f"{x.shape}, {w.shape} and {b.shape}"
+        raise ShapeError(f"linear: expected x (..., in), w (out, in) and b (out,), got {given}")
     if x.shape[-1] != w.shape[1]:
         raise ShapeError(
             f"linear: features differ: x has {x.shape[-1]}, the weight expects {w.shape[1]}",

@@ -9,6 +9,7 @@ from nasturtium.core import (
     ConfigError,
     GradientError,
     Tensor,
+    allow_nondeterminism,
     custom_jvp,
     custom_vjp,
     grad,
@@ -160,3 +161,10 @@ class TestKernelOp:
         opaque = kernel_op("opaque", reference=np.sin, cuda=np.sin)
         with pytest.raises(GradientError, match="opaque has no gradient rule"):
             grad(lambda x: opaque(x).sum())(Tensor([1.0]))
+
+    def test_a_kernel_that_is_not_deterministic_runs_only_where_that_is_allowed(self):
+        racing = kernel_op("racing", reference=np.cumsum, cuda=np.cumsum, deterministic=False)
+        with pytest.raises(ConfigError, match="other bits from run to run"):
+            racing(np.ones(3))
+        with allow_nondeterminism():
+            np.testing.assert_array_equal(racing(np.ones(3)).data, [1, 2, 3])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasturtium.core import ConfigError, DTypeError, GradientError, ShapeError, Tensor, grad, no_grad, ops, result_dtype
+from nasturtium.core import DTypeError, GradientError, ShapeError, Tensor, grad, no_grad, ops, result_dtype
 
 
 def leaf(*values: float) -> Tensor:
@@ -169,7 +169,9 @@ def test_tensors_are_dictionary_keys_by_identity():
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        pytest.param(lambda x: x + Tensor(np.ones(3)), r"add: shapes .* got a \(2,\) float64, b \(3,\) float64 on cpu", id="add"),
+        pytest.param(
+            lambda x: x + Tensor(np.ones(3)), r"add: shapes .* got a \(2,\) float64, b \(3,\) float64 on cpu", id="add"
+        ),
         pytest.param(lambda x: x @ x, "matmul: expected at least two axes", id="matmul"),
         pytest.param(lambda x: x[5], "getitem: index 5 is out of bounds", id="index"),
         pytest.param(lambda x: x.T, r"T: expected at least two axes, got shape \(2,\)", id="T"),
