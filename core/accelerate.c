@@ -30,7 +30,8 @@ static inline void put(PyObject *object, Py_ssize_t offset, PyObject *value) {
 static inline PyObject *array_of(PyObject *value) {
     if (Py_TYPE(value) != tensor_type && !PyType_IsSubtype(Py_TYPE(value), tensor_type)) return NULL;
     PyObject *data = SLOT(value, tensor_data);
-    return data != NULL && Py_TYPE(data) == ndarray_type ? data : NULL;
+    if (data == NULL || SLOT(value, tensor_node) == NULL) return NULL; /* not initialised: Python will say so */
+    return Py_TYPE(data) == ndarray_type ? data : NULL;
 }
 
 /* ---- calling elementwise ops ---- */
@@ -131,7 +132,7 @@ static PyObject *call_unary(PyObject *callable, PyObject *const *args, size_t na
     PyObject *result = tensor_of(out);
     if (result == NULL) return NULL;
     PyObject *edge = SLOT(args[0], tensor_node);
-    if (edge == Py_None || edge == NULL || mode == silent_mode) return result;
+    if (edge == Py_None || mode == silent_mode) return result;
     PyObject *saved = self->keep_first ? PyTuple_Pack(1, x) : Py_NewRef(nothing);
     if (record(self, result, plain_type, PyTuple_Pack(1, edge), saved, dtype) < 0) {
         Py_DECREF(result);
@@ -373,23 +374,28 @@ static int add(PyObject *gradients, PyObject *edge, PyObject *part) {
 
 /* One plain node: its rules, applied to its gradient. */
 static int pull_plain(PyObject *node, PyObject *op, PyObject *g, PyObject *gradients) {
-    PyObject *edges = SLOT(node, at_edges), *saved = SLOT(node, at_saved);
     PyObject *rules = PyObject_GetAttr(op, str_rules);
     if (rules == NULL) return -1;
+    int status = -1;
+    /* held: a rule is Python code, and might let go of the node's own */
+    PyObject *edges = Py_NewRef(SLOT(node, at_edges)), *saved = Py_NewRef(SLOT(node, at_saved));
+    PyObject *output = Py_NewRef(SLOT(node, at_output));
     Py_ssize_t inputs = PyTuple_GET_SIZE(saved);
-    PyObject *arguments[4] = {g, SLOT(node, at_output), PyTuple_GET_ITEM(saved, 0),
+    PyObject *arguments[4] = {g, output, PyTuple_GET_ITEM(saved, 0),
                               inputs > 1 ? PyTuple_GET_ITEM(saved, 1) : NULL};
     for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(edges); k++) {
         PyObject *edge = PyTuple_GET_ITEM(edges, k), *rule = PyTuple_GET_ITEM(rules, k);
         if (edge == Py_None || rule == Py_None) continue;
         PyObject *part = PyObject_Vectorcall(rule, arguments, (size_t)(2 + inputs), NULL);
-        if (part == NULL || add(gradients, edge, part) < 0) {
-            Py_DECREF(rules);
-            return -1;
-        }
+        if (part == NULL || add(gradients, edge, part) < 0) goto done;
     }
+    status = 0;
+done:
+    Py_DECREF(output);
+    Py_DECREF(saved);
+    Py_DECREF(edges);
     Py_DECREF(rules);
-    return 0;
+    return status;
 }
 
 static PyObject *pullback(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
@@ -409,6 +415,11 @@ static PyObject *pullback(PyObject *module, PyObject *const *args, Py_ssize_t na
         PyObject *iterator = PyObject_GetIter(wanted), *item;
         if (iterator == NULL) return NULL;
         while ((item = PyIter_Next(iterator)) != NULL) {
+            if (!PyType_IsSubtype(Py_TYPE(item), node_type)) {
+                PyErr_SetString(PyExc_TypeError, "pullback: expected nodes");
+                Py_DECREF(item);
+                break;
+            }
             long long number = PyLong_AsLongLong(SLOT(item, at_number));
             if (!any || number < floor) floor = number;
             any = 1;

@@ -270,6 +270,13 @@ def test_a_value_is_converted_to_the_dtype_of_the_tensor():
     assert x.tolist() == [0.0, np.float32(np.pi), 3.0]
 
 
+def test_numbers_and_lists_keep_the_precision_of_the_tensor():
+    x = Tensor(np.zeros(3))
+    x[0] = 0.1
+    x[[1, 2]] = [0.2, 0.3]
+    assert x.tolist() == [0.1, 0.2, 0.3]
+
+
 def test_an_augmented_assignment_adds_to_a_part():
     x = Tensor(np.zeros((2, 2), np.float32))
     row = x[0]
@@ -627,3 +634,158 @@ def test_diagonals_are_numpys(shape, offset):
 def test_what_does_not_fit_is_refused(call, match):
     with pytest.raises(ValueError, match=match):
         call(Tensor(np.zeros((2, 3))))
+
+
+# --- sorting and searching ---
+
+
+@st.composite
+def numbers(draw, min_side: int = 1):
+    """A tensor with ties and an axis of it."""
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=min_side, max_side=6))
+    values = draw(hnp.arrays(np.float64, shape, elements=st.integers(-3, 3)))
+    return values, draw(st.integers(-len(shape), len(shape) - 1))
+
+
+@settings(deadline=None)
+@given(numbers(), st.booleans())
+def test_sorting_is_torchs_stable_sort(torch, drawn, descending):
+    """With ties: values, places, and the gradient, which goes back to the places."""
+    x, axis = drawn
+    theirs = torch.sort(torch.tensor(x), dim=axis, descending=descending, stable=True)
+    np.testing.assert_array_equal(ops.sort(Tensor(x), axis=axis, descending=descending).data, theirs.values.numpy())
+    np.testing.assert_array_equal(ops.argsort(Tensor(x), axis=axis, descending=descending).data, theirs.indices.numpy())
+    both(
+        torch,
+        lambda x: ops.sort(x, axis=axis, descending=descending),
+        lambda x: torch.sort(x, dim=axis, descending=descending, stable=True).values,
+        x,
+    )
+
+
+@settings(deadline=None)
+@given(numbers(), st.booleans(), st.data())
+def test_topk_is_the_head_of_a_stable_sort(drawn, largest, data):
+    """Values, and of equal elements the first ones, whichever way the library takes to find them."""
+    x, axis = drawn
+    x = np.repeat(x, data.draw(st.sampled_from([1, 40])), axis)
+    k = data.draw(st.integers(0, min(x.shape[axis], 6)))
+    values, places = ops.topk(Tensor(x), k, axis=axis, largest=largest)
+    order = np.argsort(-x if largest else x, axis=axis, kind="stable")
+    np.testing.assert_array_equal(places.data, np.take(order, range(k), axis))
+    np.testing.assert_array_equal(values.data, np.take_along_axis(x, places.data, axis))
+
+
+def test_topk_sends_its_gradient_to_what_it_took(torch):
+    x = np.random.default_rng(0).standard_normal((3, 50))
+    both(torch, lambda x: ops.topk(x, 4)[0], lambda x: torch.topk(x, 4).values, x)
+
+
+def test_nan_is_larger_than_any_number():
+    x = Tensor(np.array([1.0, np.nan, 3.0, np.inf] + [0.0] * 60))
+    assert np.isnan(ops.sort(x).data[-1])
+    assert np.isnan(ops.sort(x, descending=True).data[0])
+    assert ops.topk(x, 3)[1].tolist() == [1, 3, 2]
+    assert ops.argmax(x).item() == 1
+    assert np.isnan(ops.median(x).data)
+
+
+@settings(deadline=None)
+@given(numbers(), st.booleans())
+def test_extremes_with_places_take_the_first_of_equal_ones(torch, drawn, keepdims):
+    x, axis = drawn
+    for ours, numpys, sign in ((ops.max_with_indices, np.argmax, 1), (ops.min_with_indices, np.argmin, -1)):
+        values, places = ours(Tensor(x), axis=axis, keepdims=keepdims)
+        np.testing.assert_array_equal(places.data, numpys(x, axis, keepdims=keepdims))
+        np.testing.assert_array_equal(values.data, sign * np.max(sign * x, axis, keepdims=keepdims))
+    leaf = Tensor(x, requires_grad=True)
+    (gradient,) = grad(ops.max_with_indices(leaf, axis=axis)[0].sum(), [leaf])
+    expected = np.zeros_like(x)
+    np.put_along_axis(expected, np.expand_dims(np.argmax(x, axis), axis), 1.0, axis)
+    np.testing.assert_array_equal(gradient.data, expected)
+
+
+@pytest.mark.parametrize("q", [0.0, 0.1, 0.5, 0.77, 1.0, [0.25, 0.75]], ids=str)
+@pytest.mark.parametrize("axis", [None, 0, -1], ids=str)
+@pytest.mark.parametrize("keepdims", [False, True], ids=["", "keepdims"])
+def test_quantiles_are_torchs(torch, q, axis, keepdims):
+    both(
+        torch,
+        lambda x: ops.quantile(x, q, axis=axis, keepdims=keepdims),
+        lambda x: torch.quantile(x, torch.tensor(q, dtype=x.dtype), dim=axis, keepdim=keepdims),
+        np.random.default_rng(0).standard_normal((4, 7)),
+    )
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_median_is_numpys(count):
+    x = np.random.default_rng(0).integers(0, 9, (3, count))
+    result = ops.median(Tensor(x), axis=1)
+    assert result.dtype == np.float32, "integers are taken as float32"
+    np.testing.assert_array_equal(result.data, np.median(x, 1))
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from(["left", "right"]))
+def test_searchsorted_is_numpys_for_every_line(data, side):
+    lines = np.sort(
+        data.draw(hnp.arrays(np.float64, st.tuples(st.integers(1, 3), st.integers(0, 5)), elements=st.integers(0, 4)))
+    )
+    values = data.draw(hnp.arrays(np.float64, (len(lines), 4), elements=st.integers(-1, 5)))
+    expected = np.stack([np.searchsorted(line, row, side) for line, row in zip(lines, values, strict=True)])
+    np.testing.assert_array_equal(ops.searchsorted(Tensor(lines), Tensor(values), side=side).data, expected)
+    shuffled = np.random.default_rng(0).permutation(lines[0])
+    sorter = np.argsort(shuffled)
+    result = ops.searchsorted(Tensor(shuffled), Tensor(values), side=side, sorter=Tensor(sorter))
+    np.testing.assert_array_equal(result.data, np.searchsorted(lines[0], values, side))
+
+
+def test_searchsorted_takes_numbers_of_any_kind():
+    x = Tensor(np.array([1, 2, 2, 5], np.uint8))
+    assert ops.searchsorted(x, 2).item() == 1
+    assert ops.searchsorted(x, 2, side="right").item() == 3
+    assert ops.searchsorted(x, 2.5).item() == 3
+    assert ops.searchsorted(x, -1).item() == 0
+
+
+# --- sets ---
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=0, min_side=0, max_side=5), elements=st.integers(0, 4)))
+def test_unique_describes_its_tensor(x):
+    """values[inverse] is x, x at the first places is values, counts count; values ascend strictly."""
+    values, first, inverse, counts = (part.data for part in ops.unique_all(Tensor(x)))
+    np.testing.assert_array_equal(values[inverse], x)
+    np.testing.assert_array_equal(x.ravel()[first], values)
+    np.testing.assert_array_equal(counts, [np.sum(x == value) for value in values])
+    assert (np.diff(values) > 0).all()
+    assert all(value not in x.ravel()[:place] for value, place in zip(values, first, strict=True))
+    np.testing.assert_array_equal(ops.unique_values(Tensor(x)).data, values)
+    np.testing.assert_array_equal(ops.unique_counts(Tensor(x))[1].data, counts)
+    np.testing.assert_array_equal(ops.unique_inverse(Tensor(x))[1].data, inverse)
+
+
+def test_every_nan_is_an_element_of_its_own_and_no_member():
+    x = Tensor(np.array([np.nan, 1.0, np.nan, 1.0]))
+    values, counts = ops.unique_counts(x)
+    np.testing.assert_array_equal(values.data, [1.0, np.nan, np.nan])
+    assert counts.tolist() == [2, 1, 1]
+    assert ops.isin(x, x).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("x", "members", "expected"),
+    [
+        pytest.param(np.array([[1, 2], [3, 1]]), np.array([1, 9]), [[True, False], [False, True]], id="integers"),
+        pytest.param(np.array([1, 2], np.uint8), -1, [False, False], id="number-it-cannot-hold"),
+        pytest.param(np.array([1, 2]), 1.5, [False, False], id="fraction"),
+        pytest.param(np.array([0.1, 0.2]), 0.1, [True, False], id="number-of-its-precision"),
+        pytest.param(2, np.array([1, 2]), True, id="number-in-a-tensor"),
+        pytest.param(np.array([True, False]), np.array([2, 1]), [True, False], id="booleans-as-integers"),
+    ],
+)
+def test_isin(x, members, expected):
+    x, members = (Tensor(item) if isinstance(item, np.ndarray) else item for item in (x, members))
+    assert ops.isin(x, members).tolist() == expected
+    np.testing.assert_array_equal(ops.isin(x, members, invert=True).data, ~np.array(expected))

@@ -25,7 +25,7 @@ from nasturtium.core import (
     weights_file,
 )
 from nasturtium.core.data import Preprocessing, Task
-from nasturtium.core.nn import layer_spec
+from nasturtium.core.nn import Node, layer_spec
 
 TASK = Task(input_shape=(2,), features=("age", "height"), classes=("no", "perhaps", "yes"))
 SPEC = ModelSpec(
@@ -74,6 +74,66 @@ def test_probabilities_add_up_and_prediction_names_the_likeliest_class(folder):
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
     assert loaded.predict(ROWS) == [TASK.classes[i] for i in probabilities.argmax(1)]
     assert len(set(loaded.predict(ROWS))) > 1
+
+
+# --- measurements ---
+
+MEASURED = Task(input_shape=(2,), features=("age", "height"), kind="regression", targets=("weight", "pulse"))
+LINEAR = ModelSpec((2,), (layer_spec("linear", out_features=2),))
+
+
+@pytest.fixture
+def measuring(tmp_path) -> SavedModel:
+    """A model of weight = 2 * age + 10 and pulse = 100 - 20 * height, written down rather than learned."""
+    targets = np.stack([2 * ROWS[:, 0] + 10, 100 - 20 * ROWS[:, 1]], 1)
+    preprocessing = Preprocessing.fit(ROWS, MEASURED, targets)
+    model = build(LINEAR, np.random.default_rng(0))
+    model.load_state(
+        {"layers.0.weight": np.diag(np.array([1, -1], np.float32)), "layers.0.bias": np.zeros(2, np.float32)}
+    )
+    return load_model(save_model(tmp_path / "model", LINEAR, model, preprocessing, {}))
+
+
+def test_a_regression_predicts_measurements_in_their_own_units(measuring):
+    rows = np.array([[30.0, 1.6], [50.0, 1.9]])
+    predicted = measuring.predict(rows)
+    assert (predicted.shape, predicted.dtype) == ((2, 2), np.float32)
+    np.testing.assert_allclose(predicted, [[70, 68], [110, 62]], rtol=1e-4)
+    assert measuring.predict(rows[:0]).shape == (0, 2)
+
+
+def test_a_regression_has_no_probabilities(measuring):
+    with pytest.raises(ConfigError, match=r"no class probabilities: its targets are weight, pulse.*use predict"):
+        measuring.predict_probabilities(ROWS)
+
+
+# --- special cases ---
+
+
+def test_a_network_of_several_inputs_does_not_fit_a_task_of_one(folder):
+    both = layer_spec(
+        "graph",
+        nodes=(Node("both", layer_spec("add"), ("x", "y")),),
+        inputs=("x", "y"),
+        other_shapes=((2,),),
+    )
+    rewrite(folder, spec=ModelSpec((2,), (both, *SPEC.layers)).to_dict())
+    with pytest.raises(FormatError, match="does not fit the preprocessing"):
+        load_model(folder)
+
+
+def test_a_graph_comes_back_from_its_folder(tmp_path):
+    """The names of its nodes are names of files' arrays, whatever they look like."""
+    branches = (
+        Node("a/b 1x1 é", SPEC.layers[0], ("input",)),
+        Node("end", layer_spec("concat"), ("a/b 1x1 é", "input")),
+    )
+    spec = ModelSpec((2,), (layer_spec("graph", nodes=branches), SPEC.layers[-1]))
+    model = build(spec, np.random.default_rng(0)).eval()
+    loaded = load_model(save_model(tmp_path / "model", spec, model, PREPROCESSING, {}))
+    assert loaded.spec == spec
+    inputs = PREPROCESSING.apply(ROWS)
+    np.testing.assert_array_equal(predict_logits(loaded.model, inputs), predict_logits(model, inputs))
 
 
 def test_no_rows_have_no_predictions(folder):
@@ -223,10 +283,10 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 
 
 def test_an_unknown_dtype_in_the_weights_is_refused(folder):
-    """A safetensors file may hold dtypes that NumPy does not have."""
-    header = json.dumps({"w": {"dtype": "BF16", "shape": [40], "data_offsets": [0, 80]}}).encode()
+    """A safetensors file may hold dtypes that we do not have."""
+    header = json.dumps({"w": {"dtype": "F8_E4M3", "shape": [80], "data_offsets": [0, 80]}}).encode()
     with_weights(folder, len(header).to_bytes(8, "little") + header + bytes(80))
-    with pytest.raises(FormatError, match=r"weights.safetensors is damaged: .*BF16"):
+    with pytest.raises(FormatError, match=r"weights.safetensors is damaged: .*F8_E4M3"):
         load_model(folder)
 
 

@@ -144,9 +144,8 @@ def test_both_ways_to_reduce_keep_the_laws(monkeypatch, small, size):
 
 def laws_in_a_process(rank: Rank) -> bytes:
     for dtype in DTYPES:
-        for shape in SHAPES:
-            for order in ORDERS:
-                check_laws(rank.communicator, dtype, shape, order)
+        for shape in ((), (0,), (5, 3)):
+            check_laws(rank.communicator, dtype, shape, "strided")
     check_laws(rank.communicator, np.dtype("float32"), (700_000,))  # several pieces, reduced in parts
     return b"kept"
 

@@ -13,18 +13,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from nasturtium.core import ConfigError, ShapeError
+from nasturtium.core import ConfigError
 from nasturtium.core.errors import PeerError
 from nasturtium.core.parallel import Rank, launch, run_ranks
+
+from . import rank_functions
+from .rank_functions import (
+    Nested,
+    many_bytes,
+    rank_one_ends,
+    rank_one_raises,
+    rank_one_waits,
+    report,
+    sends_and_waits,
+    sends_notes,
+)
 
 AT_ONCE_S = 4.0  # far less than any timeout
 
@@ -73,64 +84,6 @@ def nothing_left_in_shared_memory() -> Iterator[None]:
     assert (set(folder.iterdir()) if folder.is_dir() else set()) == before
 
 
-def show_alive(settings: Mapping[str, Any], text: str) -> None:
-    fd = os.open(settings["fifo"], os.O_WRONLY)  # and never closed
-    os.write(fd, text.encode())
-
-
-# --- ranks: found by other processes under their names, in this file ---
-
-
-def report(rank: Rank) -> bytes:
-    return json.dumps(
-        {
-            "rank": rank.communicator.rank,
-            "size": rank.communicator.size,
-            "settings": rank.settings,
-            "arrays": {name: [array.dtype.name, array.tolist()] for name, array in rank.arrays.items()},
-            "writable": any(array.flags.writeable for array in rank.arrays.values()),
-            "threads": os.environ["OPENBLAS_NUM_THREADS"],
-        }
-    ).encode()
-
-
-def many_bytes(rank: Rank) -> bytes:
-    return bytes([rank.communicator.rank]) * rank.settings["count"]
-
-
-def rank_one_raises(rank: Rank) -> bytes:
-    if rank.communicator.rank == 1:
-        raise ShapeError("expected a circle, got a square", hint="sand its corners")
-    rank.communicator.barrier()
-    return b""
-
-
-def rank_one_ends(rank: Rank) -> bytes:
-    if rank.communicator.rank == 1:
-        how = rank.settings["how"]
-        os._exit(3) if how == "exit" else os.kill(os.getpid(), getattr(signal, how))
-    try:
-        rank.communicator.all_reduce(np.zeros(10))
-    except PeerError as exc:
-        show_alive(rank.settings, str(exc.rank))
-        raise
-    return b""
-
-
-def rank_one_waits(rank: Rank) -> bytes:
-    show_alive(rank.settings, "x")
-    if rank.communicator.rank == 1:
-        signal.pause()
-    rank.communicator.barrier()
-    return b""
-
-
-class Nested:
-    @staticmethod
-    def run(rank: Rank) -> bytes:
-        return b"nested"
-
-
 # --- the job and the answer ---
 
 
@@ -171,27 +124,15 @@ def test_ranks_share_the_cores_unless_the_user_says_otherwise(monkeypatch, user,
     assert [json.loads(answer)["threads"] for answer in run_ranks(report, 2)] == [threads] * 2
 
 
-def sends_notes(rank: Rank) -> bytes:
-    for number in range(3):
-        rank.send(bytes([number]) * (number * 1_000_000))
-    return b"answer"
-
-
 def test_notes_arrive_whole_and_in_order_before_the_answer():
     notes: dict[int, list[bytes]] = {0: [], 1: []}
     assert run_ranks(sends_notes, 2, on_note=lambda rank, note: notes[rank].append(note)) == [b"answer"] * 2
-    assert notes == dict.fromkeys(range(2), [bytes([number]) * (number * 1_000_000) for number in range(3)])
+    for received in notes.values():
+        assert received == [bytes([number]) * (number * 1_000_000) for number in range(3)]
     assert run_ranks(sends_notes, 1) == [b"answer"]
 
 
 # --- failures ---
-
-
-def sends_and_waits(rank: Rank) -> bytes:
-    show_alive(rank.settings, "x")
-    rank.send(b"ready")
-    signal.pause()
-    return b""
 
 
 def test_an_error_of_the_caller_ends_all_ranks(fifo):
@@ -255,7 +196,7 @@ ranks.run_ranks(ranks.rank_one_waits, 2, settings={{"fifo": {fifo!r}}})
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda sent: sent.name)
 def test_no_rank_outlives_its_caller(fifo, sent):
     """Ctrl-C is sent as a terminal sends it: to the caller and to every rank; only the caller says anything."""
-    script = CALLER.format(file=__file__, fifo=str(fifo.path))
+    script = CALLER.format(file=rank_functions.__file__, fifo=str(fifo.path))
     caller = subprocess.Popen(
         [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
     )
@@ -294,10 +235,10 @@ def run_python(*arguments: str, stdin: str | None = None) -> subprocess.Complete
 SCRIPT = """
 from nasturtium.core.parallel import run_ranks
 
-def rank(communicator, settings, arrays):
+def number(rank):
     return str(rank.communicator.rank).encode()
 
-{guard}print(run_ranks(rank, 2))
+{guard}print(run_ranks(number, 2))
 """
 
 

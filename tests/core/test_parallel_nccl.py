@@ -6,6 +6,7 @@ The stand-in takes what CuPy's binding takes, addresses and codes, and reads and
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import sys
 import threading
@@ -19,10 +20,20 @@ import numpy as np
 import pytest
 
 from nasturtium.core import ConfigError, DeviceError, DTypeError, MissingExtraError, ShapeError, device
-from nasturtium.core.parallel import NcclCommunicator, ProcessCommunicator, unique_id
+from nasturtium.core.parallel import (
+    DataParallel,
+    NcclCommunicator,
+    ParallelTrainer,
+    ProcessCommunicator,
+    Rank,
+    data_parallel,
+    unique_id,
+)
+from nasturtium.core.train import Trainer
 
-from .strict_cupy import StrictCupy
+from .strict_cupy import StrictCupy, install
 from .test_parallel import COMPLEX, DTYPES, FLOATS, ORDERS, SHAPES, check_laws
+from .test_parallel_train import CONFIG, NETWORKS, assert_same_run, networks, rows_for, start
 
 DTYPE_OF_CODE = [
     *("int8", "uint8", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"),
@@ -123,8 +134,7 @@ class FakeHandle:
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[StrictCupy]:
     """Three stand-in GPUs with a stand-in NCCL between them."""
-    xp = StrictCupy(devices=3)
-    monkeypatch.setattr(sys.modules["nasturtium.core.device"], "_cupy", lambda: xp)
+    xp = install(monkeypatch, devices=3)
     handle = type("NcclCommunicator", (FakeHandle,), {"meetings": {}, "xp": xp})
     fake = SimpleNamespace(
         available=True, NcclError=NcclError, NcclCommunicator=handle, get_unique_id=lambda: os.urandom(128)
@@ -259,6 +269,51 @@ def test_without_cupy_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(sys.modules["nasturtium.core.device"], "_cupy", missing)
     with pytest.raises(MissingExtraError, match=r"nasturtium\[gpu\]"):
         NcclCommunicator.group([0])
+
+
+# --- training ---
+
+
+@networks
+def test_gpus_train_as_one_process_on_the_cpu_does(gpus, spec):
+    rows, validation = rows_for(spec, 50), rows_for(spec, 20, seed=1)
+    alone = Trainer(*start(spec))
+    alone.fit(*rows, validation)
+
+    def one_rank(member: NcclCommunicator) -> Trainer:
+        with member.device.active():
+            trainer = ParallelTrainer(*start(spec), member, device=member.device)
+            trainer.fit(*rows, validation)
+            return trainer
+
+    for trainer in in_threads(NcclCommunicator.group([0, 2]), one_rank):
+        assert {str(tensor.device) for _, tensor in trainer.model.named_tensors()} == {str(trainer.device)}
+        assert_same_run(trainer, alone)
+
+
+@pytest.mark.parametrize(("devices", "meets"), [([0, 2], "nccl"), ([1, 1], "host")], ids=["two", "one-twice"])
+def test_the_devices_decide_how_processes_meet(gpus, monkeypatch, devices, meets):
+    """Run in threads: a process of its own would know nothing of the stand-in."""
+    spec = NETWORKS["mlp-batch-norm-dropout"]
+    rows = rows_for(spec, 50)
+    alone = Trainer(*start(spec))
+    alone.fit(*rows)
+    joined: list[int] = []
+
+    def in_place_of_processes(function: Any, size: int, *, settings: Any, arrays: Any, on_note: Any, **_: Any) -> Any:
+        def one_rank(member: ProcessCommunicator) -> bytes:
+            with member:
+                return function(Rank(member, json.loads(json.dumps(settings)), arrays, lambda note: None))
+
+        return in_threads(ProcessCommunicator.group(size, timeout_s=20), one_rank)
+
+    over = NcclCommunicator.over
+    monkeypatch.setattr(data_parallel, "run_ranks", in_place_of_processes)
+    monkeypatch.setattr(NcclCommunicator, "over", lambda host, place: [joined.append(host.rank), over(host, place)][1])
+    run = DataParallel(spec, CONFIG, devices=devices, seed=3)
+    run.fit(*rows)
+    assert_same_run(run.trainer, alone)
+    assert sorted(joined) == ([0, 1] if meets == "nccl" else [])
 
 
 # --- on a GPU ---
