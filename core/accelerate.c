@@ -1,7 +1,7 @@
-/* The hot loops of training in C: calling an op of one or two inputs on tensors, the reverse pass over plain arrays, and
+/* The hot loops of training in C: calling an op of one to three inputs on tensors, the reverse pass over plain arrays, and
    Adam's averages.
 
-   What they do is written down in Python in `dispatch.py` (unary, binary), `tape.py` (reachable, pullback) and
+   What they do is written down in Python in `dispatch.py` (unary, binary, ternary), `tape.py` (reachable, pullback) and
    `optim/adam.py`, which is what runs where this module could not be built, and what the tests compare it with to the bit.
    Arrays are opaque objects here, or buffers: nothing depends on NumPy's headers or memory layout. Whatever is not the
    common case goes back to Python. */
@@ -43,13 +43,14 @@ typedef struct {
     int broadcasts, keep_first, keep_second, keep_output;
 } Dispatcher;
 
-static PyObject *failed(Dispatcher *self, PyObject *x, PyObject *y) {
+static PyObject *failed(Dispatcher *self, PyObject *const *arrays, Py_ssize_t count) {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     PyErr_NormalizeException(&type, &value, &trace);
     if (trace != NULL) PyException_SetTraceback(value, trace);
-    PyObject *values = y == NULL ? PyTuple_Pack(1, x) : PyTuple_Pack(2, x, y);
+    PyObject *values = PyTuple_New(count);
     if (values != NULL) {
+        for (Py_ssize_t i = 0; i < count; i++) PyTuple_SET_ITEM(values, i, Py_NewRef(arrays[i]));
         PyObject *result = PyObject_CallFunctionObjArgs(fail, self->op, values, value, NULL); /* raises */
         Py_XDECREF(result);
         Py_DECREF(values);
@@ -127,7 +128,7 @@ static PyObject *call_unary(PyObject *callable, PyObject *const *args, size_t na
     x = array_of(args[0]);
     if (x == NULL || (mode = plain_mode()) == NULL || (dtype = common_dtype(x)) == NULL) goto slow;
     PyObject *out = PyObject_CallOneArg(self->function, x);
-    if (out == NULL) return failed(self, x, NULL);
+    if (out == NULL) return failed(self, &x, 1);
     if ((out = settled(out)) == NULL) return NULL;
     PyObject *result = tensor_of(out);
     if (result == NULL) return NULL;
@@ -170,7 +171,7 @@ static PyObject *call_binary(PyObject *callable, PyObject *const *args, size_t n
     PyObject *pair[2] = {x, y};
     PyObject *out = PyObject_Vectorcall(self->function, pair, 2, NULL);
     if (out == NULL) {
-        failed(self, x, y);
+        failed(self, pair, 2);
         goto done;
     }
     if ((out = settled(out)) == NULL || (result = tensor_of(out)) == NULL) goto done;
@@ -210,6 +211,33 @@ slow:
     return PyObject_Vectorcall(self->slow, args, nargsf & ~PY_VECTORCALL_ARGUMENTS_OFFSET, names);
 }
 
+/* Three inputs, all of them tensors: an op whose rules read only what is saved, and do without the third. */
+static PyObject *call_ternary(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *names) {
+    Dispatcher *self = (Dispatcher *)callable;
+    PyObject *mode, *dtype, *arrays[3], *edges[3];
+    if (PyVectorcall_NARGS(nargsf) != 3 || names != NULL) goto slow;
+    for (int i = 0; i < 3; i++) {
+        if ((arrays[i] = array_of(args[i])) == NULL) goto slow;
+        edges[i] = SLOT(args[i], tensor_node);
+    }
+    if ((mode = plain_mode()) == NULL || (dtype = common_dtype(arrays[0])) == NULL) goto slow;
+    if (common_dtype(arrays[1]) != dtype || common_dtype(arrays[2]) != dtype) goto slow;
+    PyObject *out = PyObject_Vectorcall(self->function, arrays, 3, NULL);
+    if (out == NULL) return failed(self, arrays, 3);
+    PyObject *result = (out = settled(out)) == NULL ? NULL : tensor_of(out);
+    if (result == NULL) return NULL;
+    if ((edges[0] == Py_None && edges[1] == Py_None && edges[2] == Py_None) || mode == silent_mode) return result;
+    PyObject *saved = PyTuple_Pack(3, self->keep_first ? arrays[0] : Py_None, self->keep_second ? arrays[1] : Py_None, Py_None);
+    if (record(self, result, plain_type, PyTuple_Pack(3, edges[0], edges[1], edges[2]), saved, dtype) < 0) {
+        Py_DECREF(result);
+        return NULL;
+    }
+    return result;
+slow:
+    if (PyErr_Occurred()) return NULL;
+    return PyObject_Vectorcall(self->slow, args, nargsf & ~PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+}
+
 static PyObject *dispatcher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"op", "function", "slow", "arity", "broadcasts", "keep_first", "keep_second", "keep_output", NULL};
     PyObject *op, *function, *slow;
@@ -220,13 +248,13 @@ static PyObject *dispatcher_new(PyTypeObject *type, PyObject *args, PyObject *kw
         PyErr_SetString(PyExc_RuntimeError, "configure() has not been called");
         return NULL;
     }
-    if (arity != 1 && arity != 2) {
-        PyErr_Format(PyExc_ValueError, "expected one or two inputs, got %d", arity);
+    if (arity < 1 || arity > 3) {
+        PyErr_Format(PyExc_ValueError, "expected one to three inputs, got %d", arity);
         return NULL;
     }
     Dispatcher *self = (Dispatcher *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
-    self->vectorcall = arity == 1 ? call_unary : call_binary;
+    self->vectorcall = arity == 1 ? call_unary : arity == 2 ? call_binary : call_ternary;
     self->op = Py_NewRef(op);
     self->function = Py_NewRef(function);
     self->slow = Py_NewRef(slow);
@@ -381,8 +409,9 @@ static int pull_plain(PyObject *node, PyObject *op, PyObject *g, PyObject *gradi
     PyObject *edges = Py_NewRef(SLOT(node, at_edges)), *saved = Py_NewRef(SLOT(node, at_saved));
     PyObject *output = Py_NewRef(SLOT(node, at_output));
     Py_ssize_t inputs = PyTuple_GET_SIZE(saved);
-    PyObject *arguments[4] = {g, output, PyTuple_GET_ITEM(saved, 0),
-                              inputs > 1 ? PyTuple_GET_ITEM(saved, 1) : NULL};
+    PyObject *arguments[5] = {g, output};
+    if (inputs > 3) goto done; /* there is no such plain node */
+    for (Py_ssize_t k = 0; k < inputs; k++) arguments[2 + k] = PyTuple_GET_ITEM(saved, k);
     for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(edges); k++) {
         PyObject *edge = PyTuple_GET_ITEM(edges, k), *rule = PyTuple_GET_ITEM(rules, k);
         if (edge == Py_None || rule == Py_None) continue;

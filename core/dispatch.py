@@ -116,7 +116,7 @@ def callable_for(op: OpDef) -> Callable[..., Any]:
         return single(op) if len(op.inputs) == 1 and not op.variadic else general(op)
     if len(op.inputs) == 1:
         return unary(op)
-    return binary(op) if len(op.inputs) == 2 else general(op)
+    return binary(op) if len(op.inputs) == 2 else ternary(op)
 
 
 def single(op: OpDef) -> Callable[..., Any]:
@@ -349,6 +349,46 @@ def binary(op: OpDef) -> Callable[[Any, Any], Any]:
         node.edges = (edge, other)
         node.saved = (x if keep_a else None, y if keep_b else None) if keep else _NO_PAIR
         node.output = out if keep_output else None
+        node.dtype = dtype
+        return result
+
+    return call
+
+
+def ternary(op: OpDef) -> Callable[..., Any]:
+    """The function of an op of three inputs and no parameters whose rules read only the first two, if they are saved."""
+    keep_a, keep_b, keep_c = op.keeps
+    if op.elementwise or keep_c or op.keeps_output:
+        return general(op)
+    slow = general(op)
+    forward: Callable[..., Any] = partial(op.forward, np)
+    if accelerate is not None:
+        return accelerate.Dispatcher(op, forward, slow, 3, False, keep_a, keep_b, False)
+
+    def call(*inputs: Any, **params: Any) -> Any:
+        arrays: list[Any] = [getattr(value, "data", None) for value in inputs]
+        mode = current_mode()
+        if len(arrays) != 3 or params or (mode is not RECORDING and mode is not SILENT):
+            return slow(*inputs, **params)
+        if any(array.__class__ is not _ndarray for array in arrays):
+            return slow(*inputs)
+        dtype = arrays[0].dtype
+        if (dtype is not _SINGLE and dtype is not _DOUBLE) or any(array.dtype is not dtype for array in arrays):
+            return slow(*inputs)
+        try:
+            out = forward(*arrays)
+        except Exception as exc:
+            raise explained(op, arrays, {}, exc) from exc
+        result = wrap(out)
+        edges = tuple([value.node for value in inputs])
+        if mode is SILENT or edges == (None, None, None):
+            return result
+        result.node = node = _new_node(PlainNode)
+        node.number = next_number()
+        node.op = op
+        node.edges = edges
+        node.saved = (arrays[0] if keep_a else None, arrays[1] if keep_b else None, None)
+        node.output = None
         node.dtype = dtype
         return result
 

@@ -135,6 +135,24 @@ def test_numbers_and_arrays_beside_a_tensor_are_taken_the_same(other, dtype, mon
             assert describe(compiled(*arguments)) == describe(expected)
 
 
+@pytest.mark.parametrize(
+    "wanted", [(True, True, True), (False, True, True), (False, False, True), (False, False, False)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_ternary_calls_record_the_same(wanted, dtype, monkeypatch):
+    shapes = ((5, 3), (4, 3), (4,))
+    tensors = [
+        Tensor(positive(shape, dtype, seed), requires_grad=want)
+        for seed, (shape, want) in enumerate(zip(shapes, wanted, strict=True))
+    ]
+    compiled, original = dispatch.callable_for(OPS["linear"]), python_function(OPS["linear"], monkeypatch)
+    assert describe(compiled(*tensors)) == describe(original(*tensors))
+    assert describe(compiled(tensors[0].data, *tensors[1:])) == describe(original(tensors[0].data, *tensors[1:]))
+    for function in (compiled, original):
+        with pytest.raises(ShapeError, match="features differ"):
+            function(tensors[0].T, *tensors[1:])
+
+
 def network(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     hidden = ops.tanh(x @ w + b)
     parts = ops.concatenate(hidden, hidden * 2.0, axis=1)
