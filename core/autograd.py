@@ -179,13 +179,14 @@ def grad(
 
 
 def _gradients(output: Tensor, inputs: Sequence[Tensor], *, create_graph: bool, retain: bool) -> list[Tensor]:
-    for position, tensor in enumerate(inputs):
-        if not tensor.requires_grad:
-            raise GradientError(
-                f"grad: input {position} of shape {tensor.shape} does not require a gradient",
-                hint="make it with requires_grad=True",
-            )
-    wanted = frozenset(tensor.node for tensor in inputs if tensor.node is not None)
+    wanted = frozenset([tensor.node for tensor in inputs if tensor.node is not None])
+    if len(wanted) != len(inputs):
+        for position, tensor in enumerate(inputs):
+            if tensor.node is None:
+                raise GradientError(
+                    f"grad: input {position} of shape {tensor.shape} does not require a gradient",
+                    hint="make it with requires_grad=True",
+                )
     found = _pull(output, _seed(output, None), wanted=wanted, create_graph=create_graph, retain=retain)
     return [found[tensor.node] if tensor.node in found else zeros_like(tensor) for tensor in inputs]
 

@@ -318,14 +318,24 @@ def propagate(
         g = _filled(algebra, g, node)
     if output is None and not op.elementwise:
         output = Spec(node.shape, node.dtype)
-    if op.rules is None:
+    edges, rules = node.edges, op.rules
+    if rules is not None and len(edges) == 1 and node.shapes is None:
+        edge, rule = edges[0], rules[0]
+        if edge is not None and rule is not None:
+            part = rule(g, output, *inputs, **node.params)
+            if node.casts and part.dtype is not edge.dtype:
+                part = algebra.cast(part, edge.dtype)
+            before = gradients.get(edge)
+            gradients[edge] = part if before is None else before + part
+        return
+    if rules is None:
         parts = op.vjp(g, output, *inputs, **node.params)  # pyright: ignore[reportCallIssue]
     else:
         parts = [
             None if edge is None or rule is None else rule(g, output, *inputs, **node.params)
-            for edge, rule in zip(node.edges, op.rules, strict=True)
+            for edge, rule in zip(edges, rules, strict=True)
         ]
-    for position, (edge, part) in enumerate(zip(node.edges, parts, strict=True)):
+    for position, (edge, part) in enumerate(zip(edges, parts, strict=True)):
         if edge is None or part is None:
             continue
         if node.shapes is not None:

@@ -84,7 +84,7 @@ def _bias_norm(g: Any, y: Any, x: Any, w: Any, b: Any) -> Any:
     vjp=(
         _input_gradient,
         lambda g, y, x, w, b: _rows(g).T @ _rows(x) if _fast(g) else matmul(swap_last(_rows(g)), _rows(x)),
-        lambda g, y, x, w, b: sum(g, axis=tuple(range(len(g.shape) - 1))),
+        lambda g, y, x, w, b: _rows(g).sum(0) if _fast(g) else sum(g, axis=tuple(range(len(g.shape) - 1))),
     ),
     saves=("x", "w"),
     jvp=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -62,7 +63,11 @@ def op(
             doc=forward.__doc__ or "",
         )
         OPS.add(definition.name, definition)
-        return wraps(forward)(callable_for(definition))
+        function = wraps(forward)(callable_for(definition))
+        signature = inspect.signature(forward)
+        shown = signature.replace(parameters=list(signature.parameters.values())[1:])
+        function.__signature__ = shown  # pyright: ignore[reportFunctionMemberAccess] - what users pass: no `xp`
+        return function
 
     return declare
 

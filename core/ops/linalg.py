@@ -1,4 +1,4 @@
-"""Matrix products."""
+"""Products of matrices, vectors and tensors."""
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
@@ -14,15 +14,18 @@ import numpy as np
 from ..device import Array, ArrayModule
 from ..errors import ShapeError
 from ..op import Batch, Flags, Invalid, Jvp, Sample, normal
-from ..shapes import Spec, accumulate_dtype, broadcast_shapes, result_dtype
+from ..shapes import Spec, accumulate_dtype, broadcast_shapes, normalize_axis, result_dtype
 from .declare import op, sum_to
-from .shape import swap_last
+from .einsum import einsum
+from .elementwise import conjugate
+from .move import roll
+from .shape import move_axis, reshape, swap_last
 
 
 def _matmul_spec(a: Spec, b: Spec) -> Spec:
     if a.ndim < 2 or b.ndim < 2:
         raise ShapeError(
-            f"matmul: expected at least two axes, got {a.shape} @ {b.shape}", hint="reshape a vector to a matrix"
+            f"matmul: expected at least two axes, got {a.shape} @ {b.shape}", hint="ops.matmul takes vectors too"
         )
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(
@@ -66,11 +69,12 @@ def _matmul_norm(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 @op(
+    name="matmul",
     onnx="MatMul",
     infer=_matmul_spec,
     reference=lambda a, b: np.einsum("...ij,...jk->...ik", a, b),
     vjp=(
-        lambda g, y, a, b: sum_to(matmul(g, swap_last(b)), a.shape),
+        lambda g, y, a, b: sum_to(_matmul(g, swap_last(b)), a.shape),
         lambda g, y, a, b: _second_gradient(g, a, b),
     ),
     saves=("a", "b"),
@@ -90,9 +94,9 @@ def _matmul_norm(g: Any, y: Any, a: Any, b: Any) -> Any:
         Invalid(normal(3, 4), normal(3, 4), error=ShapeError, match="inner sizes differ"),
         Invalid(normal(4), normal(4, 2), error=ShapeError, match="at least two axes"),
     ),
-    flags=Flags.HALF,
+    flags=Flags.HALF | Flags.SAVED_ONLY,
 )
-def matmul(xp: ArrayModule, a: Array, b: Array) -> Array:
+def _matmul(xp: ArrayModule, a: Array, b: Array) -> Array:
     """Matrix product over the last two axes, (..., m, k) @ (..., k, n); leading axes broadcast.
 
     16-bit floats are multiplied in float32 on the CPU, where NumPy's own product of them is 70 times slower.
@@ -110,5 +114,82 @@ def matmul(xp: ArrayModule, a: Array, b: Array) -> Array:
 def _second_gradient(g: Any, a: Any, b: Any) -> Any:
     if len(b.shape) == 2 and len(a.shape) > 2:  # one product of long matrices instead of many that are summed
         rows = int(np.prod(a.shape[:-1]))
-        return matmul(swap_last(a.reshape((rows, a.shape[-1]))), g.reshape((rows, g.shape[-1])))
-    return sum_to(matmul(swap_last(a), g), b.shape)
+        return _matmul(swap_last(a.reshape((rows, a.shape[-1]))), g.reshape((rows, g.shape[-1])))
+    return sum_to(_matmul(swap_last(a), g), b.shape)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """Matrix product over the last two axes, (..., m, k) @ (..., k, n); leading axes broadcast. A vector is a row in
+    front and a column behind, and the result is without that axis.
+    """
+    first, second = len(a.shape), len(b.shape)
+    if first > 1 and second > 1:
+        return _matmul(a, b)
+    if not first or not second:
+        raise ShapeError(f"matmul: expected at least one axis, got {tuple(a.shape)} @ {tuple(b.shape)}", hint="use *")
+    row = reshape(a, shape=(1, *a.shape)) if first == 1 else a
+    column = reshape(b, shape=(*b.shape, 1)) if second == 1 else b
+    product = _matmul(row, column)
+    *lead, rows, columns = product.shape
+    return reshape(product, shape=(*lead, *((rows,) if first > 1 else ()), *((columns,) if second > 1 else ())))
+
+
+def vecdot(a: Any, b: Any, *, axis: int = -1) -> Any:
+    """Sum of products along `axis`, the first factor conjugated.
+
+    Args:
+        a, b: tensors that broadcast but for `axis`, which is as long in both.
+        axis: counted from the end after broadcasting.
+    """
+    if a.dtype.kind == "c":
+        a = conjugate(a)
+    rank = max(len(a.shape), len(b.shape))
+    if not a.shape or not b.shape:
+        raise ShapeError(f"vecdot: expected at least one axis, got {tuple(a.shape)} and {tuple(b.shape)}")
+    behind = normalize_axis(axis, rank, op="vecdot") - rank
+    a, b = move_axis(a, behind, -1), move_axis(b, behind, -1)
+    if a.shape[-1] != b.shape[-1]:
+        raise ShapeError(
+            f"vecdot: expected vectors of one length, got {tuple(a.shape)} and {tuple(b.shape)} at {axis=}"
+        )
+    return einsum("...i,...i->...", a, b)
+
+
+def outer(a: Any, b: Any) -> Any:
+    """Every element of one vector times every element of another: (m,) and (n,) to (m, n)."""
+    if (len(a.shape), len(b.shape)) != (1, 1):
+        raise ShapeError(f"outer: expected two vectors, got {tuple(a.shape)} and {tuple(b.shape)}")
+    return reshape(a, shape=(-1, 1)) * b
+
+
+def tensordot(a: Any, b: Any, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Any:
+    """Sum of products over axes of both tensors.
+
+    Args:
+        axes: so many, the last of `a` with the first of `b`; or the axes of `a` and those of `b` that belong to them.
+
+    Returns:
+        The other axes of `a`, then the other axes of `b`.
+    """
+    first, second = len(a.shape), len(b.shape)
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(first, second):
+            raise ShapeError(f"tensordot: expected 0 <= axes <= {min(first, second)}, the lower rank, got {axes}")
+        axes = (range(first - axes, first), range(axes))
+    left, right = (
+        [normalize_axis(int(axis), rank, op="tensordot") for axis in given]
+        for given, rank in zip(axes, (first, second), strict=True)
+    )
+    if len(left) != len(right) or any(a.shape[i] != b.shape[j] for i, j in zip(left, right, strict=True)):
+        raise ShapeError(f"tensordot: axes {axes} of {tuple(a.shape)} and {tuple(b.shape)} do not fit each other")
+    names_a = list(range(first))
+    names_b = [left[right.index(axis)] if axis in right else first + axis for axis in range(second)]
+    kept = [axis for axis in names_a if axis not in left] + [name for name in names_b if name >= first]
+    return einsum(a, names_a, b, names_b, kept)
+
+
+def cross(a: Any, b: Any, *, axis: int = -1) -> Any:
+    """The cross product of vectors with three components along `axis`; the other axes broadcast."""
+    if a.shape[axis] != 3 or b.shape[axis] != 3:
+        raise ShapeError(f"cross: expected 3 components along {axis=}, got {tuple(a.shape)} and {tuple(b.shape)}")
+    return roll(a, -1, axis=axis) * roll(b, 1, axis=axis) - roll(a, 1, axis=axis) * roll(b, -1, axis=axis)

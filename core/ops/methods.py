@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..shapes import as_dtype
 from ..tensor import Tensor
 from . import compare, elementwise, integer, linalg, reduce, rounding, shape
+from .index import assign, index
 
 
 def _reflected(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -57,10 +58,6 @@ def _to_device(self: Tensor, target: str | Device, /, *, stream: Any = None) -> 
     return _to(self, target)
 
 
-def _getitem(self: Tensor, key: Any) -> Tensor:
-    return shape.getitem(self, key=key)
-
-
 _METHODS: dict[str, Any] = {
     "__add__": elementwise.add,
     "__radd__": _reflected(elementwise.add),
@@ -98,7 +95,8 @@ _METHODS: dict[str, Any] = {
     "__ge__": compare.greater_equal,
     "__eq__": compare.equal,
     "__ne__": compare.not_equal,
-    "__getitem__": _getitem,
+    "__getitem__": index,
+    "__setitem__": assign,
     "astype": _astype,
     "to": _to,
     "to_device": _to_device,
