@@ -583,7 +583,10 @@ def _half(op: OpDef, xp: Any, values: Sequence[Any], params: Mapping[str, Any]) 
     if not halves:
         return op.forward(xp, *values, **params)
     wide = [
-        value.astype(xp.float32) if value.__class__ not in _SCALARS and _is_half(value.dtype) else value
+        value.astype(xp.float32)
+        if value.__class__ not in _SCALARS
+        and (_is_half(value.dtype) or (op.elementwise and value.dtype.kind in "iu"))  # which would make it float64
+        else value
         for value in values
     ]
     out = op.forward(xp, *wide, **params)
