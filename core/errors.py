@@ -39,6 +39,10 @@ class ShapeError(NasturtiumError, ValueError):
     """Shapes that do not fit each other."""
 
 
+class BoundsError(ShapeError, IndexError):
+    """An axis or an index that does not exist."""
+
+
 class DTypeError(NasturtiumError, TypeError):
     """A dtype that an operation does not take."""
 

@@ -16,7 +16,9 @@ dtype('bool')
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,8 @@ SPLIT, FOLD = 1 << 192, 2 << 192
 # Half precision: numbers are drawn as float32 and cut to the bits that the narrow type holds.
 SIGNIFICAND_BITS = {"float16": 11, "bfloat16": 8}
 REAL = ("float16", "bfloat16", "float32", "float64")
+# See `part_of_batch`.
+_PART: ContextVar[tuple[slice, int] | None] = ContextVar("nasturtium_part_of_batch", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,27 @@ def dropout_mask(key: Key, shape: Shape, *, rate: float, device: Place = None) -
     if not 0 <= rate < 1:
         raise ConfigError(f"dropout: expected 0 <= rate < 1, got {rate}")
     kept = max(round((1 - rate) * 2**16), 1)
-    return _below(key, shape, np.dtype(np.uint16), kept, device), 2**16 / kept
+    extents, _ = _extents(shape)
+    share, rows = _PART.get() or (slice(0, 0), 0)
+    if rows and extents[:1] == (share.stop - share.start,):
+        return _below(key, (rows, *extents[1:]), np.dtype(np.uint16), kept, device)[share], 2**16 / kept
+    return _below(key, extents, np.dtype(np.uint16), kept, device), 2**16 / kept
+
+
+@contextmanager
+def part_of_batch(share: slice, rows: int) -> Generator[None]:
+    """A block in which masks of dropout are for some rows of a batch, and are those rows of the whole batch's masks:
+    what computes a batch in parts drops what would be dropped at once. Backward passes belong inside.
+
+    Args:
+        share: the rows, start <= stop; masks whose first axis is not of this length are left as they are.
+        rows: of the whole batch.
+    """
+    token = _PART.set((share, rows))
+    try:
+        yield
+    finally:
+        _PART.reset(token)
 
 
 def integers(key: Key, shape: Shape, low: int, high: int, *, dtype: Any = "int64", device: Place = None) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import DTypeError, ShapeError
+from .errors import BoundsError, DTypeError, ShapeError
 
 Axis = int | Sequence[int] | None
 
@@ -116,10 +116,10 @@ def normalize_axis(axis: int, ndim: int, *, op: str) -> int:
     """A non-negative axis.
 
     Raises:
-        ShapeError: there is no such axis.
+        BoundsError: there is no such axis.
     """
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{op}: axis {axis} does not exist: expected one of an array with {ndim} axes")
+        raise BoundsError(f"{op}: axis {axis} does not exist: expected one of an array with {ndim} axes")
     return axis % ndim
 
 
@@ -127,7 +127,8 @@ def normalize_axes(axis: Axis, ndim: int, *, op: str) -> tuple[int, ...]:
     """Non-negative axes in ascending order; None means all.
 
     Raises:
-        ShapeError: an axis does not exist or is named twice.
+        BoundsError: an axis does not exist.
+        ShapeError: an axis is named twice.
     """
     if axis is None:
         return tuple(range(ndim))

@@ -32,7 +32,8 @@ class Tensor:
         data: a NumPy or CuPy array (shared, not copied), a number, nested sequences of numbers, or anything with
             `__dlpack__`. Python floats become float32, complex numbers complex64, ints int64.
         dtype: converts `data` first; "bfloat16" is known beside NumPy's names.
-        device: moves `data` first; by default it stays where it is.
+        device: moves `data` first. By default tensors and arrays of a GPU stay where they are, and what lies on the
+            host goes to the device of the innermost `with device(...)` block.
         requires_grad: True makes this a leaf that gradients are wanted for; floating and complex dtypes only.
     """
 
@@ -57,11 +58,12 @@ class Tensor:
         device: str | Device | None = None,
         requires_grad: bool = False,
     ) -> None:
-        array = as_array(data)
+        array = as_array(data, exact=dtype is not None)
         if dtype is not None:
             array = array.astype(as_dtype(dtype), copy=False)
-        if device is not None:
-            array = _resolve(device).put(array)
+        place = _resolve(device) if device is not None or not isinstance(data, Tensor) else None
+        if place is not None and (device is not None or (place.kind != "cpu" and device_of(array).kind == "cpu")):
+            array = place.put(array)
         self.data = array
         self.node = None
         if requires_grad:
@@ -275,6 +277,10 @@ class Tensor:
             """Move to a device; gradients move back."""
             ...
 
+        def to_device(self, target: str | Device, /, *, stream: None = None) -> Tensor:
+            """The same as `to`, under the array API's name; the current stream is the only one."""
+            ...
+
         def astype(self, dtype: Any) -> Tensor:
             """Convert the element type; gradients are converted back."""
             ...
@@ -325,8 +331,12 @@ def wrap(array: Array, node: Node | None = None) -> Tensor:
     return tensor
 
 
-def as_array(data: Any) -> Array:
+def as_array(data: Any, *, exact: bool = False) -> Array:
     """The array of a tensor, of anything that exports one, or of nested sequences of numbers.
+
+    Args:
+        data: see `Tensor`.
+        exact: leave Python floats and complex numbers in 64 bits per part; the caller will choose their dtype.
 
     Raises:
         ShapeError: nested sequences of unequal lengths.
@@ -336,18 +346,22 @@ def as_array(data: Any) -> Array:
         return data.data
     if isinstance(data, np.ndarray | np.generic):
         return _checked(np.asarray(data))
-    if hasattr(data, "__cuda_array_interface__"):
-        return data
-    if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
+    if hasattr(data, "__cuda_array_interface__") and hasattr(getattr(data, "device", None), "id"):
+        return data  # CuPy's; PyTorch's tensors on a GPU have the interface too, but a device without a number
+    if hasattr(data, "__dlpack__"):
         from .dlpack import from_dlpack
 
-        return from_dlpack(data)
+        try:
+            return from_dlpack(data)
+        except (BufferError, TypeError):
+            if not hasattr(data, "__array__"):
+                raise
     try:
         array = np.asarray(_unwrap(data))
     except ValueError as exc:
         raise ShapeError(f"not an array: {exc}", hint="nested sequences must have equal lengths") from exc
     default = {"f": np.float32, "c": np.complex64}.get(array.dtype.kind)
-    if default is not None and not hasattr(data, "dtype"):
+    if default is not None and not exact and not hasattr(data, "dtype"):
         array = array.astype(default)
     return _checked(array)
 

@@ -64,6 +64,7 @@ from .dropout import (
     dropout,
     dropped,
     masked_scale,
+    of_samples,
 )
 from .eigen import eig, eigh, eigvals, eigvalsh
 from .einsum import contract, einsum
@@ -126,6 +127,7 @@ from .norm import (
     group_norm,
     instance_norm,
     layer_norm,
+    local_response_norm,
     rms_norm,
     rms_standardize,
 )
@@ -343,10 +345,11 @@ __all__ = [
     "less",
     "less_equal",
     "linear",
+    "local_response_norm",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "log_softmax",
     "logaddexp",
     "logical_and",
@@ -386,6 +389,7 @@ __all__ = [
     "nll_loss",
     "nonzero",
     "not_equal",
+    "of_samples",
     "one_hot",
     "outer",
     "pad",

@@ -13,7 +13,7 @@ and `depthwise.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -397,13 +397,14 @@ def conv_weight_grad(
     return patches.weight_gradient(xp, x, g, window, groups)
 
 
-@cache
+@lru_cache(SHAPES)
 def _window(size: Numbers, stride: PerAxis, dilation: PerAxis) -> Window:
     """A window without padding from what users write."""
     rank = len(size)
-    return Window(
-        size, per_axis(stride, rank, name="stride"), ((0, 0),) * rank, per_axis(dilation, rank, name="dilation")
-    )
+    moves, steps = per_axis(stride, rank, name="stride"), per_axis(dilation, rank, name="dilation")
+    if min(*moves, *steps) < 1:
+        raise ShapeError(f"conv{rank}d: expected stride and dilation >= 1, got {stride} and {dilation}")
+    return Window(size, moves, ((0, 0),) * rank, steps)
 
 
 def _conv(rank: int, x: Any, w: Any, stride: PerAxis, padding: Padding, dilation: PerAxis, groups: int) -> Any:

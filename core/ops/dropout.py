@@ -74,7 +74,7 @@ def dropped(x: Tensor, mask: Array, scale: float) -> Tensor:
     """`scale` times x where `mask` (bool, on the device of x) is true, zero elsewhere; the mask belongs to the samples
     that x is of.
     """
-    return masked_scale(x, _of_samples(x, mask), scale=scale)
+    return masked_scale(x, of_samples(x, mask), scale=scale)
 
 
 # The value that a scaled exponential unit tends to for x -> -inf: what alpha dropout puts in place of zero.
@@ -94,10 +94,10 @@ def alpha_dropout(x: Tensor, *, key: random.Key, rate: float, shared: tuple[int,
         [a * (keep - 1) * _SATURATED, a * keep * _SATURATED], to_floating(x.dtype)
     )  # offsets: kept, dropped
     offset = x.device.xp.where(mask, *(x.device.put(value.reshape(())) for value in offsets))
-    return dropped(x, mask, a) + _of_samples(x, offset)
+    return dropped(x, mask, a) + of_samples(x, offset)
 
 
-def _of_samples(x: Tensor, array: Array) -> Tensor:
+def of_samples(x: Tensor, array: Array) -> Tensor:
     """An array as a tensor; for per-sample gradients as one whose leading axis is the samples of x."""
     from ..per_sample import Sampled  # imports the ops
 

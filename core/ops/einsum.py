@@ -33,12 +33,13 @@ _LETTERS = string.ascii_letters
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How two tensors are multiplied: labels of both and of the result, and the axes in the order a product wants them.
+    """The labels of a product of two tensors, by what becomes of them.
 
     Attributes:
-        batch: labels of all three, in the result's order.
-        free_a, free_b: labels of one operand and the result.
-        summed: labels of both operands, but not of the result.
+        left, right, out: of both operands and of the result.
+        batch: in all three, in the result's order.
+        free_a, free_b: in one operand and the result.
+        summed: in both operands, but not in the result.
     """
 
     left: str
@@ -67,15 +68,49 @@ def _plan(equation: str) -> _Plan:
     return _Plan(left, right, out, batch, free_a, free_b, summed)
 
 
-def _contract_spec(a: Spec, b: Spec, *, equation: str) -> Spec:
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """How to make the matrix product of two tensors of known shapes, or None where there is none: the order of the axes
+    of both operands and of the product, the shapes of both as matrices, and the shape of the product taken apart.
+    """
+
+    shape: tuple[int, ...]
+    first: tuple[tuple[int, ...], tuple[int, ...]] | None
+    second: tuple[tuple[int, ...], tuple[int, ...]] | None
+    product: tuple[tuple[int, ...], tuple[int, ...]] | None
+
+
+@lru_cache(maxsize=4096)
+def _product(equation: str, a: tuple[int, ...], b: tuple[int, ...]) -> _Product:
     plan = _plan(equation)
-    if (a.ndim, b.ndim) != (len(plan.left), len(plan.right)):
+    if (len(a), len(b)) != (len(plan.left), len(plan.right)):
         raise ShapeError(f"contract: expected {len(plan.left)} and {len(plan.right)} axes for {equation!r}")
-    lengths = dict(zip(plan.left, a.shape, strict=True))
-    for label, length in zip(plan.right, b.shape, strict=True):
+    lengths = dict(zip(plan.left, a, strict=True))
+    for label, length in zip(plan.right, b, strict=True):
         if lengths.setdefault(label, length) != length:
             raise ShapeError(f"contract: label {label!r} of {equation!r} is {lengths[label]} and {length} long")
-    return Spec(tuple(lengths[label] for label in plan.out), result_dtype(a.dtype, b.dtype))
+    shape = tuple(lengths[label] for label in plan.out)
+    if not plan.summed or not (plan.free_a or plan.free_b):
+        return _Product(shape, None, None, None)
+    batch, rows, columns, summed = (
+        tuple(lengths[label] for label in labels) for labels in (plan.batch, plan.free_a, plan.free_b, plan.summed)
+    )
+    apart = plan.batch + plan.free_a + plan.free_b
+    return _Product(
+        shape,
+        (_axes(plan.left, plan.batch + plan.free_a + plan.summed), (*batch, prod(rows), prod(summed))),
+        (_axes(plan.right, plan.batch + plan.summed + plan.free_b), (*batch, prod(summed), prod(columns))),
+        ((*batch, *rows, *columns), _axes(apart, plan.out)),
+    )
+
+
+def _axes(labels: str, wanted: str) -> tuple[int, ...]:
+    """The order of axes that makes `wanted` of `labels`."""
+    return tuple(labels.index(label) for label in wanted)
+
+
+def _contract_spec(a: Spec, b: Spec, *, equation: str) -> Spec:
+    return Spec(_product(equation, a.shape, b.shape).shape, result_dtype(a.dtype, b.dtype))
 
 
 def _contract_batch(size: int, batched: Sequence[bool], a: Any, b: Any, *, equation: str) -> Any:
@@ -91,6 +126,11 @@ def _contract_apart(carries: Sequence[bool], a: Spec, b: Spec, *, equation: str)
         labels[:1] == plan.out[0] if carried else plan.out[0] not in labels
         for labels, carried in zip((plan.left, plan.right), carries, strict=True)
     )
+
+
+def _contract_macs(specs: Sequence[Spec], out: Spec, *, equation: str) -> int:
+    plan = _plan(equation)
+    return prod(dict(zip(plan.left + plan.right, specs[0].shape + specs[1].shape, strict=True)).values())
 
 
 def _contract_left(g: Any, y: Any, a: Any, b: Any, *, equation: str) -> Any:
@@ -112,6 +152,7 @@ def _contract_right(g: Any, y: Any, a: Any, b: Any, *, equation: str) -> Any:
     jvp=Jvp.MULTILINEAR,
     batch=_contract_batch,
     per_sample=_contract_apart,
+    macs=_contract_macs,
     samples=(
         Sample(normal(3, 4), normal(4, 2), equation="ij,jk->ik"),
         Sample(normal(2, 3, 4), normal(2, 4, 5), equation="bij,bjk->bik"),
@@ -140,35 +181,24 @@ def contract(xp: ArrayModule, a: Array, b: Array, *, equation: str) -> Array:
         equation: as in "bij,bjk->bik". No label is repeated within a term, and each is in at least two of the three;
             `einsum` takes any equation.
     """
-    plan = _plan(equation)
-    _contract_spec(Spec(a.shape, a.dtype), Spec(b.shape, b.dtype), equation=equation)
-    dtype = result_dtype(a, b)
-    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
-    if not plan.summed:
+    product = _product(equation, a.shape, b.shape)
+    if a.dtype != b.dtype:
+        dtype = result_dtype(a, b)
+        a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    if product.first is None or product.second is None or product.product is None:
+        plan = _plan(equation)
+        if plan.summed:
+            return xp.einsum(equation, a, b)
         return xp.multiply(_aligned(a, plan.left, plan.out), _aligned(b, plan.right, plan.out))
-    if not plan.free_a and not plan.free_b:
-        return xp.einsum(equation, a, b)
-    lengths = dict(zip(plan.left + plan.right, a.shape + b.shape, strict=True))
-    batch, rows, columns, summed = (
-        tuple(lengths[label] for label in labels) for labels in (plan.batch, plan.free_a, plan.free_b, plan.summed)
-    )
-    first = _ordered(a, plan.left, plan.batch + plan.free_a + plan.summed).reshape(*batch, prod(rows), prod(summed))
-    second = _ordered(b, plan.right, plan.batch + plan.summed + plan.free_b).reshape(
-        *batch, prod(summed), prod(columns)
-    )
-    product, labels = xp.matmul(first, second), plan.batch + plan.free_a + plan.free_b
-    return _ordered(product.reshape(*batch, *rows, *columns), labels, plan.out)
-
-
-def _ordered(x: Any, labels: str, wanted: str) -> Any:
-    """The axes of an array in the order of the labels `wanted`."""
-    return x if labels == wanted else x.transpose(tuple(labels.index(label) for label in wanted))
+    (axes_a, shape_a), (axes_b, shape_b), (apart, axes) = product.first, product.second, product.product
+    matrices = xp.matmul(a.transpose(axes_a).reshape(shape_a), b.transpose(axes_b).reshape(shape_b))
+    return matrices.reshape(apart).transpose(axes)
 
 
 def _aligned(x: Array, labels: str, wanted: str) -> Array:
     """The axes of an array in the order of the labels `wanted`, with length 1 where it has no such label."""
     present = "".join(label for label in wanted if label in labels)
-    x = _ordered(x, labels, present)
+    x = x.transpose(_axes(labels, present))
     lengths = dict(zip(present, x.shape, strict=True))
     return x.reshape(tuple(lengths.get(label, 1) for label in wanted))
 
@@ -195,8 +225,14 @@ def einsum(subscripts: Any, *operands: Any, optimize: str | bool = "greedy") -> 
     The order is found by `numpy.einsum_path` (Smith & Gray 2018, https://doi.org/10.21105/joss.00753), once per
     equation and shapes.
     """
+    if optimize not in ("greedy", "optimal", True, False):
+        raise ConfigError(f"einsum: expected optimize 'greedy', 'optimal' or False, got {optimize!r}")
     if not isinstance(subscripts, str):
         subscripts, operands = _from_lists((subscripts, *operands))
+    if len(operands) == 2:
+        simple = _simple(subscripts, tuple(operands[0].shape), tuple(operands[1].shape))
+        if simple:
+            return contract(*operands, equation=simple)
     terms, out = _parsed(subscripts, tuple(len(operand.shape) for operand in operands))
     lengths = _lengths(terms, [tuple(operand.shape) for operand in operands], subscripts)
     pairs = [_plain(x, labels, lengths) for x, labels in zip(operands, terms, strict=True)]
@@ -215,6 +251,18 @@ def einsum(subscripts: Any, *operands: Any, optimize: str | bool = "greedy") -> 
         pairs.append((x, labels))
     ((result, labels),) = pairs
     return result if labels == out else transpose(result, axes=tuple(labels.index(label) for label in out))
+
+
+@lru_cache(maxsize=4096)
+def _simple(subscripts: str, a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    """The equation of one contraction, if that is all there is to do; else an empty string."""
+    (left, right), out = _parsed(subscripts, (len(a), len(b)))
+    equation = f"{left},{right}->{out}"
+    try:
+        _product(equation, a, b)
+    except (ConfigError, ShapeError):  # a diagonal, a sum or a broadcast; or an error, which will be found again
+        return ""
+    return equation
 
 
 def _from_lists(items: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
@@ -302,8 +350,6 @@ def _order(
     terms: tuple[str, ...], out: str, shapes: tuple[tuple[int, ...], ...], optimize: str | bool
 ) -> tuple[tuple[int, ...], ...]:
     """Which operands are contracted in each step; the result of a step goes to the end of the list."""
-    if optimize not in ("greedy", "optimal", True, False):
-        raise ConfigError(f"einsum: expected optimize 'greedy', 'optimal' or False, got {optimize!r}")
     if len(terms) <= 2 or optimize is False:
         return (tuple(range(len(terms))),)
     likes = [np.broadcast_to(np.zeros(()), shape) for shape in shapes]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..device import Array, ArrayModule
-from ..errors import DTypeError, ShapeError
+from ..errors import BoundsError, DTypeError, ShapeError
 from ..op import Flags, Invalid, Jvp, Sample, integers, normal
 from ..shapes import Spec, broadcast_shapes, normalize_axis
 from .declare import op
@@ -45,7 +45,7 @@ def check_indices(x: Spec, indices: Spec, axis: int, batch_dims: int, *, op: str
 def _take_spec(x: Spec, indices: Spec, *, axis: int, batch_dims: int) -> Spec:
     axis = check_indices(x, indices, axis, batch_dims, op="take")
     if not x.shape[axis] and indices.size:
-        raise ShapeError(f"take: axis {axis} of shape {x.shape} has no elements to pick from")
+        raise BoundsError(f"take: axis {axis} of shape {x.shape} has no elements to pick from")
     return Spec((*x.shape[:axis], *indices.shape[batch_dims:], *x.shape[axis + 1 :]), x.dtype)
 
 
@@ -118,21 +118,25 @@ def take(xp: ArrayModule, x: Array, indices: Array, *, axis: int = 0, batch_dims
         batch_dims: how many leading axes of both belong together.
 
     Raises:
-        ShapeError: an index is out of bounds. On a GPU, where looking would mean waiting, it is taken modulo n.
+        BoundsError: an index is out of bounds. On a GPU, where looking would mean waiting, it is taken modulo n.
         DTypeError: the indices are no integers; booleans select by `index`.
     """
     if batch_dims or indices.dtype.kind not in "iu" or not x.ndim:
         axis = check_indices(Spec(x.shape, x.dtype), Spec(indices.shape, indices.dtype), axis, batch_dims, op="take")
     if not batch_dims:
         if x.flags.c_contiguous:
-            return xp.take(x, indices, axis)
+            try:
+                return xp.take(x, indices, axis)
+            except IndexError as exc:
+                raise BoundsError(f"take: {exc}") from exc
         return x[(slice(None),) * (axis % x.ndim) + (wrapped(xp, indices, x.shape[axis], op="take"),)]
     lead, before, length, after = x.shape[:batch_dims], x.shape[batch_dims:axis], x.shape[axis], x.shape[axis + 1 :]
     rest = indices.shape[batch_dims:]
     rows = prod(lead)
-    table = xp.moveaxis(x, axis, batch_dims).reshape(rows * length, *before, *after)
-    places = batched_places(xp, indices, length, rows, op="take")
-    picked = xp.take(table, places.reshape(*lead, *rest), 0)
+    places = batched_places(xp, indices, length, rows, op="take").reshape(*lead, *rest)
+    if axis == batch_dims:
+        return xp.take(x.reshape(rows * length, *after), places, 0)
+    picked = xp.take(xp.moveaxis(x, axis, batch_dims).reshape(rows * length, *before, *after), places, 0)
     return xp.moveaxis(picked, range(batch_dims, batch_dims + len(rest)), range(axis, axis + len(rest)))
 
 
@@ -316,6 +320,8 @@ def in_lines(x: Any, indices: Any, axis: int, *, op: str) -> tuple[Any, Any, int
         raise ShapeError(f"{op}: expected as many axes as {tuple(x.shape)} has, got indices {tuple(indices.shape)}")
     axis = normalize_axis(axis, len(x.shape), op=op)
     x, indices = move_axis(x, axis, -1), move_axis(indices, axis, -1)
+    if x.shape[:-1] == indices.shape[:-1]:
+        return x, indices, axis
     lead = broadcast_shapes(tuple(x.shape[:-1]), tuple(indices.shape[:-1]), op=op)
     x, indices = (
         array if array.shape[:-1] == lead else broadcast_to(array, shape=(*lead, array.shape[-1]))

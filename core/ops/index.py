@@ -44,13 +44,16 @@ def index(x: Any, key: Any) -> Any:
         A view for keys of integers, slices, ... and None alone, else a copy; a repeated index repeats elements.
 
     Raises:
-        ShapeError: out of bounds, too many indices, or a mask of another shape than the axes it stands for. On a GPU,
+        BoundsError: out of bounds, too many indices, or a mask of another shape than the axes it stands for. On a GPU,
             where looking would mean waiting, integers in arrays are taken modulo the length instead.
+        ShapeError: arrays that do not broadcast.
         DTypeError: an index that is neither integers nor booleans.
         GradientError: a mask inside `vmap`: every example would have another shape.
     """
     if is_basic(key):
         return getitem(x, key=key)
+    if hasattr(key, "dtype") and key.dtype.kind in "iu" and x.shape and not isinstance(key, np.generic):
+        return take(x, key, axis=0)  # the commonest of the others
     selection = _select(x, key)
     part = selection.view(x)
     if selection.indices is None:
@@ -68,14 +71,14 @@ def set_at(x: Any, key: Any, value: Any) -> Any:
 
     Raises:
         DTypeError: `x` cannot hold such numbers: floats in integers, complex in real.
-        ShapeError: as for `index`, or the value does not broadcast.
+        BoundsError, ShapeError: as for `index`, or the value does not broadcast.
     """
     value = as_number_of(value, x, op="set_at")
+    if is_basic(key):
+        return replace(x, value, key=key)
     mask = _single_mask(x, key)
     if mask is not None and len(value.shape) <= len(x.shape) - len(mask.shape):
         return where(reshape(mask, shape=(*mask.shape, *(1,) * (len(x.shape) - len(mask.shape)))), value, x)
-    if is_basic(key):
-        return replace(x, value, key=key)
     selection = _select(x, key)
     part = selection.view(x)
     if selection.indices is None:
@@ -111,10 +114,11 @@ def assign(x: Tensor, key: Any, value: Any) -> None:
     copy. Other tensors that share the elements, views among them, keep what they have.
 
     Raises:
-        GradientError: `x` is a leaf that requires a gradient, or the result belongs to a transformation that `x` is
-            not part of.
+        GradientError: `x` is a leaf that requires a gradient, or what a function is being differentiated by; or the
+            result belongs to a transformation that `x` is not part of.
     """
-    if x.node is not None and is_leaf(x.node):
+    node = x.node
+    if node is not None and (is_leaf(node) or (node.op is not None and node.op.name == "alias")):
         raise GradientError(
             "a leaf that requires a gradient cannot be assigned to: its gradient would have nowhere to go",
             hint="y = ops.set_at(x, key, value) makes a changed copy",
@@ -185,7 +189,10 @@ def _select(x: Any, key: Any) -> _Selection:
     used = sum(_axes_of(part) for part in parts)
     if used > len(x.shape):
         raise BoundsError(f"index: too many indices: the key {_shown(key)} has {used}, the tensor's shape is {x.shape}")
-    if not any(part is Ellipsis for part in parts):
+    ellipses = sum(part is Ellipsis for part in parts)
+    if ellipses > 1:
+        raise BoundsError(f"index: expected ... once in a key, got {_shown(key)}")
+    if not ellipses:
         parts.append(Ellipsis)
     advanced = any(hasattr(part, "dtype") for part in parts)
     basic: list[Any] = []
@@ -216,7 +223,7 @@ def _select(x: Any, key: Any) -> _Selection:
     whole = all(part.__class__ is slice and part == slice(None) for part in basic)
     if not pickers:
         return _Selection(tuple(basic), whole, (), 0, 0, None)
-    view = _shape_left(tuple(x.shape), basic)
+    view = tuple(x.shape) if whole else _shape_left(tuple(x.shape), basic)
     chosen = [picker.position + i for picker in pickers for i in range(picker.axes)]
     at = pickers[0].position if runs == 1 else 0
     others = [i for i in range(rank) if i not in chosen]
@@ -266,6 +273,8 @@ def _places(part: Any, shape: tuple[int, ...], axis: int, home: Device) -> tuple
     if part.dtype.kind != "b":
         return 1, part
     width = len(part.shape)
+    if 0 in part.shape and all(a in (0, b) for a, b in zip(part.shape, shape[axis : axis + width], strict=True)):
+        return width, home.put(np.zeros(0, np.int64))  # a mask without elements selects nothing, in NumPy too
     if tuple(part.shape) != shape[axis : axis + width]:
         raise BoundsError(
             f"index: expected a mask of shape {shape[axis : axis + width]} for axes {axis} to {axis + width - 1} of a "

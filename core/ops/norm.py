@@ -20,6 +20,7 @@ from ..errors import ShapeError
 from ..op import Invalid, Sample, normal
 from ..tensor import Tensor
 from .declare import floating, op
+from .pool import avg_pool2d
 from .reduce import along_spec, mean, reduction_batch, reduction_keeps_samples, standardize
 from .shape import reshape
 
@@ -134,6 +135,19 @@ def instance_norm(
     if x.ndim < 3:
         raise ShapeError(f"instance_norm: expected (N, C, ...) with positions, got shape {x.shape}")
     return _affine(standardize(x, axis=tuple(range(2, x.ndim)), epsilon=epsilon), weight, bias, axis=1)
+
+
+def local_response_norm(x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Divide each element of x (N, C, ...) by (k + alpha times a mean of squares) ** beta, the mean over `size` channels
+    with the element's own in the middle, zeros beyond the first and last.
+
+    Source: Krizhevsky et al. 2012, ImageNet classification with deep convolutional neural networks, section 3.3.
+    """
+    if x.ndim < 3 or size < 1:
+        raise ShapeError(f"local_response_norm: expected (N, C, ...) and size >= 1, got {x.shape} and {size}")
+    squares = reshape(x * x, shape=(x.shape[0], 1, x.shape[1], prod(x.shape[2:])))
+    means = avg_pool2d(squares, size=(size, 1), stride=1, padding=((size // 2, (size - 1) // 2), (0, 0)))
+    return x * (reshape(means, shape=x.shape) * alpha + k) ** -beta
 
 
 def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, *, axis: int) -> Tensor:

@@ -33,7 +33,7 @@ def convolve(xp: ArrayModule, x: Array, w: Array, window: Window, groups: int) -
     result = xp.empty((x.shape[0] * prod(outputs), groups, w.shape[0] // groups), x.dtype)
     by_group, weights = result.transpose(1, 0, 2), _weight_matrices(w, groups)
     for rows, patches in _patches(xp, x, window, groups, weights.shape[2]):
-        xp.matmul(patches, weights, out=by_group[:, rows])
+        _multiply(xp, patches, weights, by_group[:, rows])
     return channels_second(result.reshape(x.shape[0], *outputs, w.shape[0]))
 
 
@@ -47,12 +47,12 @@ def weight_gradient(xp: ArrayModule, x: Array, g: Array, window: Window, groups:
     if nbytes > max(_WHOLE, limit):
         result = xp.zeros((groups, length, outputs), x.dtype)
         for rows, patches in _patches(xp, x, window, groups, outputs):
-            result += patches.transpose(0, 2, 1) @ gradients[:, rows]
+            result += _multiply(xp, patches.transpose(0, 2, 1), gradients[:, rows])
     else:
         fields = _fields(xp, _by_group(xp, x, window.padding, groups), window)
         if nbytes <= limit * window.size[0]:
             patches = fields.reshape(groups, gradients.shape[1], length)
-            result = xp.matmul(patches.transpose(0, 2, 1), gradients)
+            result = _multiply(xp, patches.transpose(0, 2, 1), gradients)
         else:
             result = _by_kernel_rows(xp, fields, gradients, window.size[0])
     weights = result.reshape(groups, *window.size, inputs, outputs)
@@ -72,7 +72,7 @@ def _by_kernel_rows(xp: ArrayModule, fields: Array, gradients: Array, size: int)
         patches = patches.reshape(groups, rows, -1)
         if result is None:
             result = xp.empty((groups, size, patches.shape[2], outputs), gradients.dtype)
-        xp.matmul(patches.transpose(0, 2, 1), gradients, out=result[:, i])
+        _multiply(xp, patches.transpose(0, 2, 1), gradients, result[:, i])
     return result
 
 
@@ -93,7 +93,7 @@ def input_gradient(xp: ArrayModule, g: Array, w: Array, lengths: Sequence[int], 
     for start, stop, low, high in _blocks(n, outputs[0], nbytes, limit, max(_WHOLE, limit)):
         rows = slice(start * positions + low * line, (stop - 1) * positions + high * line)
         fields = xp.empty((rows.stop - rows.start, groups, weights.shape[2]), g.dtype)
-        xp.matmul(gradients[:, rows], weights, out=fields.transpose(1, 0, 2))
+        _multiply(xp, gradients[:, rows], weights, fields.transpose(1, 0, 2))
         fields = fields.reshape(stop - start, high - low, *outputs[1:], groups, *window.size, inputs)
         target = result[start:stop, low * window.stride[0] :]
         for place, element in zip(window.places((high - low, *outputs[1:])), window.elements, strict=True):
@@ -160,6 +160,15 @@ def _patches(xp: ArrayModule, x: Array, window: Window, groups: int, outputs: in
             source, last = _fields(xp, _by_group(xp, x[start:stop], window.padding, groups), window), start
         rows = slice(start * positions + low * line, (stop - 1) * positions + high * line)
         yield rows, source[:, :, low:high].reshape(groups, rows.stop - rows.start, -1)
+
+
+def _multiply(xp: ArrayModule, a: Array, b: Array, out: Array | None = None) -> Array:
+    """The product of two stacks of matrices, one per group. A single one goes without the stack: CuPy copies transposed
+    matrices in a stack.
+    """
+    if len(a) > 1:
+        return xp.matmul(a, b, out=out)
+    return xp.matmul(a[0], b[0], out=None if out is None else out[0])[None]
 
 
 def _limit(xp: ArrayModule, itemsize: int, outputs: int) -> int:

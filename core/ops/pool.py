@@ -72,7 +72,6 @@ def _smallest(dtype: Any) -> Any:
 
 def _maxima(xp: ArrayModule, x: Array, window: Window) -> Array:
     """The largest element of each window of a padded input, along one axis after the other."""
-    source = x
     for axis, (length, k, s, d) in enumerate(
         zip(window.unpadded().outputs(x.shape[2:]), window.size, window.stride, window.dilation, strict=True), 2
     ):
@@ -81,7 +80,7 @@ def _maxima(xp: ArrayModule, x: Array, window: Window) -> Array:
         x = xp.maximum(parts[0], parts[1]) if k > 1 else parts[0]
         for part in parts[2:]:
             xp.maximum(x, part, out=x)
-    return x if max(window.size) > 1 else xp.array(x, order="K") if x is source or x.base is not None else x
+    return x if max(window.size) > 1 else x.copy(order="K")  # never the input itself
 
 
 def _windows(x: np.ndarray, window: Window, value: float) -> np.ndarray:
@@ -145,7 +144,8 @@ def pool_select(
     window = Window(size, stride, padding, dilation)
     x = padded(xp, x, padding, first=2, value=_smallest(x.dtype))
     h = padded(xp, h, padding, first=2)
-    best = chosen = None
+    best: Array = None
+    chosen: Array = None
     for place in window.places(shape[2:]):
         part = x[(..., *place)]
         if best is None:
@@ -153,7 +153,7 @@ def pool_select(
         else:
             larger = part > best
             best, chosen = xp.maximum(best, part), xp.where(larger, h[(..., *place)], chosen)
-    return chosen
+    return chosen if max(size) > 1 else chosen.copy(order="K")  # never the input itself
 
 
 @op(

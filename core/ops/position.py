@@ -94,10 +94,13 @@ def ravel_index(xp: ArrayModule, *indices: Array, shape: tuple[int, ...]) -> Arr
     Raises:
         ShapeError: out of bounds. On a GPU, where looking would mean waiting, integers are taken modulo the length.
     """
-    _ravel_spec(*(Spec(item.shape, item.dtype) for item in indices), shape=shape)
-    total = xp.zeros((), np.int64)
-    for item, length in zip(indices, shape, strict=True):
-        total = total * length + wrapped(xp, item, length, op="ravel_index")
+    total = 0
+    try:
+        for item, length in zip(indices, shape, strict=True):
+            total = total * length + wrapped(xp, item, length, op="ravel_index")
+    except ValueError:
+        _ravel_spec(*(Spec(item.shape, item.dtype) for item in indices), shape=shape)
+        raise
     return total
 
 

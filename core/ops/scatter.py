@@ -279,13 +279,15 @@ def as_values(values: Any, x: Any, shape: tuple[int, ...], *, op: str) -> Any:
 
 def as_number_of(values: Any, x: Any, *, op: str) -> Any:
     """Values (or a Python number) as a tensor or array of the dtype of `x`; see `as_values`."""
-    if values.__class__ is int and x.dtype.kind in "iu":
-        limits = np.iinfo(x.dtype)
-        if not limits.min <= values <= limits.max:
-            raise DTypeError(f"{op}: a tensor of {x.dtype} cannot hold {values}")
     if isinstance(values, Scalar):
-        values = home_of(x).put(np.asarray(values))
-    elif not hasattr(values, "dtype"):
+        kind = np.result_type(values.__class__).kind
+        if _KINDS[kind] <= _KINDS.get(x.dtype.kind, 2):
+            try:
+                return home_of(x).put(np.asarray(values, x.dtype))
+            except OverflowError:
+                pass
+        raise DTypeError(f"{op}: a tensor of {x.dtype} cannot hold {values!r}")
+    if not hasattr(values, "dtype"):
         single = as_array(values)  # checks that these are numbers, and makes float32 of floats
         values = home_of(x).put(single if single.dtype.itemsize >= x.dtype.itemsize else np.asarray(values))
     if _KINDS.get(values.dtype.kind, 2) > _KINDS.get(x.dtype.kind, 2):

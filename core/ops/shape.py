@@ -196,10 +196,15 @@ _SMALL = 4096  # elements; arithmetic with repeated memory costs NumPy more (0.8
 
 def is_basic(key: Any) -> bool:
     """Whether a key is made of integers, slices, ... and None alone, so that it selects a view."""
-    return all(
-        part.__class__ is int or part.__class__ is slice or part is None or part is Ellipsis
-        for part in (key if key.__class__ is tuple else (key,))
-    )
+    if key.__class__ is not tuple:
+        return key.__class__ in _BASIC
+    for part in key:  # noqa: SIM110 - a third of the time that all() takes
+        if part.__class__ not in _BASIC:
+            return False
+    return True
+
+
+_BASIC = frozenset({int, slice, type(None), type(Ellipsis)})
 
 
 def _check_basic(key: Any, *, op: str) -> None:
@@ -303,6 +308,10 @@ def _replace_spec(x: Spec, value: Spec, *, key: Any) -> Spec:
     return x
 
 
+def _replace_vjp(g: Any, y: Any, x: Any, value: Any, *, key: Any) -> Any:
+    return replace(g, 0.0, key=key)
+
+
 def _replace_batch(size: int, batched: Sequence[bool], x: Any, value: Any, *, key: Any) -> Any:
     if not batched[0]:
         x = broadcast_to(x, shape=(size, *x.shape))
@@ -329,7 +338,7 @@ def _replace_reference(x: np.ndarray, value: np.ndarray, key: Any) -> np.ndarray
     infer=_replace_spec,
     reference=_replace_reference,
     vjp=(
-        lambda g, y, x, value, key: replace(g, 0.0, key=key),
+        _replace_vjp,
         lambda g, y, x, value, key: sum_to(getitem(g, key=key), value.shape),
     ),
     saves=(),

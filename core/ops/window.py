@@ -1,15 +1,16 @@
 """Windows that slide over the spatial axes of (N, C, *spatial): what convolution, pooling and unfolding share.
 
-The ops take their windows in one canonical form, one entry per spatial axis in every field; `moves` and `pads` make it
-from what users write.
+The ops take their windows in one canonical form, one entry per spatial axis in every field; `per_axis` and
+`pads` make it from what users write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product
 from math import ceil
+from operator import index
 from typing import Any, NamedTuple
 
 from ..device import Array, ArrayModule
@@ -59,7 +60,7 @@ class Window(NamedTuple):
         """The same window over an input that has its padding already."""
         return _unpadded(self)
 
-    def places(self, lengths: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    def places(self, lengths: tuple[int, ...]) -> tuple[tuple[slice, ...], ...]:
         """For every element of the window, in C order, which part of the padded input it runs over.
 
         Args:
@@ -68,7 +69,7 @@ class Window(NamedTuple):
         return _places(self, lengths)
 
     @property
-    def elements(self) -> list[tuple[int, ...]]:
+    def elements(self) -> tuple[tuple[int, ...], ...]:
         """The place of every element in the window, in C order."""
         return _elements(self.size)
 
@@ -103,17 +104,17 @@ def _outputs(window: Window, lengths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @lru_cache(SHAPES)
-def _places(window: Window, lengths: tuple[int, ...]) -> list[tuple[slice, ...]]:
+def _places(window: Window, lengths: tuple[int, ...]) -> tuple[tuple[slice, ...], ...]:
     axes = [
         [slice(i * d, i * d + s * length, s) for i in range(k)]
         for length, k, s, d in zip(lengths, window.size, window.stride, window.dilation, strict=True)
     ]
-    return list(product(*axes))
+    return tuple(product(*axes))
 
 
 @lru_cache(SHAPES)
-def _elements(size: tuple[int, ...]) -> list[tuple[int, ...]]:
-    return list(product(*map(range, size)))
+def _elements(size: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(product(*map(range, size)))
 
 
 @lru_cache(SHAPES)
@@ -127,19 +128,24 @@ def per_axis(value: PerAxis, rank: int, *, name: str) -> tuple[int, ...]:
     Raises:
         ConfigError: there are more or fewer than axes.
     """
-    if isinstance(value, int):
-        return (value,) * rank
-    if len(value) != rank:
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * rank
+    if len(values) != rank:
         raise ConfigError(f"expected one {name} or {rank}, got {value!r}")
-    return tuple(value)
+    return tuple(_whole(item, name) for item in values)
+
+
+def _whole(value: Any, name: str) -> int:
+    try:
+        return index(value)
+    except TypeError as exc:
+        raise ConfigError(f"expected whole numbers as {name}, got {value!r}") from exc
 
 
 def hashable(value: Any) -> Any:
     """Lists as tuples, for what remembers its arguments."""
-    return value if value.__class__ in _HASHABLE else tuple(map(hashable, value))
-
-
-_HASHABLE = {int, str, type(None)}
+    if value.__class__ is list or value.__class__ is tuple:
+        return tuple(map(hashable, value))
+    return value
 
 
 def pads(padding: Padding, lengths: Sequence[int], window: Window) -> Pairs:
@@ -168,11 +174,13 @@ def pads(padding: Padding, lengths: Sequence[int], window: Window) -> Pairs:
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-@cache
-def _pairs(padding: int | tuple[int | Sequence[int], ...], rank: int) -> Pairs:
-    if isinstance(padding, int):
-        return ((padding, padding),) * rank
-    pairs = tuple((item, item) if isinstance(item, int) else tuple(item) for item in padding)
+@lru_cache(SHAPES)
+def _pairs(padding: int | tuple[int | tuple[int, ...], ...], rank: int) -> Pairs:
+    entries = padding if isinstance(padding, tuple) else (padding,) * rank
+    pairs = tuple(
+        tuple(_whole(side, "padding") for side in (item if isinstance(item, tuple) else (item, item)))
+        for item in entries
+    )
     if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
         raise ConfigError(
             f"expected one padding or {rank}, each a number or a pair (before, behind), got {padding!r}",

@@ -69,6 +69,13 @@ def test_the_namespace_is_complete():
     assert set(xp.__all__) <= set(dir(xp))
 
 
+def test_sixteen_bits_are_there_too():
+    assert xp.zeros(2, dtype=xp.float16).dtype == "float16"
+    assert xp.zeros(2, dtype=xp.bfloat16).dtype.name == "bfloat16"
+    with pytest.raises(AttributeError, match="float8"):
+        _ = xp.float8
+
+
 def test_a_tensor_knows_its_namespace():
     x = Tensor([1.0])
     assert x.__array_namespace__() is xp
