@@ -135,6 +135,7 @@ from .norms import matrix_norm, vector_norm
 from .pinv import lstsq, matrix_rank, pinv
 from .pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
 from .position import flat_nonzero, nonzero, one_hot, ravel_index
+from .quantile import median, quantile
 from .recurrent import (
     gru_scan,
     lstm_scan,
@@ -158,6 +159,7 @@ from .reduce import (
 )
 from .rounding import ceil, floor, floor_divide, remainder, round, sign, trunc
 from .scatter import index_add, index_copy, last_occurrences, scatter, scatter_add
+from .search import searchsorted
 from .segment import segment_count, segment_max, segment_mean
 from .sets import isin, unique_all, unique_counts, unique_inverse, unique_values
 from .shape import (
@@ -184,19 +186,7 @@ from .shape import (
     unstack,
 )
 from .solve import cofactor, det, inv, matrix_power, slogdet, solve
-from .sort import (
-    argmax,
-    argmin,
-    argsort,
-    max_with_indices,
-    median,
-    min_with_indices,
-    quantile,
-    searchsorted,
-    sort,
-    top_places,
-    topk,
-)
+from .sort import argmax, argmin, argsort, max_with_indices, min_with_indices, sort, top_places, topk
 from .spiking import (
     SURROGATES,
     spike,
@@ -347,9 +337,9 @@ __all__ = [
     "linear",
     "local_response_norm",
     "log",
+    "log10",
     "log1p",
     "log2",
-    "log10",
     "log_softmax",
     "logaddexp",
     "logical_and",

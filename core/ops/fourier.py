@@ -8,7 +8,7 @@ a symmetric matrix, so inside the graph (where cotangents are not conjugated) th
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 

@@ -122,6 +122,8 @@ def _resampled(x: Spec, *, axis: int, source: int, target: int, mode: str, trans
     before, after = (target, source) if transposed else (source, target)
     if x.shape[axis] != before:
         raise ShapeError(f"resample: expected {before} elements along axis {axis}, got shape {x.shape}")
+    if mode not in MODES:
+        raise ConfigError(f"resample: unknown mode {mode!r}: expected one of {', '.join(MODES)}")
     if source < 1 or target < 1:
         raise ShapeError(f"resample: expected lengths >= 1, got {source} and {target}")
     kept = mode.startswith("nearest") and not transposed
@@ -213,6 +215,7 @@ def _resizing(
     ),
     invalid=(
         Invalid(normal(2, 4), **_resizing(5, 2, "linear"), error=ShapeError, match="expected 5 elements"),
+        Invalid(normal(2, 4), **_resizing(4, 2, "lanczos"), error=ConfigError, match="unknown mode 'lanczos'"),
         Invalid(normal(2, 4), **_resizing(4, 0, "linear"), error=ShapeError, match="lengths >= 1"),
         Invalid(normal(2, 4), **_resizing(4, 2, "linear", axis=2), error=ShapeError, match="axis 2"),
     ),

@@ -4,7 +4,7 @@ was written. Where an index is repeated, the last value stays, or all are added,
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ last bit is an error on the CPU; on a GPU, where looking would mean waiting, the
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Order: sorting, the largest and smallest elements and where they are, quantiles, binary search.
+"""Order: sorting, and the largest and smallest elements and where they are.
 
 Equal elements keep their order, on every device, whichever way is sorted: of equal extremes, the first counts. NaN is
 larger than any number.
@@ -6,35 +6,32 @@ larger than any number.
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil, floor
 from typing import Any
 
 import numpy as np
 
 from ..device import Array, ArrayModule
-from ..errors import ConfigError, DTypeError, ShapeError
-from ..op import ArraySpec, Invalid, Sample, complex_normal, distinct, integers, normal
-from ..shapes import Spec, as_dtype, normalize_axis, result_dtype, to_floating
+from ..errors import DTypeError, ShapeError
+from ..op import Invalid, Sample, complex_normal, distinct, integers, normal
+from ..shapes import Spec, as_dtype, normalize_axis
 from .declare import discrete, op
-from .elementwise import astype, where
-from .gather import take, take_along_axis
-from .scatter import number_beside
-from .shape import broadcast_to, getitem, reshape, stack
+from .gather import take_along_axis
+from .shape import reshape
 
 
-def _ordered(x: Spec, *, op: str) -> None:
+def has_order(x: Spec, *, op: str) -> None:
+    """Refuse complex numbers."""
     if x.dtype.kind == "c":
         raise DTypeError(f"{op}: complex numbers have no order", hint="sort by their .real or abs()")
 
 
 def _sort_spec(x: Spec, *, axis: int, descending: bool) -> Spec:
-    _ordered(x, op="sort")
+    has_order(x, op="sort")
     normalize_axis(axis, x.ndim, op="sort")
     return x
 
@@ -149,7 +146,7 @@ def argsort(x: Any, *, axis: int = -1, descending: bool = False, stable: bool = 
 
 
 def _top_spec(x: Spec, *, k: int, axis: int, largest: bool) -> Spec:
-    _ordered(x, op="topk")
+    has_order(x, op="topk")
     axis = normalize_axis(axis, x.ndim, op="topk")
     if not 0 <= k <= x.shape[axis]:
         raise ShapeError(f"topk: expected 0 <= k <= {x.shape[axis]}, the length of axis {axis}")
@@ -232,7 +229,7 @@ def topk(x: Any, k: int, *, axis: int = -1, largest: bool = True) -> tuple[Any, 
 
 
 def _extreme_spec(x: Spec, *, axis: int | None, keepdims: bool) -> Spec:
-    _ordered(x, op="argmax and argmin")
+    has_order(x, op="argmax and argmin")
     if axis is None:
         shape = (1,) * x.ndim if keepdims else ()
         length = x.size
@@ -351,134 +348,3 @@ def _with_indices(function: Any, x: Any, axis: int, *, keepdims: bool) -> tuple[
     axis = axis % len(x.shape)
     shape = (*x.shape[:axis], *x.shape[axis + 1 :])
     return reshape(values, shape=shape), reshape(places, shape=shape)
-
-
-def quantile(x: Any, q: float | Sequence[float], *, axis: int | None = None, keepdims: bool = False) -> Any:
-    """Quantiles, by linear interpolation between the two nearest elements; NaN where an element is.
-
-    Args:
-        x: real numbers; integers are taken as float32.
-        q: a probability in [0, 1], or several, which come to lie along a new first axis.
-        axis: along which axis; by default of all elements.
-        keepdims: keep the axis, with length 1.
-
-    Returns:
-        The gradient goes to the two elements, in proportion to their weights.
-    """
-    if not isinstance(q, int | float):
-        return stack([quantile(x, item, axis=axis, keepdims=keepdims) for item in q], axis=0)
-    if not 0.0 <= q <= 1.0:
-        raise ConfigError(f"quantile: expected probabilities in [0, 1], got {q}")
-    rank = len(x.shape)
-    if axis is None:
-        found = quantile(reshape(x, shape=(-1,)), q, axis=0)
-        return reshape(found, shape=(1,) * rank) if keepdims else found
-    axis = normalize_axis(axis, rank, op="quantile")
-    length = x.shape[axis]
-    if not length:
-        raise ShapeError(f"quantile: axis {axis} of shape {tuple(x.shape)} is empty")
-    dtype = to_floating(x.dtype)
-    ordered = _sort(x if x.dtype == dtype else astype(x, dtype=dtype.name), axis=axis)
-    at = q * (length - 1)
-    low, high, last = (
-        getitem(ordered, key=(*(slice(None),) * axis, slice(place, place + 1)))
-        for place in (floor(at), ceil(at), length - 1)
-    )
-    found = low if floor(at) == at else low + (high - low) * (at - floor(at))
-    found = where(last == last, found, last)  # NaN is sorted to the end
-    return found if keepdims else reshape(found, shape=(*x.shape[:axis], *x.shape[axis + 1 :]))
-
-
-def median(x: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The middle element in order, or the mean of the two in the middle; see `quantile`."""
-    return quantile(x, 0.5, axis=axis, keepdims=keepdims)
-
-
-@dataclass(frozen=True)
-class _Ascending(ArraySpec):
-    """Lines in order."""
-
-    def make(self, rng: np.random.Generator, dtype: Any = np.float64) -> np.ndarray:
-        return np.sort(ArraySpec.make(self, rng, dtype), -1)
-
-
-def _search_spec(x: Spec, values: Spec, *, side: str) -> Spec:
-    if side not in ("left", "right"):
-        raise ConfigError(f"searchsorted: expected side 'left' or 'right', got {side!r}")
-    _ordered(Spec((), result_dtype(x.dtype, values.dtype)), op="searchsorted")
-    if not x.ndim or (x.ndim > 1 and values.shape[: x.ndim - 1] != x.shape[:-1]):
-        raise ShapeError("searchsorted: expected one axis, or a stack of lines and values of the same leading axes")
-    return Spec(values.shape, as_dtype("int64"))
-
-
-def _search_batch(size: int, batched: Sequence[bool], x: Any, values: Any, *, side: str) -> Any:
-    if not batched[0] and len(x.shape) == 1:
-        return _search(x, values, side=side)
-    x, values = (
-        item if own else broadcast_to(item, shape=(size, *item.shape))
-        for item, own in zip((x, values), batched, strict=True)
-    )
-    return _search(x, values, side=side)
-
-
-@discrete(
-    name="searchsorted",
-    infer=_search_spec,
-    reference=lambda x, values, side: _search_reference(x, values, side),
-    batch=_search_batch,
-    per_sample=lambda carries, x, values, side: carries[1] and (not carries[0] or x.ndim > 1),
-    samples=(
-        Sample(_Ascending((5,), integers=4), integers(6, 4), side="left"),
-        Sample(_Ascending((5,), integers=4), integers(6, 2, 3), side="right"),
-        Sample(_Ascending((3, 9), integers=4), integers(6, 3, 4, 2), side="left"),
-        Sample(_Ascending((3, 9), integers=4), integers(6, 3, 4), side="right"),
-        Sample(_Ascending((0,)), normal(3), side="left"),
-        Sample(_Ascending((7,)), normal(), side="left"),
-    ),
-    invalid=(
-        Invalid(normal(), normal(3), side="left", error=ShapeError, match="one axis"),
-        Invalid(normal(2, 3), normal(3), side="left", error=ShapeError, match="same leading axes"),
-        Invalid(complex_normal(2), normal(3), side="left", error=DTypeError, match="no order"),
-        Invalid(normal(2), normal(3), side="middle", error=ConfigError, match="'left' or 'right', got 'middle'"),
-    ),
-)
-def _search(xp: ArrayModule, x: Array, values: Array, *, side: str = "left") -> Array:
-    """Where values belong in sorted lines."""
-    _search_spec(Spec(x.shape, x.dtype), Spec(values.shape, values.dtype), side=side)
-    dtype = result_dtype(x, values)
-    x, values = x.astype(dtype, copy=False), values.astype(dtype, copy=False)
-    if x.ndim == 1:
-        return xp.searchsorted(x, values, side=side).astype(np.int64, copy=False)
-    # A stack of lines: sort lines and values together; before each value, count what came from the line.
-    *lead, length = x.shape
-    sought = values.reshape(*lead, int(np.prod(values.shape[len(lead) :])))
-    first, second = (sought, x) if side == "left" else (x, sought)
-    order = places_in_order(xp, xp.concatenate([first, second], -1), -1, descending=False)
-    offset = 0 if side == "left" else length
-    of_line = (order >= sought.shape[-1]) if side == "left" else (order < length)
-    before = xp.cumsum(of_line, -1)
-    ranks = places_in_order(xp, order, -1, descending=False)[..., offset : offset + sought.shape[-1]]
-    return xp.take_along_axis(before, ranks, -1).reshape(values.shape)
-
-
-def _search_reference(x: np.ndarray, values: np.ndarray, side: str) -> np.ndarray:
-    compare = np.less if side == "left" else np.less_equal
-    lines = x.reshape(*x.shape[:-1], *(1,) * (values.ndim - x.ndim + 1), x.shape[-1])
-    return compare(lines, values[..., None]).sum(-1)
-
-
-def searchsorted(x: Any, values: Any, *, side: str = "left", sorter: Any = None) -> Any:
-    """Where each value would have to be inserted to keep `x` sorted.
-
-    Args:
-        x: sorted real numbers, shape (n,); or a stack of sorted lines, shape (*lead, n).
-        values: what to insert: a number, or a tensor, whose shape begins with `lead`.
-        side: "left": before equal elements; "right": behind them.
-        sorter: integers of shape (n,) that sort `x`, if it is not.
-
-    Returns:
-        int64 in [0, n], the shape of `values`.
-    """
-    if not hasattr(values, "dtype"):
-        values = number_beside(values, x, op="searchsorted")
-    return _search(x if sorter is None else take(x, sorter, axis=0), values, side=side)

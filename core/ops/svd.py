@@ -12,7 +12,7 @@ https://arxiv.org/abs/1909.02659, for complex matrices. On `conj` in the rules s
 
 # The tables below are lambdas over arrays, which a checker cannot infer parameters for.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 

@@ -314,3 +314,12 @@ def test_what_does_not_fit_is_refused(call, error, match):
     """With what was expected and what was given."""
     with pytest.raises(error, match=match):
         call(draw((2, 3, 5, 5)), draw((4, 3, 3, 3)))
+
+
+def test_numbers_of_numpy_are_numbers():
+    """A stride that was computed from shapes or read from an array."""
+    x, w = draw((1, 2, 7, 7)), draw((2, 2, 3, 3))
+    y = ops.conv2d(x, w, stride=np.int64(2), padding=[np.int32(1), 1])
+    np.testing.assert_array_equal(y, ops.conv2d(x, w, stride=2, padding=1))
+    with pytest.raises(ConfigError, match="whole numbers as stride"):
+        ops.conv2d(x, w, stride=1.5)

@@ -88,9 +88,7 @@ def test_nearest_takes_the_element_at_the_exact_quotient(source, target):
 def test_names_of_pytorch_mean_the_same():
     x = draw((1, 1, 4, 4))
     for ours, theirs in (("linear", "bilinear"), ("cubic", "bicubic")):
-        np.testing.assert_array_equal(
-            ops.interpolate(x, size=6, mode=ours), ops.interpolate(x, size=6, mode=theirs)
-        )
+        np.testing.assert_array_equal(ops.interpolate(x, size=6, mode=ours), ops.interpolate(x, size=6, mode=theirs))
 
 
 def test_a_constant_image_stays_constant():
