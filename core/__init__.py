@@ -28,11 +28,11 @@ from .op import OPS
 from .per_sample import clipped_gradients, per_sample_gradients, per_sample_norms
 from .registry import Registry
 from .seeding import derive_rng, derive_seed
+from .shapes import result_dtype
 from .spec import ModelSpec, build, canonical_json, check_header, parse_json
 from .tape import no_grad
-from .shapes import result_dtype
 from .tensor import Tensor
-from .vmap import vmap
+from .tensor_file import TensorFileHeader, load_tensors, read_tensor_header, save_tensors
 from .train import (
     Callback,
     Checkpointing,
@@ -49,27 +49,9 @@ from .train import (
     predict_logits,
     save_checkpoint,
 )
+from .vmap import vmap
 
 __all__ = [
-    "current_device",
-    "cuda_count",
-    "allow_nondeterminism",
-    "per_sample_norms",
-    "per_sample_gradients",
-    "clipped_gradients",
-    "NumericsError",
-    "check_numerics",
-    "gradcheck",
-    "kernel_op",
-    "custom_jvp",
-    "custom_vjp",
-    "vmap",
-    "jvp",
-    "hvp",
-    "vjp",
-    "value_and_grad",
-    "stop_gradient",
-    "checkpoint",
     "CPU",
     "OPS",
     "BoundsError",
@@ -92,6 +74,7 @@ __all__ = [
     "MissingExtraError",
     "ModelSpec",
     "NasturtiumError",
+    "NumericsError",
     "ParameterLayout",
     "Progress",
     "Registry",
@@ -99,27 +82,49 @@ __all__ = [
     "SavedModel",
     "ShapeError",
     "Tensor",
+    "TensorFileHeader",
     "Trainer",
     "TrainingConfig",
+    "allow_nondeterminism",
     "build",
     "canonical_json",
     "check_header",
+    "check_numerics",
+    "checkpoint",
+    "clipped_gradients",
+    "cuda_count",
+    "current_device",
+    "custom_jvp",
+    "custom_vjp",
     "derive_rng",
     "derive_seed",
     "device",
     "evaluate",
     "grad",
+    "gradcheck",
+    "hvp",
+    "jvp",
+    "kernel_op",
     "load_checkpoint",
     "load_model",
+    "load_tensors",
     "metrics",
     "nn",
     "no_grad",
     "ops",
     "optim",
     "parse_json",
+    "per_sample_gradients",
+    "per_sample_norms",
     "predict_logits",
+    "read_tensor_header",
     "result_dtype",
     "save_checkpoint",
     "save_model",
+    "save_tensors",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
     "weights_file",
 ]

@@ -264,7 +264,7 @@ def vjp(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any
 def stop_gradient(x: Tensor) -> Tensor:
     """The same elements as a constant: no gradient flows through, in any transformation."""
     if isinstance(x, Traced):
-        return type(x).stopped(x)  # pyright: ignore
+        return type(x).stopped(x)
     return x.detach()
 
 

@@ -66,6 +66,11 @@ class Traced(Tensor):
         """Run `op` at `level`: the result (or tuple of results) as traced tensors, not recorded yet."""
         raise NotImplementedError
 
+    @staticmethod
+    def stopped(x: Traced) -> Tensor:
+        """The same elements as a constant, at this level and below."""
+        raise NotImplementedError
+
     @classmethod
     def recorded(cls, node: Node, level: int, inputs: Sequence[Any]) -> None:
         """Called with the node of an op that was recorded at `level`, for what a transformation wants to remember."""

@@ -17,15 +17,15 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from . import ops
 from .data.preprocess import Preprocessing
+from .device import CPU
 from .errors import ConfigError, FormatError, NasturtiumError
 from .nn.module import Module
 from .spec import ModelSpec, build, check_header, parse_json
 from .tensor import Tensor
+from .tensor_file import decode_tensors, encode_tensors
 from .train import predict_logits
 
 FORMAT = "nasturtium.model"
@@ -53,14 +53,31 @@ class SavedModel:
     metadata: Mapping[str, Any]
 
     def predict_probabilities(self, rows: ArrayLike) -> np.ndarray:
-        """Class probabilities, shape (N, classes), for raw rows (N, features) or (N, *input_shape)."""
-        logits = predict_logits(self.model, self.preprocessing.apply(np.asarray(rows, np.float64)))
-        return ops.softmax(Tensor(logits)).numpy()
+        """Class probabilities, shape (N, classes), for raw rows (N, features) or (N, *task.row_shape).
 
-    def predict(self, rows: ArrayLike) -> list[str]:
-        """The most probable class of each raw row, by name."""
-        classes = self.preprocessing.task.classes
-        return [classes[label] for label in self.predict_probabilities(rows).argmax(-1).tolist()]
+        Raises:
+            ConfigError: the model predicts measurements.
+        """
+        task = self.preprocessing.task
+        if task.kind != "classification":
+            raise ConfigError(
+                f"a {task.kind} has no class probabilities: its targets are {', '.join(task.targets)}",
+                hint="use predict",
+            )
+        return ops.softmax(Tensor(self._outputs(rows), device=CPU)).numpy()
+
+    def predict(self, rows: ArrayLike) -> list[str] | np.ndarray:
+        """What the task asks for each raw row: the name of the most probable class, or the measurements in their own
+        units, float32, shape (N, targets).
+        """
+        task = self.preprocessing.task
+        if task.kind == "regression":
+            return self.preprocessing.restore_targets(self._outputs(rows))
+        return [task.classes[label] for label in self.predict_probabilities(rows).argmax(-1).tolist()]
+
+    def _outputs(self, rows: ArrayLike) -> np.ndarray:
+        """What the network gives for raw rows, shape (N, task.outputs)."""
+        return predict_logits(self.model, self.preprocessing.apply(np.asarray(rows, np.float64)))
 
 
 def save_model(
@@ -77,7 +94,7 @@ def save_model(
     """
     if folder.exists() and not (folder / _JSON).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already and is not a saved model", hint="choose another folder")
-    weights = save({name: np.ascontiguousarray(array) for name, array in model.state().items()})
+    weights = encode_tensors(model.state())
     document = {
         "format": FORMAT,
         "version": VERSION,
@@ -123,7 +140,7 @@ def load_model(folder: Path | str, *, weights_sha256: str | None = None) -> Save
     except FormatError as exc:
         raise FormatError(f"{folder / _JSON}: {exc.message}", hint=exc.hint) from exc
     task = preprocessing.task
-    if spec.input_shape != task.input_shape or spec.plan().output_shape != (task.outputs,):
+    if (spec.input_shape, *spec.other_shapes) != (task.input_shape,) or spec.plan().output_shape != (task.outputs,):
         raise FormatError(f"{folder}: the architecture does not fit the preprocessing's task")
     # Before anything is built: float32 parameters, and at most as many elements of running statistics.
     parameters_bytes = 4 * spec.plan().parameters
@@ -135,9 +152,9 @@ def load_model(folder: Path | str, *, weights_sha256: str | None = None) -> Save
         raise FormatError(f"{folder}: {_WEIGHTS} is not the file that was saved: its checksum differs")
     model = build(spec, np.random.default_rng(0))
     try:
-        state = load(weights)
-    except (SafetensorError, KeyError) as exc:  # KeyError: a dtype that NumPy does not have
-        raise FormatError(f"{folder}: {_WEIGHTS} is damaged: {exc}") from exc
+        state = decode_tensors(weights, device=CPU)
+    except FormatError as exc:
+        raise FormatError(f"{folder}: {_WEIGHTS} is damaged: {exc.message}") from exc
     model.load_state(state)
     metadata = document.get("metadata")
     facts = cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {}

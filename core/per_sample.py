@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .autograd import TENSORS, deeper, ones_like, zeros_like
+from .autograd import TENSORS, deeper, ones_like, stop_gradient, zeros_like
 from .dispatch import Traced, apply
 from .errors import GradientError, ShapeError
 from .forward import next_level
@@ -68,6 +68,16 @@ class Sampled(Traced):
         with recording(False):
             out = apply(op, [v.data if c else v for v, c in zip(inputs, carries, strict=True)], params)
         return tuple(cls.make(level, item) for item in out) if isinstance(out, tuple) else cls.make(level, out)
+
+    @staticmethod
+    def stopped(x: Traced) -> Tensor:
+        """No gradient through this level or any below; still one element per sample."""
+        return Sampled.make(x.level, stop_gradient(x.data))
+
+    @staticmethod
+    def stopped(x: Traced) -> Tensor:
+        """No gradient through this level or any below."""
+        return Sampled.make(x.level, stop_gradient(x.data))
 
     @classmethod
     def recorded(cls, node: Node, level: int, inputs: Sequence[Any]) -> None:

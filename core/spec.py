@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -44,7 +45,12 @@ class ModelSpec:
 
     def plan(self) -> LayerPlan:
         """Output shape, trainable parameters and multiply-accumulates per sample, without building."""
-        return plan_layers(self.layers, self.input_shape)
+        return plan_layers(self.layers, self.input_shape, self.other_shapes)
+
+    @property
+    def other_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the second and further inputs, where the first layer is a graph of several: `model(x, y)`."""
+        return self.layers[0].options.get("other_shapes", ()) if self.layers else ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -101,16 +107,25 @@ def parse_json(text: str) -> object:
     """Parse JSON from outside.
 
     Raises:
-        FormatError: not JSON, or nested too deep to parse.
+        FormatError: not JSON, nested too deep to parse, or a name stands twice in one object.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as exc:
         raise FormatError(f"not valid JSON: {exc}") from exc
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object from its pairs: readers that keep the first of two and readers that keep the last must not differ."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
 
 
 def check_header(value: object, expected: str, newest: int) -> Mapping[str, Any]:

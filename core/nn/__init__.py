@@ -1,46 +1,157 @@
 """Modules and layers: ordinary Python objects, each layer also nameable in a `ModelSpec`."""
 
 from . import init
+from .attention import (
+    MultiHeadAttention,
+    TransformerEncoderLayer,
+)
+from .blocks import (
+    MBConv,
+    Residual,
+    SqueezeExcite,
+)
+from .conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
+from .dropout import (
+    AlphaDropout,
+    ChannelDropout,
+    Dropout,
+    StochasticDepth,
+)
+from .embedding import (
+    Embedding,
+    PositionalEncoding,
+    sinusoids,
+)
+from .graph import Graph, Node
+from .init import he_normal
 from .layer import LAYERS, LayerPlan, LayerSpec, build_layers, count_layers, layer, layer_spec, plan_layers
 from .layers import (
     ACTIVATIONS,
+    ELU,
+    GATES,
     Activation,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    Dropout,
     Flatten,
-    GlobalAvgPool,
-    LayerNorm,
+    Gate,
+    ImageToSequence,
+    LeakyReLU,
     Linear,
-    MaxPool2d,
-    Residual,
+    PReLU,
+    Reshape,
+    SequenceMean,
+    Softmax,
 )
-from .init import he_normal
-from .module import Buffer, Module, Parameter, Sequential, functional_call
+from .merge import Add, Concat, Maximum, Multiply, Select
+from .module import Buffer, Module, Parameter, Sequential, StateReport, functional_call
+from .norm import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
+from .pool import (
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    Upsample,
+)
+from .recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+)
+from .spiking import (
+    AdaptiveLeaky,
+    Alpha,
+    Leaky,
+    Synaptic,
+)
 from .summary import Summary, summary
 
 __all__ = [
     "ACTIVATIONS",
+    "ELU",
+    "GATES",
+    "GRU",
     "LAYERS",
+    "LSTM",
+    "RNN",
     "Activation",
+    "AdaptiveAvgPool2d",
+    "AdaptiveLeaky",
+    "Add",
+    "Alpha",
+    "AlphaDropout",
+    "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "BatchNorm",
     "Buffer",
+    "ChannelDropout",
+    "Concat",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "Gate",
     "GlobalAvgPool",
+    "GlobalMaxPool",
+    "Graph",
+    "GroupNorm",
+    "ImageToSequence",
+    "InstanceNorm",
     "LayerNorm",
     "LayerPlan",
     "LayerSpec",
+    "Leaky",
+    "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
+    "MBConv",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
+    "Maximum",
     "Module",
+    "MultiHeadAttention",
+    "Multiply",
+    "Node",
+    "PReLU",
     "Parameter",
+    "PositionalEncoding",
+    "RMSNorm",
+    "Reshape",
     "Residual",
+    "Select",
+    "SequenceMean",
     "Sequential",
+    "Softmax",
+    "SqueezeExcite",
+    "StateReport",
+    "StochasticDepth",
     "Summary",
+    "Synaptic",
+    "TransformerEncoderLayer",
+    "Upsample",
     "build_layers",
     "count_layers",
     "functional_call",
@@ -49,5 +160,6 @@ __all__ = [
     "layer",
     "layer_spec",
     "plan_layers",
+    "sinusoids",
     "summary",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,6 +13,7 @@ import numpy as np
 from ..errors import FormatError
 from ..registry import Registry
 from .module import Module, Sequential
+from .option import Mismatch, check, describe, from_json, to_json
 
 Shape = tuple[int, ...]  # of one sample, without the batch axis
 M = TypeVar("M", bound=type[Module])
@@ -33,7 +33,7 @@ class LayerSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"kind": self.kind, **{name: _to_json(value) for name, value in self.options.items()}}
+        return {"kind": self.kind, **{name: to_json(value) for name, value in self.options.items()}}
 
     @classmethod
     def from_dict(cls, value: object, *, depth: int = 0) -> LayerSpec:
@@ -48,7 +48,8 @@ class LayerSpec:
             raise FormatError(f"expected a layer as an object with a 'kind', got {_short(value)}")
         fields = dict(cast(dict[str, Any], value))
         kind = fields.pop("kind", None)
-        options = {name: _from_json(option, depth) for name, option in fields.items()}
+        known: Mapping[str, Any] = LAYERS[kind].options if isinstance(kind, str) and kind in LAYERS else {}
+        options = {name: from_json(option, known.get(name), depth) for name, option in fields.items()}
         return layer_spec(kind, **options)
 
 
@@ -63,21 +64,27 @@ class LayerPlan:
 
 @dataclass(frozen=True, slots=True)
 class LayerKind:
-    """One entry of the registry: how to cost and build a layer from the shape of its input and its options."""
+    """One entry of the registry: how to cost and build a layer from the shape of its input and its options.
+
+    A kind that `joins` takes several inputs, in the nodes of a graph; its `plan` and `build` get a tuple of shapes.
+    """
 
     kind: str
     plan: Callable[..., LayerPlan]  # (shape, **options)
     build: Callable[..., Module]  # (shape, rng, **options)
-    options: Mapping[str, type]
+    count: Callable[..., int]  # (**options): how many layers are inside
+    options: Mapping[str, Any]  # annotations by name
     required: frozenset[str]
+    joins: bool = False
 
 
 LAYERS: Registry[LayerKind] = Registry("layer kind")
 
 
-def layer(kind: str) -> Callable[[M], M]:
+def layer(kind: str, *, joins: bool = False) -> Callable[[M], M]:
     """Register a module class under a name. The class has two class methods with the same keyword-only options:
     `plan(shape, ...) -> LayerPlan` and `build(shape, rng, ...) -> Module`; their annotations check specifications.
+    Where layers inside of it run more than once, a third, `count(...)`, says how many run.
     """
 
     def register(cls: M) -> M:
@@ -92,8 +99,10 @@ def layer(kind: str) -> Callable[[M], M]:
             kind=kind,
             plan=plan,
             build=cast(Any, cls).build,
+            count=getattr(cls, "count", _count_inside),
             options={name: hints[name] for name in options},
             required=frozenset(name for name, required in options.items() if required),
+            joins=joins,
         )
         LAYERS.add(kind, declared)
         return cls
@@ -119,8 +128,13 @@ def layer_spec(kind: str, **options: Any) -> LayerSpec:
     return LayerSpec(kind, {name: _checked(kind, name, value, known.options[name]) for name, value in options.items()})
 
 
-def plan_layers(layers: Sequence[LayerSpec], shape: Shape) -> LayerPlan:
+def plan_layers(layers: Sequence[LayerSpec], shape: Shape, other_shapes: tuple[Shape, ...] = ()) -> LayerPlan:
     """Cost of layers in sequence on samples of `shape`, without building them.
+
+    Args:
+        layers: each takes what the one before gives.
+        shape: of the first layer's input.
+        other_shapes: of further inputs of the first layer, which is a graph then.
 
     Raises:
         FormatError: a layer does not fit its input, or the whole is larger than `MAX_ELEMENTS` or `MAX_MACS`.
@@ -128,6 +142,11 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape) -> LayerPlan:
     parameters = macs = 0
     for position, spec in enumerate(layers):
         try:
+            if LAYERS[spec.kind].joins:
+                raise FormatError("it joins several inputs: expected it as a node of a graph")
+            others = spec.options.get("other_shapes", ())
+            if others != (() if position else other_shapes):
+                raise FormatError(f"it has inputs of shapes {others} besides: only a network's first layer has several")
             part = LAYERS[spec.kind].plan(shape, **spec.options)
         except FormatError as exc:
             raise FormatError(f"layer {position} ({spec.kind}) on samples of shape {shape}: {exc}") from exc
@@ -152,38 +171,22 @@ def build_layers(layers: Sequence[LayerSpec], shape: Shape, rng: np.random.Gener
 
 
 def count_layers(layers: Iterable[LayerSpec]) -> int:
-    """How many layers there are, nested ones included."""
-    return sum(
-        1 + sum(count_layers(cast(tuple[LayerSpec, ...], v)) for v in spec.options.values() if isinstance(v, tuple))
-        for spec in layers
-    )
+    """How many layers run, nested ones included; one that is shared counts every time."""
+    return sum(1 + LAYERS[spec.kind].count(**spec.options) for spec in layers)
 
 
-def _checked(kind: str, name: str, value: Any, expected: type) -> Any:
-    """The value of an option; a whole number for a float becomes one, so that equal options give equal JSON."""
-    if expected is bool or expected is str:
-        fits = isinstance(value, expected)
-    elif expected is int:
-        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_ELEMENTS
-    elif expected is float:
-        # NaN and infinities fail the comparison, and so does an int that no float can hold.
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    else:  # nested layers
-        fits = isinstance(value, tuple) and all(isinstance(x, LayerSpec) for x in cast(tuple[object, ...], value))
-    if not fits:
-        wanted = f"int within {MAX_ELEMENTS}" if expected is int else getattr(expected, "__name__", str(expected))
-        raise FormatError(f"layer {kind!r}: option {name!r} must be {wanted}, got {_short(cast(object, value))}")
-    return float(cast(float, value)) if expected is float else cast(Any, value)
+def _count_inside(**options: Any) -> int:
+    stacks = (cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,) for value in options.values())
+    return sum(count_layers(spec for spec in stack if isinstance(spec, LayerSpec)) for stack in stacks)
 
 
-def _to_json(value: Any) -> Any:
-    return [spec.to_dict() for spec in cast(tuple[LayerSpec, ...], value)] if isinstance(value, tuple) else value
-
-
-def _from_json(value: Any, depth: int) -> Any:
-    if isinstance(value, list):
-        return tuple(LayerSpec.from_dict(item, depth=depth + 1) for item in cast(list[object], value))
-    return value
+def _checked(kind: str, name: str, value: object, expected: Any) -> Any:
+    try:
+        return check(value, expected)
+    except Mismatch:
+        raise FormatError(
+            f"layer {kind!r}: option {name!r} must be {describe(expected)}, got {_short(value)}"
+        ) from None
 
 
 def _short(value: object) -> str:

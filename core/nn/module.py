@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 from ..device import Array, Device, device
 from ..errors import ConfigError, FormatError
@@ -23,6 +23,18 @@ class Buffer(Tensor):
     """A tensor that belongs to a module's state but has no gradient, such as a running mean."""
 
     __slots__ = ()
+
+
+class StateReport(NamedTuple):
+    """What `Module.load_state` found not to match.
+
+    Attributes:
+        missing: tensors of the module that the state does not have; they are as before.
+        unknown: arrays of the state that the module has no place for.
+    """
+
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
 
 
 Hook = Callable[["Module", tuple[Any, ...], Any], Any]
@@ -65,13 +77,18 @@ class Module:
         return remove
 
     def children(self) -> Generator[tuple[str, Module]]:
-        """Direct sub-modules with their names; those in a list are named `list.0`, `list.1`, ..."""
+        """Direct sub-modules with their names; those in a list are named `list.0`, `list.1`, ..., those in a dict
+        `dict.key`.
+        """
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
             elif isinstance(value, list | tuple):
                 items = cast(Iterable[object], value)
                 yield from ((f"{name}.{i}", item) for i, item in enumerate(items) if isinstance(item, Module))
+            elif isinstance(value, dict):
+                pairs = cast(Mapping[str, object], value).items()
+                yield from ((f"{name}.{key}", item) for key, item in pairs if isinstance(item, Module))
 
     def modules(self) -> Generator[Module]:
         """The module itself and all below it."""
@@ -90,10 +107,7 @@ class Module:
         Raises:
             ConfigError: there is none; lists what there is at that place.
         """
-        module: Module = self
-        for part in _steps(self, path):
-            module = part
-        return module
+        return _place(self, path)[2]
 
     def replace(self, path: str, module: Module) -> Module:
         """Put another module at a dotted path; returns the one that was there.
@@ -101,16 +115,17 @@ class Module:
         Raises:
             ConfigError: there is none at that path.
         """
-        before = self.find(path)
-        owner_path, _, name = path.rpartition(".")
-        if name.isdigit():  # a place in a list
-            owner_path, _, attribute = owner_path.rpartition(".")
-            owner = self.find(owner_path) if owner_path else self
-            items = list(getattr(owner, attribute))
-            items[int(name)] = module
+        owner, name, before = _place(self, path)
+        attribute, _, key = name.partition(".")
+        held = getattr(owner, attribute)
+        if isinstance(held, dict):
+            setattr(owner, attribute, {**cast(dict[str, object], held), key: module})
+        elif key:
+            items = list(held)
+            items[int(key)] = module
             setattr(owner, attribute, items)
         else:
-            setattr(self.find(owner_path) if owner_path else self, name, module)
+            setattr(owner, attribute, module)
         return before
 
     def named_tensors(self, kind: type[Tensor] = Tensor, prefix: str = "") -> Generator[tuple[str, Tensor]]:
@@ -136,16 +151,21 @@ class Module:
         """Copies of all parameters and buffers by name."""
         return {name: tensor.data.copy() for name, tensor in self.named_tensors()}
 
-    def load_state(self, state: Mapping[str, Array]) -> None:
-        """Overwrite all parameters and buffers in place; nothing changes unless every name, shape and dtype fits.
+    def load_state(self, state: Mapping[str, Array], *, strict: bool = True) -> StateReport:
+        """Overwrite parameters and buffers in place; nothing changes unless every name, shape and dtype fits.
+
+        Args:
+            state: arrays by name, on any device.
+            strict: False leaves what the state does not have as it is, and passes over what the module does not have.
 
         Raises:
-            FormatError: names are missing or unknown, or a shape or dtype differs.
+            FormatError: names are missing or unknown (if strict), or a shape or dtype differs.
         """
         own = dict(self.named_tensors())
-        if own.keys() != state.keys():
-            missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if strict and (missing or unknown):
             raise FormatError(f"the state does not belong to this model: {missing=}, {unknown=}")
+        own = {name: tensor for name, tensor in own.items() if name in state}
         for name, tensor in own.items():
             if tensor.shape != state[name].shape:
                 raise FormatError(f"the state's {name!r} has shape {state[name].shape}, the model's {tensor.shape}")
@@ -153,6 +173,7 @@ class Module:
                 raise FormatError(f"the state's {name!r} has dtype {state[name].dtype}, the model's {tensor.dtype}")
         for name, tensor in own.items():
             tensor.data[...] = tensor.device.put(state[name])
+        return StateReport(tuple(missing), tuple(unknown))
 
     def to(self, target: str | Device) -> Self:
         """Move all parameters and buffers to a device, in place."""
@@ -172,9 +193,9 @@ class Module:
         return self.train(False)
 
 
-def _steps(root: Module, path: str) -> Generator[Module]:
-    """The modules along a dotted path."""
-    module, left = root, path.split(".")
+def _place(root: Module, path: str) -> tuple[Module, str, Module]:
+    """The module at a dotted path, after the one it belongs to and its name there, as `children` gives it."""
+    owner, name, module, left = root, "", root, path.split(".")
     while left:
         known = dict(module.children())
         taken = next((n for n in (1, 2) if ".".join(left[:n]) in known), None)
@@ -182,9 +203,9 @@ def _steps(root: Module, path: str) -> Generator[Module]:
             raise ConfigError(
                 f"there is no module {path!r}: expected one of {', '.join(known) or 'none'} at {left[0]!r}"
             )
-        module = known[".".join(left[:taken])]
-        left = left[taken:]
-        yield module
+        owner, name = module, ".".join(left[:taken])
+        module, left = known[name], left[taken:]
+    return owner, name, module
 
 
 def functional_call(module: Module, tensors: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -224,8 +245,8 @@ class Sequential(Module):
     def __init__(self, *layers: Module) -> None:
         self.layers = list(layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply every layer in order."""
+    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        """Apply every layer in order; the first one takes all inputs."""
         for layer in self.layers:
-            x = layer(x)
+            x, others = layer(x, *others), ()
         return x

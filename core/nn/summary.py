@@ -80,7 +80,7 @@ def summary(network: Module | Callable[[np.random.Generator], Module], *input_sh
         ShapeError: an input does not fit; names the op.
     """
     if not isinstance(network, Module):
-        with weightless():
+        with weightless(), np.errstate(all="ignore"):  # zeros are no sensible weights
             network = network(np.random.default_rng(0))
     was_training = [module.training for module in network.modules()]
     network.eval()
@@ -126,7 +126,8 @@ def summary(network: Module | Callable[[np.random.Generator], Module], *input_sh
 
     restores = [watched(name, module) for name, module in network.named_modules()]
     try:
-        infer_shapes(network, *input_shapes, note=note)
+        with np.errstate(all="ignore"):
+            infer_shapes(network, *input_shapes, note=note)
     finally:
         for restore in restores:
             restore()

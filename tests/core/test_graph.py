@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 import time
 import tracemalloc
@@ -20,6 +22,7 @@ from nasturtium.core import (
     Trainer,
     TrainingConfig,
     build,
+    device,
     grad,
     nn,
     ops,
@@ -221,6 +224,11 @@ def test_a_network_of_several_inputs_is_planned_built_and_read_back():
 # --- as a part of everything else ---
 
 
+def test_the_example_runs():
+    failed, attempted = doctest.testmod(importlib.import_module("nasturtium.core.nn.graph"))
+    assert (failed, attempted) == (0, 4)
+
+
 def classifier() -> ModelSpec:
     return ModelSpec((3, 6, 6), (INCEPTION, layer_spec("global_avg_pool"), layer_spec("linear", out_features=2)))
 
@@ -256,6 +264,24 @@ def test_a_node_is_found_and_replaced_by_name():
     assert model.find("layers.0.nodes.1x1") is other
     x = Tensor(numbers(1, 3, 6, 6))
     np.testing.assert_array_equal(values(model.layers[0](x))[:, :2], values(other(x)))
+
+
+def runs_on_a_gpu() -> None:
+    x = numbers(2, 3, 6, 6)
+    model = build(classifier(), np.random.default_rng(0)).eval()
+    expected = values(model(Tensor(x)))
+    found = model.to("cuda:0")(Tensor(x, device=device("cuda:0")))
+    assert str(found.device) == "cuda:0"
+    np.testing.assert_allclose(values(found), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_all_nodes_move_to_a_device(strict_cupy):
+    runs_on_a_gpu()
+
+
+@pytest.mark.gpu
+def test_all_nodes_move_to_a_gpu(gpu):
+    runs_on_a_gpu()
 
 
 def test_values_are_let_go_as_soon_as_no_node_needs_them():

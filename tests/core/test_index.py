@@ -15,6 +15,7 @@ from nasturtium.core import (
     ShapeError,
     Tensor,
     grad,
+    hvp,
     jvp,
     no_grad,
     ops,
@@ -56,6 +57,7 @@ KEYS = {
     "mask": X[..., 0, 0] % 3 == 0,
     "full-mask": X % 7 == 0,
     "mask-of-nothing": np.zeros((2, 3), bool),
+    "mask-without-elements": np.zeros((2, 0), bool),
     "mask-behind": (slice(None), np.array([True, False, True])),
     "mask-in-the-middle": (0, X[0, :, :, 0] % 3 == 0),
     "mask-list": [True, False],
@@ -215,15 +217,16 @@ def test_any_key_selects_and_writes_as_numpy_does(data):
 @pytest.mark.parametrize(
     ("key", "error", "match"),
     [
-        pytest.param(2, ShapeError, "out of bounds", id="integer"),
-        pytest.param(np.array([0, 2]), ShapeError, "index 2 is out of bounds", id="array"),
-        pytest.param((0, np.array([-4])), ShapeError, "index -4 is out of bounds", id="array-behind-integer"),
-        pytest.param((np.array([0]), 3), ShapeError, "index 3 is out of bounds for axis 1", id="integer-beside-array"),
+        pytest.param(2, IndexError, "out of bounds", id="integer"),
+        pytest.param(np.array([0, 2]), IndexError, "index 2 is out of bounds", id="array"),
+        pytest.param((0, np.array([-4])), IndexError, "index -4 is out of bounds", id="array-behind-integer"),
+        pytest.param((np.array([0]), 3), IndexError, "index 3 is out of bounds for axis 1", id="integer-beside-array"),
         pytest.param((0,) * 5, ShapeError, "too many indices", id="too-many"),
-        pytest.param((np.array([0]),) * 5, ShapeError, "too many indices", id="too-many-arrays"),
+        pytest.param((np.array([0]),) * 5, IndexError, "too many indices", id="too-many-arrays"),
         pytest.param(np.array([True, False, True]), ShapeError, r"mask of shape \(2,\).*got \(3,\)", id="mask"),
         pytest.param(np.array([0.5]), DTypeError, "integers or booleans as an index, got dtype float64", id="floats"),
         pytest.param([0.5], DTypeError, "integers or booleans", id="list-of-floats"),
+        pytest.param((Ellipsis, np.array([0]), Ellipsis), IndexError, r"expected \.\.\. once", id="two-ellipses"),
         pytest.param("name", DTypeError, "expected numbers", id="text"),
         pytest.param((np.array([0, 1]), np.array([0, 1, 2])), ShapeError, "do not broadcast", id="broadcast"),
     ],
@@ -246,6 +249,19 @@ def test_assigning_to_a_leaf_is_refused():
     with no_grad(), pytest.raises(GradientError):
         x[0] = 1.0
     np.testing.assert_array_equal(x.data, X)
+
+
+def test_assigning_to_what_a_function_is_differentiated_by_is_refused():
+    """At every depth: the inner gradient would be that by the changed tensor."""
+
+    def function(x):
+        x[0] = x[1] * 2.0
+        return (x * x).sum()
+
+    x = Tensor(np.array([1.0, 2.0]))
+    for derivative in (grad(function), lambda x: hvp(function, [x], [x]), grad(lambda x: grad(function)(x).sum())):
+        with pytest.raises(GradientError, match="cannot be assigned to"):
+            derivative(x)
 
 
 @pytest.mark.parametrize(
@@ -789,3 +805,52 @@ def test_isin(x, members, expected):
     x, members = (Tensor(item) if isinstance(item, np.ndarray) else item for item in (x, members))
     assert ops.isin(x, members).tolist() == expected
     np.testing.assert_array_equal(ops.isin(x, members, invert=True).data, ~np.array(expected))
+
+
+# --- on a GPU ---
+
+
+def ids(strict_cupy, *values: int) -> Tensor:
+    return Tensor(strict_cupy.asarray(np.array(values)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda x, ids: ops.pad(x, 2, mode="edge"), id="pad"),
+        pytest.param(lambda x, ids: ops.roll(x, 2), id="roll"),
+        pytest.param(lambda x, ids: ops.tile(x, (2, 2)), id="tile"),
+        pytest.param(lambda x, ids: ops.repeat(x, [2, 0, 1], axis=0), id="repeat-list"),
+        pytest.param(lambda x, ids: ops.repeat(x, ids(2, 0, 1), axis=0), id="repeat-tensor"),
+        pytest.param(lambda x, ids: ops.flip(x), id="flip"),
+        pytest.param(lambda x, ids: ops.diagonal_matrix(ops.diagonal(x)), id="diagonal"),
+        pytest.param(lambda x, ids: ops.sort(x, axis=0, descending=True), id="sort"),
+        pytest.param(lambda x, ids: ops.topk(x, 2)[0], id="topk"),
+        pytest.param(lambda x, ids: ops.max_with_indices(x, axis=1)[0], id="max-with-indices"),
+        pytest.param(lambda x, ids: ops.quantile(x, [0.1, 0.7], axis=1), id="quantile"),
+        pytest.param(lambda x, ids: ops.median(x), id="median"),
+        pytest.param(lambda x, ids: ops.gather(x, ids(3, 0, 3, 1).reshape(2, 2), axis=1), id="gather"),
+        pytest.param(lambda x, ids: ops.scatter(x, ids(3, 3).reshape(1, 2), x[:1, :2] * 2.0, axis=1), id="scatter"),
+        pytest.param(lambda x, ids: ops.scatter_add(x, ids(3, 3).reshape(1, 2), 2.0, axis=1), id="scatter-add"),
+        pytest.param(lambda x, ids: ops.index_add(x, ids(1, 1), x[:2], axis=0), id="index-add"),
+        pytest.param(lambda x, ids: ops.segment_mean(x, ids(1, 0, 1), num_segments=2), id="segment-mean"),
+        pytest.param(lambda x, ids: ops.set_at(x, [[0, 0]], [[1.5], [2.5]]), id="set-at-lists"),
+        pytest.param(lambda x, ids: ops.set_at(x, x > 0.0, 0.0), id="set-at-mask"),
+        pytest.param(lambda x, ids: x[x > 0.0], id="mask"),
+        pytest.param(lambda x, ids: ops.searchsorted(ops.sort(x[0]), 0.1), id="searchsorted"),
+        pytest.param(lambda x, ids: ops.isin(x, x[0]), id="isin"),
+        pytest.param(lambda x, ids: ops.isin(ids(1, 2), 2), id="isin-number"),
+        pytest.param(lambda x, ids: ops.unique_counts(x > 0.0)[1], id="unique"),
+    ],
+)
+def test_compositions_agree_on_the_stand_in_for_a_gpu(function, strict_cupy):
+    """Numbers and lists come to the tensor's device; nothing else moves, and the gradients agree too."""
+    array = np.random.default_rng(0).standard_normal((3, 4))
+    here, there = Tensor(array, requires_grad=True), Tensor(strict_cupy.asarray(array), requires_grad=True)
+    expected = function(here, lambda *values: Tensor(np.array(values)))
+    result = function(there, lambda *values: ids(strict_cupy, *values))
+    assert (str(result.device), result.dtype) == ("cuda:0", expected.dtype)
+    np.testing.assert_allclose(strict_cupy.asnumpy(result.data), expected.data, rtol=1e-14)
+    if expected.requires_grad:
+        (wanted,), (found,) = grad((expected * expected).sum(), [here]), grad((result * result).sum(), [there])
+        np.testing.assert_allclose(strict_cupy.asnumpy(found.data), wanted.data, rtol=1e-13)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nasturtium.core import FormatError, Tensor, grad, nn, no_grad
 from nasturtium.core.nn import LayerSpec, layer_spec
 
-IMAGE, ROW = (3, 8, 6), (5,)
+IMAGE, ROW, SEQUENCE = (3, 8, 6), (5,), (7, 6)
+SIGNAL, VOLUME = (3, 9), (2, 4, 5, 3)
 
 SAMPLES = [
     ("linear", ROW, {"out_features": 4}),
@@ -36,6 +37,70 @@ SAMPLES = [
     ("select", IMAGE, {"start": 1, "stop": 5, "axis": 1}),
     ("graph", ROW, {"nodes": (nn.Node("row", layer_spec("linear", out_features=2), ("input",)),)}),
     ("residual", ROW, {"body": (layer_spec("linear", out_features=5),)}),
+    ("linear", SEQUENCE, {"out_features": 4}),
+    ("conv2d", IMAGE, {"out_channels": 6, "kernel": (3, 1), "padding": (0, 2), "dilation": (2, 1), "groups": 3}),
+    ("conv1d", SIGNAL, {"out_channels": 4, "kernel": 3, "stride": 2}),
+    ("conv3d", VOLUME, {"out_channels": 4, "kernel": 3, "groups": 2}),
+    ("conv_transpose1d", SIGNAL, {"out_channels": 4, "kernel": 3, "stride": 2, "output_padding": 1}),
+    ("conv_transpose2d", IMAGE, {"out_channels": 4, "kernel": (2, 3), "stride": 2, "padding": (0, 1), "groups": 1}),
+    ("conv_transpose2d", IMAGE, {"out_channels": 6, "kernel": 2, "stride": 2, "groups": 3, "bias": False}),
+    ("conv_transpose3d", VOLUME, {"out_channels": 2, "kernel": 2, "dilation": 2}),
+    ("batch_norm", SEQUENCE, {"momentum": 0.5, "epsilon": 1e-3}),
+    ("layer_norm", SEQUENCE, {"over": "last"}),
+    ("rms_norm", SEQUENCE, {}),
+    ("rms_norm", ROW, {"epsilon": 1e-3}),
+    ("group_norm", IMAGE, {"groups": 3}),
+    ("group_norm", IMAGE, {"groups": 1}),
+    ("instance_norm", IMAGE, {}),
+    ("local_response_norm", IMAGE, {"size": 2, "alpha": 0.1}),
+    ("leaky_relu", IMAGE, {"slope": 0.2}),
+    ("elu", ROW, {"alpha": 0.5}),
+    ("prelu", IMAGE, {}),
+    ("prelu", ROW, {"shared": True, "slope": 0.1}),
+    *(("gate", SEQUENCE, {"function": name}) for name in nn.GATES),
+    ("softmax", ROW, {}),
+    ("reshape", IMAGE, {"shape": (12, 12)}),
+    ("image_to_sequence", IMAGE, {}),
+    ("sequence_mean", SEQUENCE, {}),
+    ("channel_dropout", IMAGE, {"rate": 0.3}),
+    ("alpha_dropout", ROW, {"rate": 0.3}),
+    ("stochastic_depth", IMAGE, {"rate": 0.3}),
+    ("max_pool1d", SIGNAL, {"size": 3, "stride": 2, "padding": 1}),
+    ("max_pool2d", IMAGE, {"size": (3, 2), "stride": (2, 1), "ceil_mode": True}),
+    ("max_pool3d", VOLUME, {}),
+    ("avg_pool1d", SIGNAL, {"size": 3}),
+    ("avg_pool2d", IMAGE, {"size": 3, "stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False}),
+    ("avg_pool3d", VOLUME, {"size": (2, 1, 3)}),
+    ("global_max_pool", IMAGE, {}),
+    ("adaptive_avg_pool2d", IMAGE, {"size": (3, 4)}),
+    ("upsample", IMAGE, {"scale": 1.5}),
+    ("upsample", IMAGE, {"mode": "linear", "align_corners": True}),
+    ("embedding", ROW, {"tokens": 9, "features": 4, "padding": 0}),
+    ("positional_encoding", SEQUENCE, {}),
+    ("positional_encoding", SEQUENCE, {"learned": True}),
+    ("multi_head_attention", SEQUENCE, {"heads": 3}),
+    ("multi_head_attention", SEQUENCE, {"heads": 6, "groups": 2, "causal": True, "dropout": 0.2, "bias": False}),
+    ("transformer_encoder", SEQUENCE, {"heads": 2, "dropout": 0.1}),
+    ("transformer_encoder", SEQUENCE, {"heads": 2, "hidden": 5, "norm": "rms", "norm_first": False, "causal": True}),
+    *((kind, SEQUENCE, {"hidden": 4}) for kind in ("rnn", "gru", "lstm")),
+    *(
+        (kind, SEQUENCE, {"hidden": 3, "layers": 2, "bidirectional": True, "sequences": False, "dropout": 0.2})
+        for kind in ("rnn", "gru", "lstm")
+    ),
+    *((kind, SEQUENCE, {}) for kind in ("leaky", "synaptic", "alpha", "adaptive_leaky")),
+    *(
+        (kind, SEQUENCE, {"threshold": 0.3, "learned": True, "recurrent": True, "reset": reset, "surrogate": surrogate})
+        for kind, reset, surrogate in (
+            ("leaky", "zero", "arctan"),
+            ("synaptic", "subtract", "sigmoid"),
+            ("alpha", "zero", "straight_through"),
+            ("adaptive_leaky", "subtract", "fast_sigmoid"),
+        )
+    ),
+    ("leaky", (4, *IMAGE), {"learned": True, "threshold": 0.3, "output": "potential", "slope": 2.0}),
+    ("squeeze_excite", IMAGE, {"ratio": 0.5, "gate": "hardsigmoid"}),
+    ("mbconv", IMAGE, {"out_channels": 3, "drop": 0.2}),
+    ("mbconv", IMAGE, {"out_channels": 5, "kernel": 5, "stride": 2, "expand": 1, "ratio": 0.0}),
     (
         "residual",
         IMAGE,
@@ -55,6 +120,13 @@ def batch(shape: tuple[int, ...], rows: int = 4, seed: int = 0) -> Tensor:
     return Tensor(np.random.default_rng(seed).standard_normal((rows, *shape)).astype(np.float32))
 
 
+def inputs_of(spec: LayerSpec, shape: tuple[int, ...], rows: int = 4) -> Tensor:
+    """A batch for a layer: tokens for an embedding, numbers for all others."""
+    if spec.kind == "embedding":
+        return Tensor(np.random.default_rng(0).integers(0, spec.options["tokens"], (rows, *shape)))
+    return batch(shape, rows)
+
+
 def built(spec: LayerSpec, shape: tuple[int, ...], seed: int = 0) -> nn.Sequential:
     return nn.build_layers((spec,), shape, np.random.default_rng(seed))
 
@@ -68,7 +140,7 @@ def test_every_kind_has_a_sample():
 @pytest.mark.parametrize(("spec", "shape"), CASES)
 def test_the_plan_is_what_happens(spec, shape, training):
     plan, model = nn.plan_layers((spec,), shape), built(spec, shape).train(training)
-    y = model(batch(shape))
+    y = model(inputs_of(spec, shape))
     assert y.shape == (4, *plan.output_shape)
     assert y.dtype == np.float32
     assert sum(parameter.size for parameter in model.parameters()) == plan.parameters
@@ -77,7 +149,7 @@ def test_the_plan_is_what_happens(spec, shape, training):
 
 @pytest.mark.parametrize(("spec", "shape"), CASES)
 def test_no_rows_give_no_rows(spec, shape):
-    y = built(spec, shape).eval()(batch(shape, rows=0))
+    y = built(spec, shape).eval()(inputs_of(spec, shape, rows=0))
     assert y.shape == (0, *nn.plan_layers((spec,), shape).output_shape)
 
 
@@ -86,7 +158,8 @@ def test_the_same_seed_gives_the_same_bits(spec, shape):
     first, second = (built(spec, shape, seed=3).train() for _ in range(2))
     for name, array in first.state().items():
         np.testing.assert_array_equal(second.state()[name], array)
-    np.testing.assert_array_equal(first(batch(shape)).data, second(batch(shape)).data)
+    x = inputs_of(spec, shape)
+    np.testing.assert_array_equal(first(x).data, second(x).data)
 
 
 @pytest.mark.parametrize(("spec", "shape"), CASES)
@@ -94,7 +167,7 @@ def test_every_parameter_gets_a_gradient(spec, shape):
     model = built(spec, shape)
     parameters = model.parameters()
     weights = batch(nn.plan_layers((spec,), shape).output_shape, seed=1)
-    for gradient in grad((model(batch(shape)) * weights).sum(), parameters) if parameters else ():
+    for gradient in grad((model(inputs_of(spec, shape)) * weights).sum(), parameters) if parameters else ():
         assert np.abs(gradient.data).max() > 0
 
 
@@ -103,7 +176,8 @@ def test_state_is_a_copy_that_load_state_puts_back_in_place(spec, shape):
     model, other = built(spec, shape, seed=0), built(spec, shape, seed=1)
     arrays = [tensor.data for _, tensor in other.named_tensors()]
     other.load_state(model.state())
-    np.testing.assert_array_equal(other.eval()(batch(shape)).data, model.eval()(batch(shape)).data)
+    x = inputs_of(spec, shape)
+    np.testing.assert_array_equal(other.eval()(x).data, model.eval()(x).data)
     assert all(now.data is before for (_, now), before in zip(other.named_tensors(), arrays, strict=True))
     for array in other.state().values():
         array[...] = np.nan

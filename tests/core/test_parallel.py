@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from nasturtium.core import ConfigError, DeviceError, DTypeError, ShapeError
 from nasturtium.core.errors import PeerError
 from nasturtium.core.parallel import Communicator, ProcessCommunicator, Rank, SingleCommunicator, process, run_ranks
+from nasturtium.core.parallel.memory import SharedMemory, unlinked_file
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -253,6 +255,22 @@ def test_a_group_out_of_range_is_refused(size, options, match):
 def test_more_memory_than_there_is_is_refused():
     with pytest.raises(DeviceError, match="cannot share"):
         ProcessCommunicator.group(2, slot_bytes=1 << 50)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system does not show what a descriptor is")
+def test_shared_memory_has_no_name_that_could_stay_behind():
+    """Nor has the file that other systems use in place of `memfd_create`."""
+    memory = SharedMemory.allocate(100)
+    file = SharedMemory(unlinked_file(100), 100)
+    for shared in (memory, file):
+        shared.view(0, (25,), np.int32)[...] = 7
+        assert Path(f"/proc/self/fd/{shared.fd}").readlink().name.endswith("(deleted)")
+        twin = shared.duplicate()
+        shared.close()
+        shared.close()
+        assert (twin.view(0, (5, 5), np.int32) == 7).all()
+        assert (shared.view(0, (5, 5), np.int32) == 7).all()
+        twin.close()
 
 
 # --- peers that are not in step ---

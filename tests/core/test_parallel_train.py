@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasturtium.core import ConfigError, ModelSpec, Tensor, build, derive_rng, grad, ops, optim, train
+from nasturtium.core import ConfigError, ModelSpec, Tensor, build, derive_rng, grad, ops, optim, parallel, random, train
 from nasturtium.core.data import Loader
 from nasturtium.core.errors import PeerError
 from nasturtium.core.nn import BatchNorm, Module, Parameter, layer_spec
@@ -56,6 +57,30 @@ NETWORKS = {
             ),
             layer_spec("max_pool2d", size=2),
             layer_spec("dropout", rate=0.2),
+            layer_spec("flatten"),
+            layer_spec("linear", out_features=CLASSES),
+        ),
+    ),
+}
+# Layers that draw for a whole batch, each in its own way; and blocks that hold batch norms.
+DRAWING = {
+    "dropouts": ModelSpec(
+        (2, 6, 6),
+        (
+            layer_spec("conv2d", out_channels=4, kernel=3),
+            layer_spec("channel_dropout", rate=0.4),
+            layer_spec("activation", function="selu"),
+            layer_spec("alpha_dropout", rate=0.2),
+            layer_spec("mbconv", out_channels=4, drop=0.3),
+            layer_spec("stochastic_depth", rate=0.2),
+            layer_spec("global_avg_pool"),
+            layer_spec("linear", out_features=CLASSES),
+        ),
+    ),
+    "transformer": ModelSpec(
+        (5, 8),
+        (
+            layer_spec("transformer_encoder", heads=2, dropout=0.3),
             layer_spec("flatten"),
             layer_spec("linear", out_features=CLASSES),
         ),
@@ -116,14 +141,13 @@ def assert_same_run(got: Trainer, wanted: Trainer, tolerance: float = 1e-5) -> N
 
 @settings(max_examples=40, deadline=None)
 @given(
-    name=st.sampled_from(sorted(NETWORKS)),
+    spec=st.sampled_from([*NETWORKS.values(), *DRAWING.values()]),
     size=st.integers(1, 4),
     rows=st.integers(1, 9),
     seed=st.integers(0, 2**32),
 )
-def test_ranks_compute_the_loss_and_gradients_of_the_whole_batch(name, size, rows, seed):
+def test_ranks_compute_the_loss_and_gradients_of_the_whole_batch(spec, size, rows, seed):
     """Uneven shares and ranks without a row included; in float64 there is no doubt."""
-    spec = NETWORKS[name]
     inputs, labels = rows_for(spec, rows, seed)
     inputs = inputs.astype(np.float64)
     model = double(model_of(spec))
@@ -143,6 +167,20 @@ def test_ranks_compute_the_loss_and_gradients_of_the_whole_batch(name, size, row
         for gradient, expected in zip(gradients, wanted, strict=True):
             np.testing.assert_allclose(gradient.numpy(), expected.numpy(), rtol=1e-9, atol=1e-12)
         assert_close(state, model.state(), 1e-12)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("shape", [(6,), (6, 3, 2)], ids=str)
+def test_a_part_of_a_batch_drops_what_the_batch_drops(shape, rate):
+    key = random.key_from(np.random.default_rng(0))
+    whole, factor = random.dropout_mask(key, shape, rate=rate)
+    for share in (slice(0, 2), slice(2, 5), slice(5, 6), slice(3, 3)):
+        with random.part_of_batch(share, 6):
+            part, same = random.dropout_mask(key, (share.stop - share.start, *shape[1:]), rate=rate)
+            other, _ = random.dropout_mask(key, (1 + share.stop - share.start, 4), rate=rate)
+        np.testing.assert_array_equal(part, whole[share])
+        assert same == factor
+        np.testing.assert_array_equal(other, random.dropout_mask(key, other.shape, rate=rate)[0])
 
 
 def test_shares_cover_every_batch_once_and_differ_by_one_row_at_most():
@@ -220,20 +258,23 @@ RUNS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("options", RUNS.values(), ids=RUNS)
-@networks
-def test_ranks_train_as_one_process_does(spec, options):
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [*((name, "plain") for name in NETWORKS), *(("cnn-batch-norm", run) for run in RUNS if run != "plain")],
+)
+def test_ranks_train_as_one_process_does(name, run):
+    spec, options = NETWORKS[name], RUNS[run]
     rows, validation = rows_for(spec, 64), rows_for(spec, 33, seed=1)
 
-    def run(make: Callable[..., Trainer], *communicator: ProcessCommunicator) -> Trainer:
+    def trained(make: Callable[..., Trainer], *communicator: ProcessCommunicator) -> Trainer:
         chosen = options()
         trainer = make(*start(spec, chosen.pop("config", CONFIG)), *communicator, **chosen)
         trainer.fit(*rows, validation)
         return trainer
 
-    alone = run(Trainer)
+    alone = trained(Trainer)
     members = ProcessCommunicator.group(3, timeout_s=20)
-    first, *others = in_threads(members, lambda member: run(ParallelTrainer, member))
+    first, *others = in_threads(members, lambda member: trained(ParallelTrainer, member))
     assert_same_run(first, alone)
     for other in others:
         assert_same_run(other, first, 0)
@@ -261,20 +302,25 @@ def test_biases_that_do_nothing_may_differ_and_training_does_not():
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_half_precision_agrees_as_far_as_it_goes(precision):
-    """Loss scaling looks at the summed gradient, so all ranks leave out the same steps."""
-    spec = NETWORKS["mlp"]
-    config = replace(CONFIG, precision=precision)
+    """Loss scaling looks at the summed gradient, so all ranks leave out the same steps; which ones, rounding decides.
+    Squares of the inputs here are beyond float16.
+    """
+    spec, config = NETWORKS["cnn-batch-norm"], replace(CONFIG, precision=precision)
+    inputs, labels = rows_for(spec, 64)
+    inputs *= 300
     alone = Trainer(*start(spec, config))
-    alone.fit(*rows_for(spec, 64))
+    alone.fit(inputs, labels)
 
     def one_rank(member: ProcessCommunicator) -> Trainer:
         trainer = ParallelTrainer(*start(spec, config), member)
-        trainer.fit(*rows_for(spec, 64))
+        trainer.fit(inputs, labels)
         return trainer
 
     first, second = in_threads(ProcessCommunicator.group(2, timeout_s=20), one_rank)
     assert_same_run(second, first, 0)
-    assert_close(first.model.state(), alone.model.state(), 0.02)
+    assert abs(first.step - alone.step) <= 2
+    assert not first.diverged
+    assert first.curves["train_loss"] == pytest.approx(alone.curves["train_loss"], rel=0.2)
 
 
 def test_the_batches_of_a_loader_are_shared_too():
@@ -473,6 +519,12 @@ def test_settings_come_back_as_they_went(value):
     assert len(OPTIMIZERS) >= 8
     got = from_settings(to_settings(value))
     assert got == ({"a": (None, True, 1, float("inf"), "x"), "b": {}} if isinstance(value, dict) else value)
+
+
+@pytest.mark.parametrize("module", [parallel, parallel.replica], ids=lambda module: module.__name__)
+def test_the_examples_run(module):
+    failed, attempted = doctest.testmod(module)
+    assert failed == 0 < attempted
 
 
 PROGRAM = """

@@ -103,6 +103,24 @@ def test_the_text_is_canonical():
     )
 
 
+def test_old_networks_keep_their_hash():
+    """As the first version wrote it: searches know their networks by it."""
+    conv = {"out_channels": 4, "stride": 2}
+    body = (layer_spec("conv2d", kernel=3, **conv), layer_spec("batch_norm"), layer_spec("activation", function="gelu"))
+    spec = ModelSpec(
+        (1, 8, 8),
+        (
+            layer_spec("residual", body=body, shortcut=(layer_spec("conv2d", kernel=1, bias=False, **conv),)),
+            layer_spec("max_pool2d"),
+            layer_spec("dropout", rate=0),
+            layer_spec("global_avg_pool"),
+            layer_spec("linear", out_features=10),
+        ),
+    )
+    assert spec.sha256 == "400cebd89b28028e0f8bbc2973def445cd8f8c6c9bd18aed3a71a103abcea385"
+    assert spec.plan() == nn.LayerPlan((10,), 102, 744)
+
+
 def test_the_order_of_keys_and_spaces_do_not_change_the_hash():
     shuffled = json.dumps(dict(reversed(MLP.to_dict().items())), indent=4)
     assert ModelSpec.from_json(shuffled).sha256 == MLP.sha256

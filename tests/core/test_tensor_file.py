@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import tracemalloc
@@ -17,7 +18,18 @@ from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load as reference_load
 from safetensors.numpy import save as reference_save
 
-from nasturtium.core import ConfigError, DTypeError, FormatError, NasturtiumError, Tensor, build, device, nn, parse_json
+from nasturtium.core import (
+    ConfigError,
+    DTypeError,
+    FormatError,
+    NasturtiumError,
+    Tensor,
+    build,
+    device,
+    nn,
+    parse_json,
+    tensor_file,
+)
 from nasturtium.core.nn import layer_spec
 from nasturtium.core.spec import ModelSpec
 from nasturtium.core.tensor_file import (
@@ -153,7 +165,7 @@ def test_arrays_that_were_read_are_ours_to_change(path):
     np.testing.assert_array_equal(load_tensors(path)["x"], 0)
 
 
-def test_tensors_and_arrays_on_a_gpu_are_written_and_read_there(strict_cupy, path):
+def goes_through_a_gpu(path: Path) -> None:
     gpu = device("cuda:0")
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     save_tensors(path, {"tensor": Tensor(x, device=gpu), "array": gpu.put(x), "host": x})
@@ -162,6 +174,15 @@ def test_tensors_and_arrays_on_a_gpu_are_written_and_read_there(strict_cupy, pat
         np.testing.assert_array_equal(Tensor(array).numpy(), x)
     with gpu:
         assert Tensor(load_tensors(path)["host"]).device == gpu
+
+
+def test_tensors_and_arrays_on_a_device_are_written_and_read_there(strict_cupy, path):
+    goes_through_a_gpu(path)
+
+
+@pytest.mark.gpu
+def test_tensors_and_arrays_on_a_gpu_are_written_and_read_there(gpu, path):
+    goes_through_a_gpu(path)
 
 
 def test_some_names_are_read_without_the_others(path):
@@ -390,6 +411,11 @@ JSON = st.recursive(
 def test_any_header_is_read_or_refused_and_nothing_else(header, data):
     with suppress(FormatError):
         decode_tensors(file_of(header, data))
+
+
+def test_the_example_runs():
+    failed, attempted = doctest.testmod(tensor_file)
+    assert (failed, attempted) == (0, 2)
 
 
 def test_a_name_that_stands_twice_is_refused_in_any_document_of_ours():
