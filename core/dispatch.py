@@ -361,7 +361,7 @@ def binary(op: OpDef) -> Callable[[Any, Any], Any]:
 
 
 def ternary(op: OpDef) -> Callable[..., Any]:
-    """The function of an op of three inputs and no parameters whose rules read only the first two, if they are saved."""
+    """The function of an op of three inputs and no parameters, whose rules read only the first two of them."""
     keep_a, keep_b, keep_c = op.keeps
     if op.elementwise or keep_c or op.keeps_output:
         return general(op)

@@ -74,11 +74,6 @@ class Sampled(Traced):
         """No gradient through this level or any below; still one element per sample."""
         return Sampled.make(x.level, stop_gradient(x.data))
 
-    @staticmethod
-    def stopped(x: Traced) -> Tensor:
-        """No gradient through this level or any below."""
-        return Sampled.make(x.level, stop_gradient(x.data))
-
     @classmethod
     def recorded(cls, node: Node, level: int, inputs: Sequence[Any]) -> None:
         """Remember which inputs of the op carried samples."""

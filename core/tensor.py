@@ -8,7 +8,7 @@ optimisers, which own the buffers of the parameters. Operators and methods that 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -326,7 +326,7 @@ PLAIN.add(Tensor)
 def wrap(array: Array, node: Node | None = None) -> Tensor:
     """A tensor around an array, without the constructor's conversions; NumPy scalars become 0-d arrays."""
     tensor = Tensor.__new__(Tensor)
-    tensor.data = np.asarray(array) if isinstance(array, np.generic) else array
+    tensor.data = np.asarray(cast(Any, array)) if isinstance(array, np.generic) else array
     tensor.node = node
     return tensor
 
@@ -345,7 +345,7 @@ def as_array(data: Any, *, exact: bool = False) -> Array:
     if isinstance(data, Tensor):
         return data.data
     if isinstance(data, np.ndarray | np.generic):
-        return _checked(np.asarray(data))
+        return _checked(np.asarray(cast(Any, data)))
     if hasattr(data, "__cuda_array_interface__") and hasattr(getattr(data, "device", None), "id"):
         return data  # CuPy's; PyTorch's tensors on a GPU have the interface too, but a device without a number
     if hasattr(data, "__dlpack__"):

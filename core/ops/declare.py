@@ -63,10 +63,10 @@ def op(
             doc=forward.__doc__ or "",
         )
         OPS.add(definition.name, definition)
-        function = wraps(forward)(callable_for(definition))
+        function: Any = wraps(forward)(callable_for(definition))
         signature = inspect.signature(forward)
         shown = signature.replace(parameters=list(signature.parameters.values())[1:])
-        function.__signature__ = shown  # pyright: ignore[reportFunctionMemberAccess] - what users pass: no `xp`
+        function.__signature__ = shown  # what users pass: no `xp`
         return function
 
     return declare

@@ -138,7 +138,7 @@ def instance_norm(
 
 
 def local_response_norm(x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """Divide each element of x (N, C, ...) by (k + alpha times a mean of squares) ** beta, the mean over `size` channels
+    """Divide each element of x (N, C, ...) by (k + alpha times a mean of squares) ** beta, a mean over `size` channels
     with the element's own in the middle, zeros beyond the first and last.
 
     Source: Krizhevsky et al. 2012, ImageNet classification with deep convolutional neural networks, section 3.3.

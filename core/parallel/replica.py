@@ -31,7 +31,6 @@ from ..nn.dropout import Dropout
 from ..nn.module import Module
 from ..nn.norm import BatchNorm
 from ..random import part_of_batch
-from ..shapes import accumulate_dtype
 from ..tensor import Tensor
 from .communicator import Communicator
 
@@ -71,7 +70,7 @@ class Replica:
         self.model = model
         self.communicator = communicator
         self._rows: int | None = None
-        self._sum = _sum_over(communicator)
+        self._standardize = _standardizer(communicator)
         for _, tensor in model.named_tensors():
             communicator.broadcast(tensor.data)
         self._connected: list[tuple[Module, str]] = []
@@ -169,14 +168,10 @@ class Replica:
         count = self._batch_rows() * int(np.prod(x.shape[2:], dtype=np.int64))
         half = accumulate_dtype(x.dtype) != x.dtype  # sums of squares leave the range of float16
         wide = x.astype("float32") if half else x
-        # In two passes, as in one process: the difference of large sums would lose the variance of small numbers.
-        mean = self._sum(ops.sum(wide, axis=over, keepdims=True)) / count
-        centred = wide - mean
-        variance = self._sum(ops.sum(centred * centred, axis=over, keepdims=True)) / count
-        unbiased = variance.data * (count / max(count - 1, 1))
-        for running, batch in ((layer.running_mean, mean.data), (layer.running_var, unbiased)):
+        y, mean, inverse = self._standardize(wide, over=over, count=count, epsilon=layer.epsilon)
+        variance = (inverse.data**-2 - layer.epsilon) * (count / max(count - 1, 1))
+        for running, batch in ((layer.running_mean, mean.data), (layer.running_var, variance)):
             running.data += layer.momentum * (batch.reshape(-1) - running.data)
-        y = centred * (variance + layer.epsilon) ** -0.5
         y = y.astype(x.dtype.name) if half else y
         spread = (-1, *(1,) * (x.ndim - 2))
         return y * layer.weight.reshape(*spread) + layer.bias.reshape(*spread)
@@ -189,6 +184,41 @@ class Replica:
             return type(layer).drop(layer, x)  # its first axis is not that of the rows
         kept = layer.rng.random((rows, *x.shape[1:]), np.float32)[share] >= layer.rate
         return ops.dropped(x, x.device.put(kept), float(np.float32(1) / np.float32(1 - layer.rate)))
+
+
+def _standardizer(communicator: Communicator) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    """`ops.standardize` over the rows of all ranks, as a function of this rank's: (x - mean) / sqrt(variance +
+    epsilon), mean, and 1 / sqrt(variance + epsilon), the last two with axes of length 1 for those summed over.
+
+    It is called with the axes to sum over, the number of elements that are summed on all ranks, and epsilon. Gradients
+    are those of the first result only.
+    """
+    total = _sum_over(communicator)
+
+    def whole(x: Tensor, over: tuple[int, ...], count: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+        # In two passes, as in one process: the difference of large sums would lose the variance of small numbers.
+        mean = total(ops.sum(x, axis=over, keepdims=True)) / count
+        centred = x - mean
+        variance = total(ops.sum(centred * centred, axis=over, keepdims=True)) / count
+        inverse = (variance + epsilon) ** -0.5
+        return centred * inverse, mean, inverse
+
+    def rule(g: Any, out: Any, x: Any, *, over: tuple[int, ...], count: int, epsilon: float) -> Any:
+        gradient = g[0]
+        again = isinstance(gradient, Tensor)  # the pass is recorded in turn, and what was saved has no history
+        y, _, inverse = whole(x, over, count, epsilon) if again else out
+        # dL/dx = (g - mean(g) - y mean(g y)) / sqrt(var + epsilon), Ioffe & Szegedy 2015, section 3.
+        sums = ops.concatenate(
+            ops.sum(gradient, axis=over, keepdims=True), ops.sum(gradient * y, axis=over, keepdims=True), axis=0
+        )
+        means = (total(sums) if again else communicator.all_reduce(sums)) / count
+        return (gradient - means[:1] - y * means[1:]) * inverse
+
+    @custom_vjp(rule)
+    def standardize(x: Tensor, *, over: tuple[int, ...], count: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+        return whole(x, over, count, epsilon)
+
+    return standardize
 
 
 def _sum_over(communicator: Communicator) -> Callable[[Tensor], Tensor]:

@@ -21,6 +21,7 @@ from nasturtium.core import (
     vjp,
     vmap,
 )
+from nasturtium.core.cuda import CudaKernel
 
 
 @custom_vjp(lambda g, y, x, *, scale: (g * scale,), saves=())
@@ -132,6 +133,55 @@ def test_gradcheck_finds_a_wrong_rule():
     with pytest.raises(GradientError, match="second derivative"):
         gradcheck(detached, np.ones(3), rng=np.random.default_rng(0))
     gradcheck(detached, np.ones(3), rng=np.random.default_rng(0), order=1)
+
+
+SQUARE = CudaKernel(
+    """extern "C" __global__ void square(const double* x, double* y, long long n) {
+           long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+           if (i < n) y[i] = x[i] * x[i];
+       }""",
+    "square",
+    reference=lambda x, y, n: np.copyto(y, x * x),
+)
+
+
+def launch_square(x):
+    """On CuPy's arrays."""
+    y = x.copy()
+    SQUARE.over(x.size, x, y, x.size)
+    return y
+
+
+square = kernel_op(
+    "square", reference=np.square, cuda=launch_square, vjp=lambda g, y, x: g * 2.0 * x, saves=("inputs",)
+)
+
+
+def test_a_cuda_kernel_as_an_op_is_launched_recorded_and_differentiated(strict_cupy):
+    """On the strict stand-in for CuPy; what it computes is compared with the CPU's, gradients of gradients too."""
+    strict_cupy.register(SQUARE)
+    x = np.array([0.5, -2.0, 3.0])
+    moved = Tensor(strict_cupy.asarray(x), requires_grad=True)
+    result = square(moved)
+    assert [launch.name for launch in strict_cupy.launches] == ["square"]
+    assert str(result.device) == "cuda:0"
+    np.testing.assert_array_equal(strict_cupy.asnumpy(result.data), square(x).data)
+    (gradient,) = grad(square(moved).sum(), [moved], create_graph=True)
+    (again,) = grad((gradient * gradient).sum(), [moved])
+    np.testing.assert_allclose(strict_cupy.asnumpy(again.data), 8 * x)
+    gradcheck(square, x, rng=np.random.default_rng(0))
+
+
+def test_the_kernel_of_the_test_above_is_cuda():
+    pytest.importorskip("cuda.bindings", reason="NVRTC is not installed (extra: parity)")
+    assert SQUARE.compile("sm_90")[:4] == b"\x7fELF"
+
+
+@pytest.mark.gpu
+def test_a_cuda_kernel_as_an_op_on_a_gpu(gpu):
+    x = np.array([0.5, -2.0, 3.0])
+    gradcheck(square, Tensor(x, device=gpu), rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(square(Tensor(x, device=gpu)).to("cpu").data, x * x)
 
 
 def test_gradcheck_wants_float64():

@@ -169,6 +169,29 @@ def test_ranks_compute_the_loss_and_gradients_of_the_whole_batch(spec, size, row
         assert_close(state, model.state(), 1e-12)
 
 
+@pytest.mark.parametrize("rows", [2, 7])
+def test_gradients_through_all_ranks_have_gradients(rows):
+    """The norm of the gradient for the inputs depends on every rank's rows twice over."""
+    spec = NETWORKS["mlp-batch-norm-dropout"]
+    inputs, labels = rows_for(spec, rows)
+    inputs = inputs.astype(np.float64)
+
+    def second(model: Module, x: Tensor, part: Callable[[Tensor], Tensor], labels: np.ndarray) -> np.ndarray:
+        [first] = grad(part(ops.cross_entropy(model(x), labels)), [x], create_graph=True)
+        return grad((first * first).sum(), [x])[0].numpy()
+
+    wanted = second(double(model_of(spec)), Tensor(inputs, requires_grad=True), lambda loss: loss, labels)
+
+    def one_rank(member: ProcessCommunicator) -> tuple[slice, np.ndarray]:
+        model = double(model_of(spec))
+        replica = Replica(model, member)
+        with replica.batch(rows) as share:
+            return share, second(model, Tensor(inputs[share], requires_grad=True), replica.part, labels[share])
+
+    for share, got in in_threads(ProcessCommunicator.group(2, timeout_s=20), one_rank):
+        np.testing.assert_allclose(got, wanted[share], rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.3])
 @pytest.mark.parametrize("shape", [(6,), (6, 3, 2)], ids=str)
 def test_a_part_of_a_batch_drops_what_the_batch_drops(shape, rate):

@@ -176,20 +176,10 @@ def test_neurons(kind, reset, output, recurrent, dtype):
         for name, value in layer.constants.items()
     }
     weight = torch.tensor(rng.standard_normal((3, 3)), dtype=kinds, requires_grad=True) if recurrent else None
-    used = {
-        name: tensor for name, tensor in theirs.items() if not (output and reset != "subtract" and name == "threshold")
-    }
-    if recurrent or kind == "adaptive":
-        used = theirs
-    pairs = [(getattr(layer, name), tensor) for name, tensor in used.items()]
-    for name, tensor in theirs.items():
-        getattr(layer, name).data = tensor.detach().numpy().copy()
-    if recurrent:
-        pairs.append((layer.weight, weight))
+    pairs = [(getattr(layer, name), tensor) for name, tensor in theirs.items()]
+    pairs += [(layer.weight, weight)] if recurrent else []
     (x,) = draw(2, (4, 9, 3))
     run = lambda x: REFERENCES[kind](x, theirs, reset, weight)[output]  # noqa: E731
-    if kind == "adaptive" and output and not recurrent and reset != "subtract":
-        pairs = [pair for pair in pairs if pair[0] is layer.decay]  # nothing else has a part in the potential
     agree_as_layers(layer, run, pairs, x, dtype=dtype)
     with torch.no_grad():
         rate = float(REFERENCES[kind](torch.tensor(x.astype(dtype)), theirs, reset, weight)[0].mean())
