@@ -26,7 +26,7 @@ from .errors import GradientError, ShapeError
 from .forward import next_level
 from .op import OpDef
 from .shapes import Spec, spec_of
-from .tape import Leaf, Node, Output, reachable, recording
+from .tape import Leaf, Node, Output, PlainNode, reachable, recording
 from .tensor import Scalar, Tensor
 from .vmap import Batched
 
@@ -256,7 +256,7 @@ class _Batch:
             raise GradientError(f"the graph behind {node.op.name} was freed by an earlier backward pass")
         output, inputs = TENSORS.load(node, node.op, node.saved)
         output = self._unmarked(output)
-        if output is None and not node.op.elementwise:
+        if output is None and not node.op.elementwise and node.__class__ is not PlainNode:
             output = Spec(node.shape, node.dtype)
         return output, tuple(self._unmarked(value) for value in inputs)
 

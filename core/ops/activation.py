@@ -100,13 +100,21 @@ _HALF_ROOT = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
+def _gelu_erf_vjp(g: Any, y: Any, x: Any) -> Any:
+    if isinstance(x, Tensor):  # may be differentiated again, also where x is 0
+        share = (erf(x * _HALF_ROOT) + 1.0) * 0.5
+    else:  # y is x times this: the error function costs ten times as much
+        share = where(x == 0.0, 0.5, y / where(x == 0.0, 1.0, x))
+    return g * (share + x * exp(x * x * -0.5) * _DENSITY)
+
+
 @elementwise(
     onnx="Gelu",
     kernel="0.5 * x * (1 + erf(0.7071067811865476 * x))",
     infer=promoted_floating,
     reference=lambda x: 0.5 * x * (1 + np.vectorize(math.erf, otypes=[float])(x / np.sqrt(2))),
-    vjp=(lambda g, y, x: g * ((erf(x * _HALF_ROOT) + 1.0) * 0.5 + x * exp(x * x * -0.5) * _DENSITY),),
-    saves=("x",),
+    vjp=(_gelu_erf_vjp,),
+    saves=("x", "out"),
     samples=UNARY,
 )
 def gelu_erf(xp: ArrayModule, x: Array) -> Array:

@@ -278,6 +278,12 @@ def _batch(size: int, batched: Sequence[bool], *inputs: Any, **params: Any) -> A
     return (flash_attention if len(inputs) == 3 else masked_flash_attention)(*aligned, **params)
 
 
+def _macs(specs: Sequence[Spec], out: tuple[Spec, Spec], **params: Any) -> int:
+    """All pairs of queries and keys, for the scores and for the mixture of values."""
+    q, k, v = specs[:3]
+    return out[1].size * k.shape[-2] * (q.shape[-1] + v.shape[-1])
+
+
 def _keeps_samples(carries: Sequence[bool], *specs: Spec, **params: Any) -> bool:
     """The leading axis is one of several attentions, and not that of a mask that dropout draws for all of them."""
     rank = builtins.max(spec.ndim for spec in specs)
@@ -329,6 +335,7 @@ def _plain_vjp(g: Any, y: Any, q: Any, k: Any, v: Any, **params: Any) -> list[An
     jvp=Jvp.TRANSPOSED,
     batch=_batch,
     per_sample=_keeps_samples,
+    macs=_macs,
     samples=(
         Sample(normal(3, 4), normal(5, 4), normal(5, 2), **_PLAIN),
         Sample(normal(2, 3, 4), normal(2, 3, 4), normal(2, 3, 4), **_CAUSAL),
@@ -377,6 +384,7 @@ def _masked_vjp(g: Any, y: Any, q: Any, k: Any, v: Any, mask: Any, **params: Any
     jvp=Jvp.TRANSPOSED,
     batch=_batch,
     per_sample=_keeps_samples,
+    macs=_macs,
     samples=(
         Sample(normal(3, 4), normal(5, 4), normal(5, 2), normal(3, 5), **_PLAIN),
         Sample(normal(2, 3, 4), normal(2, 3, 4), normal(2, 3, 4), normal(3, 3), **_CAUSAL),

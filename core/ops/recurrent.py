@@ -200,6 +200,7 @@ def _rnn_reference(x: np.ndarray, h: np.ndarray, weight: np.ndarray, nonlinearit
     jvp=Jvp.TRANSPOSED,
     batch=_batch(lambda: rnn_scan, 1),
     per_sample=_keeps_samples(1),
+    macs=lambda specs, out, **params: out.size * specs[2].shape[-2],
     samples=(
         Sample(normal(2, 5, 3), normal(2, 3), normal(3, 3), nonlinearity="tanh"),
         Sample(normal(2, 3, 4), normal(1, 4), normal(4, 4), nonlinearity="tanh"),
@@ -293,6 +294,7 @@ def _lstm_reference(x: np.ndarray, h: np.ndarray, c: np.ndarray, weight: np.ndar
     jvp=Jvp.TRANSPOSED,
     batch=_batch(lambda: lstm_scan, 2),
     per_sample=_keeps_samples(2),
+    macs=lambda specs, out: out[0].size * specs[3].shape[-2],
     samples=(
         Sample(normal(2, 5, 12), normal(2, 3), normal(2, 3), normal(12, 3)),
         Sample(normal(3, 2, 8), normal(1, 2), normal(1, 2), normal(8, 2)),
@@ -397,6 +399,7 @@ def _gru_reference(x: np.ndarray, h: np.ndarray, weight: np.ndarray, bias: np.nd
     jvp=Jvp.TRANSPOSED,
     batch=_batch(lambda: gru_scan, 1),
     per_sample=_keeps_samples(1),
+    macs=lambda specs, out, **params: out.size * specs[2].shape[-2],
     samples=(
         Sample(normal(2, 5, 9), normal(2, 3), normal(9, 3), normal(3)),
         Sample(normal(3, 2, 6), normal(1, 2), normal(6, 2), normal(2)),

@@ -31,6 +31,7 @@ from ..nn.dropout import Dropout
 from ..nn.module import Module
 from ..nn.norm import BatchNorm
 from ..random import part_of_batch
+from ..shapes import accumulate_dtype
 from ..tensor import Tensor
 from .communicator import Communicator
 
@@ -168,9 +169,9 @@ class Replica:
         count = self._batch_rows() * int(np.prod(x.shape[2:], dtype=np.int64))
         half = accumulate_dtype(x.dtype) != x.dtype  # sums of squares leave the range of float16
         wide = x.astype("float32") if half else x
-        y, mean, inverse = self._standardize(wide, over=over, count=count, epsilon=layer.epsilon)
-        variance = (inverse.data**-2 - layer.epsilon) * (count / max(count - 1, 1))
-        for running, batch in ((layer.running_mean, mean.data), (layer.running_var, variance)):
+        y, mean, variance = self._standardize(wide, over=over, count=count, epsilon=layer.epsilon)
+        unbiased = variance.data * (count / max(count - 1, 1))
+        for running, batch in ((layer.running_mean, mean.data), (layer.running_var, unbiased)):
             running.data += layer.momentum * (batch.reshape(-1) - running.data)
         y = y.astype(x.dtype.name) if half else y
         spread = (-1, *(1,) * (x.ndim - 2))
@@ -188,7 +189,7 @@ class Replica:
 
 def _standardizer(communicator: Communicator) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     """`ops.standardize` over the rows of all ranks, as a function of this rank's: (x - mean) / sqrt(variance +
-    epsilon), mean, and 1 / sqrt(variance + epsilon), the last two with axes of length 1 for those summed over.
+    epsilon), mean, and biased variance, the last two with axes of length 1 for those summed over.
 
     It is called with the axes to sum over, the number of elements that are summed on all ranks, and epsilon. Gradients
     are those of the first result only.
@@ -200,19 +201,18 @@ def _standardizer(communicator: Communicator) -> Callable[..., tuple[Tensor, Ten
         mean = total(ops.sum(x, axis=over, keepdims=True)) / count
         centred = x - mean
         variance = total(ops.sum(centred * centred, axis=over, keepdims=True)) / count
-        inverse = (variance + epsilon) ** -0.5
-        return centred * inverse, mean, inverse
+        return centred * (variance + epsilon) ** -0.5, mean, variance
 
     def rule(g: Any, out: Any, x: Any, *, over: tuple[int, ...], count: int, epsilon: float) -> Any:
         gradient = g[0]
         again = isinstance(gradient, Tensor)  # the pass is recorded in turn, and what was saved has no history
-        y, _, inverse = whole(x, over, count, epsilon) if again else out
+        y, _, variance = whole(x, over, count, epsilon) if again else out
         # dL/dx = (g - mean(g) - y mean(g y)) / sqrt(var + epsilon), Ioffe & Szegedy 2015, section 3.
         sums = ops.concatenate(
             ops.sum(gradient, axis=over, keepdims=True), ops.sum(gradient * y, axis=over, keepdims=True), axis=0
         )
         means = (total(sums) if again else communicator.all_reduce(sums)) / count
-        return (gradient - means[:1] - y * means[1:]) * inverse
+        return (gradient - means[:1] - y * means[1:]) * (variance + epsilon) ** -0.5
 
     @custom_vjp(rule)
     def standardize(x: Tensor, *, over: tuple[int, ...], count: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:

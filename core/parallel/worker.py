@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -61,8 +62,9 @@ def main(control_fd: int) -> None:
             answer = pack(ANSWER, resolve(job["function"])(rank))
     except BaseException as exc:
         answer = pack(FAILURE, json.dumps(_report(exc)).encode())
-    control.sendall(answer)
-    control.shutdown(socket.SHUT_WR)  # the parent need not wait for what this process does at its exit
+    with suppress(OSError):  # nobody is left to hear it
+        control.sendall(answer)
+        control.shutdown(socket.SHUT_WR)  # the parent need not wait for what this process does at its exit
 
 
 def pack(kind: bytes, content: bytes) -> bytes:
@@ -138,7 +140,10 @@ def _report(error: BaseException) -> dict[str, Any]:
 def _receive(control: socket.socket, length: int) -> bytes:
     message = bytearray()
     while len(message) < length:
-        block = control.recv(min(length - len(message), 1 << 20))
+        try:
+            block = control.recv(min(length - len(message), 1 << 20))
+        except OSError:
+            block = b""
         if not block:
             os._exit(1)  # the parent is gone
         message += block
@@ -146,5 +151,6 @@ def _receive(control: socket.socket, length: int) -> bytes:
 
 
 def _end_with_parent(control: socket.socket) -> None:
-    control.recv(1)  # nothing is ever sent: this returns when the parent has gone, or closed its end
+    with suppress(OSError):  # a parent that leaves what we sent unread resets the connection
+        control.recv(1)  # nothing is ever sent: this returns when the parent has gone, or closed its end
     os._exit(1)

