@@ -1,5 +1,5 @@
-/* The hot loops of training in C: calling an op of one to three inputs on tensors, the reverse pass over plain arrays, and
-   Adam's averages.
+/* The hot loops of training in C: calling an op of one to three inputs on tensors, the reverse pass over plain arrays,
+   steps of SGD and Adam.
 
    What they do is written down in Python in `dispatch.py` (unary, binary, ternary), `tape.py` (reachable, pullback) and
    `optim/adam.py`, which is what runs where this module could not be built, and what the tests compare it with to the bit.
@@ -528,7 +528,7 @@ fail:
     return NULL;
 }
 
-/* ---- Adam ---- */
+/* ---- vectors ---- */
 
 /* One pass instead of eleven; element by element the same operations in the same order as NumPy's, so the same bits. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
@@ -552,31 +552,83 @@ fail:
 DIRECTION(direction_single, float, sqrtf)
 DIRECTION(direction_double, double, sqrt)
 
-static PyObject *adam_direction(PyObject *module, PyObject *args) {
-    PyObject *objects[4];
-    double constants[6];
-    if (!PyArg_ParseTuple(args, "OOOOdddddd", &objects[0], &objects[1], &objects[2], &objects[3], &constants[0],
-                          &constants[1], &constants[2], &constants[3], &constants[4], &constants[5])) return NULL;
-    Py_buffer views[4];
-    int taken = 0, fits = 1;
-    for (; taken < 4; taken++) {
-        int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (taken == 2 ? 0 : PyBUF_WRITABLE);
-        if (PyObject_GetBuffer(objects[taken], &views[taken], flags) < 0) goto release;
-        fits = fits && views[taken].len == views[0].len && strcmp(views[taken].format, views[0].format) == 0;
+/* weights -= gradient * rate */
+#define DESCENT(name, real)                                                                                            \
+    VECTORIZED static void name(Py_ssize_t count, real *restrict w, const real *restrict g, real rate) {               \
+        for (Py_ssize_t i = 0; i < count; i++) w[i] = w[i] - g[i] * rate;                                              \
     }
-    if (!fits || (strcmp(views[0].format, "f") != 0 && strcmp(views[0].format, "d") != 0)) {
-        PyErr_SetString(PyExc_TypeError, "adam_direction: expected four float32 or float64 vectors of one length");
-        goto release;
+
+DESCENT(descend_single, float)
+DESCENT(descend_double, double)
+
+/* out = y > 0 ? g : 0 */
+#define MASKED(name, real)                                                                                             \
+    VECTORIZED static void name(Py_ssize_t count, const real *restrict y, const real *restrict g, real *restrict out) { \
+        for (Py_ssize_t i = 0; i < count; i++) out[i] = y[i] > 0 ? g[i] : 0;                                           \
     }
-    Py_ssize_t count = views[0].len / views[0].itemsize;
-    Py_BEGIN_ALLOW_THREADS;
-    if (views[0].itemsize == 4) direction_single(count, views[0].buf, views[1].buf, views[2].buf, views[3].buf, constants);
-    else direction_double(count, views[0].buf, views[1].buf, views[2].buf, views[3].buf, constants);
-    Py_END_ALLOW_THREADS;
-release:
+
+MASKED(masked_single, float)
+MASKED(masked_double, double)
+
+/* Views of contiguous vectors of one length, all float32 or all float64; those in the bit set `written` are writable.
+   Returns how many were taken, less than `wanted` with an error. */
+static int take(PyObject *const *objects, int wanted, unsigned written, Py_buffer *views) {
+    for (int taken = 0; taken < wanted; taken++) {
+        int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (written >> taken & 1 ? PyBUF_WRITABLE : 0);
+        if (PyObject_GetBuffer(objects[taken], &views[taken], flags) < 0) return taken;
+        int fits = views[taken].len == views[0].len && strcmp(views[taken].format, views[0].format) == 0;
+        if (!fits || (strcmp(views[0].format, "f") != 0 && strcmp(views[0].format, "d") != 0)) {
+            PyErr_SetString(PyExc_TypeError, "expected float32 or float64 vectors, all of one dtype and length");
+            return taken + 1;
+        }
+    }
+    return wanted;
+}
+
+static PyObject *release(Py_buffer *views, int taken) {
     for (int i = 0; i < taken; i++) PyBuffer_Release(&views[i]);
     if (PyErr_Occurred()) return NULL;
     Py_RETURN_NONE;
+}
+
+static PyObject *adam_direction(PyObject *module, PyObject *args) {
+    PyObject *o[4];
+    double c[6];
+    Py_buffer v[4];
+    if (!PyArg_ParseTuple(args, "OOOOdddddd", &o[0], &o[1], &o[2], &o[3], &c[0], &c[1], &c[2], &c[3], &c[4], &c[5])) return NULL;
+    int taken = take(o, 4, 1 | 2 | 8, v);
+    if (PyErr_Occurred()) return release(v, taken);
+    Py_ssize_t count = v[0].len / v[0].itemsize;
+    Py_BEGIN_ALLOW_THREADS;
+    if (v[0].itemsize == 4) direction_single(count, v[0].buf, v[1].buf, v[2].buf, v[3].buf, c);
+    else direction_double(count, v[0].buf, v[1].buf, v[2].buf, v[3].buf, c);
+    Py_END_ALLOW_THREADS;
+    return release(v, taken);
+}
+
+static PyObject *descend(PyObject *module, PyObject *args) {
+    PyObject *o[2];
+    double rate;
+    Py_buffer v[2];
+    if (!PyArg_ParseTuple(args, "OOd", &o[0], &o[1], &rate)) return NULL;
+    int taken = take(o, 2, 1, v);
+    if (PyErr_Occurred()) return release(v, taken);
+    Py_ssize_t count = v[0].len / v[0].itemsize;
+    if (v[0].itemsize == 4) descend_single(count, v[0].buf, v[1].buf, (float)rate);
+    else descend_double(count, v[0].buf, v[1].buf, rate);
+    return release(v, taken);
+}
+
+static PyObject *mask_positive(PyObject *module, PyObject *args) {
+    PyObject *o[3];
+    Py_buffer v[3];
+    if (!PyArg_ParseTuple(args, "OOO", &o[0], &o[1], &o[2])) return NULL;
+    int taken = take(o, 3, 4, v);
+    if (PyErr_Occurred()) return release(v, taken);
+    Py_ssize_t count = v[0].len / v[0].itemsize;
+    if (v[0].itemsize == 4) masked_single(count, v[0].buf, v[1].buf, v[2].buf);
+    else masked_double(count, v[0].buf, v[1].buf, v[2].buf);
+    return release(v, taken);
 }
 
 /* ---- module ---- */
@@ -622,6 +674,8 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs) {
 static PyMethodDef functions[] = {
     {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Hand over the types to work on."},
     {"adam_direction", adam_direction, METH_VARARGS, "Update Adam's averages and write the direction they give."},
+    {"descend", descend, METH_VARARGS, "weights -= gradient * rate, in place."},
+    {"mask_positive", mask_positive, METH_VARARGS, "out = gradient where y > 0, 0 elsewhere."},
     {"pullback", (PyCFunction)(void (*)(void))pullback, METH_FASTCALL, "The reverse pass over plain arrays."},
     {NULL},
 };

@@ -14,6 +14,7 @@ import numpy as np
 from .. import random
 from ..device import Array, ArrayModule
 from ..errors import ConfigError, ShapeError
+from ..native import accelerate
 from ..op import Sample, const, normal
 from ..shapes import normalize_axis
 from ..tensor import Tensor
@@ -39,11 +40,23 @@ def sigmoid(xp: ArrayModule, x: Array) -> Array:
     return 0.5 * (xp.tanh(0.5 * floating(xp, x)) + 1)
 
 
+def _relu_vjp(g: Any, y: Any, x: Any) -> Any:
+    if accelerate is None or g.__class__ is not np.ndarray or y.__class__ is not np.ndarray:
+        return masked(y > 0.0, g)
+    if g.dtype is not y.dtype or g.dtype.char not in "fd" or g.shape != y.shape:
+        return masked(y > 0.0, g)
+    if not (g.flags.c_contiguous and y.flags.c_contiguous):
+        return masked(y > 0.0, g)
+    out = np.empty_like(g)
+    accelerate.mask_positive(y, g, out)
+    return out
+
+
 @elementwise(
     onnx="Relu",
     kernel="x > 0 ? x : 0",
     reference=lambda x: x * (x > 0),
-    vjp=(lambda g, y, x: masked(y > 0.0, g),),
+    vjp=(_relu_vjp,),
     saves=("out",),
     samples=NONZERO,
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..device import Array, ArrayModule
 from ..errors import ConfigError
+from ..native import accelerate
 from .optimizer import ElementwiseOptimizer, Rule, check_below_one, check_range, decayed
 
 
@@ -38,6 +39,13 @@ class SGD(ElementwiseOptimizer):
 
     def _rule(self, xp: ArrayModule, count: int, rate: float) -> Rule:
         momentum, decay = self.momentum, self.weight_decay
+
+        def compiled(w: Array, g: Array, s: Array, t: Array) -> None:
+            assert accelerate is not None
+            accelerate.descend(w, g, rate)
+
+        if accelerate is not None and xp.__name__ == "numpy" and not momentum and not decay:
+            return compiled  # the same bits in one pass
 
         def plain(w: Array, g: Array, s: Array, t: Array) -> None:
             xp.multiply(decayed(xp, w, g, decay, s), rate, out=t)

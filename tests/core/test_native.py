@@ -274,5 +274,33 @@ def test_adam_gives_the_bits_of_its_original(dtype, size, monkeypatch):
     ],
 )
 def test_adam_refuses_what_it_cannot_work_on(arrays):
-    with pytest.raises(TypeError, match="four float32 or float64 vectors"):
+    with pytest.raises(TypeError, match="float32 or float64 vectors, all of one"):
         native.accelerate.adam_direction(*arrays, 0.9, 0.1, 0.999, 0.001, 1.0, 1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0, 1, 7, 1000])
+def test_plain_descent_gives_the_bits_of_numpy(dtype, size):
+    rng = np.random.default_rng(0)
+    w, g = rng.standard_normal(size).astype(dtype), (rng.standard_normal(size) * 1e3).astype(dtype)
+    expected = w - g * 0.037
+    native.accelerate.descend(w, g, 0.037)
+    np.testing.assert_array_equal(w, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_gradient_of_relu_is_exact_for_odd_numbers_too(dtype, monkeypatch):
+    y = np.array([0.0, -0.0, 1.0, np.nan, np.inf, 1e-40, 2.0], dtype)
+    g = np.array([1.0, 2.0, np.nan, 3.0, -np.inf, 5.0, -6.0], dtype)
+    compiled = OPS["relu"].vjp[0](g, y, None)
+    np.testing.assert_array_equal(compiled, np.where(y > 0, g, 0).astype(dtype))
+    monkeypatch.setattr(sys.modules["nasturtium.core.ops.activation"], "accelerate", None)
+    np.testing.assert_array_equal(OPS["relu"].vjp[0](g, y, None), compiled)
+    assert not np.shares_memory(compiled, g)
+
+
+def test_vectors_that_may_not_be_written_are_left_alone():
+    frozen = np.zeros(3)
+    frozen.flags.writeable = False
+    with pytest.raises((BufferError, ValueError)):
+        native.accelerate.descend(frozen, np.ones(3), 0.1)
