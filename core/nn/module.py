@@ -175,6 +175,10 @@ class Module:
             tensor.data[...] = tensor.device.put(state[name])
         return StateReport(tuple(missing), tuple(unknown))
 
+    # PyTorch's names.
+    state_dict = state
+    load_state_dict = load_state
+
     def to(self, target: str | Device) -> Self:
         """Move all parameters and buffers to a device, in place."""
         place = device(target)

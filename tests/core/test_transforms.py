@@ -21,6 +21,7 @@ from nasturtium.core import (
     grad,
     hvp,
     jvp,
+    kernel_op,
     nn,
     no_grad,
     ops,
@@ -31,6 +32,7 @@ from nasturtium.core import (
     vjp,
     vmap,
 )
+from nasturtium.core.vmap import BatchFallbackWarning
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -204,6 +206,12 @@ class TestVmap:
     def test_a_result_that_does_not_depend_on_the_batch_is_repeated(self, size, length):
         result = vmap(lambda x: Tensor(np.arange(length, dtype=np.float32)))(Tensor(np.zeros((size, 2))))
         assert result.shape == (size, length)
+
+    def test_an_op_without_a_rule_is_run_once_per_example_with_a_warning(self):
+        cube_op = kernel_op("cube", reference=lambda x: x**3, cuda=lambda x: x**3)
+        with pytest.warns(BatchFallbackWarning, match="cube has no batching rule: vmap runs it 4 times"):
+            result = vmap(cube_op)(draw(4, 3))
+        np.testing.assert_allclose(result.data, draw(4, 3).data ** 3)
 
     def test_refuses_what_depends_on_values(self):
         with pytest.raises(GradientError, match=r"ops\.where"):
@@ -407,6 +415,12 @@ def test_recording_modes_belong_to_their_thread():
         thread.start()
         thread.join()
     assert results == [12.0, True]
+
+
+def test_a_module_answers_to_the_names_of_pytorch():
+    first, second = (nn.Linear(3, 2, rng=np.random.default_rng(seed)) for seed in (0, 1))
+    second.load_state_dict(first.state_dict())
+    np.testing.assert_array_equal(first.weight.data, second.weight.data)
 
 
 def test_functional_call_differentiates_by_the_state_of_a_module():
