@@ -1,4 +1,4 @@
-"""What the ranks of `test_parallel_launch.py` run, in a file of its own: new processes import it, and little else."""
+"""What ranks run in `test_parallel_launch.py` and `test_parallel_train.py`: new processes import this, little else."""
 
 from __future__ import annotations
 
@@ -84,3 +84,10 @@ def sends_and_waits(rank: Rank) -> bytes:
     rank.send(b"ready")
     signal.pause()
     return b""
+
+
+# --- a metric: handed to other processes by its name, too ---
+
+
+def largest_error(outputs: np.ndarray, targets: np.ndarray) -> float:
+    return float(np.abs(outputs - targets).max())

@@ -22,6 +22,7 @@ from nasturtium.core.parallel import DataParallel, ParallelTrainer, ProcessCommu
 from nasturtium.core.parallel.settings import from_settings, to_settings
 from nasturtium.core.train import Trainer, TrainingConfig, load_checkpoint
 
+from .rank_functions import largest_error
 from .test_parallel import in_threads
 
 CLASSES = 3
@@ -463,10 +464,6 @@ def test_options_reach_the_processes():
     curves = two.fit(*rows, rows)
     assert "val_largest" in curves
     assert_same_run(two.trainer, alone)
-
-
-def largest_error(outputs: np.ndarray, targets: np.ndarray) -> float:
-    return float(np.abs(outputs - targets).max())
 
 
 @pytest.mark.parametrize("devices", [["cpu"], ["cpu", "cpu"]], ids=["one", "two"])
