@@ -1,29 +1,75 @@
-"""The command line: commands, exit codes, and errors in two lines."""
+"""The command line: commands, exit codes, and errors in two lines.
+
+A command's module is imported when the command is called: `nasturtium history list` pays for SQLAlchemy, not for Optuna
+and Flower.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from itertools import pairwise
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 import typer
+from typer.core import TyperGroup
 
 from ..core import ConfigError, NasturtiumError
-from ..storage import UnknownRunError
-from . import federate, history, search
 from .options import option
 from .output import stderr
-from .predict import predict
 
-OK, FAILED, USAGE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 130
+OK, FAILED, USAGE, NOT_FOUND, BUSY, UNREACHABLE, INTEGRITY, BUDGET_SPENT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 130
 
-app = typer.Typer(no_args_is_help=True, suggest_commands=False, pretty_exceptions_enable=False)
-app.add_typer(search.app, name="search")
-app.add_typer(federate.app, name="federate")
-app.add_typer(history.app, name="history")
-app.command()(predict)
+# name -> (module in this package, what in it, one line of help)
+COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "search": ("search", "app", "Find the best small network for some data, train it, test it once and save it."),
+    "federate": ("federate", "app", "Train one model over several sites, whose rows stay with them."),
+    "predict": ("predict", "predict", "Predict the class of every row of a file with a saved model."),
+    "history": ("history", "app", "Ask what was searched and trained, and look after it."),
+    "model": ("model", "app", "Published models: list, show, promote."),
+    "privacy": ("privacy", "app", "What was released of whose data, and what may still be."),
+    "db": ("db", "app", "Look after the database: status, upgrade, backup, restore, check, compact."),
+    "doctor": ("doctor", "doctor", "Look for what is wrong with this installation and its database."),
+    "schema": ("schema", "schema", "The JSON Schema of what a command prints with --json."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; for the page of help, only its name and line."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, line = COMMANDS[cmd_name]
+        if ctx.params.get("help") or ctx.resilient_parsing:
+            return click.Command(cmd_name, help=line)
+        found: Any = getattr(import_module(f".{module}", __package__), attribute)
+        if not isinstance(found, typer.Typer):
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single.command(cmd_name)(found)
+            found = single
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The page of help, without importing what it lists."""
+        ctx.params["help"] = True
+        super().format_help(ctx, formatter)
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, suggest_commands=False, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -46,23 +92,57 @@ def nasturtium(
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Our errors become a message and a hint on stderr; a bug keeps its traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     command = typer.main.get_command(app)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = command.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        code = command.main(args=words, prog_name="nasturtium", standalone_mode=False)
         return code if isinstance(code, int) else OK
     except click.ClickException as exc:
-        exc.show()
+        if not _wants_json(words):
+            exc.show()
+            return USAGE
+        _print_error(exc.format_message(), None, USAGE)
         return USAGE
     except NasturtiumError as exc:
+        code = exit_code(exc)
+        if _wants_json(words):
+            _print_error(exc.message, exc.hint, code)
+            return code
         console = stderr()
         console.print(f"error: {exc.message}", soft_wrap=True)
         if exc.hint:
             console.print(f"hint: {exc.hint}", soft_wrap=True)
-        return USAGE if isinstance(exc, ConfigError) else NOT_FOUND if isinstance(exc, UnknownRunError) else FAILED
+        return code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         return FAILED  # the reader of our output went away; it knows
+
+
+def exit_code(error: NasturtiumError) -> int:
+    """What the shell is told of an error."""
+    from .. import storage
+
+    codes: Sequence[tuple[type[NasturtiumError] | tuple[type[NasturtiumError], ...], int]] = (
+        ((storage.UnknownRunError, storage.UnknownModelError, storage.DatabaseNotFoundError), NOT_FOUND),
+        ((storage.RunBusyError, storage.DatabaseLockedError), BUSY),
+        (storage.DatabaseUnreachableError, UNREACHABLE),
+        (storage.IntegrityError, INTEGRITY),
+        (storage.BudgetSpentError, BUDGET_SPENT),
+        ((ConfigError, storage.QueryError), USAGE),
+    )
+    return next((code for kinds, code in codes if isinstance(error, kinds)), FAILED)
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    pairs = pairwise(words)
+    return "--json" in words or any(pair[0] == "--format" and pair[1] in {"json", "ndjson"} for pair in pairs)
+
+
+def _print_error(message: str, hint: str | None, code: int) -> None:
+    """The error as a document on stderr, for programs that asked for JSON."""
+    sys.stderr.write(json.dumps({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from ..storage import FederatedRecord, History, RunRecord, SearchRecord, TrialRecord
+from ..storage import FederatedRecord, History, RunRecord, SearchRecord, TrialRecord, spent_by_run
 
 SUMMARY = (
     "id",
     "uid",
     "kind",
     "data",
+    "experiment",
     "val_accuracy",
     "test_accuracy",
     "parameters",
@@ -29,17 +31,26 @@ SUMMARY = (
 def describe(past: History, run: RunRecord) -> dict[str, Any]:
     """Everything known of a run, as one document: what `history show --json` prints."""
     dataset = past.dataset(run.uid)
-    artifacts = past.artifacts(run.uid)
     document: dict[str, Any] = {
         **summarise(past, run),
         "seed": run.seed,
+        "experiment": run.experiment,
+        "deleted": run.deleted,
+        "parent": run.parent,
         "config": run.config,
+        "params": run.params,
+        "tags": run.tags,
+        "notes": [{"text": note.text, "created": note.created} for note in past.notes(run.uid)],
         "metrics": run.metrics,
+        "summaries": {name: asdict(summary) for name, summary in past.summaries(run.uid).items()},
         "dataset": dataset and {"name": dataset.name, "rows": dataset.rows, "fingerprint": dataset.fingerprint},
-        "artifacts": {
-            role: {"path": item.path, "sha256": item.sha256, "size_bytes": item.size_bytes}
-            for role, item in artifacts.items()
+        "sites": {
+            role.removeprefix("site/"): {"fingerprint": entry.fingerprint, "rows": entry.rows}
+            for role, entry in past.datasets(run.uid).items()
+            if role.startswith("site/")
         },
+        "artifacts": [asdict(artifact) for artifact in past.artifacts(run.uid)],
+        "model": model_folder(past, run),
         "environment": past.environment(run.uid),
         "trials": [],
         "rounds": [],
@@ -47,6 +58,8 @@ def describe(past: History, run: RunRecord) -> dict[str, Any]:
     }
     if run.kind == "search":
         document |= _describe_search(past, past.search(run.uid))
+    elif run.kind == "trial":
+        document |= _describe_trial(past.trial(run.uid))
     elif run.kind == "federated":
         document |= _describe_federated(past, past.federated(run.uid))
     return document
@@ -79,8 +92,12 @@ def _describe_search(past: History, search: SearchRecord) -> dict[str, Any]:
     }
 
 
+def _describe_trial(trial: TrialRecord) -> dict[str, Any]:
+    return {"trial": {**_trial(trial), "spec": trial.architecture.spec}}
+
+
 def _describe_federated(past: History, run: FederatedRecord) -> dict[str, Any]:
-    rounds = past.rounds(run.uid)
+    rounds, contributions = past.rounds(run.uid), past.all_contributions(run.uid)
     return {
         "federation": {
             "clients": run.clients,
@@ -89,7 +106,9 @@ def _describe_federated(past: History, run: FederatedRecord) -> dict[str, Any]:
             "alpha": run.alpha,
             "model_run": run.model_run,
             "spec": run.spec,
+            "privacy": run.privacy,
         },
+        "privacy": privacy_of(past, run.uid),
         "rounds": [
             {
                 "round": each.number,
@@ -99,33 +118,44 @@ def _describe_federated(past: History, run: FederatedRecord) -> dict[str, Any]:
                 "accuracy": each.accuracy,
                 "bytes_up": each.bytes_up,
                 "bytes_down": each.bytes_down,
+                "bytes_plain": each.bytes_plain,
+                "aggregate_seconds": each.aggregate_seconds,
                 "seconds": each.seconds,
+                "state": each.state,
                 "contributions": {
-                    given.client: {"state": given.state, "reason": given.reason, "seconds": given.seconds}
-                    for given in past.contributions(run.uid, each.number)
+                    given.client: {name: value for name, value in asdict(given).items() if name != "client"}
+                    for given in contributions.get(each.number, [])
                 },
             }
             for each in rounds
         ],
-        "curves": {
-            name: _points({each.number: value for each in rounds if (value := getattr(each, name)) is not None})
-            for name in ("loss", "accuracy")
-        },
     }
+
+
+def privacy_of(past: History, uid: str) -> list[dict[str, Any]]:
+    """What a run released, by the ledger: whose privacy it cost, in how many releases, and how much."""
+    return spent_by_run(past.database, uid)
+
+
+def model_folder(past: History, run: RunRecord) -> str | None:
+    """The folder of the model that a run saved; None without one."""
+    folder = past.database.models_dir / run.uid
+    return str(folder) if folder.is_dir() else None
 
 
 def summarise(past: History, run: RunRecord) -> dict[str, Any]:
     """One run as one row of `history list`."""
     figures = dict(run.metrics)
     if run.kind == "search" and "val_accuracy" not in figures:  # not finished: the best so far
-        done = [trial.metrics["val_accuracy"] for trial in past.trials(run.uid) if trial.state == "completed"]
-        if done:
-            figures["val_accuracy"] = max(done)
+        best = past.best_of(run.uid, "val_accuracy")
+        if best is not None:
+            figures["val_accuracy"] = best
     return {
         "id": run.number,
         "uid": run.uid,
         "kind": run.kind,
         "data": run.name,
+        "experiment": run.experiment,
         "val_accuracy": figures.get("val_accuracy"),
         "test_accuracy": figures.get("test_accuracy"),
         "parameters": int(figures["parameters"]) if "parameters" in figures else None,

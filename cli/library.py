@@ -5,14 +5,22 @@ This is where architecture search, federation and history meet; none of them kno
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core import ConfigError, FormatError, SavedModel, load_model
-from ..storage import Database, History, RunRecord, UnknownRunError, open_database
+from ..core import ConfigError, SavedModel, load_model
+from ..storage import (
+    DEFAULT_EXPERIMENT,
+    MODEL_ROLE,
+    WEIGHTS_NAME,
+    Database,
+    History,
+    RunRecord,
+    UnknownRunError,
+    open_database,
+    unpack_model,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +37,8 @@ def search(
     db: Target = None,
     resume: str | int | None = None,
     observe: SearchObserver = lambda event: None,
+    experiment: str | None = None,
+    monitor: float | None = None,
     **options: Any,
 ) -> SearchResult:
     """Search a network for some data, train it and save it.
@@ -39,6 +49,8 @@ def search(
         resume: the number or ULID of an interrupted search to go on with; options that are given must be those it
             was started with, but `data` may lie elsewhere by now.
         observe: called with every `SearchEvent`.
+        experiment: the name to gather it under in the history; "default" unless given.
+        monitor: seconds between samples of CPU, memory and GPUs; None takes none.
         options: fields of `nas.SearchConfig`: target, trials, seed, space, strategy, epochs, device.
 
     Raises:
@@ -53,7 +65,9 @@ def search(
             raise ConfigError("no data was named", hint="give a bundled data set such as digits, or a file")
         setup = SearchSetup.load(SearchConfig(data=data, **given))  # before a database is made for it
         with open_database(db) as database:
-            return run_search(setup, database, observe=observe)
+            return run_search(
+                setup, database, observe=observe, experiment=experiment or DEFAULT_EXPERIMENT, monitor=monitor
+            )
     with open_database(db, create=False) as database:
         run = History(database).find(resume)
         if run.kind != "search":
@@ -64,7 +78,9 @@ def search(
                     f"search {run.number} was started with {name}={run.config[name]!r}, got {value!r}",
                     hint=f"leave --{name} out to resume it, or start a new search",
                 )
-        return resume_search(run.uid, database, data=data, observe=observe)
+        if experiment not in {None, run.experiment}:
+            raise ConfigError(f"search {run.number} is of experiment {run.experiment!r}", hint="leave --experiment out")
+        return resume_search(run.uid, database, data=data, observe=observe, monitor=monitor)
 
 
 def federate(
@@ -73,6 +89,8 @@ def federate(
     model: str | int | None = None,
     db: Target = None,
     observe: Callable[[FederationEvent], None] = lambda event: None,
+    experiment: str | None = None,
+    monitor: float | None = None,
     **options: Any,
 ) -> SimulationResult:
     """Train one model over simulated sites, under encryption.
@@ -82,33 +100,33 @@ def federate(
         model: the run whose network is trained, as `History.find` takes it; a small default network by default.
         db: the database.
         observe: called with every `FederationEvent`.
+        experiment, monitor: as in `search`.
         options: fields of `federated.SimulationConfig`: target, clients, rounds, seed, alpha, encrypted, epochs.
     """
     from ..federated import SimulationConfig, SimulationSetup, simulate
 
     config = SimulationConfig(data=data, **{name: value for name, value in options.items() if value is not None})
+    kept: dict[str, Any] = {"experiment": experiment or DEFAULT_EXPERIMENT, "monitor": monitor}
     if model is None:
         setup = SimulationSetup.load(config)  # before a database is made for it
         with open_database(db) as database:
-            return simulate(setup, database, observe=observe)
+            return simulate(setup, database, observe=observe, **kept)
     with open_database(db, create=False) as database:
         run, saved = find_model(database, model)
         # The rows its test was run on stay unseen, also where it was a federated run of a model searched before.
         known = run.config.get("split_seed")
         config = replace(config, split_seed=run.seed if known is None else known)
         setup = SimulationSetup.load(config, spec=saved.spec)
-        return simulate(setup, database, model_run=run.uid, observe=observe)
+        return simulate(setup, database, model_run=run.uid, observe=observe, **kept)
 
 
-@contextmanager
-def open_history(db: Target = None) -> Generator[History]:
-    """The history for the length of a `with` block.
+def open_history(db: Target = None) -> History:
+    """The history, to be closed by the caller, best by `with`.
 
     Raises:
         DatabaseNotFoundError: there is no such database yet.
     """
-    with open_database(db, create=False) as database:
-        yield History(database)
+    return History(open_database(db, create=False), owned=True)
 
 
 def load_run_model(ref: str | int = "@best", *, db: Target = None) -> SavedModel:
@@ -128,13 +146,15 @@ def find_model(database: Database, ref: str | int) -> tuple[RunRecord, SavedMode
     """A run and the model it saved; see `load_run_model`."""
     history = History(database)
     run = history.find(ref)
-    artifact = history.artifacts(run.uid).get("model")
-    if artifact is None:
+    files = {artifact.name: artifact for artifact in history.artifacts(run.uid) if artifact.role == MODEL_ROLE}
+    weights = files.get(WEIGHTS_NAME)
+    if weights is None:
         name = run.number if run.number is not None else run.uid
         raise UnknownRunError(
             f"run {name} has no saved model: it is {run.state}",
             hint=f"finish it with: nasturtium search --resume {name}" if run.state == "interrupted" else None,
         )
-    if artifact.path != Path(artifact.path).name:
-        raise FormatError(f"the history names a model outside {database.models_dir}: {artifact.path!r}")
-    return run, load_model(database.models_dir / artifact.path, weights_sha256=artifact.sha256)
+    folder = database.models_dir / run.uid
+    if not folder.exists():  # the artifacts are what counts, the folder is for people
+        unpack_model(database, files.values(), folder)
+    return run, load_model(folder, weights_sha256=weights.sha256)

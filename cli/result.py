@@ -8,7 +8,7 @@ from ..storage import RunRecord
 from .describe import describe
 from .library import open_history
 from .options import with_db
-from .output import Format, print_csv, print_json, print_rows, stdout
+from .output import Format, print_json, print_rows, print_table, show, stdout
 
 
 def print_result(
@@ -32,12 +32,12 @@ def print_result(
         closing: lines after the table.
         db: the database as the user named it.
     """
-    if fmt is Format.JSON:
+    if fmt in {Format.JSON, Format.NDJSON}:
         with open_history(db) as history:
             print_json(describe(history, run))
-    elif fmt is Format.CSV:
-        print_csv(rows, list(columns))
+    elif fmt is not Format.TABLE:
+        print_rows(rows, columns, fmt)
     else:
-        print_rows(rows, columns, fmt, title=title)
+        print_table([*columns.values()], [[show(row[name]) for name in columns] for row in rows], title=title)
         more = f"more: {with_db(f'history show {run.number}', db)}"
         stdout().print("\n".join(["", *closing, more]), soft_wrap=True)

@@ -25,6 +25,7 @@ _PLAN_FIELDS: Mapping[str, type] = {
     "spec": str,
     "preprocessing": str,
     "seed": int,
+    "ledger_head": str,
 }
 _TRAINING_FIELDS: Mapping[str, type] = {
     "epochs": int,
@@ -32,6 +33,12 @@ _TRAINING_FIELDS: Mapping[str, type] = {
     "learning_rate": float,
     "weight_decay": float,
     "max_rows": int,
+}
+_STATUS_FIELDS: Mapping[str, type] = {
+    "model_sha256": str,
+    "seconds": float,
+    "train_seconds": float,
+    "encrypt_seconds": float,
 }
 _REPORT_FIELDS: Mapping[str, type] = {"model_round": int, "rows": int, "correct": int, "loss": float}
 
@@ -87,12 +94,12 @@ def plan_from_content(content: RecordDict) -> RoundPlan:
 
 def plan_size(plan: RoundPlan) -> int:
     """Bytes of a plan's payload: its texts and the sum it carries."""
-    return len(plan.spec) + len(plan.preprocessing) + len(plan.total)
+    return len(plan.spec) + len(plan.preprocessing) + len(plan.ledger_head) + len(plan.total)
 
 
 def update_to_content(update: ClientUpdate) -> RecordDict:
     """An answer as message content."""
-    status = ConfigRecord({"model_sha256": update.model_sha256, "seconds": update.seconds})
+    status = ConfigRecord({name: getattr(update, name) for name in _STATUS_FIELDS})
     records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
         "status": status,
         "update": pack_bytes(update.update),
@@ -109,9 +116,10 @@ def update_from_content(content: RecordDict) -> ClientUpdate:
         UpdateRejectedError: it is damaged.
     """
     try:
-        said = _checked(content["status"], {"model_sha256": str, "seconds": float})
-        if not 0 <= said["seconds"] < inf:
-            raise ValueError(f"expected seconds >= 0, got {said['seconds']}")
+        said = _checked(content["status"], _STATUS_FIELDS)
+        for name in ("seconds", "train_seconds", "encrypt_seconds"):
+            if not 0 <= said[name] < inf:
+                raise ValueError(f"expected {name} >= 0, got {said[name]}")
         report = SiteReport(**_checked(content["report"], _REPORT_FIELDS)) if "report" in content else None
         return ClientUpdate(update=unpack_bytes(content["update"]), report=report, **said)
     except (KeyError, ValueError) as exc:

@@ -53,6 +53,7 @@ class RoundPlan:
         seed: of the initial weights, the same for all, and of each site's shuffling.
         training: see `LocalTraining`.
         total: the sum of the round before, as `EncryptedSum` bytes; empty in round 1.
+        ledger_head: the signed head of the coordinator's privacy ledger, JSON, for the site to keep; may be empty.
     """
 
     run: str
@@ -63,6 +64,7 @@ class RoundPlan:
     seed: int
     training: LocalTraining
     total: bytes
+    ledger_head: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +96,15 @@ class ClientUpdate:
         model_sha256: hash of the site's model before training, which all sites must agree on.
         report: what the last sum said; None in round 1.
         seconds: the site's own time.
+        train_seconds, encrypt_seconds: the parts of it that went into training and into protecting the update.
     """
 
     update: bytes
     model_sha256: str
     report: SiteReport | None
     seconds: float
+    train_seconds: float = 0.0
+    encrypt_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,7 @@ class SiteOutcome:
         reason: why it was refused; None if it is in the sum.
         bytes_up, bytes_down: of the protected payloads and the plan.
         seconds: the site's own time; 0 where it did not answer.
+        train_seconds, encrypt_seconds: parts of it; None where it did not answer.
     """
 
     site: str
@@ -118,6 +124,8 @@ class SiteOutcome:
     bytes_up: int
     bytes_down: int
     seconds: float
+    train_seconds: float | None = None
+    encrypt_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +139,7 @@ class RoundResult:
         report: what a majority of the sites read from the sum of the round before.
         started: when the plans were sent.
         seconds: from then to closing the sum.
+        aggregate_seconds: the part of it in which answers were checked and added.
     """
 
     round: int
@@ -139,3 +148,4 @@ class RoundResult:
     report: SiteReport | None
     started: datetime
     seconds: float
+    aggregate_seconds: float = 0.0

@@ -6,9 +6,15 @@ as a schema would be: here it is fitted on all training rows together.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core import (
     ConfigError,
@@ -22,20 +28,31 @@ from ..core import (
 from ..core.data import Dataset, Preprocessing, dirichlet_split, load_dataset, resolve_source, train_validation_test
 from ..privacy import Adder, Cipher, CkksAdder, CkksCipher, PlainAdder, PlainCipher, SecretKey
 from ..storage import (
+    DEFAULT_EXPERIMENT,
+    BudgetSpentError,
+    CeremonyEntry,
     ContributionRecord,
     Database,
     DatasetEntry,
     FederatedRecord,
     History,
+    Ledger,
+    ModelRegistry,
     RoundRecord,
+    Spend,
+    SystemSampler,
     Tracker,
+    model_name,
 )
 from .client import make_client_app
 from .default_model import check_fits, default_spec
 from .grid import FIRST_NODE_ID, LocalGrid, partition_id
-from .rounds import LocalTraining, RoundResult
+from .rounds import LocalTraining, Phase, RoundResult
 from .site import Site
 from .strategy import NAME, FederationPlan, RelayStrategy
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 VALIDATION_FRACTION = 0.2  # of a site's rows, on which it measures
 MIN_ROWS = 2  # of a site: one to train on, one to measure on
@@ -169,6 +186,8 @@ def simulate(
     *,
     model_run: str | None = None,
     observe: Callable[[FederationEvent], None] = lambda event: None,
+    experiment: str = DEFAULT_EXPERIMENT,
+    monitor: float | None = None,
 ) -> SimulationResult:
     """Train one model over simulated sites.
 
@@ -177,46 +196,136 @@ def simulate(
         database: keeps the run, its rounds and contributions; stays the caller's.
         model_run: uid of the run that found the network.
         observe: called with every `FederationEvent`, in this thread.
+        experiment: the name to gather it under in the history.
+        monitor: seconds between samples of CPU, memory and GPUs; None takes none.
 
     Raises:
+        BudgetSpentError: the data has a privacy budget, and the next release would exceed it.
         FederationError: a round had too few usable answers.
     """
-    config, spec, data, pool = setup.config, setup.spec, setup.data, setup.pool
+    config, data = setup.config, setup.data
     cipher, adder = _make_scheme(encrypted=config.encrypted)
     sites = [_make_site(i, share, config, cipher) for i, share in enumerate(setup.shares)]
-    tracker = Tracker(database)
-    record = tracker.start_federated(
-        name=data.name,
-        seed=config.seed,
-        config=asdict(config),
-        dataset=DatasetEntry(fingerprint=data.fingerprint, name=data.name, rows=len(data), body=data.task.to_dict()),
-        clients=config.clients,
-        rounds=config.rounds,
-        strategy=NAME,
-        scheme=adder.scheme,
-        alpha=config.alpha,
-        model_run=model_run,
-        spec=spec.to_dict(),
-    )
-    with tracker.ending(record.uid):
-        observe(FederationStarted(record))
-        strategy = RelayStrategy(
-            FederationPlan(
-                run=record.uid,
-                spec=spec,
-                preprocessing=canonical_json(Preprocessing.fit(pool.inputs, pool.task).to_dict()),
-                seed=config.seed,
-                rounds=config.rounds,
-                training=LocalTraining(epochs=config.epochs, max_rows=len(pool)),
+    with Tracker(database, experiment=experiment) as tracker:
+        record = tracker.start_federated(
+            name=data.name,
+            seed=config.seed,
+            config=asdict(config),
+            dataset=DatasetEntry(
+                fingerprint=data.fingerprint, name=data.name, rows=len(data), body=data.task.to_dict()
             ),
-            adder,
-            {FIRST_NODE_ID + i: site.name for i, site in enumerate(sites)},
+            clients=config.clients,
+            rounds=config.rounds,
+            strategy=NAME,
+            scheme=adder.scheme,
+            alpha=config.alpha,
+            model_run=model_run,
+            spec=setup.spec.to_dict(),
         )
-        recorder = _RoundRecorder(tracker, record.uid, config.rounds, observe)
-        app = make_client_app(lambda context: sites[partition_id(context)])
-        with LocalGrid(app, len(sites), workers=config.workers) as grid:
-            strategy.run(grid, recorder.record)
-        return _release(sites[0], setup.held_out, record, tracker, database, recorder)
+        watch = nullcontext() if monitor is None else SystemSampler(database, record.uid, interval=monitor)
+        with tracker.ending(record.uid), watch:
+            observe(FederationStarted(record))
+            _record_parties(tracker, record.uid, setup, sites, adder)
+            gate = _PrivacyGate(Ledger(database), data.fingerprint, record.uid)
+            recorder = _RoundRecorder(tracker, gate, setup, record.uid, observe)
+            _run_rounds(setup, record.uid, sites, adder, gate, recorder)
+            _keep_heads(sites, database.heads_dir / record.uid)
+            return _release(sites[0], setup.held_out, record, tracker, database, recorder)
+
+
+def _run_rounds(
+    setup: SimulationSetup,
+    run: str,
+    sites: list[Site],
+    adder: Adder,
+    gate: _PrivacyGate,
+    recorder: _RoundRecorder,
+) -> None:
+    config, pool = setup.config, setup.pool
+    strategy = RelayStrategy(
+        FederationPlan(
+            run=run,
+            spec=setup.spec,
+            preprocessing=canonical_json(Preprocessing.fit(pool.inputs, pool.task).to_dict()),
+            seed=config.seed,
+            rounds=config.rounds,
+            training=LocalTraining(epochs=config.epochs, max_rows=len(pool)),
+        ),
+        adder,
+        {FIRST_NODE_ID + i: site.name for i, site in enumerate(sites)},
+    )
+    app = make_client_app(lambda context: sites[partition_id(context)])
+    with LocalGrid(app, len(sites), workers=config.workers) as grid:
+        strategy.run(grid, recorder.record, gate.authorise)
+
+
+def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, sites: list[Site], adder: Adder) -> None:
+    """Who takes part with which data, by keyed fingerprints, and under which key."""
+    started = datetime.now(UTC)
+    for site, share in zip(sites, setup.shares, strict=True):
+        # A real site's key is a secret of its own; a simulated one's only has to be the same for the same seed.
+        key = derive_rng(setup.config.seed, "fingerprint key", site.name).bytes(32)
+        fingerprint = f"hmac-sha256:{hmac.new(key, share.fingerprint.encode(), hashlib.sha256).hexdigest()}"
+        entry = DatasetEntry(
+            fingerprint=fingerprint, name=f"{setup.data.name} at {site.name}", rows=None, body={}, keyed=True
+        )
+        tracker.record_site(run, site.name, dataset=entry)
+    if adder.key_id:
+        ceremony = CeremonyEntry(
+            scheme=adder.scheme,
+            key_id=adder.key_id,
+            members=[site.name for site in sites],
+            started=started,
+            ended=datetime.now(UTC),
+            parameters_sha256=adder.parameters_sha256,
+        )
+        tracker.record_ceremony(ceremony, run=run)
+
+
+def _keep_heads(sites: list[Site], folder: Path) -> None:
+    """Write what every site keeps of the ledger to where its operator would find it."""
+    for site in sites:
+        if site.ledger_head is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{site.name}.head.json").write_text(site.ledger_head.to_json() + "\n")
+
+
+class _PrivacyGate:
+    """Asks the ledger before a round, and says what the round cost.
+
+    There is no noise yet, so every release costs an infinite epsilon: a run on data with any budget is refused.
+    """
+
+    def __init__(self, ledger: Ledger, subject: str, run: str) -> None:
+        self._ledger = ledger
+        self._subject = subject
+        self._run = run
+
+    def authorise(self, number: int, phase: Phase) -> str:
+        """The ledger's signed head for the sites to keep.
+
+        Raises:
+            BudgetSpentError: the round would release more than the budget allows.
+        """
+        if phase != "report":
+            spend = self.cost(number, phase)
+            if self._ledger.would_exceed(spend.subject, spend.epsilon, spend.delta):
+                raise BudgetSpentError(
+                    f"round {number} is not begun: it releases a sum without noise, whose epsilon is unbounded, and "
+                    f"{self._subject} has a privacy budget",
+                    hint=f"see it with: nasturtium privacy show {self._run}",
+                )
+        head = self._ledger.head()
+        return "" if head is None else head.to_json()
+
+    def cost(self, number: int, phase: Phase) -> Spend:
+        """What a round releases: the exact sum of the updates, or only counts."""
+        mechanism = "exact sum of updates" if phase == "train" else "exact counts"
+        return Spend(subject=self._subject, run=self._run, round=number, mechanism=mechanism, epsilon=inf, delta=0.0)
+
+    def spend(self, number: int, phase: Phase, session: Session | None = None) -> None:
+        """Record what a round released."""
+        self._ledger.spend(self.cost(number, phase), session=session)
 
 
 def _make_scheme(*, encrypted: bool) -> tuple[Cipher, Adder]:
@@ -237,10 +346,19 @@ def _make_site(index: int, share: Dataset, config: SimulationConfig, cipher: Cip
 class _RoundRecorder:
     """Writes rounds into the history as they close, and their figures when the sites report them."""
 
-    def __init__(self, tracker: Tracker, uid: str, rounds: int, observe: Callable[[FederationEvent], None]) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        gate: _PrivacyGate,
+        setup: SimulationSetup,
+        uid: str,
+        observe: Callable[[FederationEvent], None],
+    ) -> None:
         self._tracker = tracker
+        self._gate = gate
         self._uid = uid
-        self._rounds = rounds
+        self._rounds = setup.config.rounds
+        self._update_bytes = 4 * setup.spec.plan().parameters  # as float32 in the clear
         self._observe = observe
         self.bytes_up = 0
         self.bytes_down = 0
@@ -265,6 +383,8 @@ class _RoundRecorder:
                 bytes_down=down,
                 seconds=result.seconds,
                 started=result.started,
+                bytes_plain=self._update_bytes * (len(result.outcomes) - rejected),
+                aggregate_seconds=result.aggregate_seconds,
             )
             contributions = [
                 ContributionRecord(
@@ -274,10 +394,19 @@ class _RoundRecorder:
                     bytes_up=outcome.bytes_up,
                     bytes_down=outcome.bytes_down,
                     seconds=outcome.seconds,
+                    train_seconds=outcome.train_seconds,
+                    encrypt_seconds=outcome.encrypt_seconds,
                 )
                 for outcome in result.outcomes
             ]
-            self._tracker.record_round(self._uid, round_record, contributions)
+            self._tracker.record_round(
+                self._uid,
+                round_record,
+                contributions,
+                and_then=lambda session: self._gate.spend(result.round, "train", session),
+            )
+        elif result.phase == "evaluate":
+            self._gate.spend(result.round, "evaluate")
         report = result.report
         if report is not None and report.rows and report.model_round >= 1:
             self.reported, self.accuracy = report.model_round, report.correct / report.rows
@@ -316,6 +445,8 @@ def _release(
         {"run": record.uid, "data": record.run.name, **figures},
     )
     tracker.record_model(record.uid, folder)
+    signature = released.preprocessing.task.to_dict()
+    ModelRegistry(database).register(model_name(record.run.name), record.uid, signature=signature)
     tracker.finish(record.uid, state="completed", metrics=figures)
     history = History(database)
     return SimulationResult(

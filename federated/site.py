@@ -26,6 +26,7 @@ from ..core import (
 )
 from ..core.data import Dataset, Preprocessing
 from ..privacy import Cipher, EncryptedSum, EncryptedUpdate, FixedPoint, Header
+from ..storage import SignedHead
 from .errors import PlanError
 from .rounds import EXTRA_VALUES, MIN_SUMMANDS, ClientUpdate, RoundPlan, SiteReport
 
@@ -62,6 +63,7 @@ class Site:
         self._validation = validation
         self._cipher = cipher
         self._session: _Session | None = None
+        self.ledger_head: SignedHead | None = None  # the newest of the coordinator's privacy ledger
 
     def follow(self, plan: RoundPlan) -> ClientUpdate:
         """Take the step the last sum says, then do what the plan's phase asks for.
@@ -71,14 +73,20 @@ class Site:
             PrivacyError: the sum cannot be opened, or the local training diverged.
         """
         started = time.perf_counter()
+        self._keep_head(plan)
         session = self._join(plan)
         report = self._take_step(session, plan) if plan.round > 1 else None
         model_sha256 = hashlib.sha256(session.vector.tobytes()).hexdigest()
         # From here on the plan counts as followed: the step is taken once, and a site that fails below stays in step.
         session.round = plan.round
-        update = b"" if plan.phase == "report" else self._work(session, plan)
+        update, trained, encrypted = (b"", 0.0, 0.0) if plan.phase == "report" else self._work(session, plan)
         return ClientUpdate(
-            update=update, model_sha256=model_sha256, report=report, seconds=time.perf_counter() - started
+            update=update,
+            model_sha256=model_sha256,
+            report=report,
+            seconds=time.perf_counter() - started,
+            train_seconds=trained,
+            encrypt_seconds=encrypted,
         )
 
     def release(self) -> SavedModel:
@@ -93,6 +101,23 @@ class Site:
         model = build(session.spec, derive_rng(0, "replaced below"))
         model.load_state(session.layout.unflatten(session.vector))
         return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.run})
+
+    def _keep_head(self, plan: RoundPlan) -> None:
+        """Keep the head of the coordinator's ledger, which must go on from the one kept before."""
+        if not plan.ledger_head:
+            return
+        head, kept = SignedHead.from_json(plan.ledger_head), self.ledger_head
+        head.verify()
+        if kept is not None and (
+            (head.ledger, head.signer) != (kept.ledger, kept.signer)
+            or head.sequence < kept.sequence
+            or (head.sequence == kept.sequence and head.hash != kept.hash)
+        ):
+            raise PlanError(
+                f"the coordinator's privacy ledger does not go on from entry {kept.sequence}, which {self.name} keeps",
+                hint="ask the coordinator to verify its ledger with the kept head: nasturtium privacy verify --head",
+            )
+        self.ledger_head = head
 
     def _join(self, plan: RoundPlan) -> _Session:
         session = self._session
@@ -128,7 +153,9 @@ class Site:
         loss = round(measured.loss, 3) if measured.rows else 0.0
         return SiteReport(model_round=plan.round - 2, rows=measured.rows, correct=measured.correct, loss=loss)
 
-    def _work(self, session: _Session, plan: RoundPlan) -> bytes:
+    def _work(self, session: _Session, plan: RoundPlan) -> tuple[bytes, float, float]:
+        """The protected update, and the seconds of training and of protecting it."""
+        started = time.perf_counter()
         # The weights are replaced; what stays is the randomness of its layers, which differs by site and round.
         model = build(session.spec, derive_rng(plan.seed, "layers", self.name, plan.round))
         model.load_state(session.layout.unflatten(session.vector))
@@ -152,6 +179,7 @@ class Site:
             weight = min(1.0, len(self._train) / training.max_rows)
             trained = session.layout.flatten(model.state())
             change = weight * (trained.astype(np.float64) - session.vector)
+        trained_at = time.perf_counter()
         header = Header(
             scheme=self._cipher.scheme,
             key_id=self._cipher.key_id,
@@ -162,7 +190,8 @@ class Site:
             values=session.layout.size + EXTRA_VALUES,
             summands=1,
         )
-        return EncryptedUpdate(header, self._cipher.encrypt(_encode(change, weight, measured))).to_bytes()
+        update = EncryptedUpdate(header, self._cipher.encrypt(_encode(change, weight, measured))).to_bytes()
+        return update, trained_at - started, time.perf_counter() - trained_at
 
 
 def _encode(change: np.ndarray, weight: float, measured: Metrics) -> np.ndarray:

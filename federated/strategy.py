@@ -85,10 +85,23 @@ class RelayStrategy(Strategy):
         self._started, self._clock = datetime.now(UTC), time.perf_counter()
         self._outcomes: tuple[SiteOutcome, ...] = ()
         self._report: SiteReport | None = None
+        self._ledger_head = ""  # for the sites to keep
+        self._aggregate_seconds = 0.0  # of the open round
         self._failure: FederationError | None = None  # why the open round cannot be closed
 
-    def run(self, grid: Grid, on_round: Callable[[RoundResult], None]) -> None:
+    def run(
+        self,
+        grid: Grid,
+        on_round: Callable[[RoundResult], None],
+        authorise: Callable[[int, Phase], str] = lambda number, phase: "",
+    ) -> None:
         """Run all training rounds, then one that measures the final model and one that reports the measurement.
+
+        Args:
+            grid: reaches the sites.
+            on_round: called with what each round decided.
+            authorise: called before a round is begun; returns the ledger's signed head for the sites to keep, or
+                raises, and then nothing is asked of any site.
 
         Raises:
             FederationError: a round had too few usable answers.
@@ -96,11 +109,12 @@ class RelayStrategy(Strategy):
         self._total = ArrayRecord()
         last = self._plan.rounds
         for number in range(1, last + 3):
-            if number <= last:
+            phase: Phase = "train" if number <= last else "evaluate" if number == last + 1 else "report"
+            self._ledger_head = authorise(number, phase)
+            if phase == "train":
                 replies = self._ask(grid, self.configure_train(number, self._total, ConfigRecord(), grid))
                 self.aggregate_train(number, replies)
             else:
-                phase: Phase = "evaluate" if number == last + 1 else "report"
                 config = ConfigRecord({"phase": phase})
                 replies = self._ask(grid, self.configure_evaluate(number, self._total, config, grid))
                 self.aggregate_evaluate(number, replies)
@@ -112,6 +126,7 @@ class RelayStrategy(Strategy):
                     report=self._report,
                     started=self._started,
                     seconds=time.perf_counter() - self._clock,
+                    aggregate_seconds=self._aggregate_seconds,
                 )
             )
             if self._failure is not None:
@@ -159,6 +174,7 @@ class RelayStrategy(Strategy):
             seed=self._plan.seed,
             training=self._plan.training,
             total=unpack_bytes(arrays),
+            ledger_head=self._ledger_head,
         )
         nodes = [node for node in grid.get_node_ids() if node in self._sites]
         self._phase = phase
@@ -188,6 +204,7 @@ class RelayStrategy(Strategy):
     def _close(self, number: int, replies: Iterable[Message]) -> None:
         """Sort the answers into the sum or out of it."""
         parsed, reasons = self._parse(replies)
+        started = time.perf_counter()
         agreed = _majority([update.model_sha256 for update in parsed.values()])
         aggregator = Aggregator(
             self._adder,
@@ -213,6 +230,8 @@ class RelayStrategy(Strategy):
                 bytes_up=len(parsed[node].update) if node in parsed else 0,
                 bytes_down=sent,
                 seconds=parsed[node].seconds if node in parsed else 0.0,
+                train_seconds=parsed[node].train_seconds if node in parsed else None,
+                encrypt_seconds=parsed[node].encrypt_seconds if node in parsed else None,
             )
             for node, sent in self._asked.items()
         )
@@ -227,6 +246,7 @@ class RelayStrategy(Strategy):
         self._report = _majority([update.report for update in accepted.values()])
         if self._phase != "report":
             self._total = pack_bytes(aggregator.finish(min_summands=self._plan.min_sites).to_bytes())
+        self._aggregate_seconds = time.perf_counter() - started
 
 
 def _majority(values: list[T]) -> T | None:

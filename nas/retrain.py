@@ -18,7 +18,7 @@ from ..core import (
     save_model,
 )
 from ..core.data import Preprocessing
-from ..storage import Database, History, SearchRecord, Tracker, TrialRecord
+from ..storage import Database, History, ModelRegistry, SearchRecord, Tracker, TrialRecord, model_name
 from .evaluate import training_config
 from .setup import SearchSetup
 
@@ -31,12 +31,14 @@ class Retrained:
     model: Path
 
 
-def retrain(setup: SearchSetup, database: Database, search: SearchRecord, best: TrialRecord) -> Retrained:
-    """Retrain, test and save; the search is completed with it. What a killed process had finished is kept as it is."""
-    tracker, history = Tracker(database), History(database)
+def retrain(
+    setup: SearchSetup, database: Database, tracker: Tracker, search: SearchRecord, best: TrialRecord
+) -> Retrained:
+    """Retrain, test, save and publish; the search is completed with it. What a killed process had finished is kept."""
     folder = database.models_dir / search.uid
-    done = [child for child in history.children(search.uid, "retrain") if child.state == "completed"]
+    done = [child for child in History(database).children(search.uid, "retrain") if child.state == "completed"]
     figures = dict(done[-1].metrics) if done else _train_and_save(setup, search, best, tracker, folder)
+    ModelRegistry(database).register(model_name(setup.data.name), search.uid, signature=setup.data.task.to_dict())
     tracker.finish(search.uid, state="completed", metrics=figures)
     rows = len(setup.test)
     correct = round(figures["test_accuracy"] * rows)
@@ -47,7 +49,7 @@ def _train_and_save(
     setup: SearchSetup, search: SearchRecord, best: TrialRecord, tracker: Tracker, folder: Path
 ) -> dict[str, float]:
     seed = derive_seed(setup.config.seed, "retrain")
-    uid = tracker.start_child(search.uid, kind="retrain", seed=seed, config={"trial": best.uid})
+    uid = tracker.start_child(search.uid, kind="retrain", seed=seed, config={"trial": best.uid}, origin=best.uid)
     with tracker.ending(uid):
         spec = ModelSpec.from_dict(best.architecture.spec)
         candidate = Candidate(id=uid, spec=spec, hyperparameters=best.hyperparameters, seed=seed)
@@ -79,6 +81,7 @@ def _train_and_save(
             "architecture": best.architecture.sha256,
         }
         save_model(folder, spec, trainer.model, preprocessing, origin | figures)
-        tracker.record_model(search.uid, folder)
+        for run in (uid, search.uid):
+            tracker.record_model(run, folder)
         tracker.finish(uid, state="completed", metrics=figures, curves=trainer.curves)
     return figures

@@ -7,6 +7,7 @@ is lost is the trial in flight, which is then proposed and trained again with th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -16,7 +17,17 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from ..core import Budget, Candidate, ConfigError, Evaluation, Metrics, NasturtiumError, derive_seed
-from ..storage import ArchitectureEntry, Database, DatasetEntry, History, SearchRecord, Tracker, TrialRecord
+from ..storage import (
+    DEFAULT_EXPERIMENT,
+    ArchitectureEntry,
+    Database,
+    DatasetEntry,
+    History,
+    SearchRecord,
+    SystemSampler,
+    Tracker,
+    TrialRecord,
+)
 from .architecture import Architecture
 from .evaluate import Evaluator, LocalEvaluator
 from .events import RetrainStarted, SearchObserver, SearchStarted, SpaceUsedUp, TrialFinished, TrialProgress
@@ -59,6 +70,8 @@ def run_search(
     *,
     evaluator: Evaluator | None = None,
     observe: SearchObserver = lambda event: None,
+    experiment: str = DEFAULT_EXPERIMENT,
+    monitor: float | None = None,
 ) -> SearchResult:
     """Run a search to its end.
 
@@ -67,20 +80,25 @@ def run_search(
         database: keeps trials, results and Optuna's study; stays the caller's.
         evaluator: trains the candidates; by default in this process, on the setup's rows.
         observe: called with every `SearchEvent`, in this thread.
+        experiment: the name to gather it under in the history.
+        monitor: seconds between samples of CPU, memory and GPUs; None takes none.
     """
     config, data, space = setup.config, setup.data, setup.space
-    search = Tracker(database).start_search(
-        name=data.name,
-        seed=config.seed,
-        config=asdict(config),
-        dataset=DatasetEntry(fingerprint=data.fingerprint, name=data.name, rows=len(data), body=data.task.to_dict()),
-        space=space.name,
-        space_sha256=setup.space_sha256,
-        sampler=config.strategy,
-        pruner=PRUNER,
-        trials=config.trials,
-    )
-    return _Run(setup, database, search, evaluator, observe).finish()
+    with Tracker(database, experiment=experiment) as tracker:
+        search = tracker.start_search(
+            name=data.name,
+            seed=config.seed,
+            config=asdict(config),
+            dataset=DatasetEntry(
+                fingerprint=data.fingerprint, name=data.name, rows=len(data), body=data.task.to_dict()
+            ),
+            space=space.name,
+            space_sha256=setup.space_sha256,
+            sampler=config.strategy,
+            pruner=PRUNER,
+            trials=config.trials,
+        )
+        return _Run(setup, database, tracker, search, evaluator, observe, monitor).finish()
 
 
 def resume_search(
@@ -90,6 +108,7 @@ def resume_search(
     data: str | None = None,
     evaluator: Evaluator | None = None,
     observe: SearchObserver = lambda event: None,
+    monitor: float | None = None,
 ) -> SearchResult:
     """Go on with a search that was interrupted, as if it had not been; see `run_search`.
 
@@ -114,8 +133,9 @@ def resume_search(
             f"search {search.run.number} cannot go on: space {search.space!r} has changed since it was started",
             hint="go on with the version of nasturtium that started it, or start a new search",
         )
-    Tracker(database).resume(uid)
-    return _Run(setup, database, search, evaluator, observe).finish()
+    with Tracker(database) as tracker:
+        tracker.resume(uid)
+        return _Run(setup, database, tracker, search, evaluator, observe, monitor).finish()
 
 
 def rungs(epochs: int) -> list[int]:
@@ -136,9 +156,11 @@ class _Run:
         self,
         setup: SearchSetup,
         database: Database,
+        tracker: Tracker,
         search: SearchRecord,
         evaluator: Evaluator | None,
         observe: SearchObserver,
+        monitor: float | None,
     ) -> None:
         self._setup = setup
         self._config = setup.config
@@ -147,15 +169,17 @@ class _Run:
         self._search = search
         self._observe = observe
         self._evaluator = evaluator or LocalEvaluator(setup.train, setup.validation, device=setup.device)
-        self._tracker = Tracker(database)
+        self._tracker = tracker
         self._history = History(database)
+        self._monitor = monitor
         self._best: float | None = None  # the highest validation accuracy of the completed trials
         self._failures = 0  # trials in a row that could not be trained
+        self._logged: set[tuple[str, int]] = set()  # points of the trial's curves that are in the history
 
     def finish(self) -> SearchResult:
         """Run the trials that are missing, then retrain the best. Whatever stops it is in the history."""
         uid = self._search.uid
-        with self._tracker.ending(uid):
+        with self._tracker.ending(uid), self._watch(uid):
             trials = self._history.trials(uid)
             accuracies = [trial.metrics["val_accuracy"] for trial in trials if trial.state == "completed"]
             finished = {trial.number for trial in trials if trial.state in {"completed", "pruned", "failed"}}
@@ -166,7 +190,7 @@ class _Run:
             trials = self._history.trials(uid)
             best = choose_best(trials)
             self._observe(RetrainStarted(best.number))
-            retrained = retrain(self._setup, self._database, self._search, best)
+            retrained = retrain(self._setup, self._database, self._tracker, self._search, best)
         return SearchResult(
             search=self._history.search(uid),
             front=front_of(trials),
@@ -174,6 +198,11 @@ class _Run:
             test=retrained.test,
             model=retrained.model,
         )
+
+    def _watch(self, uid: str) -> AbstractContextManager[object]:
+        if self._monitor is None:
+            return nullcontext()
+        return SystemSampler(self._database, uid, interval=self._monitor)
 
     def _run_trials(self, study: Study) -> None:
         settle(study, self._history.trials(self._search.uid))
@@ -187,6 +216,7 @@ class _Run:
     def _run_trial(self, study: Study, number: int) -> None:
         trial = study.ask(distributions(self._space))
         candidate = self._start_trial(trial, number)
+        self._logged = set()
         try:
             with self._tracker.ending(candidate.id):
                 evaluation, state = self._climb(trial, candidate, number)
@@ -208,7 +238,6 @@ class _Run:
             candidate.id,
             state=state,
             metrics=evaluation.objectives,
-            curves=evaluation.curves,
             error="the loss was not finite" if evaluation.diverged else None,
         )
         if state == "completed":
@@ -260,11 +289,23 @@ class _Run:
         evaluation = self._evaluate(candidate, full, number)
         return evaluation, "pruned" if evaluation.diverged else "completed"
 
+    def _log(self, uid: str, evaluation: Evaluation) -> None:
+        """Log what the curves have grown by since the last budget."""
+        steps: dict[int, dict[str, float]] = {}
+        for name, curve in evaluation.curves.items():
+            for step, value in curve.items():
+                if (name, step) not in self._logged:
+                    self._logged.add((name, step))
+                    steps.setdefault(step, {})[name] = value
+        for step, figures in sorted(steps.items()):
+            self._tracker.log(uid, figures, step=step)
+
     def _evaluate(self, candidate: Candidate, budget: Budget, number: int) -> Evaluation:
         try:
             evaluation = self._evaluator.evaluate(candidate, budget)
         except Exception as exc:
             raise TrialFailedError(f"{type(exc).__name__}: {exc}") from exc
+        self._log(candidate.id, evaluation)
         if not evaluation.diverged:
             accuracy = evaluation.objectives["val_accuracy"]
             self._observe(TrialProgress(number, evaluation.epochs, budget.total, accuracy))

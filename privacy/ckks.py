@@ -114,6 +114,11 @@ class CkksAdder:
         """Names the key that updates must be under."""
         return self._public.key_id
 
+    @property
+    def parameters_sha256(self) -> str:
+        """Hash of the public context."""
+        return hashlib.sha256(self._public.serialised).hexdigest()
+
     def parse(self, body: bytes, count: int) -> list[object]:
         """Check lengths, then let SEAL check each ciphertext against the parameters."""
         chunks = split_chunks(body, count=ciphertexts(count), max_bytes=MAX_CIPHERTEXT_BYTES)

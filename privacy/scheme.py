@@ -49,6 +49,11 @@ class Adder(Protocol):
         """Names the key that updates must be under; empty where there is none."""
         ...
 
+    @property
+    def parameters_sha256(self) -> str | None:
+        """Hash of the parameters all parties agree on; None where there are none."""
+        ...
+
     def parse(self, body: bytes, count: int) -> list[object]:
         """Check the length of an update's body and parse it into summands.
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,29 +15,44 @@ from sqlalchemy.orm import Session
 
 from ..core import ConfigError, MissingExtraError
 from . import migrate, sqlite
-from .errors import DatabaseNotFoundError, DatabaseVersionError, StorageError
+from .artifacts import ArtifactStore
+from .errors import (
+    DatabaseLockedError,
+    DatabaseNotFoundError,
+    DatabaseUnreachableError,
+    DatabaseVersionError,
+    IntegrityError,
+    StorageError,
+)
+from .model_files import adopt_models
 
 DEFAULT_FILE: Final = "nasturtium.db"
 _SQLITE = {"sqlite", "sqlite+pysqlite"}
 _POSTGRESQL = {"postgres", "postgresql", "postgresql+psycopg"}
 _LOCK = int.from_bytes(b"nst_lock")  # of PostgreSQL's advisory locks
-_HINTS = (  # what the driver says, what the user can do
-    ("is locked", "another process has been writing for long; try again when it is done"),
-    ("readonly", "check the permissions of the file and of its folder"),
-    ("disk is full", "free some disk space"),
-    ("malformed", "the file is damaged: restore it from a copy"),
-    ("not a database", "the file is damaged: restore it from a copy"),
-    ("connection", "check that the server runs, and its address, user and password"),
+_BUSY = "another process has been writing for long; try again when it is done"
+_DAMAGED = "the file is damaged: nasturtium db restore brings a backup back"
+_ERRORS: Sequence[tuple[str, type[StorageError], str]] = (  # what the driver says, what it means, what the user can do
+    ("is locked", DatabaseLockedError, _BUSY),
+    ("deadlock", DatabaseLockedError, _BUSY),
+    ("lock timeout", DatabaseLockedError, _BUSY),
+    ("readonly", StorageError, "check the permissions of the file and of its folder"),
+    ("disk is full", StorageError, "free some disk space"),
+    ("malformed", IntegrityError, _DAMAGED),
+    ("not a database", IntegrityError, _DAMAGED),
+    ("append-only", IntegrityError, "entries of the ledger are added, never changed"),
+    ("connection", DatabaseUnreachableError, "check that the server runs, and its address, user and password"),
 )
 
 
-def open_database(target: str | Path | None = None, *, create: bool = True) -> "Database":
+def open_database(target: str | Path | None = None, *, create: bool = True, upgrade: bool = True) -> "Database":
     """Open a database, make it or bring it to our version where that is needed, and check that it is ours.
 
     Args:
         target: a file, or the URL of a SQLite or PostgreSQL database; by default what the environment variable
             NASTURTIUM_DB names, else `nasturtium.db` in the working directory.
         create: whether a database that is not there, or has none of our tables, may be made.
+        upgrade: whether an older one is brought to our version; one that is not can only be looked at.
 
     Returns:
         The database; the caller closes it, best by `with`.
@@ -50,18 +65,21 @@ def open_database(target: str | Path | None = None, *, create: bool = True) -> "
         MissingExtraError: PostgreSQL, and its driver is not installed.
         StorageError: the file or the server cannot be used.
     """
-    url = _parse(os.environ.get("NASTURTIUM_DB") or DEFAULT_FILE if target is None else target)
-    path = None
-    if url.get_backend_name() == "sqlite":
-        path = Path(url.database or "")
-        sqlite.check_file(path, create=create)
-    database = Database(url, path=path)
+    database = locate_database(target)
+    if database.path is not None:
+        sqlite.check_file(database.path, create=create)
     try:
-        database.prepare(create=create)
+        database.prepare(create=create, upgrade=upgrade)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def locate_database(target: str | Path | None = None) -> "Database":
+    """The database that `open_database` would open, unopened: it need not be there, be ours, or be whole."""
+    url = _parse(os.environ.get("NASTURTIUM_DB") or DEFAULT_FILE if target is None else target)
+    return Database(url, path=Path(url.database or "") if url.get_backend_name() == "sqlite" else None)
 
 
 class Database:
@@ -79,12 +97,19 @@ class Database:
             self._writer = sqlite.create_sqlite_engine(
                 path, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys = ON",), json_serializer=_json
             )
+            self._durable = sqlite.create_sqlite_engine(
+                path,
+                begin="BEGIN IMMEDIATE",
+                pragmas=("foreign_keys = ON", "synchronous = FULL"),
+                json_serializer=_json,
+            )
             self._reader = sqlite.create_sqlite_engine(path, begin="BEGIN", pragmas=("query_only = ON",))
             return
         try:
             self._writer = create_engine(url, pool_pre_ping=True, json_serializer=_json)
         except ModuleNotFoundError as exc:
             raise MissingExtraError(f"database {self}", "postgres") from exc
+        self._durable = self._writer  # the server answers a commit when it is on the disk
         # One state of the database for all queries of a session, as a SQLite read transaction has.
         self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -105,6 +130,7 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._reader.dispose()
+        self._durable.dispose()
         self._writer.dispose()  # last: SQLite's last connection folds its log into the file
 
     @property
@@ -114,15 +140,38 @@ class Database:
 
     @property
     def models_dir(self) -> Path:
-        """Where model folders live: beside a SQLite file; else what NASTURTIUM_MODELS names, or `nasturtium.models`."""
-        if self.path is not None:
-            return self.path.with_suffix(".models")
-        return Path(os.environ.get("NASTURTIUM_MODELS") or "nasturtium.models").absolute()
+        """Where model folders live: `<name>.models` beside the database; see `_beside`."""
+        return self._beside(".models")
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where the content of artifacts lies: `<name>.artifacts` beside the database."""
+        return self._beside(".artifacts")
+
+    @property
+    def heads_dir(self) -> Path:
+        """Where the heads of the ledger lie that simulated sites keep: `<name>.heads` beside the database."""
+        return self._beside(".heads")
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key that signs the ledger lies: `<name>.ledger-key` beside the database."""
+        return self._beside(".ledger-key")
+
+    def _beside(self, suffix: str) -> Path:
+        """A path that belongs to the database: named as a SQLite file, else as NASTURTIUM_FILES or `nasturtium`."""
+        stem = self.path or Path(os.environ.get("NASTURTIUM_FILES") or "nasturtium").absolute()
+        return stem.with_suffix(suffix)
 
     @contextmanager
-    def write(self) -> Generator[Session]:
-        """A session in one transaction: committed at the end of the block, rolled back when the block raises."""
-        with self._wrap_errors(), Session(self._writer) as session, session.begin():
+    def write(self, *, durable: bool = False) -> Generator[Session]:
+        """A session in one transaction: committed at the end of the block, rolled back when the block raises.
+
+        Args:
+            durable: whether the commit waits for the disk, so that a power cut does not take it back either.
+        """
+        engine = self._durable if durable else self._writer
+        with self._wrap_errors(), Session(engine) as session, session.begin():
             yield session
 
     @contextmanager
@@ -131,15 +180,26 @@ class Database:
         with self._wrap_errors(), Session(self._reader) as session:
             yield session
 
-    def prepare(self, *, create: bool) -> None:
+    def prepare(self, *, create: bool, upgrade: bool = True) -> None:
         """Make our tables where there are none, upgrade them where they are old; see `open_database`."""
-        with self._wrap_errors():
-            with self._reader.connect() as connection:
-                revision = self._known_revision(connection)
-            if revision is None and not create:
-                raise DatabaseNotFoundError(f"{self} holds no history", hint="check the path; a search creates it")
-            if revision != migrate.REVISIONS[-1]:
+        revision = self.revision()
+        if revision is None and not create:
+            raise DatabaseNotFoundError(f"{self} holds no history", hint="check the path; a search creates it")
+        if revision != migrate.REVISIONS[-1] and (upgrade or revision is None):
+            with self._wrap_errors():
                 self._upgrade()
+            if revision == "0001":  # which had no artifacts
+                with self.read() as session:
+                    adopt_models(session, self.models_dir, ArtifactStore(self.artifacts_dir))
+
+    def revision(self) -> str | None:
+        """The revision of the tables; None where there are none yet.
+
+        Raises:
+            DatabaseVersionError: a newer nasturtium made them.
+        """
+        with self._wrap_errors(), self._reader.connect() as connection:
+            return self._known_revision(connection)
 
     def _known_revision(self, connection: Connection) -> str | None:
         revision = migrate.current_revision(connection)
@@ -187,8 +247,9 @@ class Database:
             if isinstance(cause, StorageError):
                 raise cause from cause.__cause__
             reason = str(cause or exc).strip()
-            hint = next((hint for fragment, hint in _HINTS if fragment in reason), None)
-            raise StorageError(f"database {self}: {reason}", hint=hint) from exc
+            known = ((kind, hint) for fragment, kind, hint in _ERRORS if fragment in reason)
+            kind, hint = next(known, (StorageError, None))
+            raise kind(f"database {self}: {reason}", hint=hint) from exc
 
 
 def serialise(connection: Connection | Session) -> None:

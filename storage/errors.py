@@ -19,9 +19,33 @@ class ForeignDatabaseError(StorageError):
     """A SQLite file that belongs to another program; it was not touched."""
 
 
+class DatabaseUnreachableError(StorageError):
+    """The server of the database does not answer."""
+
+
+class DatabaseLockedError(StorageError):
+    """Another process kept the database locked for longer than we wait."""
+
+
+class IntegrityError(StorageError):
+    """What is stored is not what was written: a damaged file, an altered ledger, an artifact of another content."""
+
+
+class BudgetSpentError(StorageError):
+    """A release would cost more privacy than its budget has left; nothing was recorded."""
+
+
+class QueryError(NasturtiumError, ValueError):
+    """A question that is not in the query language, or asks for names nobody has used."""
+
+
 class RunBusyError(StorageError):
     """The run is in the hands of another live process."""
 
 
 class UnknownRunError(NasturtiumError, LookupError):
     """No run answers to that name, or more than one does."""
+
+
+class UnknownModelError(NasturtiumError, LookupError):
+    """There is no model, version or alias of that name."""

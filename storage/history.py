@@ -1,49 +1,65 @@
 """Reading the history: what was run, how it went, what came of it. Everything returned is a value."""
 
-import re
-from collections import defaultdict
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
-from . import process
 from .database import Database
 from .errors import UnknownRunError
+from .frames import Frame, runs_frame
+from .lineage import Direction
 from .models import (
     Architecture,
     Artifact,
     Contribution,
     Dataset,
     Environment,
+    Event,
+    Experiment,
     Federation,
     Metric,
-    MetricPoint,
+    Name,
+    Node,
+    Note,
     Round,
     Run,
+    RunArtifact,
+    RunDataset,
     Search,
+    SystemPoint,
     Trial,
+    from_column,
     from_us,
-    join_special,
 )
+from .names import find_names
+from .points import read_points, read_system_points
+from .query import Query, Scope, combine, names_in, run_query, show_sql
+from .readonly import SqlResult, run_sql
 from .records import (
     ArchitectureEntry,
     ArtifactRecord,
     ContributionRecord,
+    Curve,
     DatasetEntry,
+    EventRecord,
     FederatedRecord,
+    MetricSummary,
+    NoteRecord,
     RoundRecord,
     RunKind,
     RunRecord,
-    RunState,
     SearchRecord,
     TrialRecord,
 )
+from .runs import read_figures, read_runs, require_run, resolve_run
+from .trace import LineageRecord, trace
 
-HINT: Final = "list the runs: nasturtium history list"
-_UID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{3,25}")  # Crockford's base 32, in which ULIDs are written
-_SHOWN = 5  # candidates of an ambiguous prefix
+_CHUNK: Final = 10_000  # runs in one statement: SQLite takes 32,766 parameters
 
 
 class History:
@@ -52,20 +68,58 @@ class History:
     A method that takes `uid` wants a whole one, as records carry it; `find` turns what people type into a record.
 
     Args:
-        database: stays the caller's, who closes it.
+        database: stays the caller's, unless `owned`: then closing the history closes it.
+        owned: whether it was opened for this history alone.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, owned: bool = False) -> None:
         self._database = database
+        self._owned = owned
 
-    def runs(self, *, kind: RunKind | None = None, limit: int | None = None) -> list[RunRecord]:
-        """The top-level runs, newest first: all, or those of one kind."""
-        chosen = select(Run.id).where(Run.number.is_not(None)).order_by(Run.number.desc()).limit(limit)
-        if kind is not None:
-            chosen = chosen.where(Run.kind == kind)
-        with self._database.read() as session:
-            records = _run_records(session, chosen)
-        return sorted(records.values(), key=lambda run: run.number or 0, reverse=True)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database if it is this history's own."""
+        if self._owned:
+            self._database.close()
+
+    @property
+    def database(self) -> Database:
+        """Where it is read from."""
+        return self._database
+
+    def runs(
+        self,
+        *,
+        kind: RunKind | None = None,
+        where: str = "",
+        sort: str = "",
+        limit: int | None = None,
+        experiment: str | None = None,
+        deleted: bool = False,
+    ) -> list[RunRecord]:
+        """The runs of one kind, or all top-level ones: searches, federated trainings and runs of one's own.
+
+        Args:
+            kind: such as "search" or "trial"; None for what stands at the top, of whatever kind.
+            where: a condition in the query language, as "val_accuracy > 0.97 and params < 20000".
+            sort: what to order by, as "-val_accuracy,started"; newest first by default.
+            limit: at most this many.
+            experiment: only of the experiment of that name.
+            deleted: the deleted ones instead of the others.
+
+        Raises:
+            QueryError: `where` or `sort` is not in the language, or asks for names nobody has used.
+        """
+        query = combine(where=where, sort=sort, limit=limit)
+        kinds = None if kind is None else (kind,)
+        return self._answer(query, Scope(kinds=kinds, top_level=kind is None, experiment=experiment, deleted=deleted))
 
     def find(self, ref: str | int) -> RunRecord:
         """The one run that `ref` names.
@@ -78,8 +132,53 @@ class History:
             UnknownRunError: no run answers to that, or several do.
         """
         with self._database.read() as session:
-            run_id = _resolve(session, str(ref).strip())
-            return _run_records(session, select(Run.id).where(Run.id == run_id))[run_id]
+            run_id = resolve_run(session, str(ref).strip())
+            return read_runs(session, [run_id])[run_id]
+
+    def ask(self, question: str) -> list[RunRecord]:
+        """The runs of every kind that answer a question in the query language.
+
+        Args:
+            question: as 'val_acc > .9 and op == "sep3" order by val_acc desc limit 10'; empty for all runs.
+
+        Raises:
+            QueryError: it is not in the language, or asks for names nobody has used.
+        """
+        return self._answer(combine(question), Scope())
+
+    def explain(self, question: str) -> str:
+        """The SQL that `ask` runs for a question, with its values in it; see `sql` for running it."""
+        with self._database.read() as session:
+            return show_sql(session, combine(question))
+
+    def names_in(self, question: str) -> dict[str, tuple[str, ...]]:
+        """The metrics, parameters and tags a question asks for, by how it names them; see `query.names_in`."""
+        with self._database.read() as session:
+            return names_in(session, combine(question))
+
+    def _answer(self, query: Query, scope: Scope) -> list[RunRecord]:
+        with self._database.read() as session:
+            ids = run_query(session, query, scope=scope)
+            found: dict[int, RunRecord] = {}
+            for start in range(0, len(ids), _CHUNK):
+                found |= read_runs(session, ids[start : start + _CHUNK])
+        return [found[run_id] for run_id in ids]
+
+    def lineage(self, ref: str, *, direction: Direction = "origins") -> LineageRecord:
+        """All that `ref` was made from, or with the direction "results" all that came of it; see `trace`."""
+        return trace(self._database, ref, direction=direction)
+
+    def frame(self, question: str = "") -> Frame:
+        """The runs that answer a question, as a table for Polars, pandas or Arrow; all runs without one."""
+        return runs_frame(self.ask(question))
+
+    def sql(self, statement: str, *, timeout: float = 30.0) -> SqlResult:
+        """Run one SELECT; nothing can be changed.
+
+        Raises:
+            QueryError: it is something else, or the database refuses it.
+        """
+        return run_sql(self._database, statement, timeout=timeout)
 
     def search(self, uid: str) -> SearchRecord:
         """The search `uid`."""
@@ -87,11 +186,12 @@ class History:
             run_id = require_run(session, uid, kind="search")
             search = session.get_one(Search, run_id)
             return SearchRecord(
-                run=_run_records(session, select(Run.id).where(Run.id == run_id))[run_id],
+                run=read_runs(session, [run_id])[run_id],
                 space=search.space,
                 space_sha256=search.space_sha256,
                 sampler=search.sampler,
                 pruner=search.pruner,
+                objectives=[(metric, direction) for metric, direction in search.objectives],
                 trials=search.trials,
                 study_name=search.study_name,
             )
@@ -101,7 +201,7 @@ class History:
         with self._database.read() as session:
             search_id = require_run(session, uid, kind="search")
             of_search = select(Trial.run_id).where(Trial.search_id == search_id)
-            runs = _run_records(session, of_search)
+            runs = read_runs(session, of_search)
             rows = session.execute(
                 select(Trial, Architecture)
                 .join(Architecture, Architecture.id == Trial.architecture_id)
@@ -109,6 +209,17 @@ class History:
                 .order_by(Trial.number, Trial.attempt)
             )
             return [_trial_record(trial, architecture, runs[trial.run_id]) for trial, architecture in rows]
+
+    def trial(self, uid: str) -> TrialRecord:
+        """The trial `uid`."""
+        with self._database.read() as session:
+            run_id = require_run(session, uid, kind="trial")
+            trial, architecture = session.execute(
+                select(Trial, Architecture)
+                .join(Architecture, Architecture.id == Trial.architecture_id)
+                .where(Trial.run_id == run_id)
+            ).one()
+            return _trial_record(trial, architecture, read_runs(session, [run_id])[run_id])
 
     def federated(self, uid: str) -> FederatedRecord:
         """The federated training `uid`."""
@@ -120,7 +231,7 @@ class History:
                 .where(Federation.run_id == run_id)
             ).one()
             return FederatedRecord(
-                run=_run_records(session, select(Run.id).where(Run.id == run_id))[run_id],
+                run=read_runs(session, [run_id])[run_id],
                 clients=federation.clients,
                 rounds=federation.rounds,
                 strategy=federation.strategy,
@@ -128,72 +239,167 @@ class History:
                 alpha=federation.alpha,
                 model_run=model_run,
                 spec=federation.spec,
+                min_clients=federation.min_clients,
+                privacy=federation.privacy,
+                flwr_run_id=federation.flwr_run_id,
             )
 
     def rounds(self, uid: str) -> list[RoundRecord]:
         """The rounds of the federated training `uid`, in order."""
+        curves = self.curves(uid)
+        losses, accuracies = curves.get("val_loss", {}), curves.get("val_accuracy", {})
         with self._database.read() as session:
             run_id = require_run(session, uid, kind="federated")
             rows = session.scalars(select(Round).where(Round.run_id == run_id).order_by(Round.number))
-            return [_round_record(row) for row in rows]
-
-    def contributions(self, uid: str, round: int) -> list[ContributionRecord]:
-        """What each client gave to one round of the federated training `uid`; `client-2` comes before `client-10`."""
-        with self._database.read() as session:
-            run_id = require_run(session, uid, kind="federated")
-            rows = session.scalars(
-                select(Contribution)
-                .where(Contribution.run_id == run_id, Contribution.round == round)
-                .order_by(func.length(Contribution.client), Contribution.client)
-            )
             return [
-                ContributionRecord(
-                    client=row.client,
-                    state=row.state,
-                    reason=row.reason,
+                RoundRecord(
+                    number=row.number,
+                    participants=row.participants,
+                    rejected=row.rejected,
+                    loss=losses.get(row.number),
+                    accuracy=accuracies.get(row.number),
                     bytes_up=row.bytes_up,
                     bytes_down=row.bytes_down,
                     seconds=row.seconds,
+                    started=from_us(row.started_us),
+                    state=row.state,
+                    bytes_plain=row.bytes_plain,
+                    aggregate_seconds=row.aggregate_seconds,
                 )
                 for row in rows
             ]
 
-    def children(self, uid: str, kind: RunKind) -> list[RunRecord]:
-        """The runs of one kind below the run `uid`, in the order they were started."""
+    def contributions(self, uid: str, round: int) -> list[ContributionRecord]:
+        """What each site gave to one round of the federated training `uid`; `site-2` comes before `site-10`."""
+        return self.all_contributions(uid, only=round).get(round, [])
+
+    def all_contributions(self, uid: str, *, only: int | None = None) -> dict[int, list[ContributionRecord]]:
+        """What each site gave to each round of the federated training `uid`."""
         with self._database.read() as session:
-            parent_id = require_run(session, uid)
-            below = select(Run.id).where(Run.parent_id == parent_id, Run.kind == kind)
-            return [run for _, run in sorted(_run_records(session, below).items())]
+            run_id = require_run(session, uid, kind="federated")
+            statement = (
+                select(Contribution, Node.name)
+                .join(Node, Node.id == Contribution.node_id)
+                .where(Contribution.run_id == run_id)
+                .order_by(Contribution.round, func.length(Node.name), Node.name)
+            )
+            if only is not None:
+                statement = statement.where(Contribution.round == only)
+            rounds: dict[int, list[ContributionRecord]] = {}
+            for row, client in session.execute(statement):
+                rounds.setdefault(row.round, []).append(
+                    ContributionRecord(
+                        client=client,
+                        state=row.state,
+                        reason=row.reason,
+                        bytes_up=row.bytes_up,
+                        bytes_down=row.bytes_down,
+                        seconds=row.seconds,
+                        rows=row.rows,
+                        train_seconds=row.train_seconds,
+                        encrypt_seconds=row.encrypt_seconds,
+                        update_norm=row.update_norm,
+                        clipped=row.clipped,
+                    )
+                )
+            return rounds
+
+    def best_of(self, uid: str, metric: str) -> float | None:
+        """The highest figure of a metric among the completed runs below the run `uid`; None without one."""
+        with self._database.read() as session:
+            return session.scalar(
+                select(func.max(Metric.value))
+                .join(Name, Name.id == Metric.name_id)
+                .join(Run, Run.id == Metric.run_id)
+                .where(Run.parent_id == require_run(session, uid), Run.state == "completed", Name.name == metric)
+            )
+
+    def children(self, uid: str, kind: RunKind | None = None) -> list[RunRecord]:
+        """The runs below the run `uid`, all or of one kind, in the order they were started."""
+        with self._database.read() as session:
+            below = select(Run.id).where(Run.parent_id == require_run(session, uid))
+            if kind is not None:
+                below = below.where(Run.kind == kind)
+            return [run for _, run in sorted(read_runs(session, below).items())]
 
     def metrics(self, uid: str) -> dict[str, float]:
-        """The final figures of the run `uid`, by name."""
+        """The figures of the run `uid`, by name: the final ones, else the last points."""
         with self._database.read() as session:
             run_id = require_run(session, uid)
-            return _metrics(session, select(Run.id).where(Run.id == run_id))[run_id]
+            return dict(sorted(read_figures(session, [run_id])[run_id].items()))
+
+    def summaries(self, uid: str) -> dict[str, MetricSummary]:
+        """Each metric of the run `uid` with its curve in a few numbers, by name."""
+        with self._database.read() as session:
+            run_id = require_run(session, uid)
+            rows = session.execute(
+                select(Metric, Name.name).join(Name, Name.id == Metric.name_id).where(Metric.run_id == run_id)
+            )
+            return {name: _summary(row) for row, name in sorted(rows, key=lambda found: found[1])}
+
+    def curve(self, uid: str, name: str) -> Curve:
+        """One curve of the run `uid` as arrays; a hundred thousand points take tens of milliseconds.
+
+        Raises:
+            UnknownRunError: the run has no such curve.
+        """
+        with self._database.read() as session:
+            run_id = require_run(session, uid)
+            name_id = find_names(session, [name]).get(name)
+            curve = None if name_id is None else _read_curve(session, run_id, name_id, name)
+            if curve is None or not len(curve):
+                known = ", ".join(_curve_names(session, run_id).values())
+                raise UnknownRunError(
+                    f"run {uid} has no curve {name!r}", hint=f"it has {known}" if known else "it has no curves at all"
+                )
+            return curve
 
     def curves(self, uid: str) -> dict[str, dict[int, float]]:
         """The curves of the run `uid`: name -> step -> value, steps in order."""
         with self._database.read() as session:
             run_id = require_run(session, uid)
-            rows = session.execute(
-                select(MetricPoint.name, MetricPoint.step, MetricPoint.value, MetricPoint.special)
-                .where(MetricPoint.run_id == run_id)
-                .order_by(MetricPoint.name, MetricPoint.step)
-            )
-            curves: defaultdict[str, dict[int, float]] = defaultdict(dict)
-            for name, step, value, special in rows:
-                curves[name][step] = _figure(value, special)
-            return dict(curves)
+            names = _curve_names(session, run_id)
+            found = {name: _read_curve(session, run_id, name_id, name) for name_id, name in names.items()}
+            return {
+                name: dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
+                for name, curve in found.items()
+            }
 
-    def artifacts(self, uid: str) -> dict[str, ArtifactRecord]:
-        """What the run `uid` left behind, by role."""
+    def system_curves(self, uid: str) -> dict[str, Curve]:
+        """What was sampled of the machine while the run `uid` was on it; steps are milliseconds since its start."""
         with self._database.read() as session:
             run_id = require_run(session, uid)
-            rows = session.scalars(select(Artifact).where(Artifact.run_id == run_id).order_by(Artifact.role))
-            return {
-                row.role: ArtifactRecord(role=row.role, path=row.path, sha256=row.sha256, size_bytes=row.size_bytes)
-                for row in rows
-            }
+            names = session.execute(
+                select(Name.id, Name.name)
+                .where(Name.id.in_(select(SystemPoint.name_id).where(SystemPoint.run_id == run_id).distinct()))
+                .order_by(Name.name)
+            ).all()
+            curves: dict[str, Curve] = {}
+            for name_id, name in names:
+                at_ms, values = read_system_points(session.connection(), run_id, name_id)
+                curves[name] = Curve(name, at_ms, values, at_ms / 1000)
+            return curves
+
+    def artifacts(self, uid: str) -> list[ArtifactRecord]:
+        """The files that the run `uid` left behind, by role and name."""
+        with self._database.read() as session:
+            run_id = require_run(session, uid)
+            rows = session.execute(
+                select(RunArtifact, Artifact)
+                .join(Artifact, Artifact.id == RunArtifact.artifact_id)
+                .where(RunArtifact.run_id == run_id)
+                .order_by(RunArtifact.role, RunArtifact.name)
+            )
+            return [
+                ArtifactRecord(
+                    role=link.role,
+                    name=link.name,
+                    sha256=file.sha256,
+                    size_bytes=file.size_bytes,
+                    media_type=file.media_type,
+                )
+                for link, file in rows
+            ]
 
     def environment(self, uid: str) -> dict[str, Any]:
         """What the run `uid` was made with; see `describe_environment`."""
@@ -204,125 +410,99 @@ class History:
             ).scalar_one()
 
     def dataset(self, uid: str) -> DatasetEntry | None:
-        """The data of the run `uid`; None where none was named."""
+        """The data of the run `uid`, or of the run it is below; None where none was named."""
+        run: str | None = uid
+        while run is not None:
+            found = self.datasets(run).get("data")
+            if found is not None:
+                return found
+            run = self._parent(run)
+        return None
+
+    def datasets(self, uid: str) -> dict[str, DatasetEntry]:
+        """The data of the run `uid` by what it was for: "data" is all of it, "site/NAME" that of a site."""
         with self._database.read() as session:
             run_id = require_run(session, uid)
-            row = session.scalar(select(Dataset).join(Run, Run.dataset_id == Dataset.id).where(Run.id == run_id))
-            if row is None:
-                return None
-            return DatasetEntry(fingerprint=row.fingerprint, name=row.name, rows=row.rows, body=row.body)
-
-
-def require_run(session: Session, uid: str, *, kind: RunKind | None = None) -> int:
-    """The key of the run `uid`, which must be there and, where `kind` is given, of that kind."""
-    row = session.execute(select(Run.id, Run.kind).where(Run.uid == uid)).one_or_none()
-    if row is None:
-        raise UnknownRunError(f"there is no run {uid}", hint=HINT)
-    if kind is not None and row.kind != kind:
-        raise UnknownRunError(f"run {uid} is of kind {row.kind}, expected {kind}", hint=HINT)
-    return row.id
-
-
-def _resolve(session: Session, ref: str) -> int:
-    if ref.startswith("@"):
-        return _resolve_alias(session, ref)
-    # Numbers have no leading zero, and until the year 3084 every ULID has one: a reference is never both.
-    if ref.isascii() and ref.isdecimal() and not ref.startswith("0"):
-        found = session.scalar(select(Run.id).where(Run.number == int(ref))) if len(ref) < 19 else None
-        if found is None:
-            raise UnknownRunError(f"there is no run {ref}", hint=HINT)
-        return found
-    prefix = ref.upper()
-    if not _UID_PREFIX.fullmatch(prefix):
-        raise UnknownRunError(
-            f"expected a run's number, at least the first 4 letters of its ULID, @last or @best, got {ref!r}", hint=HINT
-        )
-    first, last = prefix.ljust(26, "0"), prefix.ljust(26, "Z")  # a range, so that the index of `uid` serves
-    rows = session.execute(
-        select(Run.id, Run.uid, Run.kind, Run.name)
-        .where(Run.uid.between(first, last))
-        .order_by(Run.uid)
-        .limit(_SHOWN + 1)
-    ).all()
-    if not rows:
-        raise UnknownRunError(f"there is no run {ref}", hint=HINT)
-    if len(rows) > 1:
-        shown = ", ".join(f"{row.uid} ({row.kind} {row.name})" for row in rows[:_SHOWN])
-        more = ", ..." if len(rows) > _SHOWN else ""
-        raise UnknownRunError(f"several runs start with {ref}: {shown}{more}", hint="give more letters")
-    return rows[0].id
-
-
-def _resolve_alias(session: Session, ref: str) -> int:
-    top_level = select(Run.id).where(Run.number.is_not(None)).limit(1)
-    if ref == "@last":
-        found = session.scalar(top_level.order_by(Run.number.desc()))
-        missing = "there is no run yet"
-    elif ref == "@best":
-        candidates = (
-            top_level.join(Artifact, (Artifact.run_id == Run.id) & (Artifact.role == "model"))
-            .join(Metric, (Metric.run_id == Run.id) & (Metric.name == "val_accuracy"))
-            .where(Run.state == "completed", Metric.value.is_not(None))
-        )
-        # Accuracies on different data do not compare: the newest candidate says which data is meant.
-        newest = candidates.with_only_columns(Run.dataset_id).order_by(Run.number.desc()).scalar_subquery()
-        found = session.scalar(
-            candidates.where(Run.dataset_id.is_not_distinct_from(newest)).order_by(
-                Metric.value.desc(), Run.number.desc()
+            rows = session.execute(
+                select(RunDataset.role, Dataset)
+                .join(Dataset, Dataset.id == RunDataset.dataset_id)
+                .where(RunDataset.run_id == run_id)
+                .order_by(func.length(RunDataset.role), RunDataset.role)
             )
-        )
-        missing = "there is no completed run with a model and a val_accuracy yet"
-    else:
-        raise UnknownRunError(f"expected @last or @best, got {ref!r}", hint=HINT)
-    if found is None:
-        raise UnknownRunError(missing, hint=HINT)
-    return found
+            return {
+                role: DatasetEntry(
+                    fingerprint=row.fingerprint, name=row.name, rows=row.rows, body=row.body, keyed=row.keyed
+                )
+                for role, row in rows
+            }
+
+    def notes(self, uid: str) -> list[NoteRecord]:
+        """What was written about the run `uid`, oldest first."""
+        with self._database.read() as session:
+            run_id = require_run(session, uid)
+            rows = session.scalars(select(Note).where(Note.run_id == run_id).order_by(Note.id))
+            return [NoteRecord(id=row.id, text=row.text, created=from_us(row.created_us)) for row in rows]
+
+    def events(self, uid: str | None = None, *, after: int = 0, limit: int = 1000) -> list[EventRecord]:
+        """What happened since the event `after`, in one run or all, oldest first."""
+        with self._database.read() as session:
+            statement = select(Event, Run.uid).join(Run, Run.id == Event.run_id).where(Event.id > after)
+            if uid is not None:
+                statement = statement.where(Event.run_id == require_run(session, uid))
+            rows = session.execute(statement.order_by(Event.id).limit(limit))
+            return [
+                EventRecord(id=row.id, run=run, at=from_us(row.at_us), kind=row.kind, body=row.body)
+                for row, run in rows
+            ]
+
+    def experiments(self) -> dict[str, int]:
+        """The experiments and how many top-level runs each has, by name."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(Experiment.name, func.count(Run.id).label("runs"))
+                .outerjoin(
+                    Run, (Run.experiment_id == Experiment.id) & Run.number.is_not(None) & Run.deleted_us.is_(None)
+                )
+                .where(Experiment.deleted_us.is_(None))
+                .group_by(Experiment.name)
+                .order_by(Experiment.name)
+            )
+            return {row.name: row.runs for row in rows}
+
+    def _parent(self, uid: str) -> str | None:
+        with self._database.read() as session:
+            parent_id = session.get_one(Run, require_run(session, uid)).parent_id
+            return None if parent_id is None else session.get_one(Run, parent_id).uid
 
 
-def _run_records(session: Session, chosen: Select[int]) -> dict[int, RunRecord]:
-    """The chosen runs by key, in two queries however many they are."""
-    metrics = _metrics(session, chosen)
-    parent = aliased(Run)
+def _curve_names(session: Session, run_id: int) -> Mapping[int, str]:
     rows = session.execute(
-        select(Run, parent.uid).outerjoin(parent, parent.id == Run.parent_id).where(Run.id.in_(chosen))
+        select(Name.id, Name.name)
+        .join(Metric, Metric.name_id == Name.id)
+        .where(Metric.run_id == run_id, Metric.points > 0)
+        .order_by(Name.name)
     )
-    return {run.id: _run_record(run, parent_uid, metrics[run.id]) for run, parent_uid in rows}
+    return {row.id: row.name for row in rows}
 
 
-def _metrics(session: Session, chosen: Select[int]) -> defaultdict[int, dict[str, float]]:
-    rows = session.execute(
-        select(Metric.run_id, Metric.name, Metric.value, Metric.special)
-        .where(Metric.run_id.in_(chosen))
-        .order_by(Metric.run_id, Metric.name)
+def _read_curve(session: Session, run_id: int, name_id: int, name: str) -> Curve:
+    steps, values, at_ms = read_points(session.connection(), run_id, name_id)
+    return Curve(name, steps, values, at_ms / 1000)
+
+
+def _summary(row: Metric) -> MetricSummary:
+    return MetricSummary(
+        value=from_column(row.value),
+        reported=row.reported,
+        points=row.points,
+        first_step=row.first_step,
+        last_step=row.last_step,
+        last=from_column(row.last) if row.points else None,
+        min=row.min,
+        min_step=row.min_step,
+        max=row.max,
+        max_step=row.max_step,
     )
-    metrics: defaultdict[int, dict[str, float]] = defaultdict(dict)
-    for run_id, name, value, special in rows:
-        metrics[run_id][name] = _figure(value, special)
-    return metrics
-
-
-def _run_record(run: Run, parent: str | None, metrics: Mapping[str, float]) -> RunRecord:
-    return RunRecord(
-        uid=run.uid,
-        number=run.number,
-        kind=run.kind,
-        state=_state(run),
-        name=run.name,
-        seed=run.seed,
-        config=run.config,
-        parent=parent,
-        started=from_us(run.started_us),
-        ended=None if run.ended_us is None else from_us(run.ended_us),
-        error=run.error,
-        metrics=metrics,
-    )
-
-
-def _state(run: Run) -> RunState:
-    """The state as written, except for a run that nobody can be running any more."""
-    if run.state == "running" and run.host == process.host() and not process.is_alive(run.pid, run.born):
-        return "interrupted"
-    return run.state
 
 
 def _trial_record(trial: Trial, architecture: Architecture, run: RunRecord) -> TrialRecord:
@@ -347,23 +527,3 @@ def _trial_record(trial: Trial, architecture: Architecture, run: RunRecord) -> T
         error=run.error,
         metrics=run.metrics,
     )
-
-
-def _round_record(row: Round) -> RoundRecord:
-    return RoundRecord(
-        number=row.number,
-        participants=row.participants,
-        rejected=row.rejected,
-        loss=join_special(row.loss, row.loss_special),
-        accuracy=join_special(row.accuracy, row.accuracy_special),
-        bytes_up=row.bytes_up,
-        bytes_down=row.bytes_down,
-        seconds=row.seconds,
-        started=from_us(row.started_us),
-    )
-
-
-def _figure(value: float | None, special: int) -> float:
-    figure = join_special(value, special)
-    assert figure is not None, "metrics and points are written through split_special from a float"
-    return figure

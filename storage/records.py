@@ -4,16 +4,26 @@ An *entry* is handed in and shared by content (the same data set or architecture
 the history returns.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from __future__ import annotations
 
-RunKind = Literal["search", "trial", "retrain", "federated"]
-ChildKind = Literal["retrain"]
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+Scalar = str | int | float | bool
+RunKind = Literal["search", "trial", "retrain", "federated", "train", "eval", "export"]
 RunState = Literal["running", "completed", "pruned", "failed", "interrupted"]
 EndState = Literal["completed", "pruned", "failed", "interrupted"]
+ChildKind = Literal["retrain", "eval", "export"]
+RoundState = Literal["completed", "failed"]
 ContributionState = Literal["accepted", "rejected"]
+CeremonyState = Literal["completed", "failed"]
+NodeKind = Literal["run", "dataset", "architecture", "artifact", "version", "deployment", "ceremony"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +32,9 @@ class DatasetEntry:
 
     fingerprint: str
     name: str
-    rows: int
+    rows: int | None  # None: a site that does not tell
     body: Mapping[str, Any]  # the schema: JSON
+    keyed: bool = False  # whether the fingerprint is one under a key that only its site has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +64,11 @@ class RunRecord:
     started: datetime  # UTC, as `ended`
     ended: datetime | None
     error: str | None
-    metrics: Mapping[str, float]  # final figures; the curves are asked for one run at a time
+    metrics: Mapping[str, float]  # its figures: the final ones, else the last points; curves are asked for by run
+    experiment: str = "default"
+    params: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])  # what it was made with, to ask by
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    deleted: datetime | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -70,6 +85,7 @@ class SearchRecord:
     space_sha256: str
     sampler: str
     pruner: str
+    objectives: Sequence[tuple[str, str]]  # (metric, "maximize" or "minimize")
     trials: int  # planned
     study_name: str  # of the Optuna study in the same database
 
@@ -114,6 +130,9 @@ class FederatedRecord:
     alpha: float | None  # Dirichlet concentration of a simulated split; None where sites bring their own data
     model_run: str | None  # uid of the run whose model was trained
     spec: Mapping[str, Any]
+    min_clients: int | None = None
+    privacy: Mapping[str, Any] | None = None  # how noise is added; None: it is not
+    flwr_run_id: str | None = None
 
     @property
     def uid(self) -> str:
@@ -134,11 +153,14 @@ class RoundRecord:
     bytes_down: int
     seconds: float
     started: datetime
+    state: RoundState = "completed"
+    bytes_plain: int | None = None  # what the updates would be as float32 in the clear
+    aggregate_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContributionRecord:
-    """What one client gave to one round, and why it was refused if it was."""
+    """What one site gave to one round, and why it was refused if it was. What a site does not tell is None."""
 
     client: str
     state: ContributionState
@@ -146,16 +168,105 @@ class ContributionRecord:
     bytes_up: int
     bytes_down: int
     seconds: float
+    rows: int | None = None
+    train_seconds: float | None = None
+    encrypt_seconds: float | None = None
+    update_norm: float | None = None
+    clipped: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeremonyEntry:
+    """The making of a key that sites share. Hashes are SHA-256, hexadecimal; secrets are nowhere here."""
+
+    scheme: str
+    key_id: str
+    members: Sequence[str]
+    started: datetime
+    ended: datetime | None
+    state: CeremonyState = "completed"
+    parameters_sha256: str | None = None
+    public_key_sha256: str | None = None
+    threshold: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactRecord:
-    """A file or folder that a run left behind; the content is beside the database, not in it."""
+    """A file that a run left behind; the content is beside the database, under its hash."""
 
-    role: str  # "model", ...
-    path: str
+    role: str  # what it is part of: "model", ...
+    name: str
     sha256: str
     size_bytes: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSummary:
+    """A metric of one run: its figure, and its curve in a few numbers; NaN is left out of the extremes."""
+
+    value: float  # the final figure where `reported`, else the last point
+    reported: bool
+    points: int
+    first_step: int | None
+    last_step: int | None
+    last: float | None
+    min: float | None
+    min_step: int | None
+    max: float | None
+    max_step: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A metric over the steps of one run: three arrays of one length, steps ascending."""
+
+    name: str
+    steps: np.ndarray  # int64
+    values: np.ndarray  # float64
+    seconds: np.ndarray  # float64, since the run started; NaN where nobody knows
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRecord:
+    """A published version of a model."""
+
+    model: str
+    version: int
+    run: str | None  # uid of the run it came from; None: purged
+    sha256: str  # of its weights
+    signature: Mapping[str, Any]
+    opset: int | None
+    aliases: Sequence[str]
+    created: datetime
+
+    @property
+    def ref(self) -> str:
+        """How people name it."""
+        return f"{self.model}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """Something that happened in a run."""
+
+    id: int
+    run: str  # uid
+    at: datetime
+    kind: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteRecord:
+    """What somebody wrote about a run."""
+
+    id: int
+    text: str
+    created: datetime
 
 
 def _seconds(started: datetime, ended: datetime | None) -> float | None:

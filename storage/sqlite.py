@@ -8,16 +8,20 @@ transaction that may write takes the write lock at its BEGIN, where waiting work
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event
+from sqlalchemy.exc import OperationalError
 
 from .errors import DatabaseNotFoundError, ForeignDatabaseError, StorageError
+from .filesystem import network_file_system
 
 APPLICATION_ID: Final = 0x4E535430  # "NST0", at offset 68 of the file
 BUSY_TIMEOUT_MS: Final = 20_000
+_TURN_MS: Final = 60  # SQLite sleeps 1, 2, 5, 10, 15, 20 ms between its looks for a lock, and longer from then on
 _HEADER = b"SQLite format 3\0"
 _OURS = "nst_alembic_version"
 _OPTUNA = {"studies", "version_info"}
@@ -103,7 +107,14 @@ def create_sqlite_engine(
             connection.execute(f"PRAGMA {pragma}")
 
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if begin == "BEGIN":
+            connection.exec_driver_sql(begin)
+            return
+        # SQLite looks for the lock less and less often, so that of many writers some wait for seconds (measured with
+        # 32: 7 s at worst). Asked anew again and again it never sleeps for more than 20 ms.
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_TURN_MS}")
+        _retry_while_busy(lambda: connection.exec_driver_sql(begin), pause=0.0)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", start)
@@ -118,26 +129,35 @@ def configure_sqlite(engine: Engine) -> None:
     """
     if engine.dialect.name != "sqlite":
         return
+    # WAL lives in memory that all processes share, which the disks of a network do not give.
+    on_network = network_file_system(Path(engine.url.database or "")) is not None
 
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        _use_wal(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
+        _use_journal(connection, "TRUNCATE" if on_network else "WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if on_network else 'NORMAL'}")
 
     event.listen(engine, "connect", prepare)
     engine.dispose()
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL, which lasts; where processes switch it at once, SQLite fails instead of waiting."""
+def _use_journal(connection: sqlite3.Connection, mode: Literal["WAL", "TRUNCATE"]) -> None:
+    """Switch the file to a kind of journal; where processes do so at once, SQLite fails instead of waiting."""
+    _retry_while_busy(lambda: connection.execute(f"PRAGMA journal_mode = {mode}"), pause=0.005)
+
+
+def _retry_while_busy(work: Callable[[], object], *, pause: float) -> None:
+    """Do `work`, again and again while another connection has the lock it needs, for `BUSY_TIMEOUT_MS` in all."""
     give_up = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            work()
+        except (sqlite3.OperationalError, OperationalError) as exc:
+            cause = exc.orig if isinstance(exc, OperationalError) else exc
+            code = cause.sqlite_errorcode if isinstance(cause, sqlite3.OperationalError) else 0
+            if code & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
-            time.sleep(0.005)
+            time.sleep(pause)
         else:
             return
 

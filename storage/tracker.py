@@ -1,42 +1,62 @@
-"""Writing the history. Each verb is one transaction: when it returns, killing the process loses nothing of it."""
+"""Writing the history.
 
-import hashlib
+Each verb but `log` is one transaction: when it returns, killing the process loses nothing of it. `log` puts points into
+a buffer and returns in microseconds; killing the process may lose those of the last quarter of a second, and `flush`,
+`finish` and `close` wait for them. Rounds and what is published also survive a power cut.
+"""
+
+from __future__ import annotations
+
 import os
-import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from types import TracebackType
+from typing import Any, Self, get_args
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 from ulid import ULID
 
-from ..core import ConfigError, weights_file
+from ..core import ConfigError
 from . import process
+from .artifacts import ArtifactStore, StoredFile
+from .clock import now_us
 from .database import Database, serialise
-from .environment import describe_environment
-from .errors import RunBusyError, StorageError, UnknownRunError
-from .history import HINT, History, require_run
+from .environment import EnvironmentEntry, describe_environment
+from .errors import RunBusyError, StorageError
+from .history import History
+from .lineage import link
+from .model_files import MEDIA_TYPES, MODEL_ROLE
 from .models import (
     Architecture,
     Artifact,
+    Ceremony,
     Contribution,
     Dataset,
     Environment,
+    Event,
+    Experiment,
     Federation,
-    Metric,
-    MetricPoint,
+    Node,
+    Param,
     Round,
     Run,
+    RunArtifact,
+    RunDataset,
     Search,
     Trial,
-    split_special,
+    to_column,
     to_us,
 )
+from .names import NameBook, check_name
+from .params import Scalar, flatten_params, param_row
+from .points import Point, put_figures, put_points
 from .records import (
     ArchitectureEntry,
+    CeremonyEntry,
     ChildKind,
     ContributionRecord,
     DatasetEntry,
@@ -46,46 +66,72 @@ from .records import (
     RunKind,
     SearchRecord,
 )
-from .upsert import ensure_row, put_rows
+from .runs import require_run
+from .upsert import ensure_row, insert, put_rows
+from .writer import PointWriter, RunKey
 
 Curves = Mapping[str, Mapping[int, float]]  # name -> step -> value; any float, NaN too
-
-
-def now_us() -> int:
-    """The time now, microseconds UTC."""
-    return time.time_ns() // 1000
+Config = Mapping[str, Any]  # JSON
+DEFAULT_EXPERIMENT = "default"
 
 
 class Tracker:
     """Writes what a process runs. Its verbs may be called from several threads.
 
     Args:
-        database: stays the caller's, who closes it.
+        database: stays the caller's, who closes the tracker before it.
+        experiment: the name that top-level runs are gathered under; made when the first one starts.
         clock: tells the time in microseconds UTC.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self, database: Database, *, experiment: str = DEFAULT_EXPERIMENT, clock: Callable[[], int] = now_us
+    ) -> None:
+        check_name(experiment)
         self._database = database
+        self._experiment = experiment
         self._history = History(database)
         self._clock = clock
-        self._environment = describe_environment()
+        self._names = NameBook(database)
+        self._points = PointWriter(database, self._names)
+        self._runs: dict[str, RunKey] = {}  # that points were logged for
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the points that wait; the tracker is not used after it."""
+        self._points.close()
+
+    @cached_property
+    def _environment(self) -> EnvironmentEntry:
+        return describe_environment()
 
     def start_search(
         self,
         *,
         name: str,
         seed: int,
-        config: Mapping[str, Any],
+        config: Config,
         dataset: DatasetEntry,
         space: str,
         space_sha256: str,
         sampler: str,
         pruner: str,
         trials: int,
+        objectives: Sequence[tuple[str, str]] = (("val_accuracy", "maximize"),),
     ) -> SearchRecord:
         """Start a search of `trials` planned trials in `space`, under the next free number."""
+        params = flatten_params(config)
+        self._names.ids(params)
         with self._database.write() as session:
             run = self._start(session, kind="search", name=name, seed=seed, config=config, dataset=dataset)
+            self._put_params(session, run, params)
             session.add(
                 Search(
                     run_id=run.id,
@@ -93,6 +139,7 @@ class Tracker:
                     space_sha256=space_sha256,
                     sampler=sampler,
                     pruner=pruner,
+                    objectives=[list(objective) for objective in objectives],
                     trials=trials,
                     study_name=f"nasturtium-{run.uid}",
                 )
@@ -105,7 +152,7 @@ class Tracker:
         *,
         name: str,
         seed: int,
-        config: Mapping[str, Any],
+        config: Config,
         dataset: DatasetEntry | None,
         clients: int,
         rounds: int,
@@ -114,11 +161,18 @@ class Tracker:
         alpha: float | None,
         model_run: str | None,
         spec: Mapping[str, Any],
+        min_clients: int | None = None,
+        privacy: Config | None = None,
+        flwr_run_id: str | None = None,
     ) -> FederatedRecord:
         """Start a federated training of the network `spec`, which the run `model_run` found, if one did."""
+        params = flatten_params(config)
+        self._names.ids(params)
         with self._database.write() as session:
             model_run_id = None if model_run is None else require_run(session, model_run)
+            origin = None if model_run_id is None else _retrained(session, model_run_id)
             run = self._start(session, kind="federated", name=name, seed=seed, config=config, dataset=dataset)
+            self._put_params(session, run, params)
             session.add(
                 Federation(
                     run_id=run.id,
@@ -127,10 +181,14 @@ class Tracker:
                     strategy=strategy,
                     scheme=scheme,
                     alpha=alpha,
+                    flwr_run_id=flwr_run_id,
+                    min_clients=min_clients,
+                    privacy=None if privacy is None else dict(privacy),
                     model_run_id=model_run_id,
                     spec=dict(spec),
                 )
             )
+            link(session, (("run", origin), "network of", ("run", run.id)))
             uid = run.uid
         return self._history.federated(uid)
 
@@ -140,35 +198,79 @@ class Tracker:
         *,
         number: int,
         architecture: ArchitectureEntry,
-        hyperparameters: Mapping[str, Any],
+        hyperparameters: Config,
         seed: int,
         optuna_number: int | None,
     ) -> str:
         """Start the next attempt at trial `number` of a search; the attempt's uid, which also names the candidate."""
+        params = flatten_params({**architecture.choices, **hyperparameters})
+        self._names.ids(params)
         with self._database.write() as session:
             search = session.get_one(Run, require_run(session, search_uid, kind="search"))
             run = self._start(session, kind="trial", name=search.name, seed=seed, config={}, parent=search)
+            self._put_params(session, run, params)
             attempts = session.scalar(
                 select(func.max(Trial.attempt)).where(Trial.search_id == search.id, Trial.number == number)
             )
+            architecture_id = ensure_row(session, Architecture, "sha256", _architecture_row(architecture))
             session.add(
                 Trial(
                     run_id=run.id,
                     search_id=search.id,
                     number=number,
                     attempt=(attempts or 0) + 1,
-                    architecture_id=ensure_row(session, Architecture, "sha256", _architecture_row(architecture)),
+                    architecture_id=architecture_id,
                     hyperparameters=dict(hyperparameters),
                     optuna_number=optuna_number,
                 )
             )
+            link(
+                session,
+                (("run", search.id), "proposed", ("run", run.id)),
+                (("architecture", architecture_id), "evaluated by", ("run", run.id)),
+            )
             return run.uid
 
-    def start_child(self, parent_uid: str, *, kind: ChildKind = "retrain", seed: int, config: Mapping[str, Any]) -> str:
-        """Start a run below another one, as the retraining of a search's best; its uid."""
+    def start_child(
+        self, parent_uid: str, *, kind: ChildKind = "retrain", seed: int, config: Config, origin: str | None = None
+    ) -> str:
+        """Start a run below another one, as the retraining of a search's best; its uid.
+
+        Args:
+            parent_uid: the run it belongs to.
+            kind: what it is.
+            seed: of its randomness.
+            config: what it was made with.
+            origin: uid of the run whose result it goes on with; the parent by default.
+        """
+        params = flatten_params(config)
+        self._names.ids(params)
         with self._database.write() as session:
             parent = session.get_one(Run, require_run(session, parent_uid))
-            return self._start(session, kind=kind, name=parent.name, seed=seed, config=config, parent=parent).uid
+            run = self._start(session, kind=kind, name=parent.name, seed=seed, config=config, parent=parent)
+            self._put_params(session, run, params)
+            relation = {"retrain": "retrained as", "eval": "evaluated as", "export": "exported as"}[kind]
+            link(session, (("run", require_run(session, origin or parent_uid)), relation, ("run", run.id)))
+            return run.uid
+
+    def start_run(
+        self,
+        name: str,
+        *,
+        kind: RunKind = "train",
+        seed: int = 0,
+        config: Config | None = None,
+        dataset: DatasetEntry | None = None,
+    ) -> str:
+        """Start a run of one's own, of any program: its uid. Its configuration can be asked by; see `history query`."""
+        if kind in {"search", "federated", "trial"}:
+            raise ConfigError(f"a {kind} has a verb of its own: start_{kind}")
+        params = flatten_params(config or {})
+        self._names.ids(params)
+        with self._database.write() as session:
+            run = self._start(session, kind=kind, name=name, seed=seed, config=config or {}, dataset=dataset)
+            self._put_params(session, run, params)
+            return run.uid
 
     def resume(self, uid: str) -> None:
         """Take a search or federated training over, to go on where it stopped; what was running in it is interrupted.
@@ -191,11 +293,40 @@ class Tracker:
             self._interrupt_children(session, run)
             run.state, run.ended_us, run.error = "running", None, None
             run.host, run.pid, run.born = process.host(), os.getpid(), process.birth(os.getpid())
+            self._tell(session, run.id, "resumed")
+
+    def log(self, uid: str, figures: Mapping[str, float], *, step: int) -> None:
+        """Add one point to each of some curves of a run, in microseconds; a point that is there already is replaced.
+
+        The point is in the database within a quarter of a second, or after `flush`. Where the database is slower than
+        the caller, this waits rather than forget.
+
+        Args:
+            uid: the run.
+            figures: by name; any float, NaN and infinities too. Copied.
+            step: where on the curve, such as the epoch or the round.
+
+        Raises:
+            ConfigError: not a step, a name or a number.
+            UnknownRunError: there is no such run.
+            StorageError: earlier points could not be written; they are kept and tried again.
+        """
+        self._points.put(self._runs.get(uid) or self._find(uid), step, figures)
+
+    def flush(self) -> None:
+        """Wait until every logged point is in the database.
+
+        Raises:
+            StorageError: they cannot be written; they are kept, and the next call tries again.
+        """
+        self._points.flush()
 
     def log_points(self, uid: str, curves: Curves) -> None:
-        """Add points to the curves of a run; a point that is there already is replaced."""
+        """Add points to the curves of a run; a point that is there already is replaced. They are written on return."""
+        ids = self._metric_ids(curves)
         with self._database.write() as session:
-            _put_points(session, require_run(session, uid), curves)
+            run = session.get_one(Run, require_run(session, uid), with_for_update=True)
+            put_points(session, _points_of(run, curves, ids))
 
     def finish(
         self,
@@ -215,6 +346,8 @@ class Tracker:
         """
         if state not in get_args(EndState):
             raise ConfigError(f"expected a state of {', '.join(get_args(EndState))}, got {state!r}")
+        self._points.flush()
+        ids = self._metric_ids({*metrics, *(curves or {})})
         with self._database.write() as session:
             run = session.get_one(Run, require_run(session, uid), with_for_update=True)
             if run.state == "completed" and state != "completed":
@@ -223,21 +356,26 @@ class Tracker:
                 run.ended_us = self._clock()
             run.state, run.error = state, None if error is None else _storable(error)
             self._interrupt_children(session, run)
-            put_rows(session, Metric, [{"run_id": run.id, "name": name, **_split(x)} for name, x in metrics.items()])
-            _put_points(session, run.id, curves or {})
+            put_points(session, _points_of(run, curves or {}, ids))
+            put_figures(session, run.id, {ids[name]: float(value) for name, value in metrics.items()})
+            self._tell(session, run.id, "ended", state=state)
 
-    def record_artifact(self, uid: str, *, role: str, path: str, sha256: str, size_bytes: int) -> None:
-        """Say what a run left behind as its `role`; what it had said before is replaced."""
-        row = {"role": role, "path": path, "sha256": sha256, "size_bytes": size_bytes}
-        with self._database.write() as session:
-            run_id = require_run(session, uid)
-            put_rows(session, Artifact, [{"run_id": run_id, **row}], key=("run_id", "role"))
+    def record_artifact(self, uid: str, path: Path, *, role: str, name: str | None = None, media_type: str) -> None:
+        """Keep a file that a run made, under its hash, as `name` of its `role`; what was there before is replaced.
+
+        Raises:
+            StorageError: the file cannot be read or copied.
+        """
+        self._record_files(uid, role, {name or path.name: (self._store.add(path), media_type)})
 
     def record_model(self, uid: str, folder: Path) -> None:
-        """Record the model folder that a run saved in `Database.models_dir`, as its artifact of the role "model"."""
-        weights = weights_file(folder).read_bytes()
-        sha256 = hashlib.sha256(weights).hexdigest()
-        self.record_artifact(uid, role="model", path=folder.name, sha256=sha256, size_bytes=len(weights))
+        """Keep the files of a model folder that a run saved in `Database.models_dir`, under the role "model"."""
+        files = {
+            path.name: (self._store.add(path), MEDIA_TYPES.get(path.suffix, "application/octet-stream"))
+            for path in sorted(folder.iterdir())
+            if path.is_file()
+        }
+        self._record_files(uid, MODEL_ROLE, files)
 
     @contextmanager
     def ending(self, uid: str) -> Generator[None]:
@@ -258,22 +396,101 @@ class Tracker:
                 exc.add_note(f"and its end could not be written to the history: {second}")
             raise
 
-    def record_round(self, uid: str, round: RoundRecord, contributions: Sequence[ContributionRecord]) -> None:
-        """Record a round of a federated training with what each client gave; a round recorded before is replaced."""
+    def record_site(
+        self, uid: str, name: str, *, dataset: DatasetEntry | None = None, public_key_sha256: str | None = None
+    ) -> None:
+        """A site takes part in a federated training, with data of which it tells a keyed fingerprint, or nothing."""
         with self._database.write() as session:
             run_id = require_run(session, uid, kind="federated")
-            put_rows(session, Round, [{"run_id": run_id, **_round_row(round)}])
-            key = {"run_id": run_id, "round": round.number}
-            put_rows(session, Contribution, [{**key, **asdict(each)} for each in contributions])
+            serialise(session)
+            _see_node(session, name, self._clock(), public_key_sha256)
+            if dataset is not None:
+                dataset_id = ensure_row(session, Dataset, "fingerprint", _dataset_row(dataset))
+                row = {"run_id": run_id, "role": f"site/{name}", "dataset_id": dataset_id}
+                put_rows(session, RunDataset, [row])
+                link(session, (("dataset", dataset_id), "trained on at a site by", ("run", run_id)))
+
+    def record_ceremony(self, entry: CeremonyEntry, *, run: str | None = None) -> str:
+        """A key was made for some sites: its names and hashes, never a secret. Its uid."""
+        uid = str(ULID())
+        with self._database.write(durable=True) as session:
+            run_id = None if run is None else require_run(session, run)
+            ceremony = Ceremony(
+                uid=uid,
+                run_id=run_id,
+                scheme=entry.scheme,
+                key_id=entry.key_id,
+                parameters_sha256=entry.parameters_sha256,
+                public_key_sha256=entry.public_key_sha256,
+                members=list(entry.members),
+                threshold=entry.threshold,
+                state=entry.state,
+                started_us=to_us(entry.started),
+                ended_us=None if entry.ended is None else to_us(entry.ended),
+            )
+            session.add(ceremony)
+            session.flush()
+            if run_id is not None:
+                link(session, (("ceremony", ceremony.id), "key of", ("run", run_id)))
+        return uid
+
+    def record_round(
+        self,
+        uid: str,
+        round: RoundRecord,
+        contributions: Sequence[ContributionRecord],
+        *,
+        and_then: Callable[[Session], object] = lambda session: None,
+    ) -> None:
+        """Record a round of a federated training with what each site gave; a round recorded before is replaced.
+
+        Args:
+            uid: the run.
+            round: what the round decided.
+            contributions: one per site that was asked.
+            and_then: written in the same transaction, as what the round cost in privacy.
+        """
+        ids = self._names.ids(_ROUND_FIGURES)
+        with self._database.write(durable=True) as session:
+            serialise(session)  # before any row is locked: others take them in this order
+            run = session.get_one(Run, require_run(session, uid, kind="federated"), with_for_update=True)
+            of_round = (Contribution.run_id == run.id) & (Contribution.round == round.number)
+            session.execute(delete(Contribution).where(of_round))
+            put_rows(session, Round, [{"run_id": run.id, **_round_row(round)}])
+            seen = self._clock()
+            rows = [_contribution_row(run.id, round.number, each) for each in contributions]
+            for row in rows:
+                row["node_id"] = _see_node(session, row.pop("client"), seen)
+            put_rows(session, Contribution, rows)
+            put_points(session, _points_of(run, _round_curves(round.number, round.loss, round.accuracy), ids))
+            state, count = round.state, round.participants
+            self._tell(session, run.id, "round", number=round.number, state=state, participants=count)
+            and_then(session)
 
     def update_round_metrics(self, uid: str, number: int, *, loss: float | None, accuracy: float | None) -> None:
         """Add the figures of a recorded round, which the sites report once they have decrypted its result."""
+        ids = self._names.ids(_ROUND_FIGURES)
         with self._database.write() as session:
-            round = session.get(Round, (require_run(session, uid, kind="federated"), number))
-            if round is None:
-                raise UnknownRunError(f"run {uid} has no round {number}", hint=HINT)
-            round.loss, round.loss_special = split_special(loss)
-            round.accuracy, round.accuracy_special = split_special(accuracy)
+            run = session.get_one(Run, require_run(session, uid, kind="federated"), with_for_update=True)
+            if session.get(Round, (run.id, number)) is None:
+                raise ConfigError(f"run {uid} has no round {number}", hint="record the round first")
+            put_points(session, _points_of(run, _round_curves(number, loss, accuracy), ids))
+            self._tell(session, run.id, "round figures", number=number)
+
+    def _metric_ids(self, names: Iterable[str]) -> dict[str, int]:
+        for name in names:
+            check_name(name)
+        return self._names.ids(names)
+
+    @cached_property
+    def _store(self) -> ArtifactStore:
+        return ArtifactStore(self._database.artifacts_dir)
+
+    def _find(self, uid: str) -> RunKey:
+        with self._database.read() as session:
+            run = session.get_one(Run, require_run(session, uid))
+            key = self._runs[uid] = RunKey(run.id, run.started_us)
+        return key
 
     def _start(
         self,
@@ -282,7 +499,7 @@ class Tracker:
         kind: RunKind,
         name: str,
         seed: int,
-        config: Mapping[str, Any],
+        config: Config,
         dataset: DatasetEntry | None = None,
         parent: Run | None = None,
     ) -> Run:
@@ -290,22 +507,18 @@ class Tracker:
             raise ConfigError(f"expected 0 <= seed < 2**63, got {seed}")
         serialise(session)  # numbers and attempts are counted on from the last one
         environment_id = ensure_row(session, Environment, "sha256", asdict(self._environment))
-        if parent is not None:
-            number, dataset_id = None, parent.dataset_id
-        else:
-            number = (session.scalar(select(func.max(Run.number))) or 0) + 1
-            dataset_id = dataset and ensure_row(session, Dataset, "fingerprint", _dataset_row(dataset))
+        number = None if parent is not None else (session.scalar(select(func.max(Run.number))) or 0) + 1
         run = Run(
             uid=str(ULID()),
             number=number,
             kind=kind,
             state="running",
+            experiment_id=self._experiment_id(session) if parent is None else parent.experiment_id,
             parent_id=parent and parent.id,
             name=name,
             seed=seed,
             config=dict(config),
             environment_id=environment_id,
-            dataset_id=dataset_id,
             host=process.host(),
             pid=os.getpid(),
             born=process.birth(os.getpid()),
@@ -313,7 +526,49 @@ class Tracker:
         )
         session.add(run)
         session.flush()  # for its key
+        if dataset is not None:
+            dataset_id = ensure_row(session, Dataset, "fingerprint", _dataset_row(dataset))
+            session.add(RunDataset(run_id=run.id, role="data", dataset_id=dataset_id))
+            link(session, (("dataset", dataset_id), "trained on by", ("run", run.id)))
+        self._tell(session, run.id, "started")
         return run
+
+    def _experiment_id(self, session: Session) -> int:
+        found = session.scalar(
+            select(Experiment.id).where(Experiment.name == self._experiment, Experiment.deleted_us.is_(None))
+        )
+        if found is not None:
+            return found
+        made = Experiment(uid=str(ULID()), name=self._experiment, created_us=self._clock())
+        session.add(made)
+        session.flush()
+        return made.id
+
+    def _put_params(self, session: Session, run: Run, params: Mapping[str, Scalar]) -> None:
+        ids = self._names.ids(params)  # all known by now
+        rows = [{"run_id": run.id, "name_id": ids[name], **param_row(value)} for name, value in params.items()]
+        put_rows(session, Param, rows)
+
+    def _record_files(self, uid: str, role: str, files: Mapping[str, tuple[StoredFile, str]]) -> None:
+        with self._database.write() as session:
+            serialise(session)
+            run_id = require_run(session, uid)
+            for name, (file, media_type) in files.items():
+                if file.sha256 not in self._store:  # `compact` removed it, when no row spoke of it yet
+                    raise StorageError(f"the content of {name} is gone from {self._database.artifacts_dir}")
+                row = {
+                    "sha256": file.sha256,
+                    "size_bytes": file.size_bytes,
+                    "media_type": media_type,
+                    "created_us": self._clock(),
+                }
+                artifact_id = ensure_row(session, Artifact, "sha256", row)
+                put_rows(
+                    session,
+                    RunArtifact,
+                    [{"run_id": run_id, "role": role, "name": name, "artifact_id": artifact_id}],
+                )
+                link(session, (("run", run_id), "saved", ("artifact", artifact_id)))
 
     def _interrupt_children(self, session: Session, run: Run) -> None:
         session.execute(
@@ -322,19 +577,32 @@ class Tracker:
             .values(state="interrupted", ended_us=self._clock())
         )
 
+    def _tell(self, session: Session, run_id: int, kind: str, **body: Any) -> None:
+        session.execute(
+            insert(session, Event), [{"run_id": run_id, "at_us": self._clock(), "kind": kind, "body": body}]
+        )
 
-def _put_points(session: Session, run_id: int, curves: Curves) -> None:
-    points = [
-        {"run_id": run_id, "name": name, "step": int(step), **_split(value)}
+
+_ROUND_FIGURES = ("val_loss", "val_accuracy")
+
+
+def _points_of(run: Run, curves: Curves, ids: Mapping[str, int]) -> dict[tuple[int, int], list[Point]]:
+    """Points that were not logged when they came up: nobody knows when that was."""
+    return {
+        (run.id, ids[name]): [(int(step), to_column(value), None) for step, value in curve.items()]
         for name, curve in curves.items()
-        for step, value in curve.items()
-    ]
-    put_rows(session, MetricPoint, points)
+    }
 
 
-def _split(figure: float) -> dict[str, Any]:
-    value, special = split_special(figure)
-    return {"value": value, "special": special}
+def _round_curves(number: int, loss: float | None, accuracy: float | None) -> Curves:
+    figures = zip(_ROUND_FIGURES, (loss, accuracy), strict=True)
+    return {name: {number: value} for name, value in figures if value is not None}
+
+
+def _retrained(session: Session, run_id: int) -> int:
+    """The run whose network a run has as its own: of a search that ended, the retraining of its best trial."""
+    retrained = select(func.max(Run.id)).where(Run.parent_id == run_id, Run.kind == "retrain", Run.state == "completed")
+    return session.scalar(retrained) or run_id
 
 
 def _storable(message: str) -> str:
@@ -343,7 +611,13 @@ def _storable(message: str) -> str:
 
 
 def _dataset_row(entry: DatasetEntry) -> dict[str, Any]:
-    return {"fingerprint": entry.fingerprint, "name": entry.name, "rows": entry.rows, "body": dict(entry.body)}
+    return {
+        "fingerprint": entry.fingerprint,
+        "keyed": entry.keyed,
+        "name": entry.name,
+        "rows": entry.rows,
+        "body": dict(entry.body),
+    }
 
 
 def _architecture_row(entry: ArchitectureEntry) -> dict[str, Any]:
@@ -360,6 +634,26 @@ def _architecture_row(entry: ArchitectureEntry) -> dict[str, Any]:
 def _round_row(record: RoundRecord) -> dict[str, Any]:
     row = asdict(record)
     row["started_us"] = to_us(row.pop("started"))
-    row["loss"], row["loss_special"] = split_special(record.loss)
-    row["accuracy"], row["accuracy_special"] = split_special(record.accuracy)
+    del row["loss"], row["accuracy"]  # points of the run's curves
     return row
+
+
+def _contribution_row(run_id: int, round: int, record: ContributionRecord) -> dict[str, Any]:
+    return {"run_id": run_id, "round": round, **asdict(record)}
+
+
+def _see_node(session: Session, name: str, now: int, public_key_sha256: str | None = None) -> int:
+    """The key of a site, which is made when it is first seen."""
+    row = {
+        "uid": str(ULID()),
+        "name": name,
+        "public_key_sha256": public_key_sha256,
+        "first_seen_us": now,
+        "last_seen_us": now,
+    }
+    node_id = ensure_row(session, Node, "name", row)
+    changes: dict[str, Any] = {"last_seen_us": now}
+    if public_key_sha256 is not None:
+        changes["public_key_sha256"] = public_key_sha256
+    session.execute(update(Node).where(Node.id == node_id).values(changes))
+    return node_id

@@ -1,35 +1,58 @@
 """Rows that may be there already: writing them twice is the same as writing them once, on SQLite and on PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import inspect, select
+from sqlalchemy import ColumnElement, case, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from .models import Architecture, Base, Dataset, Environment
+from .models import Architecture, Artifact, Base, Dataset, Environment, Model, Node
+
+
+def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT of the session's engine, which can say what to do with a row that is there."""
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    return postgresql.insert(table) if is_postgresql else sqlite.insert(table)
 
 
 def put_rows(
-    session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], *, key: Sequence[str] | None = None
+    session: Session,
+    table: type[Base],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: Sequence[str] | None = None,
+    only: Collection[str] | None = None,
+    keep: Mapping[str, InstrumentedAttribute[bool]] | None = None,
 ) -> None:
-    """Insert `rows`; one whose `key` (unique; the primary key unless given) is taken replaces the row that has it."""
+    """Insert `rows`; one whose `key` is taken replaces the row that has it.
+
+    Args:
+        session: of a write transaction.
+        table: where to.
+        rows: all with the same columns.
+        key: unique columns; the primary key by default.
+        only: what is replaced; all of the row's columns by default.
+        keep: columns that are not replaced where that column of the old row is true.
+    """
     if not rows:
         return
     key = key or [column.name for column in inspect(table).primary_key]
-    statement = _insert(session, table)
-    replaced = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    statement = insert(session, table)
+    replaced: dict[str, ColumnElement[Any]] = {
+        name: statement.excluded[name] for name in rows[0] if name not in key and (only is None or name in only)
+    }
+    for name, kept in (keep or {}).items():
+        replaced[name] = case((kept, getattr(table, name)), else_=statement.excluded[name])
     session.execute(statement.on_conflict_do_update(index_elements=key, set_=replaced), rows)
 
 
 def ensure_row(
-    session: Session, table: type[Environment | Dataset | Architecture], key: str, row: Mapping[str, Any]
+    session: Session,
+    table: type[Environment | Dataset | Architecture | Artifact | Model | Node],
+    key: str,
+    row: Mapping[str, Any],
 ) -> int:
     """Insert `row` unless there is one with the same value of the unique column `key`; the id of that one."""
-    session.execute(_insert(session, table).on_conflict_do_nothing(index_elements=[key]), [row])
+    session.execute(insert(session, table).on_conflict_do_nothing(index_elements=[key]), [row])
     return session.execute(select(table.id).where(getattr(table, key) == row[key])).scalar_one()
-
-
-def _insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    is_postgresql = session.get_bind().dialect.name == "postgresql"
-    return postgresql.insert(table) if is_postgresql else sqlite.insert(table)

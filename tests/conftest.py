@@ -13,8 +13,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of an empty database: a new file, or a new schema on the server of NASTURTIUM_TEST_POSTGRES."""
+    monkeypatch.setenv("NASTURTIUM_FILES", str(tmp_path / "history"))
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'history.db'}"
         return

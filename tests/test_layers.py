@@ -142,7 +142,7 @@ def test_no_cycles():
         pytest.param("cupy", {"core/device.py"}, id="cupy"),
         pytest.param("tenseal", {"privacy/ckks.py"}, id="tenseal"),
         pytest.param("PIL", {"core/data/images.py"}, id="pillow"),
-        pytest.param("polars", {"core/data/table.py"}, id="polars"),
+        pytest.param("polars", {"core/data/table.py", "storage/frames.py"}, id="polars"),
         pytest.param(
             "flwr",
             {"federated/client.py", "federated/grid.py", "federated/records.py", "federated/strategy.py"},

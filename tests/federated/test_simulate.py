@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
+from math import inf
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from nasturtium.federated import (
     Site,
     simulate,
 )
-from nasturtium.storage import History, open_database
+from nasturtium.storage import BudgetSpentError, History, Ledger, SignedHead, open_database
 
 CLIENTS, ROUNDS = 3, 2
 LINEAR = ModelSpec((1, 8, 8), (layer_spec("flatten"), layer_spec("linear", out_features=10)))
@@ -97,8 +99,65 @@ def test_the_run_is_in_the_history(finished):
     assert metrics["test_accuracy"] == result.test.accuracy
     assert metrics["val_accuracy"] == result.rounds[-1].accuracy
     assert metrics["parameters"] == LINEAR.plan().parameters
-    assert set(history.artifacts(result.run.uid)) == {"model"}
-    assert weights_file(result.model).is_file()
+    kept = {file.name: file.sha256 for file in history.artifacts(result.run.uid)}
+    assert set(kept) == {"model.json", "weights.safetensors"}
+    assert hashlib.sha256(weights_file(result.model).read_bytes()).hexdigest() == kept["weights.safetensors"]
+
+
+def test_the_released_model_leads_back_to_sites_key_rounds_and_what_they_cost(finished):
+    result, history, _ = finished
+    lineage = history.lineage("digits:1")
+    kinds = Counter(node.kind for node in lineage.nodes)
+    assert kinds == {"version": 1, "artifact": 1, "run": 1, "dataset": 1 + CLIENTS, "ceremony": 1}
+    told = next(node for node in lineage.nodes if node.kind == "run").facts
+    assert (told["rounds"], told["sites"]) == (ROUNDS, [f"site-{i + 1}" for i in range(CLIENTS)])
+    # Every training round released a sum, and the closing one counts; there is no noise.
+    fingerprint = history.dataset(result.run.uid).fingerprint
+    assert told["privacy"] == [{"subject": fingerprint, "releases": ROUNDS + 1, "epsilon": inf, "delta": 0.0}]
+
+
+def test_sites_are_known_by_keyed_fingerprints_that_the_seed_decides(finished, database):
+    result, history, _ = finished
+    sites = {role: entry for role, entry in history.datasets(result.run.uid).items() if role != "data"}
+    assert list(sites) == [f"site/site-{i + 1}" for i in range(CLIENTS)]
+    assert all(entry.keyed and entry.rows is None for entry in sites.values())
+    again = run(database)
+    assert {role: e for role, e in History(database).datasets(again.run.uid).items() if role != "data"} == sites
+
+
+def test_every_site_keeps_the_head_of_the_ledger(finished):
+    result, history, _ = finished
+    database = history.database
+    heads = {
+        path.name: SignedHead.from_json(path.read_text()) for path in (database.heads_dir / result.run.uid).iterdir()
+    }
+    assert set(heads) == {f"site-{i + 1}.head.json" for i in range(CLIENTS)}
+    assert len({head.hash for head in heads.values()}) == 1
+    report = Ledger(database).verify(heads)
+    assert report.entries >= ROUNDS + 1
+
+
+def test_a_round_over_the_budget_is_not_begun(database):
+    first = run(database, encrypted=False)
+    fingerprint = History(database).dataset(first.run.uid).fingerprint
+    ledger = Ledger(database)
+    ledger.set_budget(fingerprint, epsilon=3.0, delta=1e-5)
+    spent = ledger.spent(fingerprint)
+    events = []
+    with pytest.raises(BudgetSpentError, match="round 1 is not begun"):
+        run(database, encrypted=False, observe=events.append)
+    assert [type(event) for event in events] == [FederationStarted]
+    refused = History(database).runs()[0]
+    assert (refused.state, History(database).rounds(refused.uid)) == ("failed", [])
+    assert ledger.spent(fingerprint) == spent
+
+
+def test_a_machine_is_watched_if_asked(database):
+    setup = SimulationSetup.load(make_config(encrypted=False), spec=LINEAR)
+    result = simulate(setup, database, monitor=0.1, experiment="watched")
+    history = History(database)
+    assert history.find(result.run.uid).experiment == "watched"
+    assert "cpu_percent" in history.system_curves(result.run.uid)
 
 
 def test_every_round_is_in_the_history_with_its_figures(finished):

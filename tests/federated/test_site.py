@@ -32,6 +32,7 @@ from nasturtium.privacy import (
     PrivacyError,
     SecretKey,
 )
+from nasturtium.storage import IntegrityError, Ledger, open_database
 
 ROWS = (8, 13, 40)
 
@@ -279,3 +280,42 @@ def test_without_a_run_there_is_nothing_to_release(make_site):
 
 def test_nothing_that_is_printed_of_a_site_shows_its_rows(make_site):
     assert repr(make_site()).startswith(f"<{Site.__module__}.Site object")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with open_database(tmp_path / "coordinator.db") as database:
+        yield Ledger(database)
+
+
+def test_a_site_keeps_the_newest_head_of_the_ledger(make_site, make_plan, ledger):
+    site = make_site()
+    assert site.ledger_head is None
+    site.follow(make_plan())
+    assert site.ledger_head is None  # this coordinator keeps no ledger
+    site = make_site()
+    ledger.append("config", {"round": 1})
+    site.follow(make_plan(ledger_head=ledger.head().to_json()))
+    assert site.ledger_head == ledger.head()
+
+
+@pytest.mark.parametrize("how", ["older", "another ledger", "forged", "garbage"])
+def test_a_site_follows_no_plan_whose_ledger_does_not_go_on(make_site, make_plan, ledger, tmp_path, how):
+    site = make_site()
+    ledger.append("config", {"round": 1})
+    older = ledger.head()
+    ledger.append("config", {"round": 2})
+    site.follow(make_plan(ledger_head=ledger.head().to_json()))
+    kept = site.ledger_head
+    with open_database(tmp_path / "other.db") as database:
+        for _ in range(3):
+            Ledger(database).append("config", {})
+        head = {
+            "older": older.to_json(),
+            "another ledger": Ledger(database).head().to_json(),
+            "forged": replace(kept, hash="0" * 64).to_json(),
+            "garbage": "{}",
+        }[how]
+    with pytest.raises((PlanError, IntegrityError, FormatError)):
+        site.follow(make_plan(round=2, total=b"x", ledger_head=head))
+    assert site.ledger_head == kept

@@ -82,8 +82,41 @@ def test_the_best_model_is_saved_with_what_was_measured(finished, setup):
     assert accuracy == pytest.approx(result.test.accuracy)
     assert result.test.accuracy > 0.85
     assert saved.metadata["run"] == result.search.uid
-    artifact = History(database).artifacts(result.search.uid)["model"]
-    assert database.models_dir / artifact.path == result.model
+    assert database.models_dir / result.search.uid == result.model
+    assert {file.name for file in History(database).artifacts(result.search.uid)} == {
+        path.name for path in result.model.iterdir()
+    }
+
+
+def test_the_model_leads_back_to_the_trial_and_the_data(finished):
+    database, result, _ = finished
+    history = History(database)
+    lineage = history.lineage("digits:1")
+    told = {(node.kind, node.ref) for node in lineage.nodes}
+    retrained = history.children(result.search.uid, "retrain")[-1]
+    assert told >= {
+        ("run", result.search.uid),
+        ("run", result.best.uid),
+        ("run", retrained.uid),
+        ("dataset", history.dataset(result.search.uid).fingerprint),
+        ("architecture", result.best.architecture.sha256),
+    }
+    assert not any(
+        node.ref == trial.uid
+        for node in lineage.nodes
+        for trial in history.trials(result.search.uid)[1:]
+        if trial.uid != result.best.uid
+    )
+
+
+def test_a_search_can_be_asked_by_what_its_trials_chose(finished):
+    database, result, _ = finished
+    trial = History(database).trials(result.search.uid)[0]
+    params = History(database).find(trial.uid).params
+    assert params["learning_rate"] == trial.hyperparameters["learning_rate"]
+    assert "activation" in params
+    curve = History(database).curve(trial.uid, "val_accuracy")
+    assert (curve.seconds >= 0).all()  # logged as they came up
 
 
 def test_every_trial_is_in_the_history(finished):

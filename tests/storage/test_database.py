@@ -265,13 +265,14 @@ def test_without_its_driver_postgresql_names_the_extra(monkeypatch):
     assert "hunter2" not in str(caught.value)
 
 
-def test_models_of_a_server_live_where_the_variable_says(monkeypatch, tmp_path):
+def test_files_of_a_server_live_where_the_variable_says(monkeypatch, tmp_path):
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     from sqlalchemy import make_url
 
     with Database(make_url("postgresql+psycopg://host/db"), path=None) as database:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.delenv("NASTURTIUM_MODELS", raising=False)
+        monkeypatch.delenv("NASTURTIUM_FILES", raising=False)
         assert database.models_dir == tmp_path / "nasturtium.models"
-        monkeypatch.setenv("NASTURTIUM_MODELS", "/srv/models")
-        assert database.models_dir == Path("/srv/models")
+        monkeypatch.setenv("NASTURTIUM_FILES", "/srv/team")
+        assert database.models_dir == Path("/srv/team.models")
+        assert database.key_file == Path("/srv/team.ledger-key")

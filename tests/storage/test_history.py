@@ -73,17 +73,24 @@ def test_nothing_answers_to(history, named, ref, message):
         history.find(ref)
 
 
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"weights")
+    return path
+
+
 def test_last_of_an_empty_history(history):
     with pytest.raises(UnknownRunError, match="no run yet"):
         history.find("@last")
     assert history.runs() == []
 
 
-def test_best_is_completed_has_a_model_and_the_highest_accuracy(tracker, history, start_search):
+def test_best_is_completed_has_a_model_and_the_highest_accuracy(tracker, history, start_search, weights):
     def run(state, accuracy, *, model=True):
         uid = start_search(tracker).uid
         if model:
-            tracker.record_artifact(uid, role="model", path="m", sha256="ab" * 32, size_bytes=1)
+            tracker.record_artifact(uid, weights, role="model", media_type="application/vnd.safetensors")
         tracker.finish(uid, state=state, metrics={} if accuracy is None else {"val_accuracy": accuracy})
         return uid
 
@@ -96,12 +103,14 @@ def test_best_is_completed_has_a_model_and_the_highest_accuracy(tracker, history
     assert history.find("@best").uid == newest_of_the_best
 
 
-def test_best_is_meant_on_the_data_of_the_newest_run_with_a_model(tracker, history, dataset, start_search):
+def test_best_is_meant_on_the_data_of_the_newest_run_with_a_model(
+    tracker, history, dataset, start_search, weights
+):
     """Accuracies on different data do not compare."""
 
     def run(fingerprint, accuracy):
         search = start_search(tracker, dataset=replace(dataset, fingerprint=fingerprint))
-        tracker.record_artifact(search.uid, role="model", path="m", sha256="ab" * 32, size_bytes=1)
+        tracker.record_artifact(search.uid, weights, role="model", media_type="application/vnd.safetensors")
         tracker.finish(search.uid, state="completed", metrics={"val_accuracy": accuracy})
         return search.uid
 
@@ -111,10 +120,10 @@ def test_best_is_meant_on_the_data_of_the_newest_run_with_a_model(tracker, histo
     assert history.find("@best").uid == best_of_hard
 
 
-def test_a_thousand_searches_are_read_in_two_queries(sqlite_database, start_search):
+def test_a_thousand_searches_are_read_in_five_queries(sqlite_database, start_search):
     first = start_search(Tracker(sqlite_database))
     with sqlite_database.write() as session:
-        columns = "kind, state, name, seed, config, environment_id, dataset_id, host, pid, born, started_us"
+        columns = "kind, state, name, seed, config, environment_id, experiment_id, host, pid, born, started_us"
         session.execute(
             text(
                 f"WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
@@ -122,7 +131,14 @@ def test_a_thousand_searches_are_read_in_two_queries(sqlite_database, start_sear
                 f" SELECT printf('01%024d', i), i, {columns} FROM n, nst_run WHERE number = 1"
             )
         )
-        session.execute(text("INSERT INTO nst_metric SELECT id, 'val_accuracy', number / 1000.0, 0 FROM nst_run"))
+        session.execute(text("INSERT INTO nst_name (name) VALUES ('val_accuracy')"))
+        session.execute(
+            text(
+                "INSERT INTO nst_metric (run_id, name_id, value, reported, points)"
+                " SELECT nst_run.id, nst_name.id, number / 1000.0, true, 0 FROM nst_run, nst_name"
+                " WHERE nst_name.name = 'val_accuracy'"
+            )
+        )
     statements: list[str] = []
     with sqlite_database.read() as session:
         engine = session.get_bind()
@@ -135,4 +151,4 @@ def test_a_thousand_searches_are_read_in_two_queries(sqlite_database, start_sear
     assert [run.number for run in runs] == list(range(1000, 0, -1))
     assert runs[-1].uid == first.uid
     assert runs[499].metrics == {"val_accuracy": 0.501}
-    assert len([statement for statement in statements if statement.startswith("SELECT")]) == 2
+    assert len([statement for statement in statements if statement.startswith("SELECT")]) == 5

@@ -1,7 +1,6 @@
 """What the verbs write is what the history reads, on both engines."""
 
 import hashlib
-import itertools
 import math
 import os
 import subprocess
@@ -24,6 +23,7 @@ from nasturtium.storage import (
     UnknownRunError,
     describe_environment,
     process,
+    unpack_model,
 )
 
 ROUND = RoundRecord(
@@ -107,26 +107,29 @@ def test_a_trial_tried_again_is_another_attempt_at_the_same_architecture(
         assert session.execute(text("SELECT count(*) FROM nst_environment")).scalar_one() == 1
 
 
-def test_writing_twice_is_writing_once(tracker, history, start_search):
+def test_writing_twice_is_writing_once(tracker, history, start_search, tmp_path):
     uid = start_search(tracker).uid
+    (tmp_path / "notes.txt").write_bytes(b"notes")
     for _ in range(2):
         tracker.log_points(uid, {"loss": {1: 2.0, 2: 1.0}, "accuracy": {1: 0.5}})
         tracker.finish(uid, state="completed", metrics={"x": 1.0}, curves={"loss": {2: 0.9, 3: 0.5}})
-        tracker.record_artifact(uid, role="model", path="models/a", sha256="ab" * 32, size_bytes=2**33)
+        tracker.record_artifact(uid, tmp_path / "notes.txt", role="report", media_type="text/plain")
         record = history.find(uid)
         assert history.curves(uid) == {"accuracy": {1: 0.5}, "loss": {1: 2.0, 2: 0.9, 3: 0.5}}
-        assert (record.state, record.metrics) == ("completed", {"x": 1.0})
-        assert history.artifacts(uid) == {
-            "model": ArtifactRecord(role="model", path="models/a", sha256="ab" * 32, size_bytes=2**33)
-        }
+        assert (record.state, record.metrics) == ("completed", {"accuracy": 0.5, "loss": 0.5, "x": 1.0})
+        sha256 = hashlib.sha256(b"notes").hexdigest()
+        assert history.artifacts(uid) == [
+            ArtifactRecord(role="report", name="notes.txt", sha256=sha256, size_bytes=5, media_type="text/plain")
+        ]
         ended = record.ended
     assert record.ended == ended
 
 
 def test_seconds_run_from_start_to_end(database, history, start_search):
-    clock = itertools.count(1_700_000_000_000_000, 1_500_000)
-    tracker = Tracker(database, clock=lambda: next(clock))
+    now = [1_700_000_000_000_000]
+    tracker = Tracker(database, clock=lambda: now[0])
     search = start_search(tracker)
+    now[0] += 1_500_000
     tracker.finish(search.uid, state="completed", metrics={})
     assert history.find(search.uid).seconds == 1.5
 
@@ -233,7 +236,7 @@ def test_a_federated_training_is_told_round_by_round(tracker, history, start_sea
     assert history.contributions(federated.uid, 2) == CONTRIBUTIONS[:1]
     tracker.update_round_metrics(federated.uid, 1, loss=math.nan, accuracy=0.75)
     assert repr(history.rounds(federated.uid)[0]) == repr(replace(ROUND, loss=math.nan, accuracy=0.75))
-    with pytest.raises(UnknownRunError, match="no round 3"):
+    with pytest.raises(ConfigError, match="no round 3"):
         tracker.update_round_metrics(federated.uid, 3, loss=None, accuracy=None)
 
 
@@ -308,10 +311,19 @@ def test_what_is_raised_after_the_end_changes_nothing(tracker, history, start_se
     assert history.find(uid).state == "completed"
 
 
-def test_a_model_folder_is_recorded_by_its_weights(tracker, history, start_search, tmp_path):
+def test_a_model_folder_is_kept_file_by_file(database, tracker, history, start_search, tmp_path):
     uid = start_search(tracker).uid
-    (tmp_path / "weights.safetensors").write_bytes(b"weights")
-    tracker.record_model(uid, tmp_path)
-    model = history.artifacts(uid)["model"]
-    assert (model.path, model.size_bytes) == (tmp_path.name, 7)
-    assert model.sha256 == hashlib.sha256(b"weights").hexdigest()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "model.json").write_bytes(b"{}")
+    tracker.record_model(uid, folder)
+    description, weights = history.artifacts(uid)
+    assert (description.role, description.name, description.media_type) == ("model", "model.json", "application/json")
+    assert (weights.name, weights.size_bytes) == ("weights.safetensors", 7)
+    assert weights.sha256 == hashlib.sha256(b"weights").hexdigest()
+    unpack_model(database, [description, weights], tmp_path / "again")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == {
+        "model.json": b"{}",
+        "weights.safetensors": b"weights",
+    }

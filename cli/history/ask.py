@@ -1,0 +1,160 @@
+"""`history list`, `query` and `sql`: which runs there are, and which of them answer a question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, get_args
+
+from ...core import ConfigError
+from ...storage import DatabaseNotFoundError, History, RunKind, RunRecord
+from .. import library
+from ..describe import SUMMARY, summarise
+from ..options import Db, FormatOption, Json, argument, chosen, option
+from ..output import Format, count, duration, print_rows, print_table, show, stderr, stdout
+
+KINDS: tuple[RunKind, ...] = get_args(RunKind)
+COLUMNS = {
+    "id": "id",
+    "kind": "kind",
+    "data": "data",
+    "size": "size",
+    "val_accuracy": "val acc",
+    "test_accuracy": "test acc",
+    "parameters": "params",
+    "state": "state",
+    "duration": "took",
+    "started": "started",
+    "experiment": "experiment",
+}
+OPTIONAL = ("data", "size", "parameters", "test acc", "took", "started", "experiment")  # the last goes first
+Where = Annotated[str, option("--where", help="Only those, as 'val_accuracy > 0.97 and params < 20000'.")]
+Sort = Annotated[str, option("--sort", help="By this, as -val_accuracy or started; a - is for descending.")]
+Limit = Annotated[int | None, option("--limit", min=1, help="At most this many.", show_default="all")]
+
+
+def list_runs(
+    kind: Annotated[
+        str | None, option("--kind", help=f"{', '.join(KINDS)}.", show_default="searches and federated runs")
+    ] = None,
+    where: Where = "",
+    sort: Sort = "",
+    limit: Limit = None,
+    experiment: Annotated[str | None, option("--experiment", help="Only of this experiment.")] = None,
+    deleted: Annotated[bool, option("--deleted", help="Those that were deleted and can be restored.")] = False,
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    rows: list[dict[str, Any]] = []
+    try:
+        with library.open_history(db) as past:
+            runs = past.runs(
+                kind=kind,
+                where=where,
+                sort=sort,
+                limit=limit,
+                experiment=experiment,
+                deleted=deleted,
+            )
+            rows = [summarise(past, run) for run in runs]
+    except DatabaseNotFoundError as exc:
+        if db is not None:
+            raise
+        stderr().print(f"{exc.message}: nothing was run here yet", soft_wrap=True)
+    print_rows(
+        rows,
+        {name: name for name in SUMMARY},
+        chosen(fmt, as_json=as_json),
+        table=lambda: _print_list(rows),
+    )
+
+
+def query(
+    question: Annotated[str, argument(help="As 'val_acc > .9 and op == \"sep3\" order by val_acc desc limit 10'.")],
+    show_sql: Annotated[bool, option("--sql", help="Print the SQL instead of running it.")] = False,
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Ask for runs of every kind, in a small language.
+
+    Names are fields of a run (kind, state, data, experiment, started, seconds, ...), metrics, parameters and tags;
+    min(x), max(x), last(x) and steps(x) ask the curves. Compare with == != < <= > >= ~ (contains), in (...), is null;
+    join with and, or, not; end with order by ... limit N. cli/README.md has the whole language.
+    """
+    with library.open_history(db) as past:
+        if show_sql:
+            stdout().print(past.explain(question), soft_wrap=True)
+            return
+        runs = past.ask(question)
+        names = past.names_in(question)
+        rows = [_answer(past, run, names) for run in runs]
+    fields = ["id", "uid", "kind", "data", "trial", "state", *names, "started"]
+    headings = {name: name for name in fields}
+    print_rows(rows, headings, chosen(fmt, as_json=as_json), table=lambda: _print_answers(rows, fields))
+
+
+def sql(
+    statement: Annotated[str, argument(help="One SELECT; nothing can be changed.")],
+    timeout: Annotated[float, option("--timeout", min=0.1, help="Seconds it may take.")] = 30.0,
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Run a SELECT on the database, read-only. The tables are described in storage/README.md."""
+    with library.open_history(db) as past:
+        result = past.sql(statement, timeout=timeout)
+    # Two columns may have one name: rows are told apart by position in tables, and numbered in JSON.
+    names = [name if result.columns.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(result.columns)]
+    rows = [dict(zip(names, row, strict=True)) for row in result.rows]
+    print_rows(rows, {name: name for name in names}, chosen(fmt, as_json=as_json))
+    if result.cut:
+        stderr().print(f"only the first {count(len(rows), 'row')}; add a LIMIT to the statement", soft_wrap=True)
+
+
+def _value(run: RunRecord, names: Sequence[str]) -> Any:
+    """What a run has under one of the names: a metric, a parameter or a tag."""
+    return next((of[name] for of in (run.metrics, run.params, run.tags) for name in names if name in of), None)
+
+
+def _answer(past: History, run: RunRecord, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": run.number,
+        "uid": run.uid,
+        "kind": run.kind,
+        "data": run.name,
+        "trial": past.trial(run.uid).number + 1 if run.kind == "trial" else None,
+        "state": run.state,
+        **{name: _value(run, meant) for name, meant in names.items()},
+        "started": run.started,
+        "experiment": run.experiment,
+        "metrics": run.metrics,
+        "params": run.params,
+        "tags": run.tags,
+    }
+    return row
+
+
+def _print_list(rows: Sequence[Mapping[str, Any]]) -> None:
+    cells = [
+        [show({**row, "size": _size(row), "duration": duration(row["seconds"])}[name]) for name in COLUMNS]
+        for row in rows
+    ]
+    print_table(list(COLUMNS.values()), cells, optional=OPTIONAL)
+
+
+def _print_answers(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
+    shown = [field for field in fields if field != "uid"]
+    cells = [
+        [show(row["uid"][-12:] if name == "id" and row["id"] is None else row[name]) for name in shown] for row in rows
+    ]
+    print_table(shown, cells, optional=("data", "started", "state"))
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    if row["trials"] is not None:
+        return count(row["trials"], "trial")
+    return "-" if row["rounds"] is None else count(row["rounds"], "round")

@@ -1,0 +1,172 @@
+"""`history export` and `import`: a history as a file, for other tools or for another database."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+from ...core import ConfigError, NasturtiumError
+from ...storage import Database, DatabaseNotFoundError, open_database
+from ...storage.exchange import Imported, check_file, export_history, import_history
+from .. import library
+from ..options import Db, Json, argument, option
+from ..output import count, print_json, stderr, stdout
+
+
+class ExportFormat(StrEnum):
+    """How to write a history."""
+
+    NDJSON = "ndjson"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def export(
+    runs: Annotated[list[str] | None, argument(help="The runs, with all below them.", show_default="all")] = None,
+    fmt: Annotated[
+        ExportFormat | None,
+        option(
+            "--format",
+            help="json and ndjson hold everything and can be imported; csv and parquet are tables.",
+            show_default="by the ending of -o, else ndjson",
+        ),
+    ] = None,
+    output: Annotated[Path | None, option("--output", "-o", help="The file.", show_default="standard output")] = None,
+    where: Annotated[str, option("--where", help="Only those, as 'val_accuracy > 0.97 and params < 20000'.")] = "",
+    deleted: Annotated[bool, option("--deleted", help="Also those that were deleted.")] = False,
+    points: Annotated[bool, option("--points", help="The points of the curves, in a table.")] = False,
+    force: Annotated[bool, option("--force", help="Replace the file if it is there.")] = False,
+    db: Db = None,
+) -> None:
+    """Write runs to a file: all that is known of them, or a table.
+
+    The contents of files and the privacy ledger are not in it: `db backup` keeps both, `privacy export` writes the
+    ledger.
+    """
+    form = fmt or _by_suffix(output)
+    with library.open_history(db) as past, _opened(output, form, force=force) as file:
+        written = export_history(
+            past.database, file, format=form.value, runs=runs or (), where=where, deleted=deleted, points=points
+        )
+    if output is not None:
+        stderr().print(f"{count(written, 'run')} in {output}", soft_wrap=True)
+
+
+def import_(
+    file: Annotated[Path, argument(help="A file that `history export` wrote as json or ndjson.")],
+    dry_run: Annotated[bool, option("--dry-run", help="Only say what would be imported.")] = False,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Add the runs of an exported file. What is here already stays as it is; if anything is wrong, nothing is added."""
+    check_file(file)  # before a database is made for it
+    with _database(db, dry_run=dry_run) as database:
+        imported = import_history(database, file, dry_run=dry_run)
+        folder = database.artifacts_dir
+    if as_json:
+        print_json(
+            {
+                "imported": imported.runs,
+                "below": imported.below,
+                "already_here": imported.known,
+                "differing": imported.differing,
+                "renumbered": imported.renumbered,
+                "left_out": imported.left_out,
+                "missing_files": imported.missing_files,
+                "dry_run": dry_run,
+            }
+        )
+        return
+    _print(imported, folder, dry_run=dry_run)
+
+
+def _print(imported: Imported, folder: Path, *, dry_run: bool) -> None:
+    below = f", with {count(imported.below, 'run')} below" if imported.below else ""
+    stdout().print(f"{'would import' if dry_run else 'imported'} {count(imported.runs, 'run')}{below}", soft_wrap=True)
+    for number, here in imported.renumbered.items():
+        stdout().print(f"run {number} of the file is run {here} here", soft_wrap=True)
+    if imported.known:
+        was = "was" if imported.known == 1 else "were"
+        stdout().print(f"{count(imported.known, 'run')} {was} here already", soft_wrap=True)
+    talk = stderr()
+    for uid in imported.differing:
+        talk.print(f"run {uid} is not as in the file; it stays as it is here", soft_wrap=True)
+    if imported.left_out:
+        things = count(imported.left_out, "reference")
+        talk.print(f"left out {things} to what is neither in the file nor here", soft_wrap=True)
+    if imported.missing_files and not dry_run:
+        said = (
+            f"the contents of {count(imported.missing_files, 'file')} are not here: copy them from the other database's"
+        )
+        talk.print(f"{said} folder .artifacts to {shlex.quote(str(folder))}", soft_wrap=True)
+
+
+@contextmanager
+def _database(db: str | None, *, dry_run: bool) -> Generator[Database]:
+    """The database to import into, which is made if need be; but not to try."""
+    try:
+        database = open_database(db, create=not dry_run)
+    except DatabaseNotFoundError:
+        if not dry_run:
+            raise
+        with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "empty.db") as database:
+            yield database
+        return
+    with database:
+        yield database
+
+
+def _by_suffix(output: Path | None) -> ExportFormat:
+    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+    word = {"jsonl": "ndjson", "pq": "parquet"}.get(suffix, suffix)
+    return ExportFormat(word) if word in set(ExportFormat) else ExportFormat.NDJSON
+
+
+@contextmanager
+def _opened(output: Path | None, form: ExportFormat, *, force: bool) -> Generator[BinaryIO]:
+    """Where to write: a file that is there when it is whole, or standard output."""
+    if output is None:
+        if form is ExportFormat.PARQUET and sys.stdout.isatty():
+            raise ConfigError("Parquet is nothing for a terminal", hint="name a file: -o history.parquet")
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    _check_target(output, force=force)
+    draft = output.with_name(f".{output.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(output)
+    except OSError as exc:
+        raise NasturtiumError(
+            f"cannot write {output}: {exc.strerror or exc}", hint="free some disk space, check permissions"
+        ) from exc
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _check_target(output: Path, *, force: bool) -> None:
+    if output.is_dir():
+        raise ConfigError(f"{output} is a folder, expected a file to write", hint="name a file in it")
+    if not output.parent.is_dir():
+        raise ConfigError(
+            f"{output}: there is no folder {output.parent}",
+            hint=f"make it: mkdir -p {shlex.quote(str(output.parent))}",
+        )
+    if output.exists() and not output.is_file():
+        raise ConfigError(f"{output} is no regular file", hint="leave -o out to write to standard output")
+    if output.exists() and not force:
+        raise ConfigError(f"{output} is there already", hint="add --force to replace it, or name another file")

@@ -1,0 +1,400 @@
+"""`history show`, `compare`, `curve`, `pareto` and `lineage`: one run, or a few beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, cast
+
+from ...core import ConfigError
+from ...storage import Curve, History, LineageRecord, RunRecord, UnknownRunError
+from .. import library
+from ..describe import describe
+from ..options import Db, FormatOption, Json, argument, chosen, option
+from ..output import (
+    Format,
+    duration,
+    print_json,
+    print_rows,
+    print_table,
+    size,
+    sparkline,
+    stderr,
+    stdout,
+)
+from ..output import (
+    show as shown,
+)
+
+Run = Annotated[str, argument(help="The run.")]
+MAX_LINES = 200  # of a lineage on a terminal
+
+
+def show(run: Run, db: Db = None, fmt: FormatOption = Format.TABLE, as_json: Json = False) -> None:
+    """Show one run: results, best architecture, curves, privacy, environment."""
+    with library.open_history(db) as past:
+        details = describe(past, past.find(run))
+    form = chosen(fmt, as_json=as_json)
+    if form in {Format.JSON, Format.NDJSON}:
+        print_json(details)
+    elif form is Format.TABLE:
+        _print_details(details)
+    else:
+        rows = cast(list[dict[str, Any]], details["trials"] if details["kind"] == "search" else details["rounds"])
+        flat = [{k: v for k, v in row.items() if not isinstance(v, Mapping)} for row in rows]
+        print_rows(flat, {name: name for name in flat[0]} if flat else {}, form)
+
+
+def compare(
+    runs: Annotated[list[str], argument(help="Two runs or more.")],
+    changed: Annotated[bool, option("--changed", help="Only what differs.")] = False,
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Put runs beside each other: their fields, metrics and parameters."""
+    if len(runs) < 2:
+        raise ConfigError(f"expected two runs or more, got {len(runs)}", hint="nasturtium history compare 1 2")
+    with library.open_history(db) as past:
+        found = [past.find(run) for run in runs]
+    names = [str(run.number) if run.number is not None else run.uid for run in found]
+    fields = [_compared(run) for run in found]
+    rows: list[dict[str, Any]] = []
+    for name in dict.fromkeys(name for each in fields for name in each):
+        values = [each.get(name) for each in fields]
+        same = len({repr(value) for value in values}) == 1
+        if not (changed and same):
+            rows.append({"name": name, **dict(zip(names, values, strict=True)), "same": same})
+    headings = {"name": "name", **{name: name for name in names}}
+    print_rows(
+        rows,
+        headings,
+        chosen(fmt, as_json=as_json),
+        table=lambda: print_table([*headings], [[shown(row[name]) for name in headings] for row in rows]),
+    )
+
+
+def curve(
+    run: Run,
+    metric: Annotated[str | None, argument(help="Such as val_accuracy; without it, all curves in a line each.")] = None,
+    db: Db = None,
+    fmt: FormatOption = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Draw a curve on a terminal; elsewhere, or with --format, print its points."""
+    with library.open_history(db) as past:
+        home = past.find(run)
+        if metric is None:
+            _print_overview(past, home, chosen(fmt, as_json=as_json))
+            return
+        home, found = find_curve(past, home, metric)
+        summary = past.summaries(home.uid)[metric]
+    rows = [
+        {"step": step, "value": value, "seconds": None if seconds != seconds else seconds}
+        for step, value, seconds in zip(
+            found.steps.tolist(), found.values.tolist(), found.seconds.tolist(), strict=True
+        )
+    ]
+    form = chosen(fmt, as_json=as_json)
+    if form is Format.JSON:
+        points = [[row["step"], row["value"], row["seconds"]] for row in rows]
+        print_json({"uid": home.uid, "metric": metric, "columns": ["step", "value", "seconds"], "points": points})
+        return
+
+    def draw() -> None:
+        from ..plots.terminal import line_chart
+
+        out = stdout()
+        out.print(f"{metric} of {home.kind} {home.number or home.uid} on {home.name}", soft_wrap=True)
+        chart = line_chart(found.values.tolist(), found.steps.tolist(), width=min(out.width, 100), height=16)
+        out.print(chart, soft_wrap=True)
+        extremes = [
+            f"{name} {shown(value)} at {step:,}"
+            for name, value, step in (
+                ("min", summary.min, summary.min_step),
+                ("max", summary.max, summary.max_step),
+                ("last", summary.last, summary.last_step),
+            )
+            if value is not None and step is not None
+        ]
+        out.print(f"{summary.points:,} points, {', '.join(extremes)}", soft_wrap=True)
+
+    print_rows(rows, {"step": "step", "value": "value", "seconds": "seconds"}, form, table=draw)
+
+
+def pareto(run: Run, db: Db = None, fmt: FormatOption = Format.TABLE, as_json: Json = False) -> None:
+    """The trials of a search that no other beats in accuracy, parameters and MACs; most accurate first."""
+    from ...nas import front_of
+
+    with library.open_history(db) as past:
+        home = past.find(run)
+        if home.kind != "search":
+            raise ConfigError(f"run {run} is of kind {home.kind}, expected a search", hint="only searches have a front")
+        front = front_of(past.trials(home.uid))
+    rows = [
+        {
+            "trial": trial.number + 1,
+            "uid": trial.uid,
+            "val_accuracy": trial.metrics["val_accuracy"],
+            "val_loss": trial.metrics["val_loss"],
+            "parameters": int(trial.metrics["parameters"]),
+            "macs": int(trial.metrics["macs"]),
+            "seconds": trial.seconds,
+        }
+        for trial in front
+    ]
+    columns = {"trial": "trial", "val_accuracy": "accuracy", "val_loss": "loss", "parameters": "parameters"}
+    columns |= {"macs": "MACs", "seconds": "seconds", "uid": "uid"}
+    print_rows(rows, columns, chosen(fmt, as_json=as_json))
+
+
+def lineage(
+    ref: Annotated[str, argument(help="A run, a model as digits:1 or digits@production, or letters of a SHA-256.")],
+    results: Annotated[bool, option("--results", help="What came of it, instead of what it came from.")] = False,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Follow something back to all it was made from: search, trial, data, sites, rounds, the privacy spent."""
+    with library.open_history(db) as past:
+        found = past.lineage(ref, direction="results" if results else "origins")
+    if as_json:
+        nodes = [{"kind": node.kind, "ref": node.ref, "title": node.title, **node.facts} for node in found.nodes]
+        edges = [{"source": edge.source, "relation": edge.relation, "target": edge.target} for edge in found.edges]
+        print_json({"direction": found.direction, "nodes": nodes, "edges": edges})
+        return
+    lines = _tree(found)
+    out = stdout()
+    out.print("\n".join(lines[:MAX_LINES] if out.is_terminal else lines), soft_wrap=True)
+    if out.is_terminal and len(lines) > MAX_LINES:
+        stderr().print(f"{len(lines) - MAX_LINES:,} lines more: add --json, or pipe it", soft_wrap=True)
+
+
+def find_curve(past: History, run: RunRecord, metric: str) -> tuple[RunRecord, Curve]:
+    """The curve of a run; of a search, that of its retrained model or else of its best trial, which is said."""
+    children = [child for child in past.children(run.uid) if child.state == "completed"]
+    retrained = [child for child in children if child.kind == "retrain"][-1:]
+    trials = [child for child in children if child.kind == "trial"]
+    trials.sort(key=lambda child: child.metrics.get("val_accuracy", float("-inf")), reverse=True)
+    homes = [run, *retrained, *trials[:1]]
+    for home in homes:
+        if metric in past.curves(home.uid):
+            if home is not run:
+                stderr().print(f"of its {home.kind} {home.uid}", soft_wrap=True)
+            return home, past.curve(home.uid, metric)
+    return homes[-1], past.curve(homes[-1].uid, metric)  # which says what there is instead
+
+
+def _print_overview(past: History, run: RunRecord, form: Format) -> None:
+    curves = past.curves(run.uid)
+    if not curves:
+        raise UnknownRunError(
+            f"run {run.number or run.uid} has no curves of its own",
+            hint="name a metric for those of its best: nasturtium history curve ID val_accuracy",
+        )
+    summaries = past.summaries(run.uid)
+    rows: list[dict[str, Any]] = [
+        {
+            "metric": name,
+            "points": summaries[name].points,
+            "first": next(iter(points.values())),
+            "last": summaries[name].last,
+            "min": summaries[name].min,
+            "max": summaries[name].max,
+        }
+        for name, points in curves.items()
+    ]
+    columns = {name: name for name in rows[0]}
+
+    def draw() -> None:
+        figures = list(columns)[1:]
+        cells = [
+            [row["metric"], sparkline(list(curves[row["metric"]].values())), *(shown(row[name]) for name in figures)]
+            for row in rows
+        ]
+        print_table(["metric", "curve", *figures], cells)
+
+    print_rows(rows, columns, form, table=draw)
+
+
+def _compared(run: RunRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "kind": run.kind,
+        "data": run.name,
+        "experiment": run.experiment,
+        "state": run.state,
+        "seed": run.seed,
+        "seconds": run.seconds,
+    }
+    fields |= {f"metric.{name}": value for name, value in run.metrics.items()}
+    fields |= {f"param.{name}": value for name, value in run.params.items()}
+    return fields | {f"tag.{name}": value for name, value in run.tags.items()}
+
+
+def _tree(found: LineageRecord) -> list[str]:
+    """A lineage as an indented tree; what was told already is only named again."""
+    further: dict[int, list[tuple[str, int]]] = {}
+    for edge in found.edges:
+        near, far = (edge.target, edge.source) if found.direction == "origins" else (edge.source, edge.target)
+        further.setdefault(near, []).append((edge.relation, far))
+    lines: list[str] = []
+    told: set[int] = set()
+    waiting: list[tuple[int, str, str, str]] = [(0, "", "", "")]
+    while waiting:
+        place, relation, lead, stem = waiting.pop()
+        node = found.nodes[place]
+        again = place in told and place in further
+        said = f"{relation}: " if relation else ""
+        lines.append(f"{lead}{said}{node.title} ({node.ref[:26]})" + ("  as above" if again else ""))
+        if place in told:
+            continue
+        told.add(place)
+        lines += [f"{stem}    {fact}" for fact in _facts(node.facts)]
+        branches = further.get(place, [])
+        for i, (relation, far) in reversed(list(enumerate(branches))):
+            last = i == len(branches) - 1
+            waiting.append((far, relation, f"{stem}{'└─ ' if last else '├─ '}", f"{stem}{'   ' if last else '│  '}"))
+    return lines
+
+
+def _facts(facts: Mapping[str, Any]) -> list[str]:
+    """What a line of a lineage says below its title."""
+    lines: list[str] = []
+    metrics = cast(Mapping[str, float], facts.get("metrics", {}))
+    figures = [f"{name} {shown(metrics[name])}" for name in ("val_accuracy", "test_accuracy") if name in metrics]
+    if figures:
+        lines.append(", ".join(figures))
+    if facts.get("rounds"):
+        sites = cast(Sequence[str], facts["sites"])
+        lines.append(f"{facts['rounds']} rounds with {len(sites)} sites, {size(facts['bytes_up'])} up")
+    lines.extend(map(privacy_line, cast(Sequence[Mapping[str, Any]], facts.get("privacy", ()))))
+    return lines
+
+
+def privacy_line(spent: Mapping[str, Any]) -> str:
+    """What some releases cost, in a line."""
+    whose = f"{spent['releases']} releases about {str(spent['subject'])[:12]}"
+    if spent["epsilon"] == float("inf"):
+        return f"privacy: {whose}, without noise: epsilon is unbounded"
+    return f"privacy: {whose}, epsilon {spent['epsilon']:.4g}, delta {spent['delta']:.3g}"
+
+
+def _accuracy(value: float | None) -> str | None:
+    return None if value is None else f"accuracy {shown(value)}"
+
+
+def _print_details(details: Mapping[str, Any]) -> None:
+    out = stdout()
+
+    def say(text: str) -> None:
+        out.print(text, soft_wrap=True)
+
+    number = details["id"] if details["id"] is not None else details["uid"]
+    say(f"{details['kind']} {number} on {details['data']}: {details['state']}")
+    dataset = details["dataset"]
+    facts: dict[str, Any] = {
+        "ulid": details["uid"],
+        "started": f"{shown(details['started'])}, took {duration(details['seconds'])}",
+        "seed": details["seed"],
+        "data": f"{dataset['name']}, {dataset['rows']:,} rows, sha256 {dataset['fingerprint'][:12]}"
+        if dataset
+        else None,
+        "validation": _accuracy(details["val_accuracy"]),
+        "test": _accuracy(details["test_accuracy"]),
+        "experiment": None if details["experiment"] == "default" else details["experiment"],
+        "tags": ", ".join(f"{name}={value}" if value else name for name, value in details["tags"].items()) or None,
+        "model": details["model"],
+        "deleted": details["deleted"] and shown(details["deleted"]),
+        "error": details["error"],
+    }
+    for name, value in facts.items():
+        if value is not None:
+            say(f"  {name:<11}{value}")
+    for note in details["notes"]:
+        say(f"  {'note':<11}{note['text']}")
+    if details["kind"] == "search":
+        _print_search(details, say)
+    elif details["kind"] == "federated":
+        _print_federation(details, say)
+    elif details["params"]:
+        say("\nParameters")
+        for name, value in details["params"].items():
+            say(f"  {name:<22}{shown(value)}")
+    if details["kind"] not in {"search", "federated"} and details["metrics"]:
+        say("\nMetrics")
+        for name, value in details["metrics"].items():
+            say(f"  {name:<22}{shown(value)}")
+    _print_curves(details["curves"], say)
+    environment = details["environment"]
+    packages = ", ".join(f"{name} {version}" for name, version in environment.get("packages", {}).items())
+    say("\nEnvironment")
+    for name in ("nasturtium", "python", "platform", "machine", "cpus", "commit"):
+        if environment.get(name):
+            say(f"  {name:<11}{environment[name]}")
+    say(f"  {'packages':<11}{packages}")
+
+
+def _print_search(details: Mapping[str, Any], say: Any) -> None:
+    search, best = details["search"], details["best"]
+    states = [trial["state"] for trial in details["trials"]]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    say(f"  {'trials':<11}{counts or 'none yet'}; space {search['space']}, strategy {search['strategy']}\n")
+    front = [
+        [
+            *map(shown, (trial["trial"], trial["val_accuracy"], trial["parameters"], trial["macs"])),
+            duration(trial["seconds"]),
+        ]
+        for trial in details["front"]
+    ]
+    print_table(["trial", "accuracy", "parameters", "MACs", "took"], front, title="Pareto front")
+    if best is None:
+        return
+    say(f"\nBest architecture: trial {best['trial']}, sha256 {best['architecture_sha256'][:12]}")
+    for name, value in best["hyperparameters"].items():
+        say(f"  {name:<14}{value:.4g}")
+    for line in _layers(best["spec"]["layers"]):
+        say(f"  {line}")
+
+
+def _print_federation(details: Mapping[str, Any], say: Any) -> None:
+    federation = details["federation"]
+    said = f"{federation['clients']} clients, {federation['strategy']}, updates under {federation['scheme']}"
+    say(f"  {'federation':<11}{said}, alpha {federation['alpha']}\n")
+    rounds = [
+        [
+            *map(shown, (each["round"], each["participants"], each["rejected"], each["loss"], each["accuracy"])),
+            *map(size, (each["bytes_up"], each["bytes_down"])),
+            duration(each["seconds"]),
+        ]
+        for each in details["rounds"]
+    ]
+    headings = ["round", "participants", "rejected", "loss", "accuracy", "up", "down", "took"]
+    print_table(headings, rounds, title="Rounds")
+    for spent in details["privacy"]:
+        say(privacy_line(spent))
+    for each in details["rounds"]:
+        for client, given in each["contributions"].items():
+            if given["state"] == "rejected":
+                say(f"round {each['round']}: {client} was refused: {given['reason']}")
+
+
+def _print_curves(curves: Mapping[str, Sequence[Sequence[float]]], say: Any) -> None:
+    if not curves:
+        return
+    say("\nCurves")
+    for name, points in curves.items():
+        values = [value for _, value in points]
+        if values:
+            say(f"  {name:<22}{sparkline(values)}  {shown(float(values[0]))} to {shown(float(values[-1]))}")
+
+
+def _layers(layers: Sequence[Mapping[str, Any]], indent: str = "") -> list[str]:
+    """A network for people, one line a layer."""
+    lines: list[str] = []
+    for layer in layers:
+        nested: dict[str, Sequence[Mapping[str, Any]]] = {k: v for k, v in layer.items() if isinstance(v, list)}
+        words = [f"{name}={value}" for name, value in layer.items() if name != "kind" and name not in nested]
+        lines.append(" ".join([indent + layer["kind"], *words]))
+        for name, inner in nested.items():
+            if inner:
+                lines.append(f"{indent}  {name}:")
+                lines.extend(_layers(inner, indent + "    "))
+    return lines
