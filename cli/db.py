@@ -28,7 +28,7 @@ from .output import Format, count, print_json, print_rows, show, size, stderr, s
 INTEGRITY = 6  # exit code
 FINDING = {"severity": "severity", "code": "what", "message": "message", "hint": "hint"}
 
-app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Look after the database.")
+app = typer.Typer(no_args_is_help=True, suggest_commands=False, add_completion=False, help="Look after the database.")
 
 
 @app.callback()

@@ -6,10 +6,24 @@ from typing import Annotated
 
 import typer
 
-from .options import Data, Db, FormatOption, Json, Target, chosen, option, with_db
+from .options import (
+    MONITOR_SECONDS,
+    Data,
+    Db,
+    Experiment,
+    FormatOption,
+    Json,
+    Monitor,
+    Target,
+    chosen,
+    option,
+    with_db,
+)
 from .output import Format, count, show, size
 
-app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Train one model over several sites.")
+app = typer.Typer(
+    no_args_is_help=True, suggest_commands=False, add_completion=False, help="Train one model over several sites."
+)
 
 
 @app.callback()
@@ -31,6 +45,8 @@ def simulate(
         option(metavar="RUN", help="Train the network this run found.", show_default="a small network"),
     ] = None,
     plain: Annotated[bool, option("--plain", help="Send updates in the clear, without encryption.")] = False,
+    experiment: Experiment = None,
+    monitor: Monitor = False,
     db: Db = None,
     fmt: FormatOption = Format.TABLE,
     as_json: Json = False,
@@ -50,6 +66,8 @@ def simulate(
                 model=model,
                 db=db,
                 observe=progress,
+                experiment=experiment,
+                monitor=MONITOR_SECONDS if monitor else None,
                 target=target,
                 clients=clients,
                 rounds=rounds,

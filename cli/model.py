@@ -11,7 +11,7 @@ from . import library
 from .options import Db, FormatOption, Json, argument, chosen
 from .output import Format, print_json, print_rows, stdout
 
-app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Published models.")
+app = typer.Typer(no_args_is_help=True, suggest_commands=False, add_completion=False, help="Published models.")
 Ref = Annotated[str, argument(help="NAME:VERSION, NAME@ALIAS, or NAME for the newest.")]
 
 

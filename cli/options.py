@@ -23,6 +23,10 @@ FormatOption = Annotated[Format, option("--format", help="How to print.")]
 Data = Annotated[str | None, option("--data", help="A bundled data set (digits), or a .csv, .parquet or .npz file.")]
 Target = Annotated[str | None, option("--target", help="The column (or NPZ array) with the classes, for a file.")]
 
+Experiment = Annotated[str | None, option("--experiment", help="The name to gather it under.", show_default="default")]
+Monitor = Annotated[bool, option("--monitor", help="Sample CPU, memory and GPUs every second, into the history.")]
+MONITOR_SECONDS = 1.0
+
 
 def with_db(command: str, db: str | None) -> str:
     """A command for the user to type next, on the same database. A URL may hold a password, and a hint end in a log."""

@@ -91,12 +91,17 @@ def print_rows(
 
 
 def print_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", optional: Sequence[str] = ()
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str = "",
+    optional: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> None:
     """Aligned columns, the first to the left and the others to the right.
 
     On a terminal the table fits its width: columns of the headings `optional` are left out, the last of them first,
-    then the widest are cut off in the middle. In a pipe nothing is.
+    then the widest are cut off in the middle, but for those of the headings `whole`. In a pipe nothing is.
     """
     keep = list(range(len(headings)))
     widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
@@ -106,8 +111,9 @@ def print_table(
         for name in reversed(optional):
             if _width([widths[i] for i in keep]) > room and name in headings:
                 keep.remove(headings.index(name))
-        while _width([widths[i] for i in keep]) > room and max(widths[i] for i in keep) > MIN_CELL:
-            widest = max(keep, key=lambda i: widths[i])
+        flexible = [i for i in keep if headings[i] not in whole]
+        while _width([widths[i] for i in keep]) > room and max((widths[i] for i in flexible), default=0) > MIN_CELL:
+            widest = max(flexible, key=lambda i: widths[i])
             widths[widest] -= 1
         cells = [[shorten(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cells]
     lines = [_aligned([row[i] for i in keep], [widths[i] for i in keep]) for row in cells]

@@ -36,7 +36,9 @@ BAR = 20  # columns
 MIN_PREFIX = 4  # letters of a subject
 _MAX_HEAD_BYTES = 65_536
 
-app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Ask what privacy was spent.")
+app = typer.Typer(
+    no_args_is_help=True, suggest_commands=False, add_completion=False, help="Ask what privacy was spent."
+)
 Subject = Annotated[
     str | None, argument(metavar="[RUN_OR_SUBJECT]", help="A run, or (the beginning of) a fingerprint.")
 ]

@@ -6,10 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Data, Db, FormatOption, Json, Target, chosen, option, with_db
+from .options import (
+    MONITOR_SECONDS,
+    Data,
+    Db,
+    Experiment,
+    FormatOption,
+    Json,
+    Monitor,
+    Target,
+    chosen,
+    option,
+    with_db,
+)
 from .output import Format, show
 
-app = typer.Typer(invoke_without_command=True, suggest_commands=False)
+app = typer.Typer(invoke_without_command=True, suggest_commands=False, add_completion=False)
 
 
 @app.callback()
@@ -24,6 +36,8 @@ def search(
     epochs: Annotated[int | None, option(help="Longest training of a trial.", show_default="30")] = None,
     device: Annotated[str | None, option(help="cpu or cuda:N.", show_default="cpu")] = None,
     resume: Annotated[str | None, option(metavar="ID", help="Go on with an interrupted search.")] = None,
+    experiment: Experiment = None,
+    monitor: Monitor = False,
     db: Db = None,
     fmt: FormatOption = Format.TABLE,
     as_json: Json = False,
@@ -46,7 +60,15 @@ def search(
     }
     with SearchProgress() as progress:
         try:
-            result = library.search(data, db=db, resume=resume, observe=progress, **options)
+            result = library.search(
+                data,
+                db=db,
+                resume=resume,
+                observe=progress,
+                experiment=experiment,
+                monitor=MONITOR_SECONDS if monitor else None,
+                **options,
+            )
         except KeyboardInterrupt:
             if progress.number is not None:
                 progress.say(f"interrupted; go on with: {with_db(f'search --resume {progress.number}', db)}")

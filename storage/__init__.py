@@ -20,6 +20,7 @@ from .errors import (
 )
 from .history import History
 from .ledger import Ledger
+from .lineage import RELATIONS
 from .model_files import MODEL_ROLE, WEIGHTS_NAME, unpack_model
 from .records import (
     ArchitectureEntry,
@@ -54,6 +55,7 @@ from .tracker import DEFAULT_EXPERIMENT, Tracker
 __all__ = [
     "DEFAULT_EXPERIMENT",
     "MODEL_ROLE",
+    "RELATIONS",
     "WEIGHTS_NAME",
     "ArchitectureEntry",
     "ArtifactRecord",

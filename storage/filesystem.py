@@ -26,9 +26,9 @@ def network_file_system(path: Path, *, mounts: Path = _MOUNTS) -> str | None:
     """
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
-    except OSError:
+        where = path.resolve()
+    except (OSError, ValueError):  # ValueError: a NUL in the name, which whoever opens it will say
         return None
-    where = path.resolve()
     found, depth = "", 0
     for line in lines:
         _, point, kind, *_ = [*line.split(" "), "", "", ""]

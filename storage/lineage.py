@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -13,6 +13,21 @@ from .models import Lineage
 from .records import NodeKind
 from .upsert import insert
 
+# How an edge is told, and how it is told from its target back to its source.
+RELATIONS: Mapping[str, str] = {
+    "trained on by": "trained on",
+    "trained on at a site by": "trained at a site on",
+    "proposed": "proposed by",
+    "evaluated by": "evaluates",
+    "retrained as": "retrains",
+    "evaluated as": "evaluates",
+    "exported as": "exports",
+    "network of": "has the network of",
+    "key of": "under",
+    "saved": "saved by",
+    "published as": "publishes",
+    "served as": "serves",
+}
 Direction = Literal["origins", "results"]
 NODE_KINDS: Final[Sequence[NodeKind]] = get_args(NodeKind)
 

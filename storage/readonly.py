@@ -22,7 +22,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -114,13 +114,13 @@ def _check(statement: str) -> None:
 
 
 def _run_sqlite(path: Path, statement: str, limit: int, timeout: float) -> SqlResult:
-    try:
-        connection = sqlite.connect(path, mode="ro")
-    except sqlite3.Error as exc:
-        raise StorageError(f"cannot read {path}: {exc}") from exc
-    with closing(connection):
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")  # to be made before nothing may be made
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(closing(sqlite.connect(path, mode="ro")))
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")  # made before nothing may be made
+        except sqlite3.Error as exc:
+            raise StorageError(f"cannot read {path}: {exc}") from exc
         connection.text_factory = _decode
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _MAX_PATTERN)

@@ -1,12 +1,14 @@
 """Settings that must be there before NumPy is imported, and the databases there are."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 
 # As the command line does: small matrices lose to OpenBLAS's threads. SQLAlchemy and pytest do not load NumPy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -14,20 +16,77 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of an empty database: a new file, or a new schema on the server of NASTURTIUM_TEST_POSTGRES."""
+    """The URL of an empty database: a new file, or a new schema on the server of NASTURTIUM_TEST_POSTGRES.
+
+    For a test that asks for `database` it has our tables already, copied from those of `templates`: making them by
+    migrations takes twenty times longer.
+    """
     monkeypatch.setenv("NASTURTIUM_FILES", str(tmp_path / "history"))
+    templates = request.getfixturevalue("templates") if "database" in request.fixturenames else None
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'history.db'}"
+        path = tmp_path / "history.db"
+        if templates is not None:
+            shutil.copyfile(templates.sqlite(), path)
+        yield f"sqlite:///{path}"
         return
+    server = postgresql_server()
+    name = f"test_{uuid.uuid4().hex}"
+    if templates is not None:
+        run_on(server, f"CREATE DATABASE {name} TEMPLATE {templates.postgresql()}")
+        yield server.set(database=name).render_as_string(hide_password=False)
+        run_on(server, f"DROP DATABASE {name} WITH (FORCE)")
+        return
+    run_on(server, f"CREATE SCHEMA {name}")
+    yield server.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+    run_on(server, f"DROP SCHEMA {name} CASCADE")
+
+
+def postgresql_server() -> URL:
+    """The server that NASTURTIUM_TEST_POSTGRES names, whose role may make databases; skips the test without one."""
     server = os.environ.get("NASTURTIUM_TEST_POSTGRES")
     if not server:
         pytest.skip("no PostgreSQL: NASTURTIUM_TEST_POSTGRES names none")
-    url = make_url(server).set(drivername="postgresql+psycopg")
-    schema = f"test_{uuid.uuid4().hex}"
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    yield url.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    return make_url(server).set(drivername="postgresql+psycopg")
+
+
+def run_on(server: URL, statement: str) -> None:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
     engine.dispose()
+
+
+class Templates:
+    """A database with our tables on each engine, made when the first test needs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.made: str | None = None  # the name of the one on PostgreSQL
+
+    def sqlite(self) -> Path:
+        path = self._folder / "template.db"
+        if not path.exists():
+            self._make(path)
+        return path
+
+    def postgresql(self) -> str:
+        if self.made is None:
+            name = f"template_{uuid.uuid4().hex}"
+            server = postgresql_server()
+            run_on(server, f"CREATE DATABASE {name}")
+            self.made = name
+            self._make(server.set(database=name).render_as_string(hide_password=False))
+        return self.made
+
+    def _make(self, target: Any) -> None:
+        from nasturtium.storage import open_database
+
+        open_database(target).close()
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
+    templates = Templates(tmp_path_factory.mktemp("templates"))
+    yield templates
+    if templates.made is not None:
+        run_on(postgresql_server(), f"DROP DATABASE {templates.made} WITH (FORCE)")

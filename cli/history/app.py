@@ -10,7 +10,9 @@ from .edit import delete, note, purge, restore, tag
 from .exchange import export, import_
 from .show import compare, curve, lineage, pareto, show
 
-app = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Ask what was searched and trained.")
+app = typer.Typer(
+    no_args_is_help=True, suggest_commands=False, add_completion=False, help="Ask what was searched and trained."
+)
 
 
 @app.callback()

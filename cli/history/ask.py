@@ -139,19 +139,23 @@ def _answer(past: History, run: RunRecord, names: Mapping[str, Sequence[str]]) -
 
 
 def _print_list(rows: Sequence[Mapping[str, Any]]) -> None:
-    cells = [
-        [show({**row, "size": _size(row), "duration": duration(row["seconds"])}[name]) for name in COLUMNS]
-        for row in rows
-    ]
-    print_table(list(COLUMNS.values()), cells, optional=OPTIONAL)
+    cells = [[show({**row, **_shown_of(row)}[name]) for name in COLUMNS] for row in rows]
+    print_table(list(COLUMNS.values()), cells, optional=OPTIONAL, whole=("id",))
+
+
+def _shown_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table says otherwise than the row: runs below another one have no number to be named by."""
+    return {"id": _ref(row), "size": _size(row), "duration": duration(row["seconds"])}
+
+
+def _ref(row: Mapping[str, Any]) -> str:
+    return str(row["uid"] if row["id"] is None else row["id"])
 
 
 def _print_answers(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> None:
     shown = [field for field in fields if field != "uid"]
-    cells = [
-        [show(row["uid"][-12:] if name == "id" and row["id"] is None else row[name]) for name in shown] for row in rows
-    ]
-    print_table(shown, cells, optional=("data", "started", "state"))
+    cells = [[_ref(row) if name == "id" else show(row[name]) for name in shown] for row in rows]
+    print_table(shown, cells, optional=("data", "state", "started"), whole=("id",))
 
 
 def _size(row: Mapping[str, Any]) -> str:

@@ -7,11 +7,13 @@ import shlex
 import sys
 import tempfile
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO
+
+from rich.console import Console
 
 from ...core import ConfigError, NasturtiumError
 from ...storage import Database, DatabaseNotFoundError, open_database
@@ -19,6 +21,8 @@ from ...storage.exchange import Imported, check_file, export_history, import_his
 from .. import library
 from ..options import Db, Json, argument, option
 from ..output import count, print_json, stderr, stdout
+
+SHOWN = 20  # lines of a kind
 
 
 class ExportFormat(StrEnum):
@@ -68,8 +72,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Add the runs of an exported file. What is here already stays as it is; if anything is wrong, nothing is added."""
-    check_file(file)  # before a database is made for it
-    with _database(db, dry_run=dry_run) as database:
+    with _database(db, file, dry_run=dry_run) as database:
         imported = import_history(database, file, dry_run=dry_run)
         folder = database.artifacts_dir
     if as_json:
@@ -92,14 +95,14 @@ def import_(
 def _print(imported: Imported, folder: Path, *, dry_run: bool) -> None:
     below = f", with {count(imported.below, 'run')} below" if imported.below else ""
     stdout().print(f"{'would import' if dry_run else 'imported'} {count(imported.runs, 'run')}{below}", soft_wrap=True)
-    for number, here in imported.renumbered.items():
-        stdout().print(f"run {number} of the file is run {here} here", soft_wrap=True)
+    _print_some(
+        [f"run {number} of the file is run {here} here" for number, here in imported.renumbered.items()], stdout()
+    )
     if imported.known:
         was = "was" if imported.known == 1 else "were"
         stdout().print(f"{count(imported.known, 'run')} {was} here already", soft_wrap=True)
     talk = stderr()
-    for uid in imported.differing:
-        talk.print(f"run {uid} is not as in the file; it stays as it is here", soft_wrap=True)
+    _print_some([f"run {uid} is not as in the file; it stays as it is here" for uid in imported.differing], talk)
     if imported.left_out:
         things = count(imported.left_out, "reference")
         talk.print(f"left out {things} to what is neither in the file nor here", soft_wrap=True)
@@ -110,17 +113,25 @@ def _print(imported: Imported, folder: Path, *, dry_run: bool) -> None:
         talk.print(f"{said} folder .artifacts to {shlex.quote(str(folder))}", soft_wrap=True)
 
 
+def _print_some(lines: Sequence[str], console: Console) -> None:
+    for line in lines[:SHOWN]:
+        console.print(line, soft_wrap=True)
+    if len(lines) > SHOWN:
+        console.print(f"and so for {len(lines) - SHOWN} more; --json has all of them", soft_wrap=True)
+
+
 @contextmanager
-def _database(db: str | None, *, dry_run: bool) -> Generator[Database]:
-    """The database to import into, which is made if need be; but not to try."""
+def _database(db: str | None, file: Path, *, dry_run: bool) -> Generator[Database]:
+    """The database to import into, which is made if need be, but not for nothing."""
     try:
-        database = open_database(db, create=not dry_run)
+        database = open_database(db, create=False)
     except DatabaseNotFoundError:
-        if not dry_run:
-            raise
-        with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "empty.db") as database:
-            yield database
-        return
+        check_file(file)
+        if dry_run:
+            with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "empty.db") as database:
+                yield database
+            return
+        database = open_database(db)
     with database:
         yield database
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
 from ...core import ConfigError
-from ...storage import Curve, History, LineageRecord, RunRecord, UnknownRunError
+from ...storage import RELATIONS, Curve, History, LineageRecord, RunRecord, UnknownRunError
 from .. import library
 from ..describe import describe
 from ..options import Db, FormatOption, Json, argument, chosen, option
@@ -170,27 +170,34 @@ def lineage(
 
 def find_curve(past: History, run: RunRecord, metric: str) -> tuple[RunRecord, Curve]:
     """The curve of a run; of a search, that of its retrained model or else of its best trial, which is said."""
-    children = [child for child in past.children(run.uid) if child.state == "completed"]
-    retrained = [child for child in children if child.kind == "retrain"][-1:]
-    trials = [child for child in children if child.kind == "trial"]
-    trials.sort(key=lambda child: child.metrics.get("val_accuracy", float("-inf")), reverse=True)
-    homes = [run, *retrained, *trials[:1]]
+    homes = _homes(past, run)
     for home in homes:
-        if metric in past.curves(home.uid):
-            if home is not run:
-                stderr().print(f"of its {home.kind} {home.uid}", soft_wrap=True)
+        if metric in past.summaries(home.uid) and past.summaries(home.uid)[metric].points:
+            _say_home(run, home)
             return home, past.curve(home.uid, metric)
     return homes[-1], past.curve(homes[-1].uid, metric)  # which says what there is instead
 
 
+def _homes(past: History, run: RunRecord) -> list[RunRecord]:
+    """Where curves of a run may be: itself, its retraining, its best trial."""
+    children = [child for child in past.children(run.uid) if child.state == "completed"]
+    trials = [child for child in children if child.kind == "trial"]
+    trials.sort(key=lambda child: child.metrics.get("val_accuracy", float("-inf")), reverse=True)
+    return [run, *[child for child in children if child.kind == "retrain"][-1:], *trials[:1]]
+
+
+def _say_home(run: RunRecord, home: RunRecord) -> None:
+    if home is not run:
+        stderr().print(f"of its {home.kind} {home.uid}", soft_wrap=True)
+
+
 def _print_overview(past: History, run: RunRecord, form: Format) -> None:
-    curves = past.curves(run.uid)
+    found = ((home, past.curves(home.uid)) for home in reversed(_homes(past, run)))
+    home, curves = next(((home, curves) for home, curves in found if curves), (run, {}))
     if not curves:
-        raise UnknownRunError(
-            f"run {run.number or run.uid} has no curves of its own",
-            hint="name a metric for those of its best: nasturtium history curve ID val_accuracy",
-        )
-    summaries = past.summaries(run.uid)
+        raise UnknownRunError(f"run {run.number or run.uid} has no curves", hint="points are logged by Tracker.log")
+    _say_home(run, home)
+    summaries = past.summaries(home.uid)
     rows: list[dict[str, Any]] = [
         {
             "metric": name,
@@ -242,7 +249,9 @@ def _tree(found: LineageRecord) -> list[str]:
         place, relation, lead, stem = waiting.pop()
         node = found.nodes[place]
         again = place in told and place in further
-        said = f"{relation}: " if relation else ""
+        if found.direction == "origins":
+            relation = RELATIONS.get(relation, relation)
+        said = f"{relation} " if relation else ""
         lines.append(f"{lead}{said}{node.title} ({node.ref[:26]})" + ("  as above" if again else ""))
         if place in told:
             continue

@@ -7,6 +7,7 @@ one. Of NDJSON no more than a line is held at once; a JSON file is read whole.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -57,11 +58,13 @@ def read_file(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def check_file(path: Path) -> None:
-    """Make sure that a file begins as one that can be imported, as far as its first document.
+    """Make sure that a file begins as one that can be imported, as far as its first document; a pipe is left alone.
 
     Raises:
         ConfigError, FormatError: see `read_file`.
     """
+    if path.is_fifo():
+        return  # which can be read only once
     for _ in read_file(path):
         return
 
@@ -77,11 +80,11 @@ def _read(file: BinaryIO, path: Path) -> Iterator[tuple[str, object]]:
         header = None  # JSON over several lines
     rest = None
     if header is None or not first.strip() or _has_documents(header):
-        rest = file.read(MAX_BYTES + 1)
-        if len(first) + len(rest) > MAX_BYTES:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise FormatError(
                 f"{path} is larger than {MAX_BYTES:,} bytes", hint="export as ndjson, which is read line by line"
             )
+        rest = file.read()
         header = _parse(first + rest, path, "")
     try:
         fields = check_header(header, FORMAT, VERSION)

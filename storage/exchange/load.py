@@ -13,7 +13,7 @@ from .files import read_file
 from .rebuild import Imported, Placed, Rebuilder
 from .shape import check_document
 
-_TOGETHER: Final = 200  # runs that are written at once; a document is never divided
+TOGETHER: Final = 200  # runs that are written at once; a document is never divided
 
 
 def import_history(database: Database, path: Path, *, dry_run: bool = False) -> Imported:
@@ -55,7 +55,7 @@ def _together(path: Path) -> Iterator[Sequence[Placed]]:
         except MisfitError as exc:
             raise FormatError(f"{where}: {exc}", hint="the file was altered, or made by something else") from exc
         new = {run["uid"] for run in document["runs"]}
-        if group and (len(uids) + len(new) > _TOGETHER or not new.isdisjoint(uids)):
+        if group and (len(uids) + len(new) > TOGETHER or not new.isdisjoint(uids)):
             yield group
             group, uids = [], set()
         group.append(Placed(where, document, cast("Mapping[str, Any]", raw)))

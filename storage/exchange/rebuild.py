@@ -264,7 +264,8 @@ class Rebuilder:
 
     def _put_runs(self, documents: Sequence[Document], shared: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
         """The keys of the runs by uid; a row is made after that of its parent."""
-        numbers = self._free_numbers([document["runs"][0]["number"] for document in documents if document["runs"]])
+        tops = [document["runs"][0] for document in documents if document["runs"]]
+        numbers = dict(zip((run["uid"] for run in tops), self._free_numbers(tops), strict=True))
         depth: dict[str, int] = {}
         levels: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
         for document in documents:
@@ -276,7 +277,7 @@ class Rebuilder:
             rows = [
                 {
                     **_columns(RUN, run),
-                    "number": None if run["number"] is None else numbers[run["number"]],
+                    "number": numbers.get(run["uid"]),
                     "state": "interrupted" if run["state"] == "running" else run["state"],
                     "parent_id": None if run["parent"] is None else ids[run["parent"]],
                     "experiment_id": shared["experiments"][run["experiment"]],
@@ -286,20 +287,21 @@ class Rebuilder:
             ]
             self._insert(Run, rows)
             ids |= self._find(Run, Run.uid, (run["uid"] for run in runs))
-        tops = [ids[run["uid"]] for run in levels[0]]
-        self._insert(Event, [{"run_id": id_, "at_us": self._now, "kind": "imported", "body": {}} for id_ in tops])
+        said: Mapping[str, Any] = {"at_us": self._now, "kind": "imported", "body": {}}
+        self._insert(Event, [{"run_id": ids[run["uid"]], **said} for run in tops])
         self._runs += len(tops)
         self._below += len(ids) - len(tops)
         return ids
 
-    def _free_numbers(self, wanted: Sequence[int]) -> dict[int, int]:
+    def _free_numbers(self, runs: Sequence[Mapping[str, Any]]) -> list[int]:
         """Numbers for new top-level runs: their own, or where that is taken the next one that nobody has."""
+        wanted = [run["number"] for run in runs]
         taken = {number for (number,) in fetch(self._session, select(Run.number), sorted(wanted))}
         last = self._session.scalar(select(func.max(Run.number))) or 0
-        numbers: dict[int, int] = {}
+        numbers: list[int] = []
         for number in wanted:
             free = number if number not in taken else last + 1
-            numbers[number] = free
+            numbers.append(free)
             taken.add(free)
             last = max(last, free)
             if free != number:

@@ -51,7 +51,8 @@ _LAST_US: Final = 253_402_214_400_000_000 - 1  # a day before the year 10000: a 
 _UID = matching(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", "a ULID")
 _SHA256 = matching(r"[0-9a-f]{64}", "a SHA-256 in hexadecimal")
 _TIME = whole(0, _LAST_US)
-_COUNT = whole(0)
+_COUNT = whole(0, 2**50)  # many of them can be added up
+_ORDINAL = whole(0, 999_999_999)  # after which there is always a next one
 _INTEGER = whole()
 _TEXT = text()
 _LONG = text(None)
@@ -157,11 +158,11 @@ NODE: Final[Fields] = {
 }
 RUN: Final[Fields] = {
     "uid": _UID,
-    "number": maybe(whole(1)),
+    "number": maybe(_ORDINAL),
     "kind": one_of(RunKind),
     "state": one_of(RunState),
     "name": _TEXT,
-    "seed": _INTEGER,
+    "seed": whole(0),
     "config": body,
     "host": _TEXT,
     "pid": _INTEGER,
@@ -181,8 +182,8 @@ SEARCH: Final[Fields] = {
     "study_name": _LABEL,
 }
 TRIAL: Final[Fields] = {
-    "number": _INTEGER,
-    "attempt": _INTEGER,
+    "number": _ORDINAL,
+    "attempt": _ORDINAL,
     "hyperparameters": body,
     "optuna_number": maybe(_INTEGER),
 }
@@ -235,7 +236,7 @@ CEREMONY: Final[Fields] = {
     "ended_us": maybe(_TIME),
 }
 VERSION_FIELDS: Final[Fields] = {
-    "version": whole(1),
+    "version": _ORDINAL,
     "signature": body,
     "opset": maybe(_INTEGER),
     "created_us": _TIME,

@@ -63,6 +63,7 @@ _PARAMS: Final = [Param.__table__.alias(f"param_{i}") for i in range(MAX_OPERAND
 _TAGS: Final = [Tag.__table__.alias(f"tag_{i}") for i in range(MAX_OPERANDS)]
 _RANKED: Final = Metric.__table__.alias("ranked")
 _ONE: Final = literal_column("1", Integer())
+_NEVER: Final = literal_column("0", Integer()) == _ONE  # `false()` would swallow the conditions beside it
 _COLUMNS: Final = {None: "value", "min": "min", "max": "max", "last": "last", "steps": "points"}
 _RELATIONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "==": operator.eq,
@@ -72,7 +73,6 @@ _RELATIONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     ">=": operator.ge,
 }
 _MIRRORED: Final[dict[Operator, Operator]] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_LARGEST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,42 +192,55 @@ class _Compiler:
             statement = statement.where(self._condition(self._query.where, run))
         return statement if self._query.limit is None else statement.limit(self._query.limit)
 
-    def _condition(self, condition: Condition, run: ColumnElement[int]) -> ColumnElement[bool]:
+    def _condition(
+        self, condition: Condition, run: ColumnElement[int], *, negated: bool = False
+    ) -> ColumnElement[bool]:
+        """A condition, or its opposite: NOT goes inwards, so that only AND and OR nest."""
+        match condition:
+            case Not(inner):
+                return self._condition(inner, run, negated=not negated)
+            case And(conditions) | Or(conditions):
+                # The deepest first: the parser of older SQLite has a stack of 100, which 50 parentheses fill where
+                # something stands before each.
+                parts = [
+                    self._condition(inner, run, negated=negated)
+                    for inner in sorted(conditions, key=_depth, reverse=True)
+                ]
+                return and_(*parts) if isinstance(condition, And) is not negated else or_(*parts)
+            case _:
+                holds = self._leaf(condition, run)
+                return not_(holds) if negated else holds
+
+    def _leaf(self, condition: Compare | Within | Missing | Holds, run: ColumnElement[int]) -> ColumnElement[bool]:
         match condition:
             case Compare():
                 return self._compare(condition, run)
             case Within(name, literals, negated):
                 value = self._value(name, run)
                 equal = self._equal(value, literals)
-                return _exists([value], [_not(equal) if negated else equal], run)
+                return _exists([value], [_not(equal) if negated else equal])
             case Missing(name, negated):
                 value = self._value(name, run)
-                if value.table is None and not value.conditions:
-                    there: ColumnElement[bool] = RUN.c.id.is_not(None)
-                else:
-                    there = _exists([value], [], run)
+                always = value.table is None and not value.conditions
+                there = RUN.c.id.is_not(None) if always else _exists([value], [])
                 return there if negated else not_(there)
             case Holds(name):
                 value = self._value(name, run, alone=True)
-                return _exists([value], [] if value.is_text is None else [_is_bool(value, True)], run)
-            case Not(inner):
-                return not_(self._condition(inner, run))
-            case And(conditions):
-                return and_(*(self._condition(inner, run) for inner in _deepest_first(conditions)))
-            case Or(conditions):
-                return or_(*(self._condition(inner, run) for inner in _deepest_first(conditions)))
+                return _exists([value], [] if value.is_text is None else [_is_bool(value, True)])
 
     def _compare(self, condition: Compare, run: ColumnElement[int]) -> ColumnElement[bool]:
         beside = sum(isinstance(operand, Name) for operand in condition.operands) > 1
-        sides = [
-            self._value(operand, run, beside=beside, index=i) if isinstance(operand, Name) else operand
-            for i, operand in enumerate(condition.operands)
-        ]
+        sides: list[_Value | Literal] = []
+        for i, operand in enumerate(condition.operands):
+            if isinstance(operand, Name):
+                operand = self._value(operand, run, beside=beside, index=i)
+                run = run if operand.table is None else operand.table.c.run_id  # joins the next one to this one
+            sides.append(operand)
         relations = [
             self._relation(left, operator, right)
             for (left, right), operator in zip(pairwise(sides), condition.operators, strict=True)
         ]
-        return _exists([side for side in sides if isinstance(side, _Value)], relations, run)
+        return _exists([side for side in sides if isinstance(side, _Value)], relations)
 
     def _relation(self, left: "_Value | Literal", operator: Operator, right: "_Value | Literal") -> ColumnElement[bool]:
         if isinstance(left, Literal):
@@ -257,7 +270,7 @@ class _Compiler:
             case number:
                 if value.number is None or relation is None:
                     raise _mismatch(value, wanted)
-                return false() if math.isnan(number) else relation(value.number, _bound(value, number))
+                return _NEVER if math.isnan(number) else relation(value.number, _bound(value, number))
 
     def _equal(self, value: _Value, literals: Sequence[Literal]) -> ColumnElement[bool]:
         """Whether `value` is any of `literals`."""
@@ -280,7 +293,7 @@ class _Compiler:
                 case number if value.number is None:
                     raise _mismatch(value, wanted)
                 case number if math.isnan(number):
-                    equal.append(value.number.is_(None) if value.nan else false())
+                    equal.append(value.number.is_(None) if value.nan else _NEVER)
                 case number:
                     numbers.append(number)
         if numbers and value.number is not None:
@@ -366,9 +379,7 @@ def _rows(table: FromClause, meaning: Meaning, run: ColumnElement[int]) -> tuple
     return (table.c.run_id == run, key == ids[0] if len(ids) == 1 else key.in_(ids))
 
 
-def _exists(
-    values: Sequence[_Value], relations: Sequence[ColumnElement[bool]], run: ColumnElement[int]
-) -> ColumnElement[bool]:
+def _exists(values: Sequence[_Value], relations: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
     """Whether there are rows for the values that are so related."""
     conditions = [condition for value in values for condition in value.conditions]
     tables = [value.table for value in values if value.table is not None]
@@ -406,12 +417,8 @@ def _is_bool(value: _Value, flag: bool) -> ColumnElement[bool]:
 
 
 def _bound(value: _Value, number: int | float) -> ColumnElement[Any]:
-    if value.integer and isinstance(number, int) and -_LARGEST <= number <= _LARGEST:
-        return literal(number, BigInteger)
-    try:
-        return literal(float(number), FIGURE)
-    except OverflowError:
-        return literal(math.inf if number > 0 else -math.inf, FIGURE)
+    whole = value.integer and isinstance(number, int)
+    return literal(number, BigInteger) if whole else literal(float(number), FIGURE)
 
 
 def _directed(column: ColumnElement[Any], key: Key, optional: bool = False) -> ColumnElement[Any]:
@@ -421,11 +428,6 @@ def _directed(column: ColumnElement[Any], key: Key, optional: bool = False) -> C
 
 def _among(column: ColumnElement[Any], values: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
     return column == values[0] if len(values) == 1 else column.in_(values)
-
-
-def _deepest_first(conditions: Sequence[Condition]) -> list[Condition]:
-    """Older SQLite's parser has a stack of 100, which 50 parentheses fill where something stands before each."""
-    return sorted(conditions, key=_depth, reverse=True)
 
 
 def _depth(condition: Condition) -> int:
@@ -444,7 +446,7 @@ def _mismatch(value: _Value, literal: Literal) -> QueryError:
             got, hint = "true or false", f"the tag is asked for by its name alone: {value.name}"
             hint = hint if value.number is None and value.time is None and value.table is not None else None
         case str():
-            got, hint = f"the text {literal}", "a number is not quoted"
+            got, hint = f"the text {literal}", None if value.number is None else "a number is not quoted"
         case _:
             got, hint = f"the number {literal}", EXAMPLES if value.time is not None else "a text is quoted"
     return query_error(f"{value.name} is {value.noun}, compared with {got}", literal.place, hint=hint)

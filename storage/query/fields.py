@@ -54,6 +54,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "number": _NUMBER,
     "uid": Field("text", RUN.c.uid),
     "kind": Field("text", type_coerce(RUN.c.kind, Text), words=get_args(RunKind)),
+    # As it was written: a run whose process died without a word is shown as interrupted, and is "running" here.
     "state": Field("text", type_coerce(RUN.c.state, Text), words=get_args(RunState)),
     "name": _NAME,
     "data": _NAME,

@@ -22,6 +22,7 @@ MAX_CONDITIONS: Final = 200
 MAX_OPERANDS: Final = 8  # of one chain, as in 0 < a < b < 1
 MAX_LISTED: Final = 1000
 MAX_KEYS: Final = 8  # to order by
+MAX_INTEGER: Final = 2**63 - 1  # a larger number is a float64
 MAX_LIMIT: Final = 1_000_000_000
 
 Scope = OneOf["metric", "param", "tag"]

@@ -12,6 +12,7 @@ from .language import (
     KEYWORDS,
     MAX_CONDITIONS,
     MAX_DEPTH,
+    MAX_INTEGER,
     MAX_KEYS,
     MAX_LETTERS,
     MAX_LIMIT,
@@ -381,7 +382,9 @@ def _space(text: str, at: int) -> int:
 def _number(token: _Token) -> int | float:
     if token.kind == "keyword":
         return math.nan if token.text == "nan" else math.inf
-    return int(token.text) if token.text.replace("_", "").isdecimal() else float(token.text)
+    if token.text.replace("_", "").isdecimal() and (whole := int(token.text)) <= MAX_INTEGER:
+        return whole
+    return float(token.text)
 
 
 def _quote_hint(token: _Token) -> str | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -54,7 +56,7 @@ def test_search_then_ask_then_predict_then_federate(command, tmp_path):
     rows = list(csv.DictReader(io.StringIO(predicted.out)))
     assert [int(row["row"]) for row in rows] == [1, 2, 3, 4, 5]
     assert np.mean([row["prediction"] == label for row, label in zip(rows, labels, strict=True)]) >= 0.6
-    folder = tmp_path / "nasturtium.models" / shown["artifacts"]["model"]["path"]
+    folder = shown["model"]
     assert command("predict", folder, "my.csv", "--format", "csv").out == predicted.out
 
     federated = command("federate", "simulate", "--data", "digits", "--model", 1, "--rounds", 2, "--epochs", 1)
@@ -131,15 +133,26 @@ def test_a_password_is_not_printed(command, monkeypatch):
     assert "secret" not in answer.err
 
 
+def test_a_folder_that_is_gone_is_made_again_from_the_artifacts(command, tmp_path):
+    command(*SEARCH)
+    digits_csv(tmp_path / "my.csv")
+    predicted = command("predict", 1, "my.csv").out
+    [folder] = (tmp_path / "nasturtium.models").iterdir()
+    shutil.rmtree(folder)
+    assert command("predict", 1, "my.csv").out == predicted
+    assert (folder / "weights.safetensors").is_file()
+
+
 def test_a_model_outside_the_models_folder_is_refused(command, tmp_path):
     command(*SEARCH)
     digits_csv(tmp_path / "my.csv")
-    connection = sqlite3.connect(tmp_path / "nasturtium.db")
-    connection.execute("UPDATE nst_artifact SET path = '/etc'")
-    connection.commit()
-    connection.close()
+    shutil.rmtree(tmp_path / "nasturtium.models")
+    with closing(sqlite3.connect(tmp_path / "nasturtium.db")) as connection:
+        connection.execute("UPDATE nst_run_artifact SET name = '../../escaped' WHERE name = 'model.json'")
+        connection.commit()
     answer = command("predict", 1, "my.csv")
-    assert (answer.code, "outside" in answer.err) == (1, True)
+    assert (answer.code, "outside" in answer.err) == (6, True)
+    assert not (tmp_path.parent / "escaped").exists()
 
 
 def test_the_database_is_chosen_by_option_or_environment(command, tmp_path, monkeypatch):
@@ -254,10 +267,20 @@ def test_a_federation_of_what_a_search_found_keeps_its_test_rows(command):
     assert (shown["config"]["split_seed"], shown["config"]["seed"]) == (5, 9)
 
 
-def test_tables_are_not_cut_off_in_a_narrow_terminal(command, monkeypatch):
+def test_tables_fit_a_narrow_terminal(command, monkeypatch):
     command(*SEARCH)
     monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     heading, row = command("history", "list").out.splitlines()
     assert heading.startswith("id")
     assert row.startswith("1 ")
-    assert "…" not in row
+    assert max(len(heading), len(row)) <= 40
+    assert "completed" in row
+
+
+def test_in_a_pipe_tables_are_tabs_and_whole_numbers(command):
+    command(*SEARCH)
+    heading, row = (line.split("\t") for line in command("history", "list").out.splitlines())
+    told = dict(zip(heading, row, strict=True))
+    assert (told["id"], told["kind"], told["state"]) == ("1", "search", "completed")
+    assert len(told["val_accuracy"]) > 6  # not rounded

@@ -1,8 +1,10 @@
 """A fresh database per test, on each engine there is, and the smallest things to put into it."""
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,9 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def sqlite_database(tmp_path: Path) -> Iterator[Database]:
+def sqlite_database(tmp_path: Path, templates: Any) -> Iterator[Database]:
     """For what does not depend on the engine, or only on SQLite."""
+    shutil.copyfile(templates.sqlite(), tmp_path / "history.db")
     with open_database(tmp_path / "history.db") as database:
         yield database
 

@@ -35,9 +35,9 @@ from nasturtium.storage import (
     open_database,
 )
 from nasturtium.storage.artifacts import ArtifactStore
+from nasturtium.storage.database import locate_database
 from nasturtium.storage.maintenance import back_up, database_status, postgres, read_backup, restore
 from nasturtium.storage.maintenance.archive import MANIFEST, is_member_name
-from nasturtium.storage.maintenance.target import locate_database
 from nasturtium.storage.models import Base
 
 Rows = Mapping[str, list[tuple[object, ...]]]
@@ -126,21 +126,16 @@ def home(tmp_path: Path, backup: Path) -> Path:
 
 @pytest.fixture
 def elsewhere(filled: Database, tmp_path: Path) -> Iterator[str]:
-    """An empty place for a backup of `filled`: a new file, or the schema of that name in a new database."""
+    """An empty place for a backup of `filled`: a new file, or a new database with the same schema, `public`."""
     if filled.path is not None:
         (tmp_path / "elsewhere").mkdir()
         yield str(tmp_path / "elsewhere" / "other.db")
         return
     url = make_url(filled.url)
-    schema = str(url.query["options"]).removeprefix("-csearch_path=")
-    other = url.set(database=f"restored_{schema}")
+    other = url.set(database=f"restored_{url.database}")
     server = create_engine(url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {other.database}"))
-    engine = create_engine(other)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    engine.dispose()
     yield other.render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {other.database} WITH (FORCE)"))

@@ -5,6 +5,7 @@ import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -339,35 +340,37 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("question", "expected"), CASES.items())
-def test_a_query_selects_these_runs(session, question, expected):
-    if expected is None:
-        with pytest.raises(QueryError):
-            run_query(session, parse(question), now=NOW)
-        return
-    query = parse(question)
-    assert run_query(session, query, now=NOW) == expected
-    assert session.execute(compile_query(query, DatabaseNames(session), now=NOW)).scalars().all() == expected
-    # What people are shown is what runs, and in the form that needs no parameters.
+def test_queries_select_these_runs(session):
+    """In the three forms of a query: its steps, one statement, and what people are shown, which needs no parameters."""
     driver = session.connection().connection.driver_connection
-    assert [run for (run,) in driver.execute(show_sql(session, query, now=NOW)).fetchall()] == expected
+    names = DatabaseNames(session)
+    found = {}
+    for question, expected in CASES.items():
+        if expected is None:
+            with pytest.raises(QueryError):
+                run_query(session, parse(question), now=NOW)
+            continue
+        query = parse(question)
+        stepwise = run_query(session, query, now=NOW)
+        whole = session.execute(compile_query(query, names, now=NOW)).scalars().all()
+        shown = [run for (run,) in driver.execute(show_sql(session, query, now=NOW)).fetchall()]
+        found[question] = stepwise if stepwise == whole == shown else (stepwise, whole, shown)
+    assert found == {question: expected for question, expected in CASES.items() if expected is not None}
 
 
-@pytest.mark.parametrize(
-    ("scope", "expected"),
-    [
-        pytest.param(Scope(), [4, 3, 2, 1], id="all-but-deleted"),
-        pytest.param(Scope(kinds=("trial", "federated")), [4, 3, 2], id="kinds"),
-        pytest.param(Scope(kinds=()), [], id="no-kind"),
-        pytest.param(Scope(top_level=True), [4, 1], id="top-level"),
-        pytest.param(Scope(experiment="ablation"), [4], id="experiment"),
-        pytest.param(Scope(deleted=True), [5], id="deleted"),
-        pytest.param(Scope(deleted=True, experiment="ablation"), [], id="deleted-of-experiment"),
-    ],
-)
-def test_the_scope_says_which_runs_are_asked(session, scope, expected):
-    assert run_query(session, Query(), scope=scope) == expected
-    assert sorted(run_query(session, parse("order by val_acc limit 9"), scope=scope), reverse=True) == expected
+def test_the_scope_says_which_runs_are_asked(session):
+    scopes = {
+        Scope(): [4, 3, 2, 1],
+        Scope(kinds=("trial", "federated")): [4, 3, 2],
+        Scope(kinds=()): [],
+        Scope(top_level=True): [4, 1],
+        Scope(experiment="ablation"): [4],
+        Scope(deleted=True): [5],
+        Scope(deleted=True, experiment="ablation"): [],
+    }
+    assert {scope: run_query(session, Query(), scope=scope) for scope in scopes} == scopes
+    ranked = parse("order by val_acc limit 9")
+    assert {scope: sorted(run_query(session, ranked, scope=scope), reverse=True) for scope in scopes} == scopes
 
 
 def test_parts_make_one_query():
@@ -397,7 +400,7 @@ SYNTAX = [
     ("a == 1.2.3", "1.2.3", "no number", None),
     ("a == 'x", "'", "cannot read", "no end"),
     ("a == `x", "`", "cannot read", "no end"),
-    ("a && b", "&", "cannot read", "`and`"),
+    ("a & b", "&", "cannot read", "`and`"),
     ("a == 1;", ";", "cannot read", "one query"),
     ("a/b > 1", "/", "cannot read", "backticks"),
     ("a == '\\x'", "\\x", "escape", r"\\"),
@@ -478,11 +481,11 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("question", "marked", "message", "hint"), NAMES)
-def test_an_error_of_meaning_shows_where(session, question, marked, message, hint):
-    with pytest.raises(QueryError) as caught:
-        run_query(session, parse(question))
-    check_error(caught.value, question, marked, message, hint)
+def test_an_error_of_meaning_shows_where(session):
+    for question, marked, message, hint in NAMES:
+        with pytest.raises(QueryError) as caught:
+            run_query(session, parse(question))
+        check_error(caught.value, question, marked, message, hint)
 
 
 def check_error(error: QueryError, question: str, marked: str, message: str, hint: str | None) -> None:
@@ -502,7 +505,7 @@ def test_of_a_long_query_an_error_shows_a_part():
     with pytest.raises(QueryError) as caught:
         parse(question)
     _, line, mark = caught.value.message.split("\n")
-    assert line.startswith("  ...val_acc")
+    assert line.startswith("  ...")
     assert line.endswith("...")
     assert line[mark.index("^") - 2 :].startswith("20k")  # two letters are twice as wide as the others
     assert mark.strip() == "^^^"
@@ -534,30 +537,39 @@ def nested(depth: int, form: str) -> str:
     return question
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        pytest.param(nested(50, "best {word} ({})"), id="to-the-right"),
-        pytest.param(nested(50, "({}) {word} best"), id="to-the-left"),
-        pytest.param(nested(25, "not (width == 1 {word} {})"), id="negated"),
-        pytest.param(nested(25, "lr != 'x' {word} not (0 < width < clients {word} {})"), id="negated-to-the-right"),
-        pytest.param("not " * 50 + "best", id="nots"),
-        pytest.param(" or ".join(["op == 'x'"] * 200), id="conditions"),
-        pytest.param(f"seed in ({','.join('1' * 1000)})", id="numbers"),
-        pytest.param("op in ('a'" + ",'a'" * 999 + ")", id="texts"),
-        pytest.param("<".join(["width"] * 8), id="chain"),
-        pytest.param("order by " + ",".join(["op"] * 8), id="keys"),
-        pytest.param("owner ~ '" + "%_/" * 1300 + "'", id="pattern"),
-        pytest.param("seed < " + "9" * 4000, id="number"),
-    ],
-)
-def test_as_much_as_is_allowed_works(session, question):
+def balanced(depth: int) -> str:
+    """A tree of conditions: both sides of each are as deep."""
+    if depth == 0:
+        return "best"
+    side = balanced(depth - 1)
+    return f"({side} {'and' if depth % 2 else 'or'} not ({side} {'or' if depth % 2 else 'and'} skip))"
+
+
+LARGEST = {
+    "to-the-right": nested(50, "best {word} ({})"),
+    "to-the-left": nested(50, "({}) {word} best"),
+    "negated": nested(25, "not (width == 1 {word} {})"),
+    "negated-to-the-right": nested(16, "lr != 'x' {word} not (0 < width < clients {word} ({}))"),
+    "nots": "not " * 50 + "best",
+    "conditions": " or ".join(["op == 'x'"] * 200),
+    "numbers": f"seed in ({','.join('1' * 1000)})",
+    "texts": "op in (''" + ",''" * 999 + ")",
+    "chain": "<".join(["width"] * 8),
+    "keys": "order by " + ",".join(["op"] * 8),
+    "pattern": "owner ~ '" + "%_/" * 1300 + "'",
+    "number": "seed < " + "9" * 4000,
+    "balanced": balanced(6),
+}
+
+
+def test_as_much_as_is_allowed_works(session):
     """Neither Python's stack nor SQLite's parser, which has 100 places, ends before the limits of the language."""
-    query = parse(question)
-    assert parse(str(query)) == query
-    run_query(session, query)
     driver = session.connection().connection.driver_connection
-    driver.execute(show_sql(session, query)).fetchall()
+    for what, question in LARGEST.items():
+        query = parse(question)
+        assert parse(str(query)) == query, what
+        found = run_query(session, query)
+        assert [run for (run,) in driver.execute(show_sql(session, query)).fetchall()] == found, what
 
 
 def test_no_letter_of_the_user_is_in_the_sql(session):
@@ -570,12 +582,10 @@ def test_no_letter_of_the_user_is_in_the_sql(session):
     assert run_query(session, query) == run_query(session, parse("name < 'x'"))
 
 
-def test_the_best_are_read_from_the_index(database):
+def test_the_best_are_read_from_the_index(sqlite_database):
     """SQLite walks the index of the metric and stops at the limit; it neither reads all runs nor sorts."""
-    with database.write() as session:
+    with sqlite_database.write() as session:
         put(session, HISTORY)
-        if session.get_bind().dialect.name != "sqlite":
-            pytest.skip("the plan of SQLite")
         query = parse("width == 64 and skip order by val_accuracy desc limit 10")
         statement = next(iter(compile_steps(query, DatabaseNames(session))))
         sql = str(statement.compile(session.get_bind(), compile_kwargs={"literal_binds": True}))
@@ -616,14 +626,11 @@ def test_any_text_is_a_time_that_fits_the_column_or_none(written):
 
 # Laws
 
-PIECES = st.sampled_from(
-    [
-        *"and or not in is null true false nan inf order by asc desc limit min( max( last( steps( ( ) , - = == != < <= > >= ~"
-        " a a.b val_acc metric. metric.a param.`x` tag. ` `` `a``b` 1 -1 .5 1e9 1e999 20_000 2__0 20k \"x\" 'y\\'' \" '"
-        " \\ ; /* -- \0 \u00e9 漢 \u2028".split(" "),
-        " ",
-    ]
-)
+WORDS = """
+    and or not in is null true false nan inf order by asc desc limit min( max( last( steps( ( ) , - = == != < <= > >= ~
+    a a.b val_acc metric. metric.a param.`x` tag. ` `` `a``b` 1 -1 .5 1e9 1e999 20_000 2__0 20k "x" 'y\'' " ' \\ ; /* --
+"""
+PIECES = st.sampled_from([*WORDS.split(), " ", "\0", "é", "漢", "\u2028", "\ud800"])
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=25).map(" ".join), st.lists(PIECES).map("".join)))
@@ -633,24 +640,25 @@ def test_any_text_is_a_query_or_a_query_error(question):
         try:
             query = parse(question, clause=clause)
         except QueryError as error:
-            assert "\x00" not in error.message
-            assert len(error.message.splitlines()) in {1, 3}
-            assert len(error.message) < 600
+            message = error.message
         else:
             assert parse(str(query)) == query
+            continue
+        assert len(message.splitlines()) in {1, 3}
+        assert len(message) < 600
+        assert "\0" not in message
 
 
-letters = st.text(
-    st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=6
-)
+letters = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=6)
 any_name = st.one_of(st.sampled_from(["a", "b.0.c", "in", "Limit", "metric.x", "tag", "min", "a b", "`", "é"]), letters)
 literals = st.one_of(
-    letters, st.booleans(), st.integers(), st.floats().map(lambda value: nan if math.isnan(value) else value)
+    letters,
+    st.booleans(),
+    st.integers(1 - 2**63, 2**63 - 1),
+    st.floats().map(lambda value: nan if math.isnan(value) else value),
 ).map(lang.Literal)
 plain_names = st.builds(lang.Name, any_name, st.sampled_from([None, *lang.SCOPES]))
-statistics = st.builds(
-    lang.Name, any_name, st.sampled_from([None, "metric"]), st.sampled_from(lang.STATISTICS)
-)
+statistics = st.builds(lang.Name, any_name, st.sampled_from([None, "metric"]), st.sampled_from(lang.STATISTICS))
 any_operand = st.one_of(plain_names, statistics)
 
 
@@ -701,6 +709,7 @@ def test_what_a_query_says_parses_back(query):
 
 figures = st.sampled_from([nan, inf, -inf, -1.0, 0.0, 0.5, 1.0, 2.0])
 texts = st.sampled_from(["a", "B", "ab", "", "é", "É", "z_", "100%", "1.0", "true"])
+curves = st.builds(Figure, figures, st.lists(figures, max_size=3))
 values = st.one_of(figures.filter(math.isfinite), texts, st.booleans(), st.integers(-1, 2))
 METRICS, PARAMS, TAGS, ENDING = ("m1", "m2"), ("p1", "p2", "a.q", "b.q"), ("t1", "t2"), "q"
 EVERYTHING = Sample(
@@ -725,7 +734,9 @@ def histories(draw):
             ended=draw(st.none() | st.just(2_000_000)),
             error=draw(st.none() | texts),
             number=draw(st.none() | st.just(i)),
-            metrics=draw(st.dictionaries(st.sampled_from(METRICS), st.builds(Figure, figures, st.lists(figures, max_size=3)))),
+            metrics=draw(
+                st.dictionaries(st.sampled_from(METRICS), st.builds(Figure, figures, st.lists(figures, max_size=3)))
+            ),
             params=draw(st.dictionaries(st.sampled_from(PARAMS), values)),
             tags=draw(st.dictionaries(st.sampled_from(TAGS), texts)),
         )
@@ -743,7 +754,7 @@ curve_names = st.builds(
 number_names = st.one_of(known(*METRICS), curve_names, known("seed", "seconds", "id"))
 text_names = st.one_of(known(*TAGS), known("name", "error"))
 param_names = known(*PARAMS, ENDING)
-numbers = st.one_of(figures, st.integers(-1, 2), st.just(10**400)).map(lang.Literal)
+numbers = st.one_of(figures, st.integers(-1, 2), st.just(2**62)).map(lang.Literal)
 text_values = texts.map(lang.Literal)
 both_values = st.one_of(numbers, text_values)
 EQUALS, ORDERS = ("==", "!="), ("<", "<=", ">", ">=")
@@ -941,8 +952,6 @@ def test_the_database_answers_as_python_does(database, history, queries):
 def test_a_question_is_answered_or_refused(database, question):
     with database.write() as session:
         put(session, [*HISTORY[:1], EVERYTHING])
-        try:
+        with suppress(QueryError):
             assert set(run_query(session, combine(question))) <= {1}
-        except QueryError as error:
-            assert error.message
         session.rollback()
