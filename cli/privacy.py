@@ -301,7 +301,7 @@ def _said(record: LedgerRecord) -> str:
 
 def _read_heads(paths: Sequence[Path]) -> dict[str, SignedHead]:
     """Heads by the file that holds them; a folder stands for the JSON files in it."""
-    files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
     if paths and not files:
         raise ConfigError(f"there is no head in {paths[0]}", hint="a head is a .json file")
     return {str(file): _read_head(file) for file in files}

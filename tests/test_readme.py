@@ -41,7 +41,7 @@ def test_every_command_runs(tmp_path):
     for command in commands():
         for full, small in SMALLER.items():
             command = command.replace(full, small)
-        first, *rest = (shlex.split(part) for part in command.split("|"))
+        first, *rest = (shlex.split(part) for part in command.split(" | "))
         program = [sys.executable, "-c", "from nasturtium.cli import main; main()", *first[1:]]
         answer = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, f"{command}\n{answer.stderr}"

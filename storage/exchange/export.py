@@ -15,6 +15,7 @@ from ..models import Metric, MetricPoint, Param, Run, Tag, from_column
 from ..records import RunRecord
 from ..runs import read_runs, resolve_run
 from .files import write_file
+from .garbage import seldom_collected
 from .trees import fetch, find_roots, find_trees, read_names, read_rest, read_trees, slices
 
 ExportFormat = Literal["csv", "json", "ndjson", "parquet"]
@@ -59,7 +60,7 @@ def export_history(
     whole = format in {"json", "ndjson"}
     if whole and points:
         raise ConfigError(f"{format} holds the curves anyway", hint="leave --points out, or write csv or parquet")
-    with database.read() as session:
+    with seldom_collected(), database.read() as session:
         matching = _matching(session, where, deleted=deleted, top_level=whole) if where.strip() else None
         if not whole:
             chosen = _chosen(session, runs, matching, deleted=deleted)

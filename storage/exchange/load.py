@@ -10,6 +10,7 @@ from ...core import FormatError
 from ..database import Database, serialise
 from .checks import MisfitError
 from .files import read_file
+from .garbage import seldom_collected
 from .rebuild import Imported, Placed, Rebuilder
 from .shape import check_document
 
@@ -34,7 +35,7 @@ def import_history(database: Database, path: Path, *, dry_run: bool = False) -> 
         ConfigError: there is no such file, or it is of a kind that is not imported.
         FormatError: it is damaged, of a newer version, or at odds with itself or with what is here; where, and how.
     """
-    with database.write(durable=True) as session:
+    with seldom_collected(), database.write(durable=True) as session:
         serialise(session)
         rebuilder = Rebuilder(database, session, ledger=not dry_run)
         for placed in _together(path):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Table, func, select, update
 from sqlalchemy.orm import Session
 from ulid import ULID
 
@@ -161,8 +161,9 @@ class Rebuilder:
         return dict(fetch(self._session, select(column, table.id), sorted(set(values))))
 
     def _insert(self, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Make new rows, all with the same columns: in one statement, which the mapped class would make many of."""
         if rows:
-            self._session.execute(insert(self._session, table), rows)
+            self._session.connection().execute(cast(Table, table.__table__).insert(), rows)
 
     def _ensure(self, table: Any, column: Any, rows: Iterable[Mapping[str, Any]]) -> dict[Any, int]:
         """The keys of some rows by a unique column; those that are missing are made."""
@@ -342,12 +343,14 @@ class Rebuilder:
             },
         )
         reported = [
-            {"run_id": id_, "name_id": names[name], "value": metric["value"], "reported": True, "points": 0}
+            ({"run_id": id_, "name_id": names[name], "value": metric["value"], "reported": True, "points": 0}, metric)
             for id_, run in runs
             for name, metric in run["metrics"].items()
             if metric["reported"]
         ]
-        put_rows(self._session, Metric, reported, only=("value", "reported"))
+        self._insert(Metric, [row for row, metric in reported if metric["curve"] is None])
+        summed_up = [row for row, metric in reported if metric["curve"] is not None]
+        put_rows(self._session, Metric, summed_up, only=("value", "reported"))
         self._insert(
             SystemPoint,
             [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import hashlib
 import io
 import itertools
@@ -365,6 +366,14 @@ def test_how_many_trees_are_read_at_once_does_not_matter(
     monkeypatch.setattr(trees, "GROUP_RUNS", group_runs)
     monkeypatch.setattr(trees, "GROUP_POINTS", group_points)
     assert exported(sqlite_database, deleted=True) == content
+
+
+def test_the_garbage_collector_is_left_as_it_was(sqlite_database, tmp_path):
+    before = gc.get_threshold()
+    with pytest.raises(UnknownRunError):
+        exported(sqlite_database, runs=[1])
+    import_bytes(sqlite_database, exported(sqlite_database), tmp_path)
+    assert gc.get_threshold() == before
 
 
 # Random documents, with everything in the order in which it is exported.
