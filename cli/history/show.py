@@ -193,7 +193,7 @@ def _say_home(run: RunRecord, home: RunRecord) -> None:
 
 def _print_overview(past: History, run: RunRecord, form: Format) -> None:
     found = ((home, past.curves(home.uid)) for home in reversed(_homes(past, run)))
-    home, curves = next(((home, curves) for home, curves in found if curves), (run, {}))
+    home, curves = next(((home, curves) for home, curves in found if curves), (run, dict[str, dict[int, float]]()))
     if not curves:
         raise UnknownRunError(f"run {run.number or run.uid} has no curves", hint="points are logged by Tracker.log")
     _say_home(run, home)
@@ -335,9 +335,11 @@ def _print_details(details: Mapping[str, Any]) -> None:
     environment = details["environment"]
     packages = ", ".join(f"{name} {version}" for name, version in environment.get("packages", {}).items())
     say("\nEnvironment")
-    for name in ("nasturtium", "python", "platform", "machine", "cpus", "commit"):
+    for name in ("nasturtium", "python", "platform", "machine", "cpu", "cpus", "gpus", "commit"):
         if environment.get(name):
-            say(f"  {name:<11}{environment[name]}")
+            changed = ", and changes to it" if name == "commit" and environment.get("dirty") else ""
+            told = ", ".join(environment[name]) if name == "gpus" else environment[name]
+            say(f"  {name:<11}{told}{changed}")
     say(f"  {'packages':<11}{packages}")
 
 

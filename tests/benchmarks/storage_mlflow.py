@@ -21,8 +21,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
 os.environ["GIT_PYTHON_REFRESH"] = "quiet"
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunStatus
+from mlflow import MlflowClient  # noqa: E402 - which reads the settings above
+from mlflow.entities import Metric, Param, RunStatus  # noqa: E402
 
 logging.disable(logging.CRITICAL)
 

@@ -1,7 +1,9 @@
 """The description of the environment: equal for equal installations, and of the commit that is there."""
 
 import json
+import platform
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,8 @@ def test_outside_a_repository_there_is_no_commit(tmp_path, monkeypatch, path):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     if path:
         monkeypatch.setenv("PATH", path)
-    assert describe_environment().body["commit"] is None
+    body = describe_environment().body
+    assert (body["commit"], body["dirty"]) == (None, None)
 
 
 def test_the_commit_is_that_of_the_working_directory(tmp_path, monkeypatch):
@@ -33,5 +36,20 @@ def test_the_commit_is_that_of_the_working_directory(tmp_path, monkeypatch):
     assert describe_environment() == without
     subprocess.run(["git", *who, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    assert describe_environment().body["commit"] == commit
-    assert describe_environment().sha256 != without.sha256
+    clean = describe_environment()
+    assert (clean.body["commit"], clean.body["dirty"]) == (commit, False)
+    assert clean.sha256 != without.sha256
+    (tmp_path / "code.py").write_text("one")
+    assert describe_environment() == clean  # not part of the commit
+    subprocess.run(["git", "add", "code.py"], check=True)
+    assert describe_environment().body["dirty"] is True
+
+
+def test_the_machine_is_told_but_no_person_or_place():
+    body = describe_environment().body
+    assert body["cpus"] >= 1
+    assert body["memory_bytes"] is None or body["memory_bytes"] > 2**20
+    assert isinstance(body["gpus"], list)
+    text = json.dumps(body)
+    assert platform.node() not in text
+    assert str(Path.home()) not in text

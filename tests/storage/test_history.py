@@ -103,9 +103,7 @@ def test_best_is_completed_has_a_model_and_the_highest_accuracy(tracker, history
     assert history.find("@best").uid == newest_of_the_best
 
 
-def test_best_is_meant_on_the_data_of_the_newest_run_with_a_model(
-    tracker, history, dataset, start_search, weights
-):
+def test_best_is_meant_on_the_data_of_the_newest_run_with_a_model(tracker, history, dataset, start_search, weights):
     """Accuracies on different data do not compare."""
 
     def run(fingerprint, accuracy):
