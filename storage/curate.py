@@ -17,7 +17,7 @@ from .artifacts import ArtifactStore
 from .clock import now_us
 from .database import Database, serialise
 from .errors import RunBusyError
-from .models import Artifact, Experiment, Lineage, ModelVersion, Note, Run, RunArtifact, Search, Tag
+from .models import MAX_PARAM_LETTERS, Artifact, Experiment, Lineage, ModelVersion, Note, Run, RunArtifact, Search, Tag
 from .names import NameBook, check_name, find_names
 from .runs import require_run
 from .sqlite import configure_sqlite
@@ -51,7 +51,7 @@ class Curator:
     def tag(self, uid: str, name: str, value: str = "") -> None:
         """Put a word on a run, with a value if there is one to it; one that is there gets the new value."""
         check_name(name)
-        _check_text(value)
+        _check_text(value, most=MAX_PARAM_LETTERS)  # it is indexed
         name_id = self._names.ids([name])[name]
         with self._database.write() as session:
             row = {"run_id": require_run(session, uid), "name_id": name_id, "value": value, "edited_us": self._clock()}
@@ -207,6 +207,6 @@ def _delete_studies(database: Database, names: Sequence[str]) -> None:
         storage.engine.dispose()
 
 
-def _check_text(text: str) -> None:
-    if len(text) > MAX_TEXT_LETTERS or "\0" in text:
-        raise ConfigError(f"expected at most {MAX_TEXT_LETTERS:,} letters without NUL, got {len(text):,}")
+def _check_text(text: str, *, most: int = MAX_TEXT_LETTERS) -> None:
+    if len(text) > most or "\0" in text:
+        raise ConfigError(f"expected at most {most:,} letters without NUL, got {len(text):,}")

@@ -125,8 +125,8 @@ class History:
         """The one run that `ref` names.
 
         Args:
-            ref: a run's number; a ULID or the first letters of one, at least four, in either case; `@last`, the newest
-                top-level run; `@best`, the completed top-level run with a model and the highest `val_accuracy`.
+            ref: a run's number; a ULID or the first letters of one, in either case; `@last`, the newest top-level run;
+                `@best`, the completed top-level run with a model and the highest `val_accuracy`.
 
         Raises:
             UnknownRunError: no run answers to that, or several do.

@@ -29,7 +29,7 @@ from .models import (
 from .records import RunKind, RunRecord, RunState, Scalar
 
 HINT: Final = "list the runs: nasturtium history list"
-_UID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{3,25}")  # Crockford's base 32, in which ULIDs are written
+_UID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")  # Crockford's base 32, in which ULIDs are written
 _SHOWN = 5  # candidates of an ambiguous prefix
 
 
@@ -56,7 +56,7 @@ def resolve_run(session: Session, ref: str) -> int:
     prefix = ref.upper()
     if not _UID_PREFIX.fullmatch(prefix):
         raise UnknownRunError(
-            f"expected a run's number, at least the first 4 letters of its ULID, @last or @best, got {ref!r}", hint=HINT
+            f"expected a run's number, the first letters of its ULID, @last or @best, got {ref!r}", hint=HINT
         )
     first, last = prefix.ljust(26, "0"), prefix.ljust(26, "Z")  # a range, so that the index of `uid` serves
     rows = session.execute(

@@ -639,7 +639,9 @@ def _round_row(record: RoundRecord) -> dict[str, Any]:
 
 
 def _contribution_row(run_id: int, round: int, record: ContributionRecord) -> dict[str, Any]:
-    return {"run_id": run_id, "round": round, **asdict(record)}
+    row = {"run_id": run_id, "round": round, **asdict(record)}
+    row["update_norm"] = None if record.update_norm is None else to_column(record.update_norm)
+    return row
 
 
 def _see_node(session: Session, name: str, now: int, public_key_sha256: str | None = None) -> int:

@@ -6,9 +6,10 @@ import typer
 
 from ..plot import plot
 from .ask import list_runs, query, sql
+from .curves import curve
 from .edit import delete, note, purge, restore, tag
 from .exchange import export, import_
-from .show import compare, curve, lineage, pareto, show
+from .show import compare, lineage, pareto, show
 
 app = typer.Typer(
     no_args_is_help=True, suggest_commands=False, add_completion=False, help="Ask what was searched and trained."

@@ -1,4 +1,4 @@
-"""`history show`, `compare`, `curve`, `pareto` and `lineage`: one run, or a few beside each other."""
+"""`history show`, `compare`, `pareto` and `lineage`: one run, or a few beside each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
 from ...core import ConfigError
-from ...storage import RELATIONS, Curve, History, LineageRecord, RunRecord, UnknownRunError
+from ...storage import RELATIONS, LineageRecord, RunRecord
 from .. import library
 from ..describe import describe
 from ..options import Db, FormatOption, Json, argument, chosen, option
@@ -73,54 +73,6 @@ def compare(
     )
 
 
-def curve(
-    run: Run,
-    metric: Annotated[str | None, argument(help="Such as val_accuracy; without it, all curves in a line each.")] = None,
-    db: Db = None,
-    fmt: FormatOption = Format.TABLE,
-    as_json: Json = False,
-) -> None:
-    """Draw a curve on a terminal; elsewhere, or with --format, print its points."""
-    with library.open_history(db) as past:
-        home = past.find(run)
-        if metric is None:
-            _print_overview(past, home, chosen(fmt, as_json=as_json))
-            return
-        home, found = find_curve(past, home, metric)
-        summary = past.summaries(home.uid)[metric]
-    rows = [
-        {"step": step, "value": value, "seconds": None if seconds != seconds else seconds}
-        for step, value, seconds in zip(
-            found.steps.tolist(), found.values.tolist(), found.seconds.tolist(), strict=True
-        )
-    ]
-    form = chosen(fmt, as_json=as_json)
-    if form is Format.JSON:
-        points = [[row["step"], row["value"], row["seconds"]] for row in rows]
-        print_json({"uid": home.uid, "metric": metric, "columns": ["step", "value", "seconds"], "points": points})
-        return
-
-    def draw() -> None:
-        from ..plots.terminal import line_chart
-
-        out = stdout()
-        out.print(f"{metric} of {home.kind} {home.number or home.uid} on {home.name}", soft_wrap=True)
-        chart = line_chart(found.values.tolist(), found.steps.tolist(), width=min(out.width, 100), height=16)
-        out.print(chart, soft_wrap=True)
-        extremes = [
-            f"{name} {shown(value)} at {step:,}"
-            for name, value, step in (
-                ("min", summary.min, summary.min_step),
-                ("max", summary.max, summary.max_step),
-                ("last", summary.last, summary.last_step),
-            )
-            if value is not None and step is not None
-        ]
-        out.print(f"{summary.points:,} points, {', '.join(extremes)}", soft_wrap=True)
-
-    print_rows(rows, {"step": "step", "value": "value", "seconds": "seconds"}, form, table=draw)
-
-
 def pareto(run: Run, db: Db = None, fmt: FormatOption = Format.TABLE, as_json: Json = False) -> None:
     """The trials of a search that no other beats in accuracy, parameters and MACs; most accurate first."""
     from ...nas import front_of
@@ -166,60 +118,6 @@ def lineage(
     out.print("\n".join(lines[:MAX_LINES] if out.is_terminal else lines), soft_wrap=True)
     if out.is_terminal and len(lines) > MAX_LINES:
         stderr().print(f"{len(lines) - MAX_LINES:,} lines more: add --json, or pipe it", soft_wrap=True)
-
-
-def find_curve(past: History, run: RunRecord, metric: str) -> tuple[RunRecord, Curve]:
-    """The curve of a run; of a search, that of its retrained model or else of its best trial, which is said."""
-    homes = _homes(past, run)
-    for home in homes:
-        if metric in past.summaries(home.uid) and past.summaries(home.uid)[metric].points:
-            _say_home(run, home)
-            return home, past.curve(home.uid, metric)
-    return homes[-1], past.curve(homes[-1].uid, metric)  # which says what there is instead
-
-
-def _homes(past: History, run: RunRecord) -> list[RunRecord]:
-    """Where curves of a run may be: itself, its retraining, its best trial."""
-    children = [child for child in past.children(run.uid) if child.state == "completed"]
-    trials = [child for child in children if child.kind == "trial"]
-    trials.sort(key=lambda child: child.metrics.get("val_accuracy", float("-inf")), reverse=True)
-    return [run, *[child for child in children if child.kind == "retrain"][-1:], *trials[:1]]
-
-
-def _say_home(run: RunRecord, home: RunRecord) -> None:
-    if home is not run:
-        stderr().print(f"of its {home.kind} {home.uid}", soft_wrap=True)
-
-
-def _print_overview(past: History, run: RunRecord, form: Format) -> None:
-    found = ((home, past.curves(home.uid)) for home in reversed(_homes(past, run)))
-    home, curves = next(((home, curves) for home, curves in found if curves), (run, dict[str, dict[int, float]]()))
-    if not curves:
-        raise UnknownRunError(f"run {run.number or run.uid} has no curves", hint="points are logged by Tracker.log")
-    _say_home(run, home)
-    summaries = past.summaries(home.uid)
-    rows: list[dict[str, Any]] = [
-        {
-            "metric": name,
-            "points": summaries[name].points,
-            "first": next(iter(points.values())),
-            "last": summaries[name].last,
-            "min": summaries[name].min,
-            "max": summaries[name].max,
-        }
-        for name, points in curves.items()
-    ]
-    columns = {name: name for name in rows[0]}
-
-    def draw() -> None:
-        figures = list(columns)[1:]
-        cells = [
-            [row["metric"], sparkline(list(curves[row["metric"]].values())), *(shown(row[name]) for name in figures)]
-            for row in rows
-        ]
-        print_table(["metric", "curve", *figures], cells)
-
-    print_rows(rows, columns, form, table=draw)
 
 
 def _compared(run: RunRecord) -> dict[str, Any]:

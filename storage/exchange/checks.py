@@ -10,10 +10,11 @@ import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from ...core import ConfigError
-from ..names import check_name
+from ..names import MAX_NAME_LETTERS, check_name
 from .figures import read_figure
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def text(max_letters: int | None = MAX_LETTERS, *, empty: bool = True) -> Check:
         return value
 
     return check
+
+
+_NAME = text()
 
 
 def matching(pattern: str, what: str) -> Check:
@@ -225,11 +229,15 @@ def body(value: object) -> dict[str, Any]:
 
 def name(value: object) -> str:
     """A name of a metric, a parameter, a tag or an experiment."""
-    found = text()(value)
+    return _name(_NAME(value))
+
+
+@lru_cache(maxsize=10_000)  # the same ones come again and again
+def _name(found: str) -> str:
     try:
         check_name(found)
     except ConfigError as exc:
-        raise MisfitError("a name of at most 250 printable letters", value) from exc
+        raise MisfitError(f"a name of at most {MAX_NAME_LETTERS} printable letters", found) from exc
     return found
 
 

@@ -16,7 +16,6 @@ from ...core import canonical_json
 from ..curate import MAX_TEXT_LETTERS
 from ..lineage import NODE_KINDS
 from ..models import MAX_PARAM_LETTERS
-from ..params import param_row
 from ..records import CeremonyState, ContributionState, NodeKind, RoundState, RunKind, RunState
 from .checks import (
     Check,
@@ -72,8 +71,8 @@ def _objectives(value: object) -> list[list[str]]:
 
 def _param(value: object) -> str | int | float | bool:
     found = scalar(value)
-    if len(param_row(found)["text"]) > MAX_PARAM_LETTERS:
-        raise MisfitError(f"a value of at most {MAX_PARAM_LETTERS} letters", value)
+    if isinstance(found, str) and len(found) > MAX_PARAM_LETTERS:  # numbers that are floats are shorter
+        raise MisfitError(f"a text of at most {MAX_PARAM_LETTERS} letters", value)
     return found
 
 

@@ -73,6 +73,7 @@ def test_notes_stay_in_order(database, history, ended_search):
     [
         pytest.param(lambda c, u: c.tag(u, ""), ConfigError, "expected a name", id="no-tag"),
         pytest.param(lambda c, u: c.tag(u, "x", "a\0b"), ConfigError, "without NUL", id="nul"),
+        pytest.param(lambda c, u: c.tag(u, "x", "a" * 501), ConfigError, "at most 500 letters", id="long-tag"),
         pytest.param(lambda c, u: c.note(u, "  "), ConfigError, "a note of some letters", id="empty-note"),
         pytest.param(lambda c, u: c.note(u, "x" * 10_001), ConfigError, "10,001", id="long-note"),
         pytest.param(lambda c, u: c.note(NOBODY, "x"), UnknownRunError, NOBODY, id="nobody"),

@@ -56,9 +56,10 @@ def test_a_run_answers_to(history, named, ref):
     [
         pytest.param(3, "no run 3", id="number"),
         pytest.param(10**30, "no run 10", id="huge-number"),
-        pytest.param(0, "expected a run's number", id="zero"),
+        pytest.param(0, "several runs start with 0", id="zero"),
         pytest.param(-1, "expected a run's number", id="negative"),
-        pytest.param("01H", "at least the first 4", id="short"),
+        pytest.param("01H", "several runs start with 01H", id="short"),
+        pytest.param("U", "expected a run's number, the first letters", id="no-letter-of-a-ULID"),
         pytest.param("01HZYB", "no run 01HZYB", id="absent"),
         pytest.param("01HZYA" + "0" * 21, "expected", id="long"),
         pytest.param("01HZ%", "expected", id="wildcard"),
