@@ -184,7 +184,7 @@ def _tell_runs(session: Session, ids: Sequence[int]) -> dict[int, LineageNode]:
         name = f"{run.kind} {run.number}" if run.number is not None else run.kind
         facts: dict[str, Any] = {
             "number": run.number,
-            "kind": run.kind,
+            "run_kind": run.kind,
             "state": run.state,
             "data": run.name,
             "started": run.started,
@@ -301,7 +301,7 @@ _TELL = {
 
 def _with_privacy(database: Database, node: LineageNode) -> LineageNode:
     """A federated run with what it cost in privacy, by the ledger."""
-    if node.kind != "run" or node.facts.get("kind") != "federated":
+    if node.kind != "run" or node.facts.get("run_kind") != "federated":
         return node
     return LineageNode(node.kind, node.ref, node.title, {**node.facts, "privacy": spent_by_run(database, node.ref)})
 
