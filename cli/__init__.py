@@ -24,4 +24,8 @@ def main() -> None:
         code = run()
     except KeyboardInterrupt:  # while the imports were under way
         code = 130
+    try:
+        sys.stdout.flush()
+    except OSError:  # nobody reads it, or there is no room, which `run` said: Python need not say it again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)

@@ -6,6 +6,7 @@ and Flower.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import signal
@@ -97,27 +98,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = command.main(args=words, prog_name="nasturtium", standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except click.ClickException as exc:
         if not _wants_json(words):
             exc.show()
             return USAGE
-        _print_error(exc.format_message(), None, USAGE)
-        return USAGE
+        return _report(exc.format_message(), None, USAGE, words)
     except NasturtiumError as exc:
-        code = exit_code(exc)
-        if _wants_json(words):
-            _print_error(exc.message, exc.hint, code)
-            return code
-        console = stderr()
-        console.print(f"error: {exc.message}", soft_wrap=True)
-        if exc.hint:
-            console.print(f"hint: {exc.hint}", soft_wrap=True)
-        return code
+        return _report(exc.message, exc.hint, exit_code(exc), words)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # which is what click makes of it
         return FAILED  # the reader of our output went away; it knows
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
+        return _report(f"cannot write: {exc.strerror}", "free some disk space", FAILED, words)
 
 
 def exit_code(error: NasturtiumError) -> int:
@@ -135,14 +132,22 @@ def exit_code(error: NasturtiumError) -> int:
     return next((code for kinds, code in codes if isinstance(error, kinds)), FAILED)
 
 
+def _report(message: str, hint: str | None, code: int, words: Sequence[str]) -> int:
+    """Tell of an error on stderr, as a document to programs that asked for JSON; its code."""
+    if _wants_json(words):
+        sys.stderr.write(json.dumps({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
+        return code
+    console = stderr()
+    console.print(f"error: {message}", soft_wrap=True)
+    if hint:
+        console.print(f"hint: {hint}", soft_wrap=True)
+    return code
+
+
 def _wants_json(words: Sequence[str]) -> bool:
-    pairs = pairwise(words)
-    return "--json" in words or any(pair[0] == "--format" and pair[1] in {"json", "ndjson"} for pair in pairs)
-
-
-def _print_error(message: str, hint: str | None, code: int) -> None:
-    """The error as a document on stderr, for programs that asked for JSON."""
-    sys.stderr.write(json.dumps({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
+    forms = {second for first, second in pairwise(words) if first == "--format"}
+    forms |= {word.removeprefix("--format=") for word in words if word.startswith("--format=")}
+    return "--json" in words or bool(forms & {"json", "ndjson"})
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -53,7 +53,7 @@ def status(db: Db = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def upgrade(db: Db = None) -> None:
+def upgrade(db: Db = None, as_json: Json = False) -> None:
     """Bring the tables to the revision of this nasturtium. A SQLite file is copied first, PostgreSQL is not.
 
     Commands that read the history do so, too; this one says what it did.
@@ -63,12 +63,16 @@ def upgrade(db: Db = None) -> None:
         path = database.path
     with open_database(db, create=False) as database:
         after = database_status(database).revision
+    backup = None if before == after or path is None else f"{path}.before-{after}.bak"
+    if as_json:
+        print_json({"database": where, "before": before, "after": after, "backup": backup})
+        return
     if before == after:
         stdout().print(f"{where} is of the newest revision, {after}", soft_wrap=True)
         return
     stdout().print(f"{where}: upgraded from revision {before} to {after}", soft_wrap=True)
-    if path is not None:
-        stdout().print(f"the file as it was: {path}.before-{after}.bak", soft_wrap=True)
+    if backup is not None:
+        stdout().print(f"the file as it was: {backup}", soft_wrap=True)
 
 
 @app.command("backup")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -158,8 +159,8 @@ def summarise(past: History, run: RunRecord) -> dict[str, Any]:
         "experiment": run.experiment,
         "val_accuracy": figures.get("val_accuracy"),
         "test_accuracy": figures.get("test_accuracy"),
-        "parameters": int(figures["parameters"]) if "parameters" in figures else None,
-        "macs": int(figures["macs"]) if "macs" in figures else None,
+        "parameters": _whole(figures.get("parameters")),
+        "macs": _whole(figures.get("macs")),
         "trials": run.config.get("trials"),
         "rounds": run.config.get("rounds"),
         "state": run.state,
@@ -185,6 +186,11 @@ def _trial(trial: TrialRecord) -> dict[str, Any]:
         "architecture": trial.architecture.choices,
         "hyperparameters": trial.hyperparameters,
     }
+
+
+def _whole(figure: float | None) -> int | None:
+    """A number of things; None where a run of one's own has a figure of that name that is no such number."""
+    return None if figure is None or not math.isfinite(figure) else int(figure)
 
 
 def _points(curve: Mapping[int, float]) -> list[list[float]]:

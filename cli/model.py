@@ -30,8 +30,11 @@ def list_models(
     """List all versions, newest first."""
     with library.open_history(db) as past:
         rows = [_row(version) for version in ModelRegistry(past.database).versions(name)]
+    form = chosen(fmt, as_json=as_json)
+    if form not in {Format.JSON, Format.NDJSON}:
+        rows = [{**row, "aliases": ", ".join(row["aliases"])} for row in rows]
     columns = {name: name for name in ("model", "version", "aliases", "run", "sha256", "created")}
-    print_rows(rows, columns, chosen(fmt, as_json=as_json))
+    print_rows(rows, columns, form)
 
 
 @app.command("show")
@@ -69,7 +72,7 @@ def _row(version: VersionRecord) -> dict[str, Any]:
     return {
         "model": version.model,
         "version": version.version,
-        "aliases": ", ".join(version.aliases),
+        "aliases": list(version.aliases),
         "run": version.run,
         "sha256": version.sha256,
         "opset": version.opset,
@@ -79,8 +82,8 @@ def _row(version: VersionRecord) -> dict[str, Any]:
 
 def _print(version: VersionRecord, *, as_json: bool) -> None:
     if as_json:
-        print_json({**_row(version), "aliases": list(version.aliases), "signature": version.signature})
+        print_json({**_row(version), "signature": version.signature})
         return
-    for name, value in _row(version).items():
+    for name, value in {**_row(version), "aliases": ", ".join(version.aliases)}.items():
         if value not in {None, ""}:
             stdout().print(f"{name:<10}{value}", soft_wrap=True)

@@ -7,17 +7,26 @@ import json
 import math
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, cast
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import get_character_cell_size
 from rich.console import Console
+from rich.text import Text
 
 PIPE_WIDTH = 160  # columns where nobody says how wide the terminal is
+MIN_WIDTH = 20  # columns a terminal is taken to have, whatever it says
 MIN_CELL = 6  # columns that a cell of a table keeps, however narrow the terminal
 _SPARKS = "▁▂▃▄▅▆▇█"
+_EMOJI = "\ufe0f"  # shows the letter before it as an emoji, which is a column wider
+# What could move the cursor, colour the terminal or turn its text around; and half surrogate pairs, which are no text.
+_UNSAFE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_ESCAPED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # of those and below, what JSON lets stand
+_BREAKS = re.compile("[\t-\r\x1c-\x1e\x85\u2028\u2029]+")  # tabs, and all that somebody takes for the end of a line
 
 
 class Format(StrEnum):
@@ -30,32 +39,46 @@ class Format(StrEnum):
     TSV = "tsv"
 
 
+class _SafeConsole(Console):
+    """A console on which texts are letters and nothing else: no markup, no emoji, no sequence that controls it."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What `print` makes of a text."""
+        return super().render_str(printable(text), **options)
+
+
 def stdout() -> Console:
     """The console results go to; never cut off where it is a pipe."""
-    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return _SafeConsole(markup=False, emoji=False, highlight=False, width=width)
 
 
 def stderr() -> Console:
     """The console everything else goes to."""
-    return Console(stderr=True, markup=False, highlight=False)
+    return _SafeConsole(stderr=True, markup=False, emoji=False, highlight=False)
 
 
-def print_json(value: object) -> None:
+def printable(text: str) -> str:
+    """A text that can do nothing to a terminal but end lines: what else would is a replacement character."""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def print_json(value: object, *, indent: int | None = 2) -> None:
     """One JSON document; figures JSON has no number for are the texts "NaN", "Infinity" and "-Infinity"."""
-    sys.stdout.write(json.dumps(jsonable(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(jsonable(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    sys.stdout.write(_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def print_separated(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, tabs: bool = False) -> None:
     """A header and one line per row; numbers in full. CSV, or TSV, in which a tab or line end in a text is a blank."""
-    if tabs:
-        lines = ([_plain(row[name]) for name in columns] for row in rows)
-        for line in ([*columns], *lines):
-            sys.stdout.write("\t".join(re.sub(r"[\t\r\n]+", " ", cell) for cell in line) + "\n")
-        return
+    seen: Callable[[str], str] = printable if sys.stdout.isatty() else str
+    lines = ([_plain(row[name]) for name in columns] for row in rows)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_plain(row[name]) for name in columns])
+    for line in ([*columns], *lines):
+        if tabs:
+            sys.stdout.write("\t".join(seen(_BREAKS.sub(" ", cell)) for cell in line) + "\n")
+        else:
+            writer.writerow(map(seen, line))
 
 
 def print_rows(
@@ -79,7 +102,7 @@ def print_rows(
         print_json(list(rows))
     elif fmt is Format.NDJSON:
         for row in rows:
-            sys.stdout.write(json.dumps(jsonable(row), allow_nan=False, ensure_ascii=False) + "\n")
+            print_json(row, indent=None)
     elif fmt is Format.CSV:
         print_separated(rows, list(columns))
     elif fmt is Format.TSV or not sys.stdout.isatty():
@@ -101,41 +124,66 @@ def print_table(
     """Aligned columns, the first to the left and the others to the right.
 
     On a terminal the table fits its width: columns of the headings `optional` are left out, the last of them first,
-    then the widest are cut off in the middle, but for those of the headings `whole`. In a pipe nothing is.
+    then the widest are cut off in the middle, but for those of the headings `whole`, and where not even that is enough,
+    the lines at their end. In a pipe nothing is.
     """
+    cells = [[printable(_BREAKS.sub(" ", cell)) for cell in row] for row in (headings, *rows)]
     keep = list(range(len(headings)))
-    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
-    cells = [headings, *rows]
-    if sys.stdout.isatty():
-        room = stdout().width
+    widths = [max(map(_cells, column)) for column in zip(*cells, strict=True)]
+    room = max(stdout().width, MIN_WIDTH) if sys.stdout.isatty() else None
+    if room is not None:
         for name in reversed(optional):
             if _width([widths[i] for i in keep]) > room and name in headings:
                 keep.remove(headings.index(name))
         flexible = [i for i in keep if headings[i] not in whole]
+        for i in flexible:
+            widths[i] = min(widths[i], room)
         while _width([widths[i] for i in keep]) > room and max((widths[i] for i in flexible), default=0) > MIN_CELL:
             widest = max(flexible, key=lambda i: widths[i])
             widths[widest] -= 1
-        cells = [[shorten(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cells]
-    lines = [_aligned([row[i] for i in keep], [widths[i] for i in keep]) for row in cells]
-    sys.stdout.write("\n".join([title, *lines] if title else lines) + "\n")
+    lines = textwrap.wrap(title, room or PIPE_WIDTH)
+    for row in cells:
+        line = _aligned([(shorten(row[i], widths[i]), widths[i]) for i in keep])
+        lines.append(line if room is None else shorten(line, room, tail=False))
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
-def shorten(text: str, width: int) -> str:
-    """A text in at most `width` columns, cut off in the middle."""
-    if cell_len(text) <= width:
+def shorten(text: str, width: int, *, tail: bool = True) -> str:
+    """A text in at most `width` columns, cut off in the middle, or at the end if it is to have no `tail`."""
+    if _cells(text) <= width:
         return text
-    left = (width - 1) // 2
-    right = width - 1 - left
-    return f"{set_cell_size(text, left)}…{text[len(text) - right :] if right else ''}"
+    right = width // 2 if tail else 0
+    end = _first(text[::-1], right)[::-1] if right else ""
+    return f"{_first(text, width - 1 - right)}…{end}"
+
+
+def _first(text: str, width: int) -> str:
+    """The letters that `width` columns have room for."""
+    used = 0
+    for i, letter in enumerate(text):
+        used += _cells(letter)
+        if used > width:
+            return text[:i]
+    return text
+
+
+def _cells(text: str) -> int:
+    """Columns of a text, at most: letters that some terminals join to one are counted one by one."""
+    if text.isascii():
+        return len(text)
+    return sum(1 if letter == _EMOJI else get_character_cell_size(letter) for letter in text)
 
 
 def _width(widths: Sequence[int]) -> int:
     return sum(widths) + 2 * (len(widths) - 1)
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = ((" " * (width - cell_len(cell)), cell) for cell, width in zip(row, widths, strict=True))
-    return "  ".join(["".join(reversed(first)), *("".join(part) for part in others)]).rstrip()
+def _aligned(cells: Sequence[tuple[str, int]]) -> str:
+    """A line of texts and the widths of their columns."""
+    blanks = [" " * (width - _cells(text)) for text, width in cells]
+    padded = [blank + text for blank, (text, _) in zip(blanks, cells, strict=True)]
+    padded[:1] = [text + blank for blank, (text, _) in zip(blanks[:1], cells[:1], strict=True)]
+    return "  ".join(padded).rstrip()
 
 
 def count(number: int, noun: str) -> str:
@@ -152,14 +200,14 @@ def show(value: object) -> str:
     if isinstance(value, float):
         if not math.isfinite(value):
             return str(value)
-        if value and abs(value) < 1e-3:
+        if value and not 1e-3 <= abs(value) < 1e15:
             return f"{value:.3g}"
         return f"{value:,.0f}" if value.is_integer() and abs(value) >= 10 else f"{value:.4f}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M")
-    return str(value)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def duration(seconds: float | None) -> str:
@@ -190,6 +238,8 @@ def sparkline(values: Sequence[float], *, width: int = 40) -> str:
     if len(finite) > width:
         finite = [finite[i * len(finite) // width] for i in range(width)]
     low, high = min(finite), max(finite)
+    if math.isinf(high - low):
+        return sparkline([value / 2 for value in finite], width=width)
     span = (high - low) or 1.0
     return "".join(_SPARKS[round((value - low) / span * (len(_SPARKS) - 1))] for value in finite)
 
@@ -204,7 +254,12 @@ def jsonable(value: object) -> Any:
         return {str(key): jsonable(item) for key, item in cast(Mapping[object, object], value).items()}
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in cast(Sequence[object], value)]
-    return value
+    if isinstance(value, Decimal):
+        whole = value.is_finite() and abs(value) < 2**63 and value == value.to_integral_value()
+        return int(value) if whole else jsonable(float(value))
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _special(value: float) -> str:

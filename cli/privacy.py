@@ -158,8 +158,9 @@ def export_ledger(
 
 
 @app.command("head")
-def print_head(db: Db = None) -> None:
+def print_head(db: Db = None, as_json: Json = False) -> None:
     """Print the signed head of the ledger as JSON: kept elsewhere, it shows later whether anything was changed."""
+    del as_json  # it is JSON in any case
     with open_database(db, create=False) as database:
         head = Ledger(database).head()
     if head is None:

@@ -34,7 +34,7 @@ def print_result(
     """
     if fmt in {Format.JSON, Format.NDJSON}:
         with open_history(db) as history:
-            print_json(describe(history, run))
+            print_json(describe(history, run), indent=2 if fmt is Format.JSON else None)
     elif fmt is not Format.TABLE:
         print_rows(rows, columns, fmt)
     else:

@@ -35,7 +35,7 @@ def show(run: Run, db: Db = None, fmt: FormatOption = Format.TABLE, as_json: Jso
         details = describe(past, past.find(run))
     form = chosen(fmt, as_json=as_json)
     if form in {Format.JSON, Format.NDJSON}:
-        print_json(details)
+        print_json(details, indent=2 if form is Format.JSON else None)
     elif form is Format.TABLE:
         _print_details(details)
     else:
