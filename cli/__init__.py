@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -15,6 +16,9 @@ def main() -> None:
     # Small networks lose to OpenBLAS's threads (measured: one digits CNN, 6.4 s of CPU with one, 11.7 s with two, for
     # the same wall time). It reads this when NumPy is first imported, which is below.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as by >&-
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a curve in an ASCII terminal is better than a traceback

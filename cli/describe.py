@@ -161,8 +161,8 @@ def summarise(past: History, run: RunRecord) -> dict[str, Any]:
         "test_accuracy": figures.get("test_accuracy"),
         "parameters": _whole(figures.get("parameters")),
         "macs": _whole(figures.get("macs")),
-        "trials": run.config.get("trials"),
-        "rounds": run.config.get("rounds"),
+        "trials": _planned(run, "trials"),
+        "rounds": _planned(run, "rounds"),
         "state": run.state,
         "started": run.started,
         "ended": run.ended,
@@ -186,6 +186,12 @@ def _trial(trial: TrialRecord) -> dict[str, Any]:
         "architecture": trial.architecture.choices,
         "hyperparameters": trial.hyperparameters,
     }
+
+
+def _planned(run: RunRecord, name: str) -> int | None:
+    """How many of something a run was to have; None where its configuration, which may hold anything, does not say."""
+    planned = run.config.get(name)
+    return planned if type(planned) is int else None
 
 
 def _whole(figure: float | None) -> int | None:

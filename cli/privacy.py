@@ -135,6 +135,7 @@ def export_ledger(
     fmt: Annotated[ExportFormat, option("--format", help="How to write it.")] = ExportFormat.JSON,
     output: Annotated[Path | None, option("--output", "-o", help="A file.", show_default="standard output")] = None,
     db: Db = None,
+    as_json: Json = False,
 ) -> None:
     """Write the whole ledger so that it can be verified without the database.
 
@@ -145,7 +146,7 @@ def export_ledger(
     eight bytes (big-endian) and the hash in 32. `nasturtium privacy verify --export FILE` checks all that.
     """
     with open_database(db, create=False) as database:
-        text = Ledger(database).export(fmt.value)
+        text = Ledger(database).export("json" if as_json else fmt.value)
     if output is None:
         sys.stdout.write(text)
         return

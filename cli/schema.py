@@ -1,7 +1,7 @@
 """`nasturtium schema`: the JSON Schema (2020-12) of what each command prints with `--json`.
 
-A figure that JSON has no number for is one of the texts "NaN", "Infinity" and "-Infinity". Times are ISO 8601 with
-their offset; names that end in `_bytes` or `seconds` have that unit. With `--format ndjson`, a list is one item a line.
+Figures of training and of privacy may be NaN or infinite, for which JSON has no number: then they are the texts "NaN",
+"Infinity" and "-Infinity". With `--format ndjson` what is a list here is one item a line.
 """
 
 from __future__ import annotations
@@ -13,404 +13,517 @@ from ..core import ConfigError
 from .options import argument, option
 from .output import print_json, stdout
 
-Schema = dict[str, Any]
+Schema = Mapping[str, Any]
+Fields = Mapping[str, Schema]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def _of(kind: str, description: str = "", **more: Any) -> Schema:
-    said = {"description": description} if description else {}
-    return {"type": kind, **more, **said}
+def _of(kind: str | list[str], description: str = "", **more: Any) -> Schema:
+    return {"type": kind, **({"description": description} if description else {}), **more}
 
 
 def _text(description: str = "", **more: Any) -> Schema:
     return _of("string", description, **more)
 
 
-def _whole(description: str = "") -> Schema:
-    return _of("integer", description)
+def _word(words: str, description: str = "") -> Schema:
+    return _text(description, enum=words.split())
+
+
+def _whole(description: str = "", least: int = 0) -> Schema:
+    return _of("integer", description, minimum=least)
 
 
 def _flag(description: str = "") -> Schema:
     return _of("boolean", description)
 
 
+def _number(description: str = "") -> Schema:
+    return _of("number", description)
+
+
 def _figure(description: str = "") -> Schema:
     said = {"description": description} if description else {}
-    return {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}], **said}
+    return {**said, "anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 
 
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
+def _maybe(schema: Schema, null: str = "") -> Schema:
+    """What may be null, and what that means where it does not go without saying."""
+    said = "; ".join(filter(None, [schema.get("description"), null and f"null: {null}"]))
+    inner = {name: value for name, value in schema.items() if name != "description"}
+    choices = inner["anyOf"] if [*inner] == ["anyOf"] else [inner]
+    return {**({"description": said} if said else {}), "anyOf": [*choices, {"type": "null"}]}
 
 
 def _list(items: Schema, description: str = "") -> Schema:
     return _of("array", description, items=items)
 
 
+def _point(description: str, *parts: Schema) -> Schema:
+    return _of("array", description, prefixItems=list(parts), items=False, minItems=len(parts))
+
+
 def _map(values: Schema, description: str = "") -> Schema:
     return _of("object", description, additionalProperties=values)
 
 
-def _object(fields: Mapping[str, Schema], *, optional: Mapping[str, Schema] | None = None) -> Schema:
-    """An object that has all of `fields`, may have the `optional` ones, and no others."""
-    return {
-        "type": "object",
-        "properties": {**fields, **(optional or {})},
-        "required": list(fields),
-        "additionalProperties": False,
-    }
+def _object(fields: Fields, description: str = "", *, optional: Fields | None = None, more: Any = False) -> Schema:
+    """An object that has all of `fields`, may have the `optional` ones, and others only where they are like `more`."""
+    properties = {**fields, **(optional or {})}
+    return _of("object", description, properties=properties, required=list(fields), additionalProperties=more)
+
+
+def _rows(fields: Fields, description: str = "", **more: Any) -> Schema:
+    return _list(_object(fields, **more), description)
 
 
 _ANY: Schema = {}
-_TIME = _text(format="date-time")
-_UID = _text("ULID", pattern="^[0-9A-HJKMNP-TV-Z]{26}$")
-_SHA256 = _text("SHA-256, hexadecimal")
-_NUMBER = _or_null(_whole("the run's number; null for one below another run"))
-_SECONDS = _or_null(_of("number", "wall time"))
-_STATE = _text(enum=["running", "completed", "pruned", "failed", "interrupted"])
-_PARAMS = _map({"type": ["string", "number", "boolean"]}, "what the run was made with, nested names with dots")
-_METRICS = _map(_figure(), "final figures, else last points")
+_STEP = _of("integer")
+_SCALAR = _of(["string", "number", "boolean"])
+_TIME = _text("ISO 8601 with an offset", format="date-time")
+_UID = _text("ULID of the run", pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
+_SHA256 = _text("SHA-256, hexadecimal", pattern="^[0-9a-f]{64}$")
+_NUMBER = _maybe(_whole("the short name of the run"), "it is below another run")
+_KIND = _word("search trial retrain federated train eval export")
+_STATE = _word("running completed pruned failed interrupted")
+_SECONDS = _maybe(_number("wall time, s"), "no end is known")
+_ACCURACY, _LOSS = _maybe(_figure("share of the rows, 0 to 1")), _maybe(_figure("mean cross-entropy, nats"))
+_PARAMETERS, _MACS = _whole("trainable numbers of the network"), _whole("multiply-accumulates for one example")
+_NOTES = _rows({"text": _text(), "created": _TIME}, "oldest first")
+_TAGS = _map(_text("may be empty"), "by name")
+_PARAMS = _map(_SCALAR, "what the run was made with; nested names have dots")
+_METRICS = _map(_figure(), "by name: the final figure, or else the last point of the curve")
+_REVISION = _text("of the tables")
+_BYTES = _whole("bytes")
+_EPSILON, _DELTA = _figure("epsilon, >= 0"), _figure("delta, 0 to 1")
 
-_SUMMARY: Mapping[str, Schema] = {
+_SUMMARY: Fields = {
     "id": _NUMBER,
     "uid": _UID,
-    "kind": _text("search, trial, retrain, federated, train, eval or export"),
-    "data": _text("the name of the data"),
-    "experiment": _text(),
-    "val_accuracy": _or_null(_figure("of a search that runs, the best so far")),
-    "test_accuracy": _or_null(_figure()),
-    "parameters": _or_null(_whole()),
-    "macs": _or_null(_whole("multiply-accumulates for one example")),
-    "trials": _or_null(_whole("planned")),
-    "rounds": _or_null(_whole("planned")),
+    "kind": _KIND,
+    "data": _text("name of the data"),
+    "experiment": _text("what it is gathered under"),
+    "val_accuracy": _maybe(_figure("share of the validation rows, 0 to 1; of a running search the best so far")),
+    "test_accuracy": _maybe(_figure("share of the test rows, 0 to 1")),
+    "parameters": _maybe(_PARAMETERS),
+    "macs": _maybe(_MACS),
+    "trials": _maybe(_whole("planned architectures"), "no search"),
+    "rounds": _maybe(_whole("planned rounds"), "not federated"),
     "state": _STATE,
     "started": _TIME,
-    "ended": _or_null(_TIME),
+    "ended": _maybe(_TIME),
     "seconds": _SECONDS,
-    "error": _or_null(_text()),
+    "error": _maybe(_text("why it failed")),
 }
-_TRIAL: Mapping[str, Schema] = {
-    "trial": _whole("from 1"),
+_TRIAL: Fields = {
+    "trial": _whole("number in its search", 1),
     "uid": _UID,
     "state": _STATE,
-    "val_accuracy": _or_null(_figure()),
-    "val_loss": _or_null(_figure("nats")),
-    "parameters": _whole(),
-    "macs": _whole(),
+    "val_accuracy": _ACCURACY,
+    "val_loss": _LOSS,
+    "parameters": _PARAMETERS,
+    "macs": _MACS,
     "seconds": _SECONDS,
-    "attempt": _whole("from 1"),
+    "attempt": _whole("which try at this trial it is", 1),
     "architecture_sha256": _SHA256,
     "architecture": _map(_ANY, "what was chosen in the space"),
-    "hyperparameters": _map(_ANY),
+    "hyperparameters": _map(_ANY, "of its training"),
 }
-_SPENT = _object(
-    {
-        "subject": _text("whose privacy: a fingerprint"),
-        "releases": _whole(),
-        "epsilon": _figure("added up; infinite without noise"),
-        "delta": _figure(),
-    }
-)
-_CONTRIBUTION = _object(
-    {
-        "state": _text(enum=["accepted", "rejected"]),
-        "reason": _or_null(_text()),
-        "bytes_up": _whole(),
-        "bytes_down": _whole(),
-        "seconds": _figure(),
-        "rows": _or_null(_whole()),
-        "train_seconds": _or_null(_figure()),
-        "encrypt_seconds": _or_null(_figure()),
-        "update_norm": _or_null(_figure()),
-        "clipped": _or_null(_flag()),
-    }
-)
-_ROUND = _object(
-    {
-        "round": _whole("from 1"),
-        "participants": _whole("sites whose update is in the sum"),
-        "rejected": _whole(),
-        "loss": _or_null(_figure("nats")),
-        "accuracy": _or_null(_figure()),
-        "bytes_up": _whole(),
-        "bytes_down": _whole(),
-        "bytes_plain": _or_null(_whole("what the updates would be as float32 in the clear")),
-        "aggregate_seconds": _or_null(_figure()),
-        "seconds": _figure(),
-        "state": _text(enum=["completed", "failed"]),
-        "contributions": _map(_CONTRIBUTION, "by site"),
-    }
-)
-_METRIC_SUMMARY = _object(
-    {
-        "value": _figure(),
-        "reported": _flag("whether the value was reported at the end"),
-        "points": _whole(),
-        **{name: _or_null(_whole()) for name in ("first_step", "last_step", "min_step", "max_step")},
-        **{name: _or_null(_figure()) for name in ("last", "min", "max")},
-    }
-)
-_FRONT_TRIAL = _object({**_TRIAL, "spec": _map(_ANY, "the network")})
+_TRIAL_WITH_SPEC = _object({**_TRIAL, "spec": _map(_ANY, "the network: all that is needed to build it")})
+_SPENT: Fields = {
+    "subject": _text("whose privacy: the fingerprint of a data set"),
+    "releases": _whole("how often something of it was released", 1),
+    "epsilon": _figure("added up; infinite without noise"),
+    "delta": _figure("added up"),
+}
+_CONTRIBUTION: Fields = {
+    "state": _word("accepted rejected"),
+    "reason": _maybe(_text("why it was rejected")),
+    "bytes_up": _whole("bytes from the site"),
+    "bytes_down": _whole("bytes to the site"),
+    "seconds": _figure("from asking to the answer, s"),
+    "rows": _maybe(_whole("rows it trained on"), "the site does not tell, as below"),
+    "train_seconds": _maybe(_figure("s")),
+    "encrypt_seconds": _maybe(_figure("s")),
+    "update_norm": _maybe(_figure("L2 norm of its update, parameter units")),
+    "clipped": _maybe(_flag("whether its update was shortened")),
+}
+_ROUND: Fields = {
+    "round": _whole("", 1),
+    "participants": _whole("sites whose update is in the sum"),
+    "rejected": _whole("sites whose update is not"),
+    "loss": _LOSS,
+    "accuracy": _ACCURACY,
+    "bytes_up": _whole("bytes from all sites"),
+    "bytes_down": _whole("bytes to all sites"),
+    "bytes_plain": _maybe(_whole("bytes of the updates as float32 in the clear")),
+    "aggregate_seconds": _maybe(_figure("adding the updates up, s")),
+    "seconds": _figure("wall time, s"),
+    "state": _word("completed failed"),
+    "contributions": _map(_object(_CONTRIBUTION), "by site"),
+}
+_METRIC: Fields = {
+    "value": _figure("the final figure, or else the last point"),
+    "reported": _flag("whether it is a final figure"),
+    "points": _whole("of the curve"),
+    "first_step": _maybe(_STEP),
+    "last_step": _maybe(_STEP),
+    "last": _maybe(_figure()),
+    "min": _maybe(_figure("NaN left out")),
+    "min_step": _maybe(_STEP),
+    "max": _maybe(_figure("NaN left out")),
+    "max_step": _maybe(_STEP),
+}
+_ARTIFACT: Fields = {
+    "role": _text("what it is part of, as model"),
+    "name": _text(),
+    "sha256": _SHA256,
+    "size_bytes": _BYTES,
+    "media_type": _text(),
+}
+_FEDERATION: Fields = {
+    "clients": _whole("sites"),
+    "strategy": _text("how updates are joined"),
+    "scheme": _text("how updates travel: ckks, plain, ..."),
+    "alpha": _maybe(_figure("Dirichlet concentration of a simulated split")),
+    "model_run": _maybe(_text("ULID of the run whose network is trained")),
+    "spec": _map(_ANY, "the network"),
+    "privacy": _maybe(_map(_ANY, "how noise is added"), "it is not"),
+}
+_DATASET: Fields = {"name": _text(), "rows": _maybe(_whole()), "fingerprint": _text("of the content")}
 _RUN = _object(
     {
-        **{name: schema for name, schema in _SUMMARY.items() if name not in {"trials", "rounds"}},
-        "trials": _list(_object(_TRIAL), "of a search"),
-        "rounds": _list(_ROUND, "of a federated run"),
+        **_SUMMARY,
+        "trials": _rows(_TRIAL, "of a search"),
+        "rounds": _rows(_ROUND, "of a federated run"),
         "seed": _whole(),
-        "deleted": _or_null(_TIME),
-        "parent": _or_null(_UID),
-        "config": _map(_ANY),
+        "deleted": _maybe(_TIME, "it is not"),
+        "parent": _maybe(_text("ULID of the run it is below")),
+        "config": _map(_ANY, "what was asked for"),
         "params": _PARAMS,
-        "tags": _map(_text()),
-        "notes": _list(_object({"text": _text(), "created": _TIME})),
+        "tags": _TAGS,
+        "notes": _NOTES,
         "metrics": _METRICS,
-        "summaries": _map(_METRIC_SUMMARY, "by metric"),
-        "dataset": _or_null(_object({"name": _text(), "rows": _or_null(_whole()), "fingerprint": _text()})),
-        "sites": _map(_object({"fingerprint": _text("keyed"), "rows": _or_null(_whole())}), "by name"),
-        "artifacts": _list(
-            _object(
-                {
-                    "role": _text(),
-                    "name": _text(),
-                    "sha256": _SHA256,
-                    "size_bytes": _whole(),
-                    "media_type": _text(),
-                }
-            )
+        "summaries": _map(_object(_METRIC), "by metric"),
+        "dataset": _maybe(_object(_DATASET)),
+        "sites": _map(
+            _object({"fingerprint": _text("under a key that only the site has"), "rows": _maybe(_whole())}), "by name"
         ),
-        "model": _or_null(_text("the folder of its model")),
+        "artifacts": _rows(_ARTIFACT, "files it left"),
+        "model": _maybe(_text("folder of the model it saved")),
         "environment": _map(_ANY, "interpreter, machine, packages, commit"),
-        "curves": _map(_list(_list(_figure()), "[step, value]"), "by name; of a search, of its best"),
+        "curves": _map(_list(_point("step and value", _STEP, _figure())), "by metric; of a search, of its best trial"),
     },
     optional={
-        "search": _object({name: _text() for name in ("space", "space_sha256", "strategy", "pruner", "study")}),
-        "front": _list(_object(_TRIAL), "trials that no other beats"),
-        "best": _or_null(_FRONT_TRIAL),
-        "trial": _FRONT_TRIAL,
-        "federation": _map(_ANY, "clients, strategy, scheme, alpha, model_run, spec, privacy"),
-        "privacy": _list(_SPENT, "what it released, by the ledger"),
+        "search": _object(
+            {"space": _text(), "space_sha256": _SHA256, "strategy": _text(), "pruner": _text(), "study": _text()}
+        ),
+        "front": _rows(_TRIAL, "trials that no other beats in accuracy, parameters and MACs; most accurate first"),
+        "best": _maybe(_TRIAL_WITH_SPEC, "no trial is completed"),
+        "trial": _TRIAL_WITH_SPEC,
+        "federation": _object(_FEDERATION),
+        "privacy": _rows(_SPENT, "what it released, by the ledger"),
     },
 )
-_VERSION: Mapping[str, Schema] = {
-    "model": _text(),
-    "version": _whole("from 1"),
-    "run": _or_null(_UID),
-    "sha256": _SHA256,
-    "opset": _or_null(_whole("of an ONNX file")),
+_BY_KIND = {"search": ["search", "front", "best"], "trial": ["trial"], "federated": ["federation", "privacy"]}
+_DESCRIBED: Schema = {
+    **_RUN,
+    "allOf": [
+        {"if": {"properties": {"kind": {"const": kind}}}, "then": {"required": names}}
+        for kind, names in _BY_KIND.items()
+    ],
+}
+_VERSION: Fields = {
+    "model": _text("name"),
+    "version": _whole("", 1),
+    "aliases": _list(_text(), "that point to it"),
+    "run": _maybe(_UID, "the run was purged"),
+    "sha256": _text("SHA-256 of its weights, hexadecimal"),
+    "opset": _maybe(_whole("ONNX operator set")),
     "created": _TIME,
 }
-_VERSION_SHOWN = _object({**_VERSION, "aliases": _list(_text()), "signature": _map(_ANY, "inputs and outputs")})
-_HEAD_FIELDS: Mapping[str, Schema] = {
-    "ledger": _UID,
-    "sequence": _whole("of the entry, from 1"),
+_VERSION_SHOWN = _object({**_VERSION, "signature": _map(_ANY, "inputs and outputs")})
+_HEAD: Fields = {
+    "ledger": _text("ULID of the ledger"),
+    "sequence": _whole("of the last entry", 1),
     "hash": _SHA256,
     "signer": _text("Ed25519 public key, hexadecimal"),
-    "signature": _text("hexadecimal"),
+    "signature": _text("Ed25519, hexadecimal"),
 }
-_ACCOUNTS = _list(
-    _object(
-        {
-            "subject": _text("whose privacy: a fingerprint"),
-            "budget_epsilon": _or_null(_figure()),
-            "budget_delta": _or_null(_figure()),
-            "spent_epsilon": _figure(),
-            "spent_delta": _figure(),
-            "releases": _whole(),
-            "left_epsilon": _or_null(_figure()),
-            "left_delta": _or_null(_figure()),
-            "rounds_left": _or_null(_whole("like the last one")),
-        }
-    )
+_ENTRY_KIND = _word("budget spend key consent config promotion head")
+_SUBJECT = _maybe(_text("whose privacy: the fingerprint of a data set"))
+_ACCOUNTS = _rows(
+    {
+        "subject": _text("whose privacy: the fingerprint of a data set"),
+        "budget_epsilon": _maybe(_EPSILON, "no budget, as below"),
+        "budget_delta": _maybe(_DELTA),
+        "spent_epsilon": _EPSILON,
+        "spent_delta": _DELTA,
+        "releases": _whole(),
+        "left_epsilon": _maybe(_EPSILON),
+        "left_delta": _maybe(_DELTA),
+        "rounds_left": _maybe(_whole("rounds at the cost of the last one"), "no end is known"),
+    }
 )
-_FINDING = {"code": _text(), "message": _text(), "hint": _or_null(_text())}
+_ENTRIES = _rows(
+    {
+        "sequence": _whole("", 1),
+        "recorded": _TIME,
+        "kind": _ENTRY_KIND,
+        "subject": _SUBJECT,
+        "run": _maybe(_UID),
+        "body": _map(_ANY, 'an infinite figure in it is "inf"'),
+        "signer": _HEAD["signer"],
+    },
+    "with --entries",
+)
+_LEDGER_ENTRY: Fields = {
+    **_HEAD,
+    "kind": _ENTRY_KIND,
+    "subject": _SUBJECT,
+    "run": _maybe(_UID),
+    "body": _text("JSON, as it was hashed"),
+    "recorded_us": _whole("microseconds UTC since 1970"),
+    "previous": _text("SHA-256 of the hash and the signature before, hexadecimal"),
+}
+_FINDING: Fields = {"code": _text("for programs"), "message": _text(), "hint": _maybe(_text("what to do"))}
+_CURVE = _object(
+    {
+        "uid": _UID,
+        "metric": _text(),
+        "columns": {"const": ["step", "value", "seconds"]},
+        "points": _list(
+            _point(
+                "of --system, a step is a millisecond",
+                _STEP,
+                _figure(),
+                _maybe(_number("since the run started, s")),
+            )
+        ),
+    }
+)
+_CURVES = _rows(
+    {
+        "metric": _text(),
+        "points": _whole("", 1),
+        "first": _figure(),
+        "last": _figure(),
+        "min": _maybe(_figure(), "all are NaN"),
+        "max": _maybe(_figure(), "all are NaN"),
+    },
+    "without a metric",
+)
 
 SCHEMAS: Mapping[str, Schema] = {
-    "search": _RUN,
-    "federate simulate": _RUN,
-    "predict": _list(_object({"row": _whole("from 1"), "prediction": _text("a class"), "probability": _of("number")})),
-    "history list": _list(_object(_SUMMARY)),
-    "history show": _RUN,
-    "history compare": _list(
-        {
-            "type": "object",
-            "properties": {"name": _text("a field, metric.x, param.x or tag.x"), "same": _flag()},
-            "required": ["name", "same"],
-            "description": "a row per field; the other keys are the runs, by number or ULID",
-        }
+    "search": _DESCRIBED,
+    "federate simulate": _DESCRIBED,
+    "predict": _rows(
+        {"row": _whole("of the file", 1), "prediction": _text("class"), "probability": _number("of it, 0 to 1")}
     ),
-    "history curve": {
-        "anyOf": [
-            _object(
-                {
-                    "uid": _UID,
-                    "metric": _text(),
-                    "columns": _list(_text()),
-                    "points": _list(_list(_or_null(_figure())), "[step, value, seconds since the start]"),
-                }
-            ),
-            _list(
-                _object(
-                    {
-                        "metric": _text(),
-                        "points": _whole(),
-                        **{name: _or_null(_figure()) for name in ("first", "last", "min", "max")},
-                    }
-                ),
-                "without a metric: all curves",
-            ),
-        ]
-    },
-    "history pareto": _list(
-        _object(
-            {
-                "trial": _whole("from 1"),
-                "uid": _UID,
-                "val_accuracy": _figure(),
-                "val_loss": _figure("nats"),
-                "parameters": _whole(),
-                "macs": _whole(),
-                "seconds": _SECONDS,
-            }
-        )
+    "history list": _rows(_SUMMARY),
+    "history show": _DESCRIBED,
+    "history compare": _rows(
+        {"name": _text("a field, metric.x, param.x or tag.x"), "same": _flag("whether all runs have the same")},
+        "a row for each field; the other keys are the runs, by number or ULID",
+        more=_maybe({"anyOf": [_SCALAR, _figure()]}),
+    ),
+    "history curve": {"anyOf": [_CURVE, _CURVES]},
+    "history pareto": _rows(
+        {name: _TRIAL[name] for name in ("trial", "uid", "val_accuracy", "val_loss", "parameters", "macs", "seconds")},
+        "most accurate first",
     ),
     "history lineage": _object(
         {
-            "direction": _text(enum=["origins", "results"]),
-            "nodes": _list(
+            "direction": _word("origins results"),
+            "nodes": _rows(
                 {
-                    "type": "object",
-                    "properties": {"kind": _text(), "ref": _text("names it again"), "title": _text()},
-                    "required": ["kind", "ref", "title"],
-                    "description": "the first is the one that was asked for; what else is known depends on its kind",
-                }
+                    "kind": _word(
+                        f"{' '.join(_KIND['enum'])} run dataset architecture artifact version deployment ceremony"
+                    ),
+                    "ref": _text("names it: a ULID, a hash, digits:2"),
+                    "title": _text(),
+                },
+                "the first is the one that was asked for; the other keys are what is known of its kind",
+                more=_ANY,
             ),
-            "edges": _list(
-                _object({"source": _whole("place in nodes"), "relation": _text(), "target": _whole()}),
-                "target was made from source",
+            "edges": _rows(
+                {"source": _whole("index in nodes"), "relation": _text(), "target": _whole("index in nodes")},
+                "the target was made from the source",
             ),
         }
     ),
-    "history query": _list(
+    "history query": _rows(
         {
-            "type": "object",
-            "properties": {
-                "id": _NUMBER,
-                "uid": _UID,
-                "kind": _text(),
-                "data": _text(),
-                "trial": _or_null(_whole()),
-                "state": _STATE,
-                "started": _TIME,
-                "experiment": _text(),
-                "metrics": _METRICS,
-                "params": _PARAMS,
-                "tags": _map(_text()),
-            },
-            "required": ["id", "uid", "kind", "data", "state", "started", "metrics", "params", "tags"],
-            "description": "and a key for each name in the question",
+            **{name: _SUMMARY[name] for name in ("id", "uid", "kind", "data")},
+            "trial": _maybe(_TRIAL["trial"], "no trial"),
+            **{name: _SUMMARY[name] for name in ("state", "started", "experiment")},
+            "metrics": _METRICS,
+            "params": _PARAMS,
+            "tags": _TAGS,
+        },
+        "the other keys are the names in the question",
+        more=_maybe({"anyOf": [_SCALAR, _figure()]}),
+    ),
+    "history sql": _list(
+        _map(_ANY, "by column; one that has the name of another gets its place in the name, as id_2"), "a row each"
+    ),
+    "history plot": _object(
+        {
+            "path": _text("the file"),
+            "charts": _list(_word("pareto curves parallel importance rounds privacy"), "what is drawn"),
+            "left_out": _map(_text("why"), "charts that would fit the run"),
         }
     ),
-    "history sql": _list(_map(_ANY), "a row each, by the names of its columns"),
-    "history plot": _object(
-        {"path": _text(), "charts": _list(_text()), "left_out": _map(_text("why"), "charts, by name")}
+    "history export": _object(
+        {
+            "format": {"const": "nasturtium.history"},
+            "version": _whole("", 1),
+            "revision": _REVISION,
+            "documents": _list(
+                _map(_ANY, "a top-level run with all below it, or what belongs to none; storage/exchange/shape.py")
+            ),
+        }
     ),
     "history import": _object(
         {
             "imported": _whole("top-level runs"),
             "below": _whole("runs below them"),
-            "already_here": _whole(),
-            "differing": _list(_ANY, "runs that are here and not the same"),
-            "renumbered": _map(_ANY, "runs whose number was taken"),
-            "left_out": _whole("references to what is not here"),
+            "already_here": _whole("top-level runs"),
+            "differing": _list(_UID, "runs that are here already, and otherwise than in the file"),
+            "renumbered": _map(_whole("number here"), "by the number in the file, which was taken"),
+            "left_out": _whole("references to what is neither in the file nor here"),
             "missing_files": _whole("artifacts whose content is not here"),
-            "dry_run": _flag(),
+            "dry_run": _flag("whether nothing was done"),
         }
     ),
-    "history tag": _object({"uid": _UID, "tags": _map(_text())}),
-    "history note": _object({"uid": _UID, "notes": _list(_object({"text": _text(), "created": _TIME}))}),
-    "history delete": _object({"deleted": _map(_whole("runs, with those below"), "by how it was named")}),
-    "history restore": _object({"restored": _map(_whole("runs"), "by how it was named")}),
+    "history tag": _object({"uid": _UID, "tags": _TAGS}),
+    "history note": _object({"uid": _UID, "notes": _NOTES}),
+    "history delete": _object({"deleted": _map(_whole("runs, those below included"), "by what was typed")}),
+    "history restore": _object({"restored": _map(_whole("runs, those below included"), "by what was typed")}),
     "history purge": _object(
-        {"runs": _whole(), "artifacts": _whole("files"), "size_bytes": _whole(), "dry_run": _flag()}
+        {
+            "runs": _whole(),
+            "artifacts": _whole("files"),
+            "size_bytes": _whole("bytes of the files"),
+            "dry_run": _flag("whether nothing was done"),
+        }
     ),
-    "model list": _list(_object({**_VERSION, "aliases": _list(_text())})),
+    "model list": _rows(_VERSION, "newest first"),
     "model show": _VERSION_SHOWN,
     "model register": _VERSION_SHOWN,
     "model promote": _VERSION_SHOWN,
-    "privacy show": _ACCOUNTS,
-    "privacy budget": _ACCOUNTS,
-    "privacy head": _object({"format": _text(), "version": _whole(), **_HEAD_FIELDS}),
+    "privacy show": {"anyOf": [_ACCOUNTS, _ENTRIES]},
     "privacy verify": _object(
         {
-            "ledger": _UID,
+            "ledger": _text("ULID of the ledger"),
             "entries": _whole("all as they were written"),
-            "head": _or_null(_object(_HEAD_FIELDS)),
-            "signers": _list(_object({"signer": _text(), "since": _whole("the first entry it signed")})),
-            "heads": _whole("that were compared"),
+            "head": _maybe(_object(_HEAD), "there are no entries"),
+            "signers": _rows({"signer": _HEAD["signer"], "since": _whole("the first entry it signed", 1)}),
+            "heads": _whole("kept elsewhere, from which the ledger goes on"),
         }
     ),
+    "privacy export": _object(
+        {
+            "format": {"const": "nasturtium-ledger"},
+            "version": _whole("", 1),
+            "ledger": _text("ULID of the ledger"),
+            "entries": _rows(_LEDGER_ENTRY),
+        }
+    ),
+    "privacy head": _object({"format": {"const": "nasturtium-ledger-head"}, "version": _whole("", 1), **_HEAD}),
+    "privacy budget": _ACCOUNTS,
     "db status": _object(
         {
-            "engine": _text(enum=["sqlite", "postgresql"]),
+            "engine": _word("sqlite postgresql"),
             "version": _text("of the engine"),
-            "location": _text("without a password"),
-            "revision": _or_null(_text()),
-            "newest_revision": _text("this nasturtium's"),
-            "size_bytes": _whole(),
-            "log_bytes": _or_null(_whole()),
-            "free_bytes": _or_null(_whole("on the disk")),
+            "location": _text("file, or URL without its password"),
+            "revision": _maybe(_REVISION),
+            "newest_revision": _text("that this nasturtium knows"),
+            "size_bytes": _BYTES,
+            "log_bytes": _maybe(_whole("bytes of the write-ahead log"), "PostgreSQL"),
+            "free_bytes": _maybe(_whole("bytes free on the disk"), "PostgreSQL"),
             "runs": _map(_whole(), "by kind"),
-            **{name: _or_null(_whole()) for name in ("deleted_runs", "points", "rounds", "ledger_entries")},
-            **{name: _or_null(_whole()) for name in ("artifacts", "artifact_bytes")},
-            "last_backup": _or_null(_TIME),
+            "deleted_runs": _maybe(_whole(), "the revision has none, as below"),
+            "points": _maybe(_whole("of all curves")),
+            "rounds": _maybe(_whole()),
+            "ledger_entries": _maybe(_whole()),
+            "artifacts": _maybe(_whole("files")),
+            "artifact_bytes": _maybe(_BYTES),
+            "last_backup": _maybe(_TIME, "never"),
         }
     ),
     "db upgrade": _object(
         {
-            "database": _text(),
-            "before": _text("revision"),
-            "after": _text("revision"),
-            "backup": _or_null(_text("the file as it was")),
+            "database": _text("file, or URL without its password"),
+            "before": _REVISION,
+            "after": _REVISION,
+            "backup": _maybe(_text("the file as it was")),
         }
     ),
     "db backup": _object(
         {
             "path": _text(),
-            "size_bytes": _whole(),
-            "revision": _text(),
+            "size_bytes": _BYTES,
+            "revision": _REVISION,
             "members": _whole("files in it"),
-            "left_out": _list(_text(), "artifacts that were gone"),
+            "left_out": _list(_text(), "files that were missing or altered already"),
         }
     ),
     "db restore": _object(
-        {"database": _text(), "kept": _list(_text(), "what was there before"), "revision": _text(), "created": _TIME}
-    ),
-    "db check": _list(_object({"severity": _text(enum=["error", "warning", "note"]), **_FINDING})),
-    "db compact": _object({"bytes_before": _whole(), "bytes_after": _whole(), "removed": _map(_whole())}),
-    "doctor": _object(
         {
-            "ok": _flag("nothing fails"),
-            "checks": _list(_object({"level": _text(enum=["ok", "warn", "fail"]), **_FINDING})),
+            "database": _text("file, or URL without its password"),
+            "kept": _list(_text(), "where that is what was there before"),
+            "revision": _REVISION,
+            "created": _text("when the backup was made", format="date-time"),
         }
     ),
+    "db check": _rows({"severity": _word("error warning", "error: something was lost or altered"), **_FINDING}),
+    "db compact": _object(
+        {
+            "bytes_before": _BYTES,
+            "bytes_after": _BYTES,
+            "removed": _object(
+                {name: _whole() for name in ("events", "system_points", "edges", "artifacts", "files", "drafts")}
+            ),
+        }
+    ),
+    "doctor": _object(
+        {"ok": _flag("whether nothing fails"), "checks": _rows({"level": _word("ok warn fail"), **_FINDING})}
+    ),
     "error": _object(
-        {"error": _object({"code": _whole("the exit code"), "message": _text(), "hint": _or_null(_text("what to do"))})}
+        {
+            "error": _object(
+                {
+                    "code": _whole("the exit code", 1),
+                    "message": _text("what happened"),
+                    "hint": _maybe(_text("what to do")),
+                }
+            )
+        },
+        "on standard error, where a command fails; standard output is empty then",
     ),
 }
 
 
 def schema(
-    command: Annotated[list[str] | None, argument(help="Such as history list; error for what goes to stderr.")] = None,
-    everything: Annotated[bool, option("--all", help="All of them, as one document with $defs.")] = False,
+    command: Annotated[
+        list[str] | None, argument(help="Such as history list; error for what goes to standard error.")
+    ] = None,
+    everything: Annotated[bool, option("--all", help="All of them: one document with $defs.")] = False,
 ) -> None:
-    """The JSON Schema of what a command prints with --json; without a command, a list of them."""
+    """Print the JSON Schema (2020-12) of what a command prints with --json; without a command, which have one.
+
+    A figure that JSON has no number for is one of the texts "NaN", "Infinity" and "-Infinity". With --format ndjson
+    what is a list here is one item a line.
+    """
+    name = " ".join(" ".join(command or ()).split())
     if everything:
         print_json({"$schema": DIALECT, "$defs": {name.replace(" ", "-"): of for name, of in SCHEMAS.items()}})
         return
-    if not command:
-        stdout().print("\n".join(SCHEMAS), soft_wrap=True)
+    if name in SCHEMAS:
+        print_json({"$schema": DIALECT, "title": f"nasturtium {name} --json", **SCHEMAS[name]})
         return
-    name = " ".join(" ".join(command).split())
-    if name not in SCHEMAS:
-        raise ConfigError(f"no schema for {name!r}", hint="nasturtium schema lists the commands that have one")
-    print_json({"$schema": DIALECT, "title": f"nasturtium {name} --json", **SCHEMAS[name]})
+    below = [each for each in SCHEMAS if each.startswith(f"{name} ".lstrip())]
+    if not below:
+        raise ConfigError(f"no command {name!r} has a schema", hint="nasturtium schema lists those that have one")
+    stdout().print("\n".join(below), soft_wrap=True)

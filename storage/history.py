@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -220,6 +220,19 @@ class History:
                 .where(Trial.run_id == run_id)
             ).one()
             return _trial_record(trial, architecture, read_runs(session, [run_id])[run_id])
+
+    def trial_numbers(self, uids: Sequence[str]) -> dict[str, int]:
+        """The numbers, from 0, of those of some runs that are trials."""
+        numbers: dict[str, int] = {}
+        with self._database.read() as session:
+            for start in range(0, len(uids), _CHUNK):
+                rows = session.execute(
+                    select(Run.uid, Trial.number)
+                    .join(Trial, Trial.run_id == Run.id)
+                    .where(Run.uid.in_(uids[start : start + _CHUNK]))
+                )
+                numbers |= {row.uid: row.number for row in rows}
+        return numbers
 
     def federated(self, uid: str) -> FederatedRecord:
         """The federated training `uid`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args
 
 from ...core import ConfigError
-from ...storage import DatabaseNotFoundError, History, RunKind, RunRecord
+from ...storage import DatabaseNotFoundError, RunKind, RunRecord
 from .. import library
 from ..describe import SUMMARY, summarise
 from ..options import Db, FormatOption, Json, argument, chosen, option
@@ -91,7 +91,8 @@ def query(
             return
         runs = past.ask(question)
         names = past.names_in(question)
-        rows = [_answer(past, run, names) for run in runs]
+        numbers = past.trial_numbers([run.uid for run in runs if run.kind == "trial"])
+    rows = [_answer(run, names, numbers) for run in runs]
     fields = ["id", "uid", "kind", "data", "trial", "state", *names, "started"]
     headings = {name: name for name in fields}
     print_rows(rows, headings, chosen(fmt, as_json=as_json), table=lambda: _print_answers(rows, fields))
@@ -120,13 +121,13 @@ def _value(run: RunRecord, names: Sequence[str]) -> Any:
     return next((of[name] for of in (run.metrics, run.params, run.tags) for name in names if name in of), None)
 
 
-def _answer(past: History, run: RunRecord, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _answer(run: RunRecord, names: Mapping[str, Sequence[str]], numbers: Mapping[str, int]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": run.number,
         "uid": run.uid,
         "kind": run.kind,
         "data": run.name,
-        "trial": past.trial(run.uid).number + 1 if run.kind == "trial" else None,
+        "trial": numbers[run.uid] + 1 if run.uid in numbers else None,
         "state": run.state,
         **{name: _value(run, meant) for name, meant in names.items()},
         "started": run.started,

@@ -50,13 +50,14 @@ def export(
     points: Annotated[bool, option("--points", help="The points of the curves, in a table.")] = False,
     force: Annotated[bool, option("--force", help="Replace the file if it is there.")] = False,
     db: Db = None,
+    as_json: Json = False,
 ) -> None:
     """Write runs to a file: all that is known of them, or a table.
 
     The contents of files and the privacy ledger are not in it: `db backup` keeps both, `privacy export` writes the
     ledger.
     """
-    form = fmt or _by_suffix(output)
+    form = ExportFormat.JSON if as_json else fmt or _by_suffix(output)
     with library.open_history(db) as past, _opened(output, form, force=force) as file:
         written = export_history(
             past.database, file, format=form.value, runs=runs or (), where=where, deleted=deleted, points=points
