@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,7 +33,7 @@ def describe(past: History, run: RunRecord) -> dict[str, Any]:
     """Everything known of a run, as one document: what `history show --json` prints."""
     dataset = past.dataset(run.uid)
     document: dict[str, Any] = {
-        **summarise(past, run),
+        **summarise(past, [run])[0],
         "seed": run.seed,
         "experiment": run.experiment,
         "deleted": run.deleted,
@@ -67,11 +67,11 @@ def describe(past: History, run: RunRecord) -> dict[str, Any]:
 
 
 def _describe_search(past: History, search: SearchRecord) -> dict[str, Any]:
-    from ..nas import choose_best, front_of
+    from ..nas import front_of
 
     trials = past.trials(search.uid)
-    completed = [trial for trial in trials if trial.state == "completed"]
-    best = choose_best(completed) if completed else None
+    front = front_of(trials)
+    best = front[0] if front else None
     retrains = past.children(search.uid, "retrain")
     curves: dict[str, Any] = {}
     if best is not None:
@@ -87,7 +87,7 @@ def _describe_search(past: History, search: SearchRecord) -> dict[str, Any]:
             "study": search.study_name,
         },
         "trials": [_trial(trial) for trial in trials],
-        "front": [_trial(trial) for trial in front_of(trials)],
+        "front": [_trial(trial) for trial in front],
         "best": None if best is None else {**_trial(best), "spec": best.architecture.spec},
         "curves": curves,
     }
@@ -144,13 +144,14 @@ def model_folder(past: History, run: RunRecord) -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
-def summarise(past: History, run: RunRecord) -> dict[str, Any]:
-    """One run as one row of `history list`."""
-    figures = dict(run.metrics)
-    if run.kind == "search" and "val_accuracy" not in figures:  # not finished: the best so far
-        best = past.best_of(run.uid, "val_accuracy")
-        if best is not None:
-            figures["val_accuracy"] = best
+def summarise(past: History, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """Runs as rows of `history list`; a search that is not finished has the best accuracy so far."""
+    unfinished = [run.uid for run in runs if run.kind == "search" and "val_accuracy" not in run.metrics]
+    so_far = {uid: {"val_accuracy": best} for uid, best in past.best_below(unfinished, "val_accuracy").items()}
+    return [_summary(run, {**so_far.get(run.uid, {}), **run.metrics}) for run in runs]
+
+
+def _summary(run: RunRecord, figures: Mapping[str, float]) -> dict[str, Any]:
     return {
         "id": run.number,
         "uid": run.uid,

@@ -133,8 +133,8 @@ def print_table(
     room = max(stdout().width, MIN_WIDTH) if sys.stdout.isatty() else None
     if room is not None:
         for name in reversed(optional):
-            if _width([widths[i] for i in keep]) > room and name in headings:
-                keep.remove(headings.index(name))
+            if _width([widths[i] for i in keep]) > room:
+                keep = [i for i in keep if headings[i] != name]
         flexible = [i for i in keep if headings[i] not in whole]
         for i in flexible:
             widths[i] = min(widths[i], room)

@@ -15,7 +15,7 @@ import typer
 from ..core import ConfigError, FormatError
 from ..storage import Database, History, Ledger, SignedHead, StorageError, UnknownRunError, open_database
 from .options import Db, FormatOption, Json, argument, chosen, option
-from .output import Format, count, print_json, print_rows, print_table, show, stderr, stdout
+from .output import Format, count, print_json, print_rows, print_table, printable, show, stderr, stdout
 
 if TYPE_CHECKING:
     from ..storage import LedgerRecord, PrivacyAccount
@@ -148,7 +148,7 @@ def export_ledger(
     with open_database(db, create=False) as database:
         text = Ledger(database).export("json" if as_json else fmt.value)
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
         return
     try:
         output.write_text(text, encoding="utf-8", newline="")

@@ -357,12 +357,11 @@ SCHEMAS: Mapping[str, Schema] = {
             **{name: _SUMMARY[name] for name in ("id", "uid", "kind", "data")},
             "trial": _maybe(_TRIAL["trial"], "no trial"),
             **{name: _SUMMARY[name] for name in ("state", "started", "experiment")},
+            "values": _map(_maybe({"anyOf": [_SCALAR, _figure()]}), "by the names in the question"),
             "metrics": _METRICS,
             "params": _PARAMS,
             "tags": _TAGS,
-        },
-        "the other keys are the names in the question",
-        more=_maybe({"anyOf": [_SCALAR, _figure()]}),
+        }
     ),
     "history sql": _list(
         _map(_ANY, "by column; one that has the name of another gets its place in the name, as id_2"), "a row each"

@@ -228,8 +228,7 @@ def simulate(
             _record_parties(tracker, record.uid, setup, sites, adder)
             gate = _PrivacyGate(Ledger(database), data.fingerprint, record.uid)
             recorder = _RoundRecorder(tracker, gate, setup, record.uid, observe)
-            _run_rounds(setup, record.uid, sites, adder, gate, recorder)
-            _keep_heads(sites, database.heads_dir / record.uid)
+            _run_rounds(setup, record.uid, sites, adder, gate, recorder, database.heads_dir / record.uid)
             return _release(sites[0], setup.held_out, record, tracker, database, recorder)
 
 
@@ -240,6 +239,7 @@ def _run_rounds(
     adder: Adder,
     gate: _PrivacyGate,
     recorder: _RoundRecorder,
+    heads: Path,
 ) -> None:
     config, pool = setup.config, setup.pool
     strategy = RelayStrategy(
@@ -256,7 +256,12 @@ def _run_rounds(
     )
     app = make_client_app(lambda context: sites[partition_id(context)])
     with LocalGrid(app, len(sites), workers=config.workers) as grid:
-        strategy.run(grid, recorder.record, gate.authorise)
+
+        def close(result: RoundResult) -> None:
+            _keep_heads(sites, heads)  # first: what they keep is what they saw, also if it cannot be recorded
+            recorder.record(result)
+
+        strategy.run(grid, close, gate.authorise)
 
 
 def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, sites: list[Site], adder: Adder) -> None:
@@ -278,6 +283,7 @@ def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, sites: l
             started=started,
             ended=datetime.now(UTC),
             parameters_sha256=adder.parameters_sha256,
+            public_key_sha256=adder.public_key_sha256,
         )
         tracker.record_ceremony(ceremony, run=run)
 
@@ -287,7 +293,9 @@ def _keep_heads(sites: list[Site], folder: Path) -> None:
     for site in sites:
         if site.ledger_head is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{site.name}.head.json").write_text(site.ledger_head.to_json() + "\n")
+            draft = folder / f".{site.name}.draft"
+            draft.write_text(site.ledger_head.to_json() + "\n")
+            draft.replace(folder / f"{site.name}.head.json")
 
 
 class _PrivacyGate:

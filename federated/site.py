@@ -103,7 +103,10 @@ class Site:
         return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.run})
 
     def _keep_head(self, plan: RoundPlan) -> None:
-        """Keep the head of the coordinator's ledger, which must go on from the one kept before."""
+        """Keep the head of the coordinator's ledger: of the same ledger and signer as the one before, and no shorter.
+
+        That it goes on from the one before is shown by verifying the ledger with the heads that were kept.
+        """
         if not plan.ledger_head:
             return
         head, kept = SignedHead.from_json(plan.ledger_head), self.ledger_head

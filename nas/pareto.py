@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TypeVar
 
 import numpy as np
@@ -45,15 +46,19 @@ def choose_best(trials: Sequence[TrialRecord]) -> TrialRecord:
     Raises:
         NasturtiumError: no trial completed.
     """
-    completed = [trial for trial in trials if trial.state == "completed"]
+    completed = front_of(trials)
     if not completed:
         raise NasturtiumError(
             f"none of {len(trials)} trials could be trained to the end", hint="see why with: nasturtium history show"
         )
-    return front_of(completed)[0]
+    return completed[0]
 
 
 def front_of(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The Pareto front of the completed trials, most accurate first; of equals the one with the lowest loss."""
-    completed = sorted((t for t in trials if t.state == "completed"), key=lambda t: t.metrics["val_loss"])
-    return pareto_front(completed, [trial.metrics for trial in completed])
+    completed = sorted(
+        (t for t in trials if t.state == "completed" and "val_accuracy" in t.metrics),
+        key=lambda t: t.metrics.get("val_loss", inf),
+    )
+    sizes = [{"parameters": float(t.architecture.parameters), "macs": float(t.architecture.macs)} for t in completed]
+    return pareto_front(completed, [{**size, **t.metrics} for size, t in zip(sizes, completed, strict=True)])

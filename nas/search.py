@@ -205,7 +205,15 @@ class _Run:
         return SystemSampler(self._database, uid, interval=self._monitor)
 
     def _run_trials(self, study: Study) -> None:
-        settle(study, self._history.trials(self._search.uid))
+        trials = self._history.trials(self._search.uid)
+        settle(study, trials)
+        ended = {trial.number for trial in trials if trial.state in {"completed", "pruned", "failed"}}
+        if count_finished(study) < len(ended):
+            raise ConfigError(
+                f"search {self._search.run.number} cannot go on: its Optuna study knows {count_finished(study)} of"
+                f" {len(ended)} ended trials",
+                hint="studies are not part of an export: go on where it was started, or start a new search",
+            )
         try:
             while (number := count_finished(study)) < self._config.trials:
                 self._run_trial(study, number)

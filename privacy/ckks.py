@@ -116,7 +116,13 @@ class CkksAdder:
 
     @property
     def parameters_sha256(self) -> str:
-        """Hash of the public context."""
+        """Hash of the scheme's parameters, the same for every key."""
+        parameters = (SCHEME, POLY_MODULUS_DEGREE, *COEFF_MOD_BIT_SIZES, SCALE)
+        return hashlib.sha256(repr(parameters).encode()).hexdigest()
+
+    @property
+    def public_key_sha256(self) -> str:
+        """Hash of the public context, which goes with one key."""
         return hashlib.sha256(self._public.serialised).hexdigest()
 
     def parse(self, body: bytes, count: int) -> list[object]:

@@ -19,7 +19,6 @@ class PlainCipher:
 
     scheme = SCHEME
     key_id = ""
-    parameters_sha256: str | None = None
 
     def encrypt(self, values: np.ndarray) -> bytes:
         """Little-endian int64."""
@@ -36,6 +35,7 @@ class PlainAdder:
     scheme = SCHEME
     key_id = ""
     parameters_sha256: str | None = None
+    public_key_sha256: str | None = None
 
     def parse(self, body: bytes, count: int) -> list[object]:
         """Check the length."""

@@ -54,6 +54,11 @@ class Adder(Protocol):
         """Hash of the parameters all parties agree on; None where there are none."""
         ...
 
+    @property
+    def public_key_sha256(self) -> str | None:
+        """Hash of what of the key is public; None where there is none."""
+        ...
+
     def parse(self, body: bytes, count: int) -> list[object]:
         """Check the length of an update's body and parse it into summands.
 

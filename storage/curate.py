@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete, inspect, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from ..core import ConfigError
 from . import process
@@ -17,7 +17,20 @@ from .artifacts import ArtifactStore
 from .clock import now_us
 from .database import Database, serialise
 from .errors import RunBusyError
-from .models import MAX_PARAM_LETTERS, Artifact, Experiment, Lineage, ModelVersion, Note, Run, RunArtifact, Search, Tag
+from .models import (
+    MAX_PARAM_LETTERS,
+    Alias,
+    Artifact,
+    Deployment,
+    Experiment,
+    Lineage,
+    ModelVersion,
+    Note,
+    Run,
+    RunArtifact,
+    Search,
+    Tag,
+)
 from .names import NameBook, check_name, find_names
 from .runs import require_run
 from .sqlite import configure_sqlite
@@ -33,6 +46,7 @@ class Purged:
     runs: int
     artifacts: int
     size_bytes: int
+    kept: int = 0  # deleted runs that stay: somebody is at them, or their model has an alias or is served
 
 
 class Curator:
@@ -79,15 +93,15 @@ class Curator:
             RunBusyError: a live process of this machine is at it.
         """
         with self._database.write() as session:
+            serialise(session)
             run = session.get_one(Run, require_run(session, uid), with_for_update=True)
             if run.deleted_us is not None:
                 return 0
-            here = run.host == process.host()
-            if run.state == "running" and here and process.is_alive(run.pid, run.born):
-                raise RunBusyError(f"run {uid} is in the hands of process {run.pid}", hint="stop it first")
+            _refuse_busy(run)
             tree = _tree(session, run.id)
             now = self._clock()
-            session.execute(update(Run).where(Run.id.in_(tree), Run.deleted_us.is_(None)).values(deleted_us=now))
+            for chunk in _chunks(tree):
+                session.execute(update(Run).where(Run.id.in_(chunk), Run.deleted_us.is_(None)).values(deleted_us=now))
             return len(tree)
 
     def restore(self, uid: str) -> int:
@@ -97,6 +111,7 @@ class Curator:
             ConfigError: it is below a run that is deleted itself.
         """
         with self._database.write() as session:
+            serialise(session)
             run = session.get_one(Run, require_run(session, uid), with_for_update=True)
             if run.deleted_us is None:
                 return 0
@@ -105,62 +120,153 @@ class Curator:
                 raise ConfigError(
                     f"run {uid} is below run {parent.uid}, which is deleted", hint=f"restore that one: {parent.uid}"
                 )
-            together = select(Run.id).where(Run.id.in_(_tree(session, run.id)), Run.deleted_us == run.deleted_us)
-            ids = list(session.scalars(together))
-            session.execute(update(Run).where(Run.id.in_(ids)).values(deleted_us=None))
+            together = [
+                session.scalars(select(Run.id).where(Run.id.in_(chunk), Run.deleted_us == run.deleted_us)).all()
+                for chunk in _chunks(_tree(session, run.id))
+            ]
+            ids = [run_id for chunk in together for run_id in chunk]
+            for chunk in _chunks(ids):
+                session.execute(update(Run).where(Run.id.in_(chunk)).values(deleted_us=None))
+            _revive_experiment(session, run)
             return len(ids)
 
     def purge(self, *, older_than: timedelta = timedelta(0), dry_run: bool = False) -> Purged:
         """Remove for good the runs that were deleted that long ago, with their files and their Optuna studies.
 
-        What the privacy ledger says of them stays: what was released cannot be taken back.
+        Runs that a live process is at, and runs whose model has an alias or is served, stay with what is below them.
+        What the privacy ledger says of the others stays, too: what was released cannot be taken back.
         """
         before = self._clock() - older_than // timedelta(microseconds=1)
-        store = ArtifactStore(self._database.artifacts_dir)
         with self._database.write(durable=True) as session:
             serialise(session)
-            doomed = list(session.scalars(select(Run.id).where(Run.deleted_us <= before).order_by(Run.id.desc())))
-            studies = list(session.scalars(select(Search.study_name).where(Search.run_id.in_(doomed))))
-            folders = list(session.scalars(select(Run.uid).where(Run.id.in_(doomed))))
-            kept = aliased(RunArtifact)
-            files = session.execute(
-                select(Artifact.id, Artifact.sha256, Artifact.size_bytes)
-                .where(
-                    select(RunArtifact.run_id)
-                    .where(RunArtifact.artifact_id == Artifact.id, RunArtifact.run_id.in_(doomed))
-                    .exists(),
-                    ~select(kept.run_id).where(kept.artifact_id == Artifact.id, kept.run_id.not_in(doomed)).exists(),
-                    ~select(ModelVersion.id).where(ModelVersion.artifact_id == Artifact.id).exists(),
-                )
-                .order_by(Artifact.id)
-            ).all()
-            purged = Purged(len(doomed), len(files), sum(file.size_bytes for file in files))
+            kept = _kept_runs(session, before)
+            doomed = [row for row in _doomed_runs(session, before) if row.id not in kept]
+            ids = {row.id for row in doomed}
+            studies = [row.study_name for row in doomed if row.study_name is not None]
+            files = [file for file in _files_of(session, before) if not _has_owner(session, file.id, ids)]
+            purged = Purged(len(doomed), len(files), sum(file.size_bytes for file in files), len(kept))
             if dry_run or not doomed:
                 return purged
-            for start in range(0, len(doomed), 500):
-                _forget(session, "run", doomed[start : start + 500])
-                session.execute(delete(Run).where(Run.id.in_(doomed[start : start + 500])))
-            _forget(session, "artifact", [file.id for file in files])
-            session.execute(delete(Artifact).where(Artifact.id.in_([file.id for file in files])))
+            for chunk in _chunks([row.id for row in doomed]):
+                _forget(session, "run", chunk)
+                session.execute(delete(Run).where(Run.id.in_(chunk)))
+            for chunk in _chunks([file.id for file in files]):
+                _forget(session, "artifact", chunk)
+                session.execute(delete(Artifact).where(Artifact.id.in_(chunk)))
         # Files last: a row without its file would be damage, a file without its row is only found by `db check`.
-        for file in files:
-            store.remove(file.sha256)
-        for folder in folders:
-            _remove_model(self._database, folder)
+        self._remove_files([file.sha256 for file in files])
+        for row in doomed:
+            _remove_model(self._database, row.uid)
         _delete_studies(self._database, studies)
         return purged
 
     def delete_experiment(self, name: str) -> int:
-        """Delete an experiment with all its runs, which gives its name free; how many runs that are."""
+        """Delete an experiment with all its runs, which gives its name free; how many runs that are.
+
+        Raises:
+            ConfigError: there is no such experiment.
+            RunBusyError: a live process of this machine is at one of its runs; nothing is deleted.
+        """
         with self._database.write() as session:
+            serialise(session)
             found = session.scalar(select(Experiment).where(Experiment.name == name, Experiment.deleted_us.is_(None)))
             if found is None:
                 raise ConfigError(f"there is no experiment {name!r}")
-            now = self._clock()
-            ids = list(session.scalars(select(Run.id).where(Run.experiment_id == found.id, Run.deleted_us.is_(None))))
-            session.execute(update(Run).where(Run.id.in_(ids)).values(deleted_us=now))
-            found.deleted_us = now
-            return len(ids)
+            runs = list(session.scalars(select(Run).where(Run.experiment_id == found.id, Run.deleted_us.is_(None))))
+            for run in runs:
+                _refuse_busy(run)
+            found.deleted_us = self._clock()
+            for run in runs:
+                run.deleted_us = found.deleted_us
+            return len(runs)
+
+    def _remove_files(self, hashes: Sequence[str]) -> None:
+        """Remove content that still nobody has: while the rows went, another process may have recorded it again."""
+        store = ArtifactStore(self._database.artifacts_dir)
+        with self._database.write() as session:
+            serialise(session)
+            for sha256 in hashes:
+                if session.scalar(select(Artifact.id).where(Artifact.sha256 == sha256)) is None:
+                    store.remove(sha256)
+
+
+def _doomed_runs(session: Session, before: int) -> Sequence[Any]:
+    """The deleted runs, those below before those above, and the study of each search."""
+    return session.execute(
+        select(Run.id, Run.uid, Search.study_name)
+        .outerjoin(Search, Search.run_id == Run.id)
+        .where(Run.deleted_us <= before)
+        .order_by(Run.id.desc())
+        .with_for_update(of=Run)
+    ).all()
+
+
+def _kept_runs(session: Session, before: int) -> set[int]:
+    """Those of the deleted runs that are not to be purged, with what is above and below them."""
+    running = session.scalars(select(Run).where(Run.deleted_us <= before, Run.state == "running"))
+    here = process.host()
+    kept = {run.id for run in running if run.host != here or process.is_alive(run.pid, run.born)}
+    served = (
+        select(Deployment.id).where(Deployment.version_id == ModelVersion.id, Deployment.stopped_us.is_(None)).exists()
+    )
+    named = select(Alias.alias).where(Alias.version_id == ModelVersion.id).exists()
+    kept.update(
+        session.scalars(
+            select(Run.id)
+            .join(ModelVersion, ModelVersion.run_id == Run.id)
+            .where(Run.deleted_us <= before, named | served)
+        )
+    )
+    roots = {_root(session, run_id) for run_id in kept}
+    return {run_id for root in roots for run_id in _tree(session, root)}
+
+
+def _root(session: Session, run_id: int) -> int:
+    """The run at the top above a run."""
+    while (parent := session.scalar(select(Run.parent_id).where(Run.id == run_id))) is not None:
+        run_id = parent
+    return run_id
+
+
+def _files_of(session: Session, before: int) -> Sequence[Any]:
+    """The files of deleted runs that no model is published of."""
+    of_deleted = select(RunArtifact.run_id).join(Run, Run.id == RunArtifact.run_id).where(Run.deleted_us <= before)
+    return session.execute(
+        select(Artifact.id, Artifact.sha256, Artifact.size_bytes)
+        .where(
+            of_deleted.where(RunArtifact.artifact_id == Artifact.id).exists(),
+            ~select(ModelVersion.id).where(ModelVersion.artifact_id == Artifact.id).exists(),
+        )
+        .order_by(Artifact.id)
+    ).all()
+
+
+def _has_owner(session: Session, artifact_id: int, without: Set[int]) -> bool:
+    """Whether a run other than those has the file."""
+    owners = session.scalars(select(RunArtifact.run_id).where(RunArtifact.artifact_id == artifact_id))
+    return any(owner not in without for owner in owners)
+
+
+def _chunks(ids: Sequence[int], size: int = 500) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
+def _refuse_busy(run: Run) -> None:
+    if run.state == "running" and run.host == process.host() and process.is_alive(run.pid, run.born):
+        raise RunBusyError(f"run {run.uid} is in the hands of process {run.pid}", hint="stop it first")
+
+
+def _revive_experiment(session: Session, run: Run) -> None:
+    """Let the experiment of a restored run be there: itself, or the one that has its name by now."""
+    experiment = session.get_one(Experiment, run.experiment_id)
+    if experiment.deleted_us is None:
+        return
+    heir = session.scalar(select(Experiment).where(Experiment.name == experiment.name, Experiment.deleted_us.is_(None)))
+    if heir is None:
+        experiment.deleted_us = None
+    else:
+        session.execute(update(Run).where(Run.id.in_(_tree(session, run.id))).values(experiment_id=heir.id))
 
 
 def _tree(session: Session, run_id: int) -> Sequence[int]:

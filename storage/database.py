@@ -2,6 +2,7 @@
 
 import json
 import os
+import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,8 @@ _ERRORS: Sequence[tuple[str, type[StorageError], str]] = (  # what the driver sa
     ("malformed", IntegrityError, _DAMAGED),
     ("not a database", IntegrityError, _DAMAGED),
     ("append-only", IntegrityError, "entries of the ledger are added, never changed"),
+    ("resolve host", DatabaseUnreachableError, "check the address of the server"),
+    ("translate host", DatabaseUnreachableError, "check the address of the server"),
     ("connection", DatabaseUnreachableError, "check that the server runs, and its address, user and password"),
 )
 
@@ -93,6 +96,7 @@ class Database:
     def __init__(self, url: URL, *, path: Path | None) -> None:
         self._url = url
         self.path = path
+        _opened.add(self)
         if path is not None:
             self._writer = sqlite.create_sqlite_engine(
                 path, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys = ON",), json_serializer=_json
@@ -106,7 +110,7 @@ class Database:
             self._reader = sqlite.create_sqlite_engine(path, begin="BEGIN", pragmas=("query_only = ON",))
             return
         try:
-            self._writer = create_engine(url, pool_pre_ping=True, json_serializer=_json)
+            self._writer = create_engine(_patient(url), pool_pre_ping=True, json_serializer=_json)
         except ModuleNotFoundError as exc:
             raise MissingExtraError(f"database {self}", "postgres") from exc
         self._durable = self._writer  # the server answers a commit when it is on the disk
@@ -132,6 +136,11 @@ class Database:
         self._reader.dispose()
         self._durable.dispose()
         self._writer.dispose()  # last: SQLite's last connection folds its log into the file
+
+    def forget_connections(self) -> None:
+        """Let go of all connections without closing them."""
+        for engine in (self._reader, self._durable, self._writer):
+            engine.dispose(close=False)
 
     @property
     def url(self) -> str:
@@ -159,9 +168,14 @@ class Database:
         return self._beside(".ledger-key")
 
     def _beside(self, suffix: str) -> Path:
-        """A path that belongs to the database: named as a SQLite file, else as NASTURTIUM_FILES or `nasturtium`."""
-        stem = self.path or Path(os.environ.get("NASTURTIUM_FILES") or "nasturtium").absolute()
-        return stem.with_suffix(suffix)
+        """A path that belongs to this database alone: named as its SQLite file, without `.db`; for a server as
+        NASTURTIUM_FILES says, or as its database, in the working directory.
+        """
+        if self.path is not None:
+            name = self.path.name.removesuffix(".db") or self.path.name
+            return self.path.with_name(f"{name}{suffix}")
+        stem = Path(os.environ.get("NASTURTIUM_FILES") or f"nasturtium-{self._url.database}").absolute()
+        return stem.with_name(f"{stem.name}{suffix}")
 
     @contextmanager
     def write(self, *, durable: bool = False) -> Generator[Session]:
@@ -188,9 +202,6 @@ class Database:
         if revision != migrate.REVISIONS[-1] and (upgrade or revision is None):
             with self._wrap_errors():
                 self._upgrade()
-            if revision == "0001":  # which had no artifacts
-                with self.read() as session:
-                    adopt_models(session, self.models_dir, ArtifactStore(self.artifacts_dir))
 
     def revision(self) -> str | None:
         """The revision of the tables; None where there are none yet.
@@ -224,6 +235,9 @@ class Database:
                     sqlite.back_up(self.path, self.path.with_name(f"{self.path.name}.before-{newest}.bak"))
                 connection.exec_driver_sql(f"PRAGMA application_id = {sqlite.APPLICATION_ID}")
             migrate.upgrade(connection)
+            if revision == "0001":  # which had no artifacts; where they cannot be made, nothing is upgraded
+                with Session(connection) as session:
+                    adopt_models(session, self.models_dir, ArtifactStore(self.artifacts_dir))
 
     @contextmanager
     def _migrating_engine(self) -> Generator[Engine]:
@@ -250,6 +264,19 @@ class Database:
             known = ((kind, hint) for fragment, kind, hint in _ERRORS if fragment in reason)
             kind, hint = next(known, (StorageError, None))
             raise kind(f"database {self}: {reason}", hint=hint) from exc
+
+
+_opened: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _leave_connections() -> None:
+    """In a forked child: the connections are the parent's, who goes on using them; ours are made anew."""
+    for database in list(_opened):
+        database.forget_connections()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_connections)
 
 
 def serialise(connection: Connection | Session) -> None:
@@ -283,6 +310,16 @@ def _file(path: str | Path) -> URL:
     if str(path) in {"", ".", ":memory:"} or str(path).startswith("file:"):
         raise ConfigError(f"expected the path of a database file, got {str(path)!r}", hint=f"use {DEFAULT_FILE}")
     return URL.create("sqlite", database=str(Path(path).expanduser().absolute()))
+
+
+def _patient(url: URL) -> URL:
+    """The URL of a server with an end to every wait, where it does not say one itself."""
+    query = dict(url.query)
+    query.setdefault("connect_timeout", "10")
+    options = str(query.get("options", ""))
+    if "lock_timeout" not in options:
+        query["options"] = f"{options} -clock_timeout={sqlite.BUSY_TIMEOUT_MS}".strip()
+    return url.set(query=query)
 
 
 def _public(url: URL) -> str:

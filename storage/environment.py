@@ -90,7 +90,7 @@ def _git(*words: str) -> str | None:
     """What git says of the working directory; None without git, a repository, or one that git trusts."""
     try:
         answer = subprocess.run(  # noqa: S603 - our own words
-            ["git", *words],  # noqa: S607 - the user's own git
+            ["git", "--no-optional-locks", *words],  # noqa: S607 - the user's own git
             capture_output=True,
             check=True,
             text=True,

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from .database import Database
 from .errors import UnknownRunError
@@ -151,7 +151,7 @@ class History:
         with self._database.read() as session:
             return show_sql(session, combine(question))
 
-    def names_in(self, question: str) -> dict[str, tuple[str, ...]]:
+    def names_in(self, question: str) -> dict[str, tuple[str, tuple[str, ...]]]:
         """The metrics, parameters and tags a question asks for, by how it names them; see `query.names_in`."""
         with self._database.read() as session:
             return names_in(session, combine(question))
@@ -317,15 +317,22 @@ class History:
                 )
             return rounds
 
-    def best_of(self, uid: str, metric: str) -> float | None:
-        """The highest figure of a metric among the completed runs below the run `uid`; None without one."""
+    def best_below(self, uids: Sequence[str], metric: str) -> dict[str, float]:
+        """The highest figure of a metric among the completed runs below each of some runs, where there is one."""
+        above = aliased(Run)
+        best: dict[str, float] = {}
         with self._database.read() as session:
-            return session.scalar(
-                select(func.max(Metric.value))
-                .join(Name, Name.id == Metric.name_id)
-                .join(Run, Run.id == Metric.run_id)
-                .where(Run.parent_id == require_run(session, uid), Run.state == "completed", Name.name == metric)
-            )
+            for start in range(0, len(uids), _CHUNK):
+                rows = session.execute(
+                    select(above.uid, func.max(Metric.value).label("best"))
+                    .join(Run, Run.parent_id == above.id)
+                    .join(Metric, Metric.run_id == Run.id)
+                    .join(Name, Name.id == Metric.name_id)
+                    .where(above.uid.in_(uids[start : start + _CHUNK]), Run.state == "completed", Name.name == metric)
+                    .group_by(above.uid)
+                )
+                best |= {row.uid: row.best for row in rows if row.best is not None}
+        return best
 
     def children(self, uid: str, kind: RunKind | None = None) -> list[RunRecord]:
         """The runs below the run `uid`, all or of one kind, in the order they were started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping
@@ -39,9 +40,9 @@ def adopt_models(session: Session, models_dir: Path, store: ArtifactStore) -> No
     for uid, name, sha256 in rows:
         path = models_dir / uid / name
         if sha256 not in store and path.is_file():
-            added = store.add(path)
-            if added.sha256 != sha256:  # altered since: what was recorded is gone
-                store.remove(added.sha256)
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == sha256:  # else it was altered, and what was recorded is gone
+                store.add_bytes(content)
 
 
 def unpack_model(database: Database, files: Iterable[ArtifactRecord], folder: Path) -> None:
@@ -62,6 +63,8 @@ def unpack_model(database: Database, files: Iterable[ArtifactRecord], folder: Pa
             shutil.copyfile(store.path(file.sha256), draft / file.name)
         draft.rename(folder)
     except OSError as exc:
+        if folder.is_dir():
+            return  # another process made it meanwhile
         raise StorageError(f"cannot write {folder}: {exc.strerror or exc}", hint="free some disk space") from exc
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -71,7 +71,9 @@ class Base(DeclarativeBase):
 
 
 class Meta(Base):
-    """Facts about this database: `instance`, a ULID of its own that its ledger is bound to, and `created_us`."""
+    """Facts about this database: `instance`, a ULID of its own that its ledger is bound to; `created_us`;
+    `last_number`, the highest number a run ever had; `backup_us`, when the last backup was taken.
+    """
 
     __tablename__ = "nst_meta"
 
@@ -163,6 +165,7 @@ class Run(Base):
             sqlite_where=text("deleted_us IS NOT NULL"),
             postgresql_where=text("deleted_us IS NOT NULL"),
         ),
+        {"sqlite_autoincrement": True},  # a key is never given twice: who holds that of a purged run finds nothing
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from .models import (
 )
 from .records import NodeKind
 from .runs import read_runs, resolve_run
+from .spending import subtract
 
 MIN_HASH_LETTERS = 8
 _HASH = re.compile(rf"(?:sha256:)?([0-9a-f]{{{MIN_HASH_LETTERS},64}})")
@@ -307,13 +309,20 @@ def _with_privacy(database: Database, node: LineageNode) -> LineageNode:
 
 
 def spent_by_run(database: Database, run: str) -> list[dict[str, Any]]:
-    """What the run of that uid released, by the ledger: for each subject the releases and what they add up to."""
-    spends = Ledger(database).entries(run=run, kind="spend")
-    told: dict[str, dict[str, Any]] = {}
-    for entry in spends:
-        subject = entry.subject or ""
-        one = told.setdefault(subject, {"subject": subject, "releases": 0, "epsilon": 0.0, "delta": 0.0})
-        one["releases"] += 1
-        one["epsilon"] += float(entry.body["epsilon"])
-        one["delta"] += float(entry.body["delta"])
-    return list(told.values())
+    """What the run of that uid released, by the ledger: for each subject how often, and by how much the accountant's
+    total grew from before its first release to its last.
+    """
+    ledger = Ledger(database)
+    told: list[dict[str, Any]] = []
+    for subject in dict.fromkeys(entry.subject for entry in ledger.entries(run=run, kind="spend")):
+        entries = ledger.entries(subject=subject, kind="spend")
+        own = [place for place, entry in enumerate(entries) if entry.run == run]
+        before = {"epsilon": 0.0, "delta": 0.0} if own[0] == 0 else entries[own[0] - 1].body["total"]
+        after = entries[own[-1]].body["total"]
+        grown = {name: _growth(float(before[name]), float(after[name])) for name in ("epsilon", "delta")}
+        told.append({"subject": subject, "releases": len(own), **grown})
+    return told
+
+
+def _growth(before: float, after: float) -> float:
+    return after if math.isinf(after) else float(subtract(after, before))

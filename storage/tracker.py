@@ -40,6 +40,8 @@ from .models import (
     Event,
     Experiment,
     Federation,
+    Lineage,
+    Meta,
     Node,
     Param,
     Round,
@@ -127,8 +129,7 @@ class Tracker:
         objectives: Sequence[tuple[str, str]] = (("val_accuracy", "maximize"),),
     ) -> SearchRecord:
         """Start a search of `trials` planned trials in `space`, under the next free number."""
-        params = flatten_params(config)
-        self._names.ids(params)
+        params = self._prepare(config)
         with self._database.write() as session:
             run = self._start(session, kind="search", name=name, seed=seed, config=config, dataset=dataset)
             self._put_params(session, run, params)
@@ -166,8 +167,7 @@ class Tracker:
         flwr_run_id: str | None = None,
     ) -> FederatedRecord:
         """Start a federated training of the network `spec`, which the run `model_run` found, if one did."""
-        params = flatten_params(config)
-        self._names.ids(params)
+        params = self._prepare(config)
         with self._database.write() as session:
             model_run_id = None if model_run is None else require_run(session, model_run)
             origin = None if model_run_id is None else _retrained(session, model_run_id)
@@ -203,10 +203,10 @@ class Tracker:
         optuna_number: int | None,
     ) -> str:
         """Start the next attempt at trial `number` of a search; the attempt's uid, which also names the candidate."""
-        params = flatten_params({**architecture.choices, **hyperparameters})
-        self._names.ids(params)
+        params = self._prepare({**architecture.choices, **hyperparameters})
         with self._database.write() as session:
             search = session.get_one(Run, require_run(session, search_uid, kind="search"))
+            _refuse_deleted(search)
             run = self._start(session, kind="trial", name=search.name, seed=seed, config={}, parent=search)
             self._put_params(session, run, params)
             attempts = session.scalar(
@@ -243,10 +243,10 @@ class Tracker:
             config: what it was made with.
             origin: uid of the run whose result it goes on with; the parent by default.
         """
-        params = flatten_params(config)
-        self._names.ids(params)
+        params = self._prepare(config)
         with self._database.write() as session:
             parent = session.get_one(Run, require_run(session, parent_uid))
+            _refuse_deleted(parent)
             run = self._start(session, kind=kind, name=parent.name, seed=seed, config=config, parent=parent)
             self._put_params(session, run, params)
             relation = {"retrain": "retrained as", "eval": "evaluated as", "export": "exported as"}[kind]
@@ -265,8 +265,7 @@ class Tracker:
         """Start a run of one's own, of any program: its uid. Its configuration can be asked by; see `history query`."""
         if kind in {"search", "federated", "trial"}:
             raise ConfigError(f"a {kind} has a verb of its own: start_{kind}")
-        params = flatten_params(config or {})
-        self._names.ids(params)
+        params = self._prepare(config or {})
         with self._database.write() as session:
             run = self._start(session, kind=kind, name=name, seed=seed, config=config or {}, dataset=dataset)
             self._put_params(session, run, params)
@@ -283,6 +282,7 @@ class Tracker:
             run = session.get_one(Run, require_run(session, uid), with_for_update=True)
             if run.number is None:
                 raise ConfigError(f"run {uid} is a {run.kind}: only searches and federated trainings are resumed")
+            _refuse_deleted(run)
             if run.state == "completed":
                 raise ConfigError(f"run {run.number} ({uid}) is already finished", hint="start a new one")
             here = run.host == process.host() and run.pid != os.getpid()
@@ -442,7 +442,8 @@ class Tracker:
         *,
         and_then: Callable[[Session], object] = lambda session: None,
     ) -> None:
-        """Record a round of a federated training with what each site gave; a round recorded before is replaced.
+        """Record a round of a federated training with what each site gave; a round recorded before is replaced, but for
+        figures that were reported since.
 
         Args:
             uid: the run.
@@ -477,6 +478,13 @@ class Tracker:
             put_points(session, _points_of(run, _round_curves(number, loss, accuracy), ids))
             self._tell(session, run.id, "round figures", number=number)
 
+    def _prepare(self, config: Config) -> dict[str, Scalar]:
+        """The parameters in a configuration, whose names get their numbers."""
+        params = flatten_params(config)
+        self._names.ids(params)
+        _ = self._environment  # git may take its time to describe it: not while the database is locked
+        return params
+
     def _metric_ids(self, names: Iterable[str]) -> dict[str, int]:
         for name in names:
             check_name(name)
@@ -507,7 +515,7 @@ class Tracker:
             raise ConfigError(f"expected 0 <= seed < 2**63, got {seed}")
         serialise(session)  # numbers and attempts are counted on from the last one
         environment_id = ensure_row(session, Environment, "sha256", asdict(self._environment))
-        number = None if parent is not None else (session.scalar(select(func.max(Run.number))) or 0) + 1
+        number = None if parent is not None else _next_number(session)
         run = Run(
             uid=str(ULID()),
             number=number,
@@ -569,6 +577,9 @@ class Tracker:
                     [{"run_id": run_id, "role": role, "name": name, "artifact_id": artifact_id}],
                 )
                 link(session, (("run", run_id), "saved", ("artifact", artifact_id)))
+            still = select(RunArtifact.artifact_id).where(RunArtifact.run_id == run_id)
+            replaced = (Lineage.source_kind == "run") & (Lineage.source_id == run_id) & (Lineage.relation == "saved")
+            session.execute(delete(Lineage).where(replaced, Lineage.target_id.not_in(still)))
 
     def _interrupt_children(self, session: Session, run: Run) -> None:
         session.execute(
@@ -583,6 +594,7 @@ class Tracker:
         )
 
 
+_LAST_NUMBER = "last_number"  # in `nst_meta`
 _ROUND_FIGURES = ("val_loss", "val_accuracy")
 
 
@@ -603,6 +615,19 @@ def _retrained(session: Session, run_id: int) -> int:
     """The run whose network a run has as its own: of a search that ended, the retraining of its best trial."""
     retrained = select(func.max(Run.id)).where(Run.parent_id == run_id, Run.kind == "retrain", Run.state == "completed")
     return session.scalar(retrained) or run_id
+
+
+def _refuse_deleted(run: Run) -> None:
+    if run.deleted_us is not None:
+        raise ConfigError(f"run {run.uid} is deleted", hint=f"bring it back: nasturtium history restore {run.uid}")
+
+
+def _next_number(session: Session) -> int:
+    """The number of the next top-level run: those of purged runs are not given again."""
+    last = session.get(Meta, _LAST_NUMBER)
+    number = max(int(last.value) if last else 0, session.scalar(select(func.max(Run.number))) or 0) + 1
+    put_rows(session, Meta, [{"key": _LAST_NUMBER, "value": str(number)}])
+    return number
 
 
 def _storable(message: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args
 
@@ -59,7 +60,7 @@ def list_runs(
                 experiment=experiment,
                 deleted=deleted,
             )
-            rows = [summarise(past, run) for run in runs]
+            rows = summarise(past, runs)
     except DatabaseNotFoundError as exc:
         if db is not None:
             raise
@@ -93,9 +94,13 @@ def query(
         names = past.names_in(question)
         numbers = past.trial_numbers([run.uid for run in runs if run.kind == "trial"])
     rows = [_answer(run, names, numbers) for run in runs]
+    form = chosen(fmt, as_json=as_json)
+    if form in {Format.JSON, Format.NDJSON}:
+        print_rows(rows, {}, form)
+        return
     fields = ["id", "uid", "kind", "data", "trial", "state", *names, "started"]
-    headings = {name: name for name in fields}
-    print_rows(rows, headings, chosen(fmt, as_json=as_json), table=lambda: _print_answers(rows, fields))
+    flat = [{**row, **row["values"]} for row in rows]
+    print_rows(flat, {name: name for name in fields}, form, table=lambda: _print_answers(flat, fields))
 
 
 def sql(
@@ -108,35 +113,45 @@ def sql(
     """Run a SELECT on the database, read-only. The tables are described in storage/README.md."""
     with library.open_history(db) as past:
         result = past.sql(statement, timeout=timeout)
-    # Two columns may have one name: rows are told apart by position in tables, and numbered in JSON.
-    names = [name if result.columns.count(name) == 1 else f"{name}_{i}" for i, name in enumerate(result.columns)]
+    names = _distinct(result.columns)
     rows = [dict(zip(names, row, strict=True)) for row in result.rows]
     print_rows(rows, {name: name for name in names}, chosen(fmt, as_json=as_json))
     if result.cut:
         stderr().print(f"only the first {count(len(rows), 'row')}; add a LIMIT to the statement", soft_wrap=True)
 
 
-def _value(run: RunRecord, names: Sequence[str]) -> Any:
-    """What a run has under one of the names: a metric, a parameter or a tag."""
-    return next((of[name] for of in (run.metrics, run.params, run.tags) for name in names if name in of), None)
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Names for columns of which two may have one name, as rows are told by name."""
+    names: list[str] = []
+    for name in columns:
+        free = (f"{name}_{i}" for i in itertools.count(2))
+        names.append(name if name not in names else next(each for each in free if each not in {*names, *columns}))
+    return names
 
 
-def _answer(run: RunRecord, names: Mapping[str, Sequence[str]], numbers: Mapping[str, int]) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _value(run: RunRecord, kind: str, names: Sequence[str]) -> Any:
+    """What a run has under one of the names of a metric, a parameter or a tag."""
+    of: Mapping[str, Any] = {"metric": run.metrics, "param": run.params, "tag": run.tags}[kind]
+    return next((of[name] for name in names if name in of), None)
+
+
+def _answer(
+    run: RunRecord, names: Mapping[str, tuple[str, Sequence[str]]], numbers: Mapping[str, int]
+) -> dict[str, Any]:
+    return {
         "id": run.number,
         "uid": run.uid,
         "kind": run.kind,
         "data": run.name,
         "trial": numbers[run.uid] + 1 if run.uid in numbers else None,
         "state": run.state,
-        **{name: _value(run, meant) for name, meant in names.items()},
         "started": run.started,
         "experiment": run.experiment,
+        "values": {name: _value(run, kind, own) for name, (kind, own) in names.items()},
         "metrics": run.metrics,
         "params": run.params,
         "tags": run.tags,
     }
-    return row
 
 
 def _print_list(rows: Sequence[Mapping[str, Any]]) -> None:

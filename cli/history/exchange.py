@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -20,7 +21,7 @@ from ...storage import Database, DatabaseNotFoundError, open_database
 from ...storage.exchange import Imported, check_file, export_history, import_history
 from .. import library
 from ..options import Db, Json, argument, option
-from ..output import count, print_json, stderr, stdout
+from ..output import count, print_json, printable, stderr, stdout
 
 SHOWN = 20  # lines of a kind
 
@@ -150,6 +151,11 @@ def _opened(output: Path | None, form: ExportFormat, *, force: bool) -> Generato
         if form is ExportFormat.PARQUET and sys.stdout.isatty():
             raise ConfigError("Parquet is nothing for a terminal", hint="name a file: -o history.parquet")
         sys.stdout.flush()
+        if sys.stdout.isatty():
+            shown = BytesIO()
+            yield shown
+            sys.stdout.write(printable(shown.getvalue().decode()))
+            return
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

@@ -87,9 +87,9 @@ def pareto(run: Run, db: Db = None, fmt: FormatOption = Format.TABLE, as_json: J
             "trial": trial.number + 1,
             "uid": trial.uid,
             "val_accuracy": trial.metrics["val_accuracy"],
-            "val_loss": trial.metrics["val_loss"],
-            "parameters": int(trial.metrics["parameters"]),
-            "macs": int(trial.metrics["macs"]),
+            "val_loss": trial.metrics.get("val_loss"),
+            "parameters": trial.architecture.parameters,
+            "macs": trial.architecture.macs,
             "seconds": trial.seconds,
         }
         for trial in front
@@ -258,8 +258,8 @@ def _print_search(details: Mapping[str, Any], say: Any) -> None:
         return
     say(f"\nBest architecture: trial {best['trial']}, sha256 {best['architecture_sha256'][:12]}")
     for name, value in best["hyperparameters"].items():
-        say(f"  {name:<14}{value:.4g}")
-    for line in _layers(best["spec"]["layers"]):
+        say(f"  {name:<14}{f'{value:.4g}' if isinstance(value, float) else shown(value)}")
+    for line in _layers(best["spec"].get("layers", [])):
         say(f"  {line}")
 
 

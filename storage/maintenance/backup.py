@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from sqlalchemy import Connection, NullPool, create_engine, inspect, select, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, inspect, select, text
 
 from ...core import ConfigError
 from .. import migrate, process, sqlite
@@ -200,7 +200,7 @@ def _write(database: Database, writer: ArchiveWriter, scratch: Path) -> None:
     copy = scratch / DATABASES["sqlite"]
     sqlite.back_up(database.path, copy)
     _settle(copy)
-    engine = create_engine(f"sqlite:///{copy}", poolclass=NullPool)
+    engine = create_engine(URL.create("sqlite", database=str(copy)), poolclass=NullPool)
     with engine.connect() as connection:
         _write_members(database, writer, connection, copy, engine="sqlite", schema=None)
 
@@ -414,7 +414,7 @@ def _check_copy(copy: Path, manifest: Manifest) -> None:
     """Make sure that the database of a backup is whole, ours, and the one its manifest tells of."""
     sqlite.check_file(copy, create=False)
     _settle(copy)
-    engine = create_engine(f"sqlite:///{copy}", poolclass=NullPool)
+    engine = create_engine(URL.create("sqlite", database=str(copy)), poolclass=NullPool)
     with engine.connect() as connection:
         revision = migrate.current_revision(connection)
     if revision != manifest.revision:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Integer, Text, and_, exists, func, inspect, or_, select, text
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
-from ...core import ConfigError
+from ...core import ConfigError, FormatError
 from .. import process
 from ..artifacts import MIN_AGE_SECONDS, ArtifactStore
 from ..database import Database
@@ -29,6 +29,7 @@ from ..models import (
     Search,
     Trial,
 )
+from ..signing import SignedHead
 from .orphans import is_loose_edge, is_unused_artifact
 
 Severity = Literal["error", "warning"]
@@ -303,13 +304,44 @@ def _check_rounds(database: Database, deep: bool) -> Findings:
 
 
 def _check_ledger(database: Database, deep: bool) -> Findings:
+    heads = yield from _read_heads(database)
     with database.read() as session:
-        if session.scalar(select(func.count()).select_from(LedgerEntry)) == 0:
-            return
+        empty = session.scalar(select(func.count()).select_from(LedgerEntry)) == 0
+        if not _has_triggers(session):
+            yield Finding(
+                severity="error",
+                code="ledger",
+                message="the triggers that keep the ledger append-only are gone",
+                hint="restore the database from a backup, or ask who took them away",
+            )
+    if empty and not heads:
+        return
     try:
-        Ledger(database).verify(signatures=deep)
+        Ledger(database).verify(heads or None, signatures=deep)
     except IntegrityError as exc:
         yield Finding(severity="error", code="ledger", message=exc.message, hint=exc.hint)
+
+
+def _read_heads(database: Database) -> Generator[Finding, None, dict[str, SignedHead]]:
+    """The heads that simulated sites keep beside the database."""
+    heads: dict[str, SignedHead] = {}
+    for path in sorted(database.heads_dir.rglob("*.json")):
+        try:
+            heads[str(path)] = SignedHead.from_json(path.read_text())
+        except (OSError, UnicodeDecodeError, FormatError) as exc:
+            reason = exc.message if isinstance(exc, FormatError) else str(exc)
+            yield Finding(
+                severity="warning", code="ledger", message=f"{path} is no head of a ledger: {reason}", hint="remove it"
+            )
+    return heads
+
+
+def _has_triggers(session: Session) -> bool:
+    if session.get_bind().dialect.name == "postgresql":
+        kept = text("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'nst_ledger'::regclass AND tgenabled <> 'D'")
+        return bool(session.scalar(kept))
+    kept = text("SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'nst_ledger'")
+    return (session.scalar(kept) or 0) >= 3  # they refuse UPDATE, DELETE and an INSERT that replaces
 
 
 def _check_artifacts(database: Database, deep: bool) -> Findings:

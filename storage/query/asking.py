@@ -54,15 +54,16 @@ def show_sql(session: Session, query: Query, *, scope: Scope | None = None, now:
     return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-def names_in(session: Session, query: Query) -> dict[str, tuple[str, ...]]:
-    """The metrics, parameters and tags that `query` asks for, by how it names them: {"val_acc": ("val_accuracy",)}.
+def names_in(session: Session, query: Query) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The metrics, parameters and tags that `query` asks for, by how it names them: what they are, "metric", "param" or
+    "tag", and their own names, as in {"val_acc": ("metric", ("val_accuracy",))}.
 
     In the order in which they are written, without the statistics of curves; several only for a name such as "op",
     which stands for all that end in ".op".
     """
     meanings = find_meanings(query, DatabaseNames(session))
     return {
-        str(mention.name): meaning.names
+        str(mention.name): (meaning.kind, meaning.names)
         for mention, meaning in meanings.items()
         if meaning.field is None and mention.name.statistic is None
     }

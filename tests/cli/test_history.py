@@ -77,6 +77,11 @@ def test_a_query_shows_what_it_asked_for(history):
     document = json.loads(history("history", "query", "kind == 'train'", "--json").out)
     assert document[0]["params"] == {"deep.width": 64, "depth": 4, "op": "sep3"}
     assert document[0]["metrics"]["worst"] == "Infinity"
+    [asked] = json.loads(history("history", "query", "params < 90000 and kind == 'search'", "--json").out)
+    assert asked["values"] == {"params": asked["metrics"]["parameters"]}
+    assert table(history("history", "query", "params < 90000 and kind == 'search'").out)[0]["params"] == str(
+        asked["values"]["params"]
+    )
 
 
 def test_the_sql_of_a_query_runs_as_it_is(history):
@@ -123,7 +128,9 @@ def test_sql_only_reads(history, statement):
 
 def test_columns_of_one_name_are_told_apart(history):
     rows = json.loads(history("history", "sql", "select 1 as a, 2 as a, 3 as b", "--json").out)
-    assert rows == [{"a_0": 1, "a_1": 2, "b": 3}]
+    assert rows == [{"a": 1, "a_2": 2, "b": 3}]
+    rows = json.loads(history("history", "sql", "select 1 as a, 2 as a, 3 as a_2", "--json").out)
+    assert rows == [{"a": 1, "a_3": 2, "a_2": 3}]
 
 
 def test_compare_shows_what_differs(history):

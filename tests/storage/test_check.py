@@ -109,11 +109,32 @@ def execute(database: Database, *statements: str) -> None:
                 session.execute(text(statement))
         return
     with closing(sqlite3.connect(database.path)) as connection, connection:
-        triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for (trigger,) in triggers:
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for trigger, _ in triggers:
             connection.execute(f"DROP TRIGGER {trigger}")
         for statement in statements:
             connection.execute(statement)
+        for _, trigger in triggers:
+            connection.execute(trigger)
+
+
+def test_a_ledger_that_could_be_changed_is_found(filled_file):
+    with closing(sqlite3.connect(filled_file.path)) as connection, connection:
+        connection.execute("DROP TRIGGER nst_ledger_refuses_update")
+    [finding] = findings_of(filled_file)
+    assert (finding.severity, finding.code) == ("error", "ledger")
+    assert "triggers" in finding.message
+
+
+def test_an_end_that_was_cut_off_is_found_by_a_kept_head(filled_file):
+    head = Ledger(filled_file).head()
+    filled_file.heads_dir.mkdir()
+    (filled_file.heads_dir / "site-1.head.json").write_text(head.to_json())
+    (filled_file.heads_dir / "site-2.head.json").write_text("garbage")
+    execute(filled_file, f"DELETE FROM nst_ledger WHERE sequence = {head.sequence}")
+    cut, garbage = sorted(findings_of(filled_file), key=lambda finding: finding.severity)
+    assert (cut.severity, cut.code) == ("error", "ledger")
+    assert (garbage.severity, "no head" in garbage.message) == ("warning", True)
 
 
 def findings_of(database: Database, *, deep: bool = True) -> list[Finding]:

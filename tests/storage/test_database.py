@@ -3,7 +3,7 @@
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -265,6 +265,14 @@ def test_without_its_driver_postgresql_names_the_extra(monkeypatch):
     assert "hunter2" not in str(caught.value)
 
 
+def test_two_databases_in_a_folder_share_no_files(tmp_path):
+    names = ["lab.db", "lab.sqlite", "lab", "other.db"]
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_database(tmp_path / name)) for name in names]
+        assert len({database.artifacts_dir for database in opened}) == len(names)
+        assert opened[0].models_dir.name == "lab.models"
+
+
 def test_files_of_a_server_live_where_the_variable_says(monkeypatch, tmp_path):
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     from sqlalchemy import make_url
@@ -272,7 +280,7 @@ def test_files_of_a_server_live_where_the_variable_says(monkeypatch, tmp_path):
     with Database(make_url("postgresql+psycopg://host/db"), path=None) as database:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("NASTURTIUM_FILES", raising=False)
-        assert database.models_dir == tmp_path / "nasturtium.models"
+        assert database.models_dir == tmp_path / "nasturtium-db.models"
         monkeypatch.setenv("NASTURTIUM_FILES", "/srv/team")
         assert database.models_dir == Path("/srv/team.models")
         assert database.key_file == Path("/srv/team.ledger-key")

@@ -385,10 +385,10 @@ def test_parts_make_one_query():
 def test_names_of_a_query_are_those_of_the_history(session):
     query = parse("val_acc > .9 and op == 'sep3' and kind = 'trial' and best and min(loss) < 1 order by params")
     assert names_in(session, query) == {
-        "val_acc": ("val_accuracy",),
-        "op": ("cells.0.op", "cells.1.op"),
-        "best": ("best",),
-        "params": ("parameters",),
+        "val_acc": ("metric", ("val_accuracy",)),
+        "op": ("param", ("cells.0.op", "cells.1.op")),
+        "best": ("tag", ("best",)),
+        "params": ("metric", ("parameters",)),
     }
 
 

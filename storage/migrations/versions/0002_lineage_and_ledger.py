@@ -189,6 +189,7 @@ def _make_run_tables() -> None:
             sqlite_where=sa.text("deleted_us IS NOT NULL"),
             postgresql_where=sa.text("deleted_us IS NOT NULL"),
         ),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "nst_run_dataset",
