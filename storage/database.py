@@ -256,6 +256,8 @@ class Database:
     def _wrap_errors(self) -> Generator[None]:
         try:
             yield
+        except UnicodeDecodeError as exc:  # of a text that was damaged on the disk
+            raise IntegrityError(f"database {self}: a text in it is none: {exc}", hint=_DAMAGED) from exc
         except (StatementError, PoolTimeoutError) as exc:  # the driver's errors, values it cannot take, a crowded pool
             cause = exc.orig if isinstance(exc, StatementError) else None
             if isinstance(cause, StorageError):

@@ -69,7 +69,7 @@ def _check_owner(path: Path) -> None:
         with closing(connect(path, mode="ro")) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, UnicodeDecodeError) as exc:  # the latter: a name in it is damaged
         raise StorageError(f"cannot read {path}: {exc}", hint="restore it from a copy") from exc
     if names and application_id != APPLICATION_ID and _OURS not in names and not names >= _OPTUNA:
         tables = ", ".join(sorted(names)[:3])

@@ -354,7 +354,9 @@ def fuzzed(made, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzzed")
     shutil.copytree(made, folder, dirs_exist_ok=True)
     handler = signal.getsignal(signal.SIGTERM)
-    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("NASTURTIUM_DB", raising=False)
+        yield folder
     signal.signal(signal.SIGTERM, handler)
 
 
