@@ -172,7 +172,7 @@ class Database:
         NASTURTIUM_FILES says, or as its database, in the working directory.
         """
         if self.path is not None:
-            name = self.path.name.removesuffix(".db") or self.path.name
+            name = self.path.name.removesuffix(".db") if self.path.suffix else f"{self.path.name}.files"
             return self.path.with_name(f"{name}{suffix}")
         stem = Path(os.environ.get("NASTURTIUM_FILES") or f"nasturtium-{self._url.database}").absolute()
         return stem.with_name(f"{stem.name}{suffix}")

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event
 from sqlalchemy.exc import OperationalError
 
-from .errors import DatabaseNotFoundError, ForeignDatabaseError, StorageError
+from .errors import DatabaseLockedError, DatabaseNotFoundError, ForeignDatabaseError, StorageError
 from .filesystem import network_file_system
 
 APPLICATION_ID: Final = 0x4E535430  # "NST0", at offset 68 of the file
@@ -69,6 +69,10 @@ def _check_owner(path: Path) -> None:
         with closing(connect(path, mode="ro")) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise DatabaseLockedError(f"{path} is locked by another process", hint="wait for it, or stop it") from exc
+        raise StorageError(f"cannot read {path}: {exc}", hint="restore it from a copy") from exc
     except (sqlite3.Error, UnicodeDecodeError) as exc:  # the latter: a name in it is damaged
         raise StorageError(f"cannot read {path}: {exc}", hint="restore it from a copy") from exc
     if names and application_id != APPLICATION_ID and _OURS not in names and not names >= _OPTUNA:

@@ -966,7 +966,7 @@ def test_experiments_meet_by_name(make, tmp_path):
     source, database = make("sqlite"), make("sqlite")
     with Tracker(source, experiment="mine") as there, Tracker(database, experiment="mine") as here:
         there.start_run("there")
-        here.start_run("here")
+        here.finish(here.start_run("here"), state="completed", metrics={})
     import_bytes(database, exported(source), tmp_path)
     assert History(database).experiments() == {"mine": 2}
     Curator(database).delete_experiment("mine")
