@@ -404,6 +404,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "runs": _whole(),
             "artifacts": _whole("files"),
             "size_bytes": _whole("bytes of the files"),
+            "kept": _whole("deleted runs that stay: a process is at them, or their model has an alias or is served"),
             "dry_run": _flag("whether nothing was done"),
         }
     ),

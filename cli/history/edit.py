@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
 
 from ...core import ConfigError
-from ...storage import Curator
+from ...storage import Curator, Purged
 from .. import library
 from ..options import Db, Json, argument, option
 from ..output import count, print_json, size, stderr, stdout
@@ -102,17 +103,17 @@ def purge(
     with library.open_history(db) as past:
         curator = Curator(past.database)
         doomed = curator.purge(older_than=age, dry_run=True)
-        going = f"{count(doomed.runs, 'run')} and {count(doomed.artifacts, 'file')} of {size(doomed.size_bytes)}"
         if not dry_run and doomed.runs:
-            confirm(f"purge {going} for good?", yes=yes)
+            confirm(f"purge {_told(doomed)} for good?", yes=yes)
             doomed = curator.purge(older_than=age)
-    document = {
-        "runs": doomed.runs,
-        "artifacts": doomed.artifacts,
-        "size_bytes": doomed.size_bytes,
-        "dry_run": dry_run,
-    }
-    _print(document, [f"{'would purge' if dry_run else 'purged'} {going}"], as_json)
+    lines = [f"{'would purge' if dry_run else 'purged'} {_told(doomed)}"]
+    if doomed.kept:
+        lines.append(f"{count(doomed.kept, 'deleted run')} stay: a process is at them, or their model has an alias")
+    _print({**asdict(doomed), "dry_run": dry_run}, lines, as_json)
+
+
+def _told(purged: Purged) -> str:
+    return f"{count(purged.runs, 'run')} and {count(purged.artifacts, 'file')} of {size(purged.size_bytes)}"
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -177,6 +177,58 @@ def test_the_file_of_a_published_model_survives_its_run(database, curator, track
     assert registry.find("digits").sha256 in {path.name for path in database.artifacts_dir.rglob("*")}
 
 
+def test_a_model_with_an_alias_keeps_its_run(database, curator, tracker, history, ended_search, tmp_path):
+    (tmp_path / "weights.safetensors").write_bytes(b"weights")
+    tracker.record_artifact(
+        ended_search[0], tmp_path / "weights.safetensors", role="model", media_type="application/vnd.safetensors"
+    )
+    registry = ModelRegistry(database)
+    registry.register("digits", ended_search[0])
+    registry.promote("digits:1", "production")
+    curator.delete(ended_search[0])
+    assert curator.purge() == Purged(0, 0, 0, kept=3)  # with its trials
+    assert curator.restore(ended_search[0]) == 3
+    assert registry.find("digits@production").run == ended_search[0]
+
+
+def test_a_deleted_run_is_not_gone_on_with(curator, tracker, ended_search, start_trial, history):
+    curator.delete(ended_search[0])
+    for use in (
+        lambda: tracker.resume(ended_search[0]),
+        lambda: start_trial(tracker, history.search(ended_search[0]), 7),
+        lambda: tracker.start_child(ended_search[0], seed=1, config={}),
+    ):
+        with pytest.raises(ConfigError, match="is deleted"):
+            use()
+
+
+def test_keys_and_numbers_of_purged_runs_are_not_given_again(database, curator, history):
+    with Tracker(database) as tracker:
+        gone = tracker.start_run("gone")
+        tracker.log(gone, {"loss": 1.0}, step=1)
+        tracker.finish(gone, state="completed", metrics={})
+        number = history.find(gone).number
+        curator.delete(gone)
+        curator.purge()
+        kept = tracker.start_run("kept")
+        tracker.log(gone, {"loss": 666.0}, step=5)
+        tracker.log(kept, {"loss": 1.0}, step=1)
+        tracker.flush()
+    assert history.curves(kept) == {"loss": {1: 1.0}}
+    assert history.find(kept).number == number + 1
+
+
+def test_a_restored_run_has_an_experiment_that_is_there(database, curator, history, start_search):
+    with Tracker(database, experiment="e") as tracker:
+        uid = start_search(tracker).uid
+        with pytest.raises(RunBusyError):
+            curator.delete_experiment("e")
+        tracker.finish(uid, state="completed", metrics={})
+    curator.delete_experiment("e")
+    curator.restore(uid)
+    assert history.experiments() == {"e": 1}
+
+
 def test_a_deleted_experiment_gives_its_name_free(database, curator, history, start_search):
     with Tracker(database, experiment="ablation") as tracker:
         uid = start_search(tracker).uid
