@@ -3,7 +3,7 @@
 Conventions: integer keys inside, a ULID outside; times are microseconds UTC in columns `*_us`; words of a fixed set
 are short strings with a CHECK; JSON is stored as it was given; names of metrics, parameters and tags are numbers that
 `nst_name` spells out. A figure is one column in which NULL is NaN, because SQLite has no other: where a figure is
-missing there is no row. Infinities are themselves on both engines. (SQLite turns -0.0 into 0.0; so be it.)
+missing there is no row. Infinities are themselves on both engines. (-0.0 is stored as 0.0, which SQLite makes of it anyway.)
 """
 
 import math
@@ -541,8 +541,8 @@ MAX_PARAM_LETTERS = 500
 
 
 def to_column(figure: float) -> float | None:
-    """The column of a figure: NULL for NaN."""
-    value = float(figure)
+    """The column of a figure: NULL for NaN, and 0.0 for -0.0 on both engines."""
+    value = float(figure) + 0.0
     return None if math.isnan(value) else value
 
 

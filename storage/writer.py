@@ -224,7 +224,7 @@ class PointWriter:
         for run, step, at_ns, items in entries:
             at_ms = at_ns // 1_000_000 - run.started_us // 1000
             for name, value in items:
-                point = (step, value if value == value else None, at_ms)
+                point = (step, value + 0.0 if value == value else None, at_ms)  # as `to_column`
                 try:
                     curves[run.id, ids[name]].append(point)
                 except KeyError:
