@@ -3,7 +3,7 @@
 Conventions: integer keys inside, a ULID outside; times are microseconds UTC in columns `*_us`; words of a fixed set
 are short strings with a CHECK; JSON is stored as it was given; names of metrics, parameters and tags are numbers that
 `nst_name` spells out. A figure is one column in which NULL is NaN, because SQLite has no other: where a figure is
-missing there is no row. Infinities are themselves on both engines. (-0.0 is stored as 0.0, which SQLite makes of it anyway.)
+missing there is no row. Infinities are themselves on both engines; -0.0 is stored as 0.0.
 """
 
 import math
