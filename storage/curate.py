@@ -32,7 +32,7 @@ from .models import (
     Tag,
 )
 from .names import NameBook, check_name, find_names
-from .runs import require_run
+from .runs import require_run, study_name
 from .sqlite import configure_sqlite
 from .upsert import put_rows
 
@@ -142,7 +142,8 @@ class Curator:
             kept = _kept_runs(session, before)
             doomed = [row for row in _doomed_runs(session, before) if row.id not in kept]
             ids = {row.id for row in doomed}
-            studies = [row.study_name for row in doomed if row.study_name is not None]
+            # Only a study that is named after its search: a name that was imported may be somebody else's.
+            studies = [row.study_name for row in doomed if row.study_name == study_name(row.uid)]
             files = [file for file in _files_of(session, before) if not _has_owner(session, file.id, ids)]
             purged = Purged(len(doomed), len(files), sum(file.size_bytes for file in files), len(kept))
             if dry_run or not doomed:

@@ -43,6 +43,11 @@ def require_run(session: Session, uid: str, *, kind: RunKind | None = None) -> i
     return row.id
 
 
+def study_name(search: str) -> str:
+    """What the Optuna study of a search is called, by the search's uid."""
+    return f"nasturtium-{search}"
+
+
 def resolve_run(session: Session, ref: str) -> int:
     """The key of the one run that `ref` names; see `History.find`."""
     if ref.startswith("@"):

@@ -68,7 +68,7 @@ from .records import (
     RunKind,
     SearchRecord,
 )
-from .runs import require_run
+from .runs import require_run, study_name
 from .upsert import ensure_row, insert, put_rows
 from .writer import PointWriter, RunKey
 
@@ -142,7 +142,7 @@ class Tracker:
                     pruner=pruner,
                     objectives=[list(objective) for objective in objectives],
                     trials=trials,
-                    study_name=f"nasturtium-{run.uid}",
+                    study_name=study_name(run.uid),
                 )
             )
             uid = run.uid
