@@ -23,27 +23,36 @@ True
 from .callback import Callback, Checkpointing, Reporting
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import Precision, ScheduleName, TrainingConfig
-from .criterion import Criterion, CrossEntropy, MeanSquaredError, Metric
+from .criterion import Criterion, CrossEntropy, MeanSquaredError, Metric, RowCriterion
 from .evaluation import Metrics, evaluate, predict_logits
-from .snapshot import Snapshot
+from .feed import ArrayFeed, Batches, Feed, Order
+from .snapshot import Snapshot, SnapshotReader
+from .step import TrainingStep
 from .trainer import Curves, Progress, Trainer
 
 __all__ = [
+    "ArrayFeed",
+    "Batches",
     "Callback",
     "Checkpointing",
     "Criterion",
     "CrossEntropy",
     "Curves",
+    "Feed",
     "MeanSquaredError",
     "Metric",
     "Metrics",
+    "Order",
     "Precision",
     "Progress",
     "Reporting",
+    "RowCriterion",
     "ScheduleName",
     "Snapshot",
+    "SnapshotReader",
     "Trainer",
     "TrainingConfig",
+    "TrainingStep",
     "evaluate",
     "load_checkpoint",
     "predict_logits",

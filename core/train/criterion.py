@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,6 +30,15 @@ class Criterion(Protocol):
         ...
 
 
+@runtime_checkable
+class RowCriterion(Criterion, Protocol):
+    """A training goal that can be told apart by rows, as gradients of single rows need it."""
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each row, shape (N,), of which `loss` is the mean; by ops that keep the rows apart."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossEntropy:
     """Classification: logits of shape (N, classes), integer labels of shape (N,). Measures loss and accuracy.
@@ -48,6 +57,10 @@ class CrossEntropy:
     def loss(self, outputs: Tensor, targets: Array) -> Tensor:
         """Mean cross-entropy in nats; see `ops.cross_entropy`."""
         return ops.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of each row in nats, shape (N,)."""
+        return _row_means(ops.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing, reduction="none"))
 
     def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Loss in nats without smoothing, accuracy, and the metrics asked for."""
@@ -77,13 +90,13 @@ class MeanSquaredError:
             ShapeError: the shapes differ.
             DTypeError: the targets' dtype is not the outputs'.
         """
-        if targets.dtype != outputs.dtype:
-            raise DTypeError(
-                f"mean squared error: expected targets of the outputs' dtype {outputs.dtype}, got {targets.dtype}",
-                hint="use targets.astype('float32')",
-            )
-        difference = outputs.reshape(*_common_shape(outputs.shape, targets.shape)) - Tensor(targets)
+        difference = _difference(outputs, Tensor(targets))
         return (difference * difference).mean()
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean of the squared differences of each row, shape (N,); raises as `loss`."""
+        difference = _difference(outputs, targets)
+        return _row_means(difference * difference)
 
     def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Mean squared error, mean absolute error, and the metrics asked for."""
@@ -91,6 +104,20 @@ class MeanSquaredError:
         difference = outputs.astype(np.float64) - targets
         extra = {name: metric(outputs, targets) for name, metric in self.metrics.items()}
         return {"loss": float((difference**2).mean()), "mae": float(np.abs(difference).mean()), **extra}
+
+
+def _difference(outputs: Tensor, targets: Tensor) -> Tensor:
+    if targets.dtype != outputs.dtype:
+        raise DTypeError(
+            f"mean squared error: expected targets of the outputs' dtype {outputs.dtype}, got {targets.dtype}",
+            hint="use targets.astype('float32')",
+        )
+    return outputs.reshape(*_common_shape(outputs.shape, targets.shape)) - targets
+
+
+def _row_means(values: Tensor) -> Tensor:
+    """The mean of each row, shape (N,)."""
+    return values.mean(tuple(range(1, len(values.shape)))) if len(values.shape) > 1 else values
 
 
 def _common_shape(outputs: tuple[int, ...], targets: tuple[int, ...]) -> tuple[int, ...]:

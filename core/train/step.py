@@ -79,7 +79,7 @@ class TrainingStep:
             The sum of the rows' losses.
         """
         gradient, loss_sum = self._gradient(inputs, targets)
-        self.loss = loss_sum / len(targets)
+        self.loss = loss_sum / max(len(targets), 1)  # a sampled batch may be empty
         if self._scaling and self._scale:
             self._scale, finite = self._scaling.unscale(self._scale, gradient)
             if not finite:

@@ -125,6 +125,10 @@ class Trainer:
         """What `fit` does with a batch; data-parallel training has a step of its own."""
         return TrainingStep(self.model, self.config, self._criterion, optimizer, average=average, scaler=scaler)
 
+    def _make_feed(self, inputs: np.ndarray, targets: np.ndarray) -> Feed:
+        """The batches of `fit`; private training samples them in a way of its own."""
+        return ArrayFeed(inputs, targets, self.config.batch_size, self.device, self._step.state.parameters.dtype)
+
     @property
     def step(self) -> int:
         """Optimiser steps done."""
@@ -191,8 +195,7 @@ class Trainer:
             DataError: there are no rows, or others than those of the epoch under way.
             DTypeError: floating inputs of another dtype than the parameters.
         """
-        feed = ArrayFeed(inputs, targets, self.config.batch_size, self.device, self._step.state.parameters.dtype)
-        return self._fit(feed, validation, until, callbacks)
+        return self._fit(self._make_feed(inputs, targets), validation, until, callbacks)
 
     def fit_batches(
         self,
@@ -323,7 +326,7 @@ class Trainer:
                     self.model.train()  # the callback may have evaluated
         self._open = None
         self.epoch += 1
-        return epoch.loss_sum / epoch.rows
+        return epoch.loss_sum / max(epoch.rows, 1)
 
     def _schedule_over(self, batches: int) -> Schedule:
         if self._schedule is not None:

@@ -633,3 +633,19 @@ def test_prediction_does_not_depend_on_the_other_rows():
 def test_a_configuration_out_of_range_is_refused(options, match):
     with pytest.raises(ConfigError, match=match):
         TrainingConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "outputs", "targets"),
+    [
+        pytest.param(CrossEntropy(label_smoothing=0.1), (5, 3), np.array([0, 2, 1, 1, 0]), id="classes"),
+        pytest.param(CrossEntropy(), (5, 3, 2), np.arange(10).reshape(5, 2) % 3, id="classes-of-pixels"),
+        pytest.param(MeanSquaredError(), (5, 1), np.linspace(-1, 1, 5), id="one-value"),
+        pytest.param(MeanSquaredError(), (5, 2, 3), np.linspace(-1, 1, 30).reshape(5, 2, 3), id="values"),
+    ],
+)
+def test_the_loss_is_the_mean_of_the_losses_of_the_rows(criterion, outputs, targets):
+    values = Tensor(np.random.default_rng(0).standard_normal(outputs))
+    losses = criterion.losses(values, Tensor(targets))
+    assert losses.shape == (5,)
+    assert float(losses.mean()) == pytest.approx(float(criterion.loss(values, targets)), rel=1e-12)

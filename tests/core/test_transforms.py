@@ -370,6 +370,26 @@ class TestPerSample:
         for mine, reference in zip(clipped, expected, strict=True):
             np.testing.assert_allclose(mine.data, reference, rtol=1e-4, atol=1e-5)
 
+    def test_a_gradient_that_is_left_over_of_large_numbers_is_clipped_too(self):
+        """Weighted losses are rounded otherwise on the way back: measured once only, such a gradient came out half as
+        long again as its bound.
+        """
+        model = nn.Linear(6, 3, rng=np.random.default_rng(0))
+        rng = np.random.default_rng(1)
+        weight = model.weight.data.astype(np.float64)
+        unseen = np.linalg.svd(weight)[2][3:]  # inputs along these change no logit
+        for _ in range(300):
+            sure = np.linalg.lstsq(weight, np.array([rng.uniform(15, 18), 0, 0]))[0]
+            x = (sure + rng.standard_normal(3) @ unseen * 10 ** rng.uniform(6, 8)).astype(np.float32)[None]
+            _, _, clipped = clipped_gradients(
+                lambda x: ops.cross_entropy(model(x), Tensor([0]), reduction="none"),
+                model.parameters(),
+                x,
+                max_norm=1.0,
+            )
+            length = np.sqrt(sum(float((g.data.astype(np.float64) ** 2).sum()) for g in clipped))
+            assert length < 1 + 2.0**-11 + 1e-5
+
     def test_a_weight_used_twice_is_counted_once(self):
         w = Tensor(np.random.default_rng(0).standard_normal((3, 3)), requires_grad=True)
         x = np.random.default_rng(1).standard_normal((4, 3))
