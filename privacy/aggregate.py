@@ -1,38 +1,66 @@
-"""The coordinator's sum of protected updates. It holds no secret and checks every header before it parses a body.
+"""The coordinator's sum of protected updates. It holds no key, and checks everything about an update before its body.
 
-Threat model: a site may send anything. What does not belong to this round, run, key or layout, comes twice, or does
-not parse, is refused with a reason and leaves the sum as it was. A well-formed update with a wrong content is not
-detected: encryption hides it from us too.
+Threat model: a site may send anything. What does not belong to this run, round, attempt, key, preset or layout, is not
+signed by its sender, or comes twice, is refused with an error of its own class and leaves the sum as it was. A
+well-formed update with a wrong content is not detected: encryption hides it from us too. A sum of fewer than three
+sites is never formed, for each of two could subtract its own update and read the other's; and no second sum of an
+attempt, for the difference of two sums is an update.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..core import ConfigError
-from .envelope import EncryptedSum, EncryptedUpdate, Header
-from .errors import UpdateRejectedError
-from .fixed_point import MAX_SUMMANDS
-from .scheme import Adder
+from .envelope import EncryptedSum, EncryptedUpdate, Header, Signer
+from .errors import (
+    MalformedUpdateError,
+    PrivacyError,
+    ReplayedUpdateError,
+    TooFewSitesError,
+    TooManyClientsError,
+    UnknownSenderError,
+    UpdateRejectedError,
+    WrongRoundError,
+)
+from .identity import PublicIdentity
+from .scheme import Adder, Mask
+from .sitting import MIN_SUMMANDS, Sitting, check_header
 
 
 class Aggregator:
-    """Adds the updates of one round, one by one.
+    """Adds the updates of one attempt at a round, one by one; holds one sum and no update.
 
     Args:
         adder: the scheme's arithmetic.
-        run: ULID of the federated run.
-        round: from 1.
-        layout: SHA-256 of the layout all updates follow.
-        values: how many numbers an update has.
+        sitting: what the updates must belong to.
+        members: the sites that may send, by the ids of their identities.
+        signer: the coordinator's identity, which signs the sum.
+
+    Raises:
+        ConfigError: a member under another id than its own.
+        MalformedUpdateError: no update can belong to this sitting.
     """
 
-    def __init__(self, adder: Adder, *, run: str, round: int, layout: str, values: int) -> None:
+    def __init__(
+        self, adder: Adder, sitting: Sitting, *, members: Mapping[str, PublicIdentity], signer: Signer
+    ) -> None:
+        for name, member in members.items():
+            if member.id != name:
+                raise ConfigError(f"{member.name} is among the members as {name!r:.40}, expected its id, {member.id}")
         self._adder = adder
-        self._run = run
-        self._round = round
-        self._layout = layout
-        self._values = values
-        self._senders: set[str] = set()
-        self._total: list[object] | None = None
+        self._sitting = sitting
+        self._members = dict(members)
+        self._signer = signer
+        self._senders: dict[str, None] = {}  # in the order they came
+        self._closed = False
+        self._header(signer.public.id, summands=1)  # what is wrong with the sitting is no fault of the first sender
+        self._sum = adder.start(sitting.values)
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The ids of the sites whose updates are in the sum."""
+        return tuple(self._senders)
 
     @property
     def summands(self) -> int:
@@ -44,48 +72,70 @@ class Aggregator:
 
         Args:
             data: from the wire.
-            sender: whom the transport says it is from.
+            sender: the id of the member whom the transport says it is from.
 
         Raises:
-            UpdateRejectedError: it may not enter the sum; the sum is unchanged.
+            UpdateRejectedError: it may not enter the sum, which is unchanged; the class says why.
         """
-        update: EncryptedUpdate = EncryptedUpdate.from_bytes(data)
+        member = self._members.get(sender)
+        if member is None:
+            raise UnknownSenderError(f"an update from {sender!r:.40}, who is not a member")
+        update = EncryptedUpdate.from_bytes(data)
         expected = self._header(sender, summands=1)
-        for name in Header.__slots__:
-            if getattr(update.header, name) != getattr(expected, name):
-                raise UpdateRejectedError(
-                    f"{name} is {getattr(update.header, name)!r:.100}, expected {getattr(expected, name)!r}"
-                )
+        check_header(update.header, expected)
+        if len(update.body) != self._adder.update_bytes(self._sitting.values):
+            raise MalformedUpdateError(
+                f"expected a body of {self._adder.update_bytes(self._sitting.values)} bytes, got {len(update.body)}"
+            )
+        if self._closed:
+            raise WrongRoundError(f"round {self._sitting.round} is closed: an update from {member.name} is late")
         if sender in self._senders:
-            raise UpdateRejectedError(f"a second update from {sender} in round {self._round}")
-        if len(self._senders) >= MAX_SUMMANDS:
-            raise UpdateRejectedError(f"the sum is full: {MAX_SUMMANDS} updates")
-        parsed = self._adder.parse(update.body, self._values)
-        self._total = parsed if self._total is None else self._adder.add(self._total, parsed)
-        self._senders.add(sender)
+            raise ReplayedUpdateError(f"a second update from {member.name} in round {self._sitting.round}")
+        if len(self._senders) >= self._adder.preset.clients:
+            raise TooManyClientsError(
+                f"the sum is full: {self._adder.preset.name} is exact for {self._adder.preset.clients} updates"
+            )
+        update.verify(member)
+        try:
+            self._sum.add(memoryview(update.body))
+        except UpdateRejectedError:
+            raise
+        except BaseException:  # out of memory, a process that died: a part of the update may be in the sum
+            self._closed = True
+            raise
+        self._senders[sender] = None
 
-    def finish(self, *, min_summands: int) -> EncryptedSum:
-        """The sum, for all sites.
+    def finish(self, *, min_summands: int = MIN_SUMMANDS, masks: Mask | None = None) -> EncryptedSum:
+        """Close the sum and sign it, for all sites. It is given out once, and nothing can be added to it any more.
+
+        Args:
+            min_summands: at least 3.
+            masks: what the masks of exactly these updates add up to.
 
         Raises:
-            UpdateRejectedError: fewer than `min_summands` updates: so small a sum would tell too much of each.
+            TooFewSitesError: fewer than `min_summands` updates: so small a sum would tell too much of each. More may
+                still be added.
+            PrivacyError: it was given out already, or adding to it has failed half-way.
         """
-        if min_summands < 1:
-            raise ConfigError(f"expected min_summands >= 1, got {min_summands}")
-        if self._total is None or self.summands < min_summands:
-            raise UpdateRejectedError(
-                f"round {self._round} has {self.summands} accepted updates, expected at least {min_summands}"
+        if min_summands < MIN_SUMMANDS:
+            raise ConfigError(
+                f"expected min_summands >= {MIN_SUMMANDS}, got {min_summands}",
+                hint="each of two sites could subtract its own update and read the other's",
             )
-        return EncryptedSum(self._header("coordinator", summands=self.summands), self._adder.serialise(self._total))
+        if self.summands < min_summands:
+            raise TooFewSitesError(
+                f"round {self._sitting.round} has {self.summands} accepted updates, expected at least {min_summands}"
+            )
+        if self._closed:
+            raise PrivacyError(
+                f"round {self._sitting.round} has no further sum: it was given out, or could not be formed",
+                hint="run the round again as its next attempt",
+            )
+        self._closed = True
+        if masks is not None:
+            self._sum.remove(masks)
+        header = self._header(self._signer.public.id, summands=self.summands)
+        return EncryptedSum.sign(header, self._sum.body(), self._signer)
 
     def _header(self, sender: str, *, summands: int) -> Header:
-        return Header(
-            scheme=self._adder.scheme,
-            key_id=self._adder.key_id,
-            run=self._run,
-            round=self._round,
-            sender=sender,
-            layout=self._layout,
-            values=self._values,
-            summands=summands,
-        )
+        return self._sitting.header(self._adder, sender, summands=summands)

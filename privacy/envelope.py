@@ -1,107 +1,217 @@
-"""The wire format of protected updates and sums: a header that says what the bytes are, and the bytes.
+"""The wire format of protected updates and sums: a header of fixed size that fixes every length, a body, a signature.
 
-    "NSTU" | u16 version | u32 length of the header | header, canonical JSON | body
+    offset  bytes  field (integers big-endian)
+         0      4  "NSTU"
+         4      2  version, 1
+         6      1  kind: 1 an update, 2 a sum
+         7      1  zero
+         8      8  preset: scheme and parameters (`Preset.identifier`)
+        16     16  key id; zeros where there is none
+        32     26  run: a ULID, padded with zeros
+        58      4  round, from 1
+        62      4  attempt at the round, from 1
+        66     16  sender: the id of its identity
+        82     32  layout: SHA-256 of what the values mean
+       114      8  values: how many numbers are protected
+       122      4  summands: 1 for an update
+       126      4  ciphertexts: of which an update has a seed of 64 bytes each at the beginning of its body
+       130      8  bytes of the body
+       138         body: arrays of numbers; nothing in it is parsed
+       ...     64  Ed25519 signature of the sender, in the domain of the kind, over SHA-256 of all before it
 
-Everything is bounded before it is parsed, and the header is compared with what the round expects before the body
-reaches any cryptographic parser. The header is not signed yet: it guards against mistakes, not against forgery.
+An envelope is cut into these parts before anything is computed or allocated; the aggregator compares the header with
+what it expects, then the lengths, then the signature, and only then reads the body.
+
+Threat model: whoever carries an envelope sees its header (who takes part, in what, how large) and can drop it, but not
+change it, nor use it for another run, round, attempt, key, model or sender.
 """
 
 from __future__ import annotations
 
+import hashlib
 import struct
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self, cast, get_type_hints
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Protocol, Self
 
-from ..core import FormatError, canonical_json, parse_json
-from .errors import UpdateRejectedError
+from .errors import MalformedUpdateError
+from .identity import PublicIdentity
 
-_PREFIX = struct.Struct(">4sHI")
-_MAGIC = b"NSTU"
-_VERSION = 1
-_MAX_HEADER_BYTES = 4096
-MAX_VALUES = 2**31
+_HEADER = struct.Struct(">4sHBx8s16s26sII16s32sQIIQ")
+_MAGIC: Final = b"NSTU"
+_VERSION: Final = 1
+_SIGNATURE_BYTES: Final = 64
+_RUN_BYTES: Final = 26
+_HEX = {"preset": 8, "key_id": 16, "sender": 16, "layout": 32}
+MAX_VALUES: Final = 2**31
+MAX_BODY_BYTES: Final = 2**36
+ENVELOPE_BYTES: Final = _HEADER.size + _SIGNATURE_BYTES  # what an envelope is longer than its body
+
+
+class Signer(Protocol):
+    """Who signs; `Identity` is one."""
+
+    @property
+    def public(self) -> PublicIdentity:
+        """What others check its signatures with."""
+        ...
+
+    def sign(self, domain: str, message: bytes) -> bytes:
+        """The signature of a message for a domain, 64 bytes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a body is, and which round of which run it belongs to.
+    """What a body is, and which attempt at which round of which run it belongs to.
 
     Attributes:
-        scheme: how the body is protected: "ckks" or "plain".
-        key_id: names the key it is encrypted under; empty for "plain".
-        run: ULID of the federated run.
+        preset: names scheme and parameters: 8 bytes as hex.
+        key_id: names the key: 16 bytes as hex; zeros where there is none.
+        run: ULID of the federated run, at most 26 ASCII characters.
         round: from 1.
-        sender: the site's name; "coordinator" for a sum.
-        layout: SHA-256 of the `ParameterLayout` the values follow, in hex.
-        values: how many numbers were protected.
+        attempt: from 1; a round that is run again after a crash has the next one.
+        sender: id of the identity that signs: 16 bytes as hex.
+        layout: SHA-256 of the layout the values follow, as hex.
+        values: how many numbers are protected, 1 to 2^31.
         summands: how many updates are in it: 1 for an update.
+        ciphertexts: how many the body has; 0 where it is none.
+
+    Raises:
+        MalformedUpdateError: a field that does not fit.
     """
 
-    scheme: str
+    preset: str
     key_id: str
     run: str
     round: int
+    attempt: int
     sender: str
     layout: str
     values: int
     summands: int
+    ciphertexts: int
+
+    def __post_init__(self) -> None:
+        for name, size in _HEX.items():
+            value: str = getattr(self, name)
+            if len(value) != 2 * size or not set(value) <= set("0123456789abcdef"):
+                raise MalformedUpdateError(f"{name}: expected {size} bytes as hex, got {value!r:.80}")
+        if not 0 < len(self.run) <= _RUN_BYTES or not (self.run.isascii() and self.run.isalnum()):
+            raise MalformedUpdateError(f"run: expected at most {_RUN_BYTES} letters and digits, got {self.run!r:.80}")
+        for name, low, high in (
+            ("round", 1, 2**32 - 1),
+            ("attempt", 1, 2**32 - 1),
+            ("values", 1, MAX_VALUES),
+            ("summands", 1, 2**32 - 1),
+            ("ciphertexts", 0, MAX_VALUES),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise MalformedUpdateError(f"{name}: expected {low} to {high}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A protected vector: the header and the body."""
+    """A protected vector: the header, the body and the sender's signature of both."""
+
+    kind: ClassVar[int]
+    domain: ClassVar[str]
 
     header: Header
-    body: bytes
+    body: bytes | memoryview = field(repr=False)
+    signature: bytes
+
+    @classmethod
+    def sign(cls, header: Header, body: bytes, signer: Signer) -> Self:
+        """Seal a body in the sender's name.
+
+        Raises:
+            MalformedUpdateError: the header names another sender.
+        """
+        if header.sender != signer.public.id:
+            raise MalformedUpdateError(f"{signer.public.name} cannot sign in the name of {header.sender}")
+        return cls(header, body, signer.sign(cls.domain, cls._digest(header, body)))
+
+    def verify(self, sender: PublicIdentity) -> None:
+        """Check the signature.
+
+        Raises:
+            SignatureError: it is not the sender's, or something was changed.
+        """
+        sender.verify(self.domain, self._digest(self.header, self.body), self.signature)
 
     def to_bytes(self) -> bytes:
         """For the wire."""
-        header = canonical_json(asdict(self.header)).encode()
-        return _PREFIX.pack(_MAGIC, _VERSION, len(header)) + header + self.body
+        return b"".join((self._pack(self.header, len(self.body)), self.body, self.signature))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Parse what came from outside; the body is not looked at.
+        """Cut what came from outside into its parts; the body is a view of it and is not looked at.
 
         Raises:
-            UpdateRejectedError: not an envelope, of a newer version, or its header does not parse.
+            MalformedUpdateError: not an envelope of this kind and version, or of another length than it says.
         """
-        if len(data) < _PREFIX.size:
-            raise UpdateRejectedError(f"too short to be a protected vector: {len(data)} bytes")
-        magic, version, length = cast(tuple[bytes, int, int], _PREFIX.unpack_from(data))
-        if magic != _MAGIC or version != _VERSION:
-            raise UpdateRejectedError(f"not a protected vector of version {_VERSION}: starts with {magic!r}, {version}")
-        if length > min(_MAX_HEADER_BYTES, len(data) - _PREFIX.size):
-            raise UpdateRejectedError(f"the header's length is wrong: {length}")
-        end = _PREFIX.size + length
-        return cls(_parse_header(data[_PREFIX.size : end]), data[end:])
+        if len(data) < ENVELOPE_BYTES:
+            raise MalformedUpdateError(f"too short for a protected vector: {len(data)} bytes")
+        magic, version, kind, *fields, body_bytes = _HEADER.unpack_from(data)
+        if (magic, version, data[7]) != (_MAGIC, _VERSION, 0):
+            raise MalformedUpdateError(f"not a protected vector of version {_VERSION}: starts with {data[:8]!r}")
+        if kind != cls.kind:
+            raise MalformedUpdateError(f"expected an {cls.domain}, got an envelope of kind {kind}")
+        if body_bytes > MAX_BODY_BYTES or len(data) != ENVELOPE_BYTES + body_bytes:
+            raise MalformedUpdateError(f"says that its body has {body_bytes} bytes, but has {len(data)} in all")
+        preset, key_id, run, number, attempt, sender, layout, values, summands, ciphertexts = fields
+        header = Header(
+            preset=preset.hex(),
+            key_id=key_id.hex(),
+            run=run.rstrip(b"\0").decode("latin-1"),
+            round=number,
+            attempt=attempt,
+            sender=sender.hex(),
+            layout=layout.hex(),
+            values=values,
+            summands=summands,
+            ciphertexts=ciphertexts,
+        )
+        view = memoryview(data)
+        return cls(header, view[_HEADER.size : -_SIGNATURE_BYTES], bytes(view[-_SIGNATURE_BYTES:]))
+
+    @classmethod
+    def _digest(cls, header: Header, body: bytes | memoryview) -> bytes:
+        digest = hashlib.sha256(cls._pack(header, len(body)))
+        digest.update(body)
+        return digest.digest()
+
+    @classmethod
+    def _pack(cls, header: Header, body_bytes: int) -> bytes:
+        return _HEADER.pack(
+            _MAGIC,
+            _VERSION,
+            cls.kind,
+            bytes.fromhex(header.preset),
+            bytes.fromhex(header.key_id),
+            header.run.encode(),
+            header.round,
+            header.attempt,
+            bytes.fromhex(header.sender),
+            bytes.fromhex(header.layout),
+            header.values,
+            header.summands,
+            header.ciphertexts,
+            body_bytes,
+        )
 
 
 class EncryptedUpdate(Envelope):
     """What one site sends."""
 
     __slots__ = ()
+    kind = 1
+    domain = "update v1"
 
 
 class EncryptedSum(Envelope):
     """What the coordinator makes of the updates of a round."""
 
     __slots__ = ()
-
-
-def _parse_header(data: bytes) -> Header:
-    try:
-        value = parse_json(data.decode())
-    except (FormatError, UnicodeDecodeError) as exc:
-        raise UpdateRejectedError("the header is not JSON") from exc
-    names = {field.name for field in fields(Header)}
-    if not isinstance(value, dict) or set(cast(dict[str, Any], value)) != names:
-        raise UpdateRejectedError(f"the header must have the fields {', '.join(sorted(names))}")
-    known = cast(dict[str, Any], value)
-    for name, expected in get_type_hints(Header).items():
-        if type(known[name]) is not expected:
-            raise UpdateRejectedError(f"the header's {name!r} must be {expected.__name__}")
-    header = Header(**known)
-    if not (0 < header.values <= MAX_VALUES and 0 < header.summands <= MAX_VALUES and 0 <= header.round <= MAX_VALUES):
-        raise UpdateRejectedError("the header's numbers are out of range")
-    return header
+    kind = 2
+    domain = "sum v1"

@@ -5,52 +5,121 @@ Threat model: none. The coordinator reads every update.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final
 
 import numpy as np
 
-from .errors import UpdateRejectedError
+from .errors import MalformedUpdateError, PrivacyError
+from .packing import check_symbols, pack_words, unpack_words, words_bytes
+from .presets import Preset
+from .scheme import Mask
 
-SCHEME = "plain"
+SCHEME: Final = "plain"
+NO_KEY: Final = "00" * 16
 
 
 class PlainCipher:
     """The sites' side of `plain`."""
 
     scheme = SCHEME
-    key_id = ""
+    key_id = NO_KEY
 
-    def encrypt(self, values: np.ndarray) -> bytes:
-        """Little-endian int64."""
-        return values.astype("<i8").tobytes()
+    def __init__(self, preset: Preset) -> None:
+        self.preset = preset
 
-    def decrypt(self, body: bytes, count: int) -> np.ndarray:
-        """The integers again."""
-        return _parse(body, count)
+    def ciphertexts(self, values: int) -> int:
+        """None."""
+        return 0
+
+    def encrypt(self, symbols: np.ndarray, mask: Mask | None = None) -> bytes:
+        """The symbols, with no bit to spare."""
+        if mask is not None:
+            raise PrivacyError("masks go under an encryption", hint='use the scheme "packed"')
+        check_symbols(symbols, self.preset)
+        return _pack(symbols, _update_bits(self.preset))
+
+    def decrypt(self, body: bytes | memoryview, count: int) -> np.ndarray:
+        """The sums again: shape (count,) uint32."""
+        if count < 1 or len(body) != _bytes(count, _sum_bits(self.preset)):
+            raise PrivacyError("the sum cannot be opened")
+        return _unpack(body, count, _sum_bits(self.preset))
 
 
 class PlainAdder:
     """The coordinator's side of `plain`."""
 
     scheme = SCHEME
-    key_id = ""
+    key_id = NO_KEY
     parameters_sha256: str | None = None
-    public_key_sha256: str | None = None
 
-    def parse(self, body: bytes, count: int) -> list[object]:
-        """Check the length."""
-        return [_parse(body, count)]
+    def __init__(self, preset: Preset) -> None:
+        self.preset = preset
 
-    def add(self, total: list[object], update: list[object]) -> list[object]:
-        """Integer sum."""
-        return [cast(np.ndarray, total[0]) + cast(np.ndarray, update[0])]
+    def ciphertexts(self, values: int) -> int:
+        """None."""
+        return 0
 
-    def serialise(self, total: list[object]) -> bytes:
-        """Little-endian int64."""
-        return cast(np.ndarray, total[0]).astype("<i8").tobytes()
+    def update_bytes(self, values: int) -> int:
+        """The length of an update's body."""
+        return _bytes(values, _update_bits(self.preset))
+
+    def sum_bytes(self, values: int) -> int:
+        """The length of a sum's body."""
+        return _bytes(values, _sum_bits(self.preset))
+
+    def start(self, values: int) -> PlainSum:
+        """An empty sum of `values` symbols."""
+        return PlainSum(self.preset, values)
 
 
-def _parse(body: bytes, count: int) -> np.ndarray:
-    if len(body) != 8 * count:
-        raise UpdateRejectedError(f"expected {8 * count} bytes for {count} values, got {len(body)}")
-    return np.frombuffer(body, "<i8").astype(np.int64)
+class PlainSum:
+    """A growing sum of symbols."""
+
+    def __init__(self, preset: Preset, values: int) -> None:
+        self._preset = preset
+        self._sum = np.zeros(values, np.uint32)
+
+    def add(self, body: memoryview) -> None:
+        """Add an update's body."""
+        bits = _update_bits(self._preset)
+        if len(body) != _bytes(len(self._sum), bits):
+            raise MalformedUpdateError(f"expected {_bytes(len(self._sum), bits)} bytes, got {len(body)}")
+        symbols = _unpack(body, len(self._sum), bits)
+        if int(symbols.max()) >= self._preset.symbols:  # unseen under encryption, but a sum could overflow here
+            raise MalformedUpdateError(f"a symbol is beyond the {self._preset.symbols} of {self._preset.name}")
+        self._sum += symbols
+
+    def remove(self, mask: Mask) -> None:
+        """There are no masks here."""
+        raise PrivacyError("masks go under an encryption", hint='use the scheme "packed"')
+
+    def body(self) -> bytes:
+        """The sum's body."""
+        return _pack(self._sum, _sum_bits(self._preset))
+
+
+def _update_bits(preset: Preset) -> int:
+    return (preset.symbols - 1).bit_length()
+
+
+def _sum_bits(preset: Preset) -> int:
+    return (preset.base - 1).bit_length()
+
+
+def _bytes(count: int, bits: int) -> int:
+    return words_bytes(_padded(count), bits)
+
+
+def _padded(count: int) -> int:
+    return -(-count // 8) * 8
+
+
+def _pack(numbers: np.ndarray, bits: int) -> bytes:
+    words = np.zeros((1, _padded(len(numbers))), np.uint64)
+    words[0, : len(numbers)] = numbers
+    return pack_words(words, bits).tobytes()
+
+
+def _unpack(body: bytes | memoryview, count: int, bits: int) -> np.ndarray:
+    packed = np.frombuffer(body, np.uint8).reshape(1, -1)
+    return unpack_words(packed, _padded(count), bits)[0, :count].astype(np.uint32)

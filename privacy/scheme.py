@@ -1,6 +1,8 @@
 """What a protection scheme offers: a `Cipher` to the sites and an `Adder` to the coordinator.
 
-Both sides handle vectors of integers within `FixedPoint`'s range. A new scheme implements these two protocols.
+Both sides handle vectors of symbols, integers from 0 to `preset.symbols - 1`, of which sums over at most
+`preset.clients` updates are exact. Bodies are arrays of numbers whose lengths follow from the preset and the number of
+symbols: nothing in them is parsed. A new scheme implements these protocols.
 """
 
 from __future__ import annotations
@@ -9,26 +11,53 @@ from typing import Protocol
 
 import numpy as np
 
+from .presets import Preset
 
-class Cipher(Protocol):
-    """The sites' side: protects updates and opens sums."""
+
+class Mask(Protocol):
+    """Uniform numbers modulo t, one per coefficient, that are added to what is encrypted, and cancel in the sum."""
+
+    def take(self, count: int) -> np.ndarray:
+        """The next `count` numbers: shape (count,) uint64, each below `preset.plain_modulus`."""
+        ...
+
+
+class Scheme(Protocol):
+    """What both sides know."""
 
     @property
     def scheme(self) -> str:
-        """Its name, as in `Header.scheme`."""
+        """Its name."""
+        ...
+
+    @property
+    def preset(self) -> Preset:
+        """What the parties agreed on."""
         ...
 
     @property
     def key_id(self) -> str:
-        """Names the key; empty where there is none."""
+        """Names the key: 16 bytes as hex; zeros where there is none."""
         ...
 
-    def encrypt(self, values: np.ndarray) -> bytes:
-        """Protect integers, shape (n,) int64."""
+    def ciphertexts(self, values: int) -> int:
+        """How many ciphertexts an update of `values` symbols has; 0 where it is no ciphertext."""
         ...
 
-    def decrypt(self, body: bytes, count: int) -> np.ndarray:
-        """Open a sum of `count` integers: shape (count,) int64, exact.
+
+class Cipher(Scheme, Protocol):
+    """The sites' side: protects updates and opens sums."""
+
+    def encrypt(self, symbols: np.ndarray, mask: Mask | None = None) -> bytes:
+        """Protect symbols, shape (n,), an unsigned integer dtype.
+
+        Raises:
+            PrivacyError: a symbol out of range, or a mask where the scheme has none.
+        """
+        ...
+
+    def decrypt(self, body: bytes | memoryview, count: int) -> np.ndarray:
+        """Open a sum of `count` symbols: shape (count,) uint32, exact.
 
         Raises:
             PrivacyError: the body cannot be opened; without detail.
@@ -36,45 +65,46 @@ class Cipher(Protocol):
         ...
 
 
-class Adder(Protocol):
+class Accumulator(Protocol):
+    """A sum that grows."""
+
+    def add(self, body: memoryview) -> None:
+        """Add an update's body.
+
+        Raises:
+            MalformedUpdateError: it is none; the sum is unchanged.
+        """
+        ...
+
+    def remove(self, mask: Mask) -> None:
+        """Take away what the masks of the updates add up to.
+
+        Raises:
+            PrivacyError: the scheme has no masks.
+        """
+        ...
+
+    def body(self) -> bytes:
+        """The sum's body."""
+        ...
+
+
+class Adder(Scheme, Protocol):
     """The coordinator's side: adds what it cannot read."""
-
-    @property
-    def scheme(self) -> str:
-        """Its name, as in `Header.scheme`."""
-        ...
-
-    @property
-    def key_id(self) -> str:
-        """Names the key that updates must be under; empty where there is none."""
-        ...
 
     @property
     def parameters_sha256(self) -> str | None:
         """Hash of the parameters all parties agree on; None where there are none."""
         ...
 
-    @property
-    def public_key_sha256(self) -> str | None:
-        """Hash of what of the key is public; None where there is none."""
+    def update_bytes(self, values: int) -> int:
+        """The exact length of an update's body."""
         ...
 
-    def parse(self, body: bytes, count: int) -> list[object]:
-        """Check the length of an update's body and parse it into summands.
-
-        Raises:
-            UpdateRejectedError: it is not `count` protected integers.
-        """
+    def sum_bytes(self, values: int) -> int:
+        """The exact length of a sum's body."""
         ...
 
-    def add(self, total: list[object], update: list[object]) -> list[object]:
-        """The sum of two parsed bodies, a new one.
-
-        Raises:
-            UpdateRejectedError: the update cannot be added.
-        """
-        ...
-
-    def serialise(self, total: list[object]) -> bytes:
-        """The body of a sum."""
+    def start(self, values: int) -> Accumulator:
+        """An empty sum of `values` symbols."""
         ...

@@ -1,14 +1,21 @@
-"""Keys, headers and updates to try the protected sum with."""
+"""A federation in small: keys, identities, and both sides of the schemes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import pytest
 
-from nasturtium.privacy import Adder, Cipher, CkksAdder, CkksCipher, Header, PlainAdder, PlainCipher, SecretKey
-from nasturtium.privacy.fixed_point import MAX_BITS
+from nasturtium.privacy import (
+    Adder,
+    Cipher,
+    Identity,
+    PackedAdder,
+    PackedCipher,
+    PlainAdder,
+    PlainCipher,
+    Preset,
+    SecretKey,
+    smallest_preset,
+)
 
 
 @pytest.fixture(scope="session")
@@ -23,36 +30,26 @@ def other_key() -> SecretKey:
     return SecretKey.generate()
 
 
-@pytest.fixture(params=["plain", "ckks"])
-def scheme(request: pytest.FixtureRequest, key: SecretKey) -> tuple[Cipher, Adder]:
-    """Both sides of every scheme."""
+@pytest.fixture(scope="session")
+def preset() -> Preset:
+    """For at most four updates."""
+    return smallest_preset(4, 8)
+
+
+@pytest.fixture(scope="session")
+def sites() -> list[Identity]:
+    """One more than the preset's sums are exact for."""
+    return [Identity(f"site-{number}", bytes([number]) * 64) for number in range(1, 6)]
+
+
+@pytest.fixture(scope="session")
+def coordinator() -> Identity:
+    return Identity("coordinator", bytes([9]) * 64)
+
+
+@pytest.fixture(params=["plain", "packed"])
+def scheme(request: pytest.FixtureRequest, key: SecretKey, preset: Preset) -> tuple[Cipher, Adder]:
+    """The sites' and the coordinator's side."""
     if request.param == "plain":
-        return PlainCipher(), PlainAdder()
-    return CkksCipher(key), CkksAdder(key.public())
-
-
-@pytest.fixture(scope="session")
-def draw_vectors() -> Callable[..., list[np.ndarray]]:
-    def draw(count: int, size: int, *, seed: int = 0) -> list[np.ndarray]:
-        """Integers over the whole range of one summand, both ends among them."""
-        rng = np.random.default_rng(seed)
-        vectors = rng.integers(-(2**MAX_BITS), 2**MAX_BITS + 1, size=(count, size))
-        vectors[:, ::3] = rng.choice([-(2**MAX_BITS), 2**MAX_BITS], size=vectors[:, ::3].shape)
-        return list(vectors)
-
-    return draw
-
-
-@pytest.fixture(scope="session")
-def header() -> Header:
-    """Of a valid update."""
-    return Header(
-        scheme="plain",
-        key_id="",
-        run="01JRUN",
-        round=3,
-        sender="site-1",
-        layout="ab" * 32,
-        values=7,
-        summands=1,
-    )
+        return PlainCipher(preset), PlainAdder(preset)
+    return PackedCipher(key, preset), PackedAdder(preset, key.key_id)
