@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "history": ("history", "app", "Ask what was searched and trained, and look after it."),
     "model": ("model", "app", "Published models: list, show, promote."),
     "privacy": ("privacy", "app", "What was released of whose data, and what may still be."),
+    "keys": ("keys", "app", "Identities, the members of a federation, and the key they share."),
     "db": ("db", "app", "Look after the database: status, upgrade, backup, restore, check, compact."),
     "doctor": ("doctor", "doctor", "Look for what is wrong with this installation and its database."),
     "schema": ("schema", "schema", "The JSON Schema of what a command prints with --json."),

@@ -35,7 +35,7 @@ def federate() -> None:
 def simulate(
     data: Data = None,
     target: Target = None,
-    clients: Annotated[int, option(help="Sites, at least 2.")] = 4,
+    clients: Annotated[int, option(help="Sites, 3 to 1000.")] = 4,
     rounds: Annotated[int, option(help="Training rounds.")] = 20,
     seed: Annotated[int, option(help="Same seed, same result.")] = 0,
     alpha: Annotated[float, option(help="Dirichlet concentration: small is uneven.")] = 0.5,
@@ -44,7 +44,9 @@ def simulate(
         str | None,
         option(metavar="RUN", help="Train the network this run found.", show_default="a small network"),
     ] = None,
+    bits: Annotated[int, option(help="Bits of a change of a weight, 1 to 16.")] = 8,
     plain: Annotated[bool, option("--plain", help="Send updates in the clear, without encryption.")] = False,
+    ckks: Annotated[bool, option("--ckks", help="Encrypt with CKKS, for parity with others: larger, slower.")] = False,
     experiment: Experiment = None,
     monitor: Monitor = False,
     db: Db = None,
@@ -59,6 +61,8 @@ def simulate(
 
     if data is None:
         raise ConfigError("no data was named", hint="add --data digits, or a file")
+    if plain and ckks:
+        raise ConfigError("--plain and --ckks exclude each other", hint="leave both away for the packed encryption")
     with FederationProgress() as progress:
         try:
             result = library.federate(
@@ -74,7 +78,8 @@ def simulate(
                 seed=seed,
                 alpha=alpha,
                 epochs=epochs,
-                encrypted=not plain,
+                scheme="plain" if plain else "ckks-approximate" if ckks else "packed",
+                bits=bits,
             )
         except KeyboardInterrupt:
             if progress.number is not None:

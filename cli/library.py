@@ -101,7 +101,7 @@ def federate(
         db: the database.
         observe: called with every `FederationEvent`.
         experiment, monitor: as in `search`.
-        options: fields of `federated.SimulationConfig`: target, clients, rounds, seed, alpha, encrypted, epochs.
+        options: fields of `federated.SimulationConfig`: target, clients, rounds, seed, alpha, scheme, bits, epochs.
     """
     from ..federated import SimulationConfig, SimulationSetup, simulate
 

@@ -184,7 +184,7 @@ _ARTIFACT: Fields = {
 _FEDERATION: Fields = {
     "clients": _whole("sites"),
     "strategy": _text("how updates are joined"),
-    "scheme": _text("how updates travel: ckks, plain, ..."),
+    "scheme": _text("how updates travel: packed, ckks-approximate, plain"),
     "alpha": _maybe(_figure("Dirichlet concentration of a simulated split")),
     "model_run": _maybe(_text("ULID of the run whose network is trained")),
     "spec": _map(_ANY, "the network"),
@@ -313,6 +313,40 @@ _CURVES = _rows(
     },
     "without a metric",
 )
+_KEY_ID = _text("of an aggregation key", pattern="^[0-9a-f]{32}$")
+_FINGERPRINT = _text("64 hexadecimal digits in groups of four, to compare over another channel")
+_PARTY: Fields = {
+    "is": {"const": "identity"},
+    "name": _text(),
+    "id": _text("names the party in envelopes", pattern="^[0-9a-f]{32}$"),
+    "fingerprint": _FINGERPRINT,
+}
+_ROSTER = _object(
+    {
+        "is": {"const": "roster"},
+        "epoch": _whole("", 1),
+        "sha256": _SHA256,
+        "fingerprint": _FINGERPRINT,
+        "previous": _maybe(_SHA256, "the first"),
+        "issuer": _text("name of the member that makes the key"),
+        "coordinator": _maybe(_object(_PARTY), "none is named"),
+        "members": _rows({**_PARTY, "signed": _flag()}),
+        "complete": _flag("whether all members have signed"),
+    }
+)
+_GRANT = _object({"is": {"const": "grant"}, "key_id": _KEY_ID, "roster": _ROSTER})
+_KEY_FOLDER = _object(
+    {
+        "is": {"const": "folder"},
+        "path": _text(),
+        "protected": _flag("whether the private keys are under a passphrase"),
+        "identity": _object(_PARTY),
+        "signed": _maybe(_ROSTER, "no roster was signed here"),
+        "in_force": _maybe(_GRANT, "no grant was received"),
+        "key_ids": _list(_KEY_ID, "aggregation keys that are here, retired ones too"),
+    }
+)
+_KEY_DOCUMENT: Schema = {"anyOf": [_object(_PARTY), _ROSTER, _GRANT, _KEY_FOLDER]}
 
 SCHEMAS: Mapping[str, Schema] = {
     "search": _DESCRIBED,
@@ -432,6 +466,14 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "privacy head": _object({"format": {"const": "nasturtium-ledger-head"}, "version": _whole("", 1), **_HEAD}),
     "privacy budget": _ACCOUNTS,
+    "keys init": _KEY_FOLDER,
+    "keys show": _KEY_DOCUMENT,
+    "keys propose": _ROSTER,
+    "keys rotate": _ROSTER,
+    "keys sign": _ROSTER,
+    "keys issue": _GRANT,
+    "keys receive": _GRANT,
+    "keys verify": _list(_KEY_DOCUMENT, "the folder, or each file"),
     "db status": _object(
         {
             "engine": _word("sqlite postgresql"),

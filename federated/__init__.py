@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .client import make_client_app
     from .errors import FederationError, PlanError
     from .grid import LocalGrid
-    from .rounds import ClientUpdate, LocalTraining, RoundPlan, RoundResult, SiteOutcome, SiteReport
+    from .rounds import ClientUpdate, LocalTraining, Quantisation, RoundPlan, RoundResult, SiteOutcome, SiteReport
     from .simulation import (
         FederationEvent,
         FederationStarted,
@@ -39,6 +39,7 @@ _HOMES = {
     "LocalGrid": "grid",
     "LocalTraining": "rounds",
     "PlanError": "errors",
+    "Quantisation": "rounds",
     "RelayStrategy": "strategy",
     "RoundFinished": "simulation",
     "RoundPlan": "rounds",
@@ -62,6 +63,7 @@ __all__ = [
     "LocalGrid",
     "LocalTraining",
     "PlanError",
+    "Quantisation",
     "RelayStrategy",
     "RoundFinished",
     "RoundPlan",

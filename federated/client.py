@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from flwr.app import Context, Error, Message
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from ..core import NasturtiumError
-from .records import plan_from_content, update_to_content
+from .records import answer_to_content, plan_from_content, request_from_content, update_to_content
 from .site import Site
 
 logger = logging.getLogger(__name__)
@@ -18,29 +18,41 @@ CLIENT_APP_RAISED = 2  # Flower's code for it
 
 
 def make_client_app(find_site: Callable[[Context], Site]) -> ClientApp:
-    """The app that answers round plans.
+    """The app that answers round plans, and questions about masks.
 
     Args:
         find_site: the site a context belongs to; the same one for every message of a node.
     """
     app = ClientApp()
 
-    def answer(message: Message, context: Context) -> Message:
-        try:
-            update = find_site(context).follow(plan_from_content(message.content))
-        except NasturtiumError as exc:
-            # The text may speak of the data; it stays here, the coordinator learns the kind.
-            logger.warning("round plan not followed: %s", exc)
-            return _failure(exc, message)
-        except Exception as exc:
-            # A bug; Flower's own nodes would send its text.
-            logger.exception("round plan not followed")
-            return _failure(exc, message)
-        return Message(update_to_content(update), reply_to=message)
+    def follow(message: Message, context: Context) -> Message:
+        return _answer(
+            message, lambda: update_to_content(find_site(context).follow(plan_from_content(message.content)))
+        )
 
-    app.train()(answer)
-    app.evaluate()(answer)
+    def mask(message: Message, context: Context) -> Message:
+        return _answer(
+            message, lambda: answer_to_content(find_site(context).answer(request_from_content(message.content)))
+        )
+
+    app.train()(follow)
+    app.evaluate()(follow)
+    app.query()(mask)
     return app
+
+
+def _answer(message: Message, make_content: Callable[[], RecordDict]) -> Message:
+    """The answer to a message, or what kind of failure kept it."""
+    try:
+        return Message(make_content(), reply_to=message)
+    except NasturtiumError as exc:
+        # The text may speak of the data; it stays here, the coordinator learns the kind.
+        logger.warning("not answered: %s", exc)
+        return _failure(exc, message)
+    except Exception as exc:
+        # A bug; Flower's own nodes would send its text.
+        logger.exception("not answered")
+        return _failure(exc, message)
 
 
 def _failure(error: Exception, message: Message) -> Message:

@@ -15,12 +15,24 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from ..privacy import UpdateRejectedError
 from .errors import PlanError
-from .rounds import ClientUpdate, LocalTraining, Phase, RoundPlan, SiteReport
+from .rounds import (
+    ClientUpdate,
+    LocalTraining,
+    MaskRequest,
+    MaskStep,
+    MaskTerms,
+    Phase,
+    PrivacyTerms,
+    Quantisation,
+    RoundPlan,
+    SiteReport,
+)
 
 STYPE = "nasturtium.envelope.v1"
 _PLAN_FIELDS: Mapping[str, type] = {
     "run": str,
     "round": int,
+    "attempt": int,
     "phase": str,
     "spec": str,
     "preprocessing": str,
@@ -34,6 +46,17 @@ _TRAINING_FIELDS: Mapping[str, type] = {
     "weight_decay": float,
     "max_rows": int,
 }
+_MASK_FIELDS: Mapping[str, type] = {"roster_sha256": str, "threshold": int, "colluders": int}
+_PRIVACY_FIELDS: Mapping[str, type] = {
+    "clip": float,
+    "value_range": float,
+    "sigma": float,
+    "distribution": str,
+    "fewest_sites": int,
+    "colluders": int,
+}
+_REQUEST_FIELDS: Mapping[str, type] = {"run": str, "round": int, "attempt": int, "step": str}
+_QUANTISATION_FIELDS: Mapping[str, type] = {"preset": str, "bound": float, "rule": str}
 _STATUS_FIELDS: Mapping[str, type] = {
     "model_sha256": str,
     "seconds": float,
@@ -67,13 +90,20 @@ def unpack_bytes(record: object) -> bytes:
 def plan_to_content(plan: RoundPlan) -> RecordDict:
     """A plan as message content."""
     fields: dict[str, Any] = {name: getattr(plan, name) for name in _PLAN_FIELDS}
-    return RecordDict(
+    content = RecordDict(
         {
             "plan": ConfigRecord(fields),
             "training": ConfigRecord(asdict(plan.training)),
+            "quantisation": ConfigRecord(asdict(plan.quantisation)),
             "total": pack_bytes(plan.total),
+            "shares": pack_bytes(plan.shares),
         }
     )
+    if plan.masks is not None:
+        content["masks"] = ConfigRecord(asdict(plan.masks))
+    if plan.privacy is not None:
+        content["privacy"] = ConfigRecord(asdict(plan.privacy))
+    return content
 
 
 def plan_from_content(content: RecordDict) -> RoundPlan:
@@ -85,16 +115,71 @@ def plan_from_content(content: RecordDict) -> RoundPlan:
     try:
         fields = _checked(content["plan"], _PLAN_FIELDS)
         training = LocalTraining(**_checked(content["training"], _TRAINING_FIELDS))
+        quantisation = Quantisation(**_checked(content["quantisation"], _QUANTISATION_FIELDS))
         if fields["phase"] not in get_args(Phase):
             raise ValueError(f"unknown phase {fields['phase']!r}")
-        return RoundPlan(**fields, training=training, total=unpack_bytes(content["total"]))
+        masks = MaskTerms(**_checked(content["masks"], _MASK_FIELDS)) if "masks" in content else None
+        return RoundPlan(
+            **fields,
+            training=training,
+            quantisation=quantisation,
+            total=unpack_bytes(content["total"]),
+            masks=masks,
+            shares=unpack_bytes(content["shares"]),
+            privacy=PrivacyTerms(**_checked(content["privacy"], _PRIVACY_FIELDS)) if "privacy" in content else None,
+        )
     except (KeyError, ValueError) as exc:
         raise PlanError(f"a damaged round plan: {exc}") from exc
 
 
+def request_to_content(request: MaskRequest) -> RecordDict:
+    """A question about masks as message content."""
+    return RecordDict(
+        {
+            "request": ConfigRecord({name: getattr(request, name) for name in _REQUEST_FIELDS}),
+            "masks": ConfigRecord(asdict(request.terms)),
+            "payload": pack_bytes(request.payload),
+        }
+    )
+
+
+def request_from_content(content: RecordDict) -> MaskRequest:
+    """Parse and check a question about masks.
+
+    Raises:
+        PlanError: it is damaged.
+    """
+    try:
+        fields = _checked(content["request"], _REQUEST_FIELDS)
+        if fields["step"] not in get_args(MaskStep):
+            raise ValueError(f"unknown step {fields['step']!r:.40}")
+        terms = MaskTerms(**_checked(content["masks"], _MASK_FIELDS))
+        return MaskRequest(**fields, terms=terms, payload=unpack_bytes(content["payload"]))
+    except (KeyError, ValueError) as exc:
+        raise PlanError(f"a damaged question about masks: {exc}") from exc
+
+
+def answer_to_content(answer: bytes) -> RecordDict:
+    """The answer to a question about masks."""
+    return RecordDict({"answer": pack_bytes(answer)})
+
+
+def answer_from_content(content: RecordDict) -> bytes:
+    """The inverse of `answer_to_content`.
+
+    Raises:
+        UpdateRejectedError: it is damaged.
+    """
+    try:
+        return unpack_bytes(content["answer"])
+    except (KeyError, ValueError) as exc:
+        raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
+
+
 def plan_size(plan: RoundPlan) -> int:
-    """Bytes of a plan's payload: its texts and the sum it carries."""
-    return len(plan.spec) + len(plan.preprocessing) + len(plan.ledger_head) + len(plan.total)
+    """Bytes of a plan's payload: its texts, the sum and the shares it carries."""
+    texts = len(plan.spec) + len(plan.preprocessing) + len(plan.ledger_head)
+    return texts + len(plan.total) + len(plan.shares)
 
 
 def update_to_content(update: ClientUpdate) -> RecordDict:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from typing import Literal
 
 from ..core import ConfigError
+from ..privacy import Preset
 
 Phase = Literal["train", "evaluate", "report"]
-# Every update ends with the weight of the site and its counts on validation rows, summed as the rest is.
-EXTRA_VALUES = 4  # weight, rows, correct, loss
-# A sum of one update is no secret: the coordinator does not give it out, sites do not open it.
-MIN_SUMMANDS = 2
+RangeRule = Literal["fixed", "last-sum"]
+Distribution = Literal["discrete-gaussian", "skellam"]
+MaskStep = Literal["advertise", "share", "confirm", "reveal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +41,105 @@ class LocalTraining:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quantisation:
+    """How changes become levels: part of every plan, and never taken from one site's data.
+
+    Attributes:
+        preset: name of a `privacy.Preset`: levels, and how many updates a sum may have.
+        bound: the range of every tensor's weighted changes in the first round, and always under the rule "fixed"; > 0.
+        rule: "last-sum" derives each tensor's next range from the last decrypted sum, at every site alike.
+    """
+
+    preset: str
+    bound: float
+    rule: RangeRule = "last-sum"
+
+    def __post_init__(self) -> None:
+        Preset.named(self.preset)
+        if not 0 < self.bound < inf or self.rule not in {"fixed", "last-sum"}:
+            raise ConfigError(
+                f'expected a finite bound > 0 and the rule "fixed" or "last-sum", got {self.bound}, {self.rule!r:.40}'
+            )
+
+
+def first_bound(training: LocalTraining, sites: int) -> float:
+    """A range for the first round: Adam moves a weight by at most about the learning rate a step."""
+    return training.learning_rate * training.epochs * ceil(training.max_rows / (sites * training.batch_size))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyTerms:
+    """How each site's part in a run is hidden by noise; see `privacy.ClientDp`.
+
+    Attributes:
+        clip: largest L2 norm of a site's change; > 0.
+        value_range: largest magnitude of the change of a weight; > 0.
+        sigma: standard deviation of the noise in a sum, in quantisation steps.
+        distribution: of the noise.
+        fewest_sites: a sum of fewer has too little noise, and is not opened.
+        colluders: how many sites may pool what they know.
+    """
+
+    clip: float
+    value_range: float
+    sigma: float
+    distribution: Distribution
+    fewest_sites: int
+    colluders: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskTerms:
+    """How the masks of a run are made; see `privacy.MaskingPlan`.
+
+    Attributes:
+        roster_sha256: of the roster whose members take part.
+        threshold: of how many sites' shares a secret is joined.
+        colluders: how many sites may be in league with the coordinator.
+    """
+
+    roster_sha256: str
+    threshold: int
+    colluders: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRequest:
+    """A question to one site about the masks of an attempt, before or after the updates.
+
+    Attributes:
+        run, round, attempt: as in `RoundPlan`.
+        step: what the site is to do.
+        terms: see `MaskTerms`.
+        payload: what the coordinator passes on: adverts, ids of the sites in the sum, confirmations.
+    """
+
+    run: str
+    round: int
+    attempt: int
+    step: MaskStep
+    terms: MaskTerms
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundPlan:
     """What the coordinator sends to every site. It holds no weights: the coordinator has none.
 
     Attributes:
         run: ULID of the federated run.
+        attempt: at the round, from 1. A site answers each attempt once, and takes the step of a round once.
         round: from 1; the phases "evaluate" and "report" that close a run count on.
         phase: "train" opens the last sum and trains; "evaluate" opens it and measures; "report" only opens it.
         spec: the network as JSON; the site builds its own copy from it and `seed`.
         preprocessing: agreed by all sites before the run, as JSON.
         seed: of the initial weights, the same for all, and of each site's shuffling.
         training: see `LocalTraining`.
+        quantisation: see `Quantisation`.
         total: the sum of the round before, as `EncryptedSum` bytes; empty in round 1.
+        masks: how the updates of the round are masked under the encryption; None where they are not.
+        shares: what the other sites have dealt to this one for that; empty where there are no masks.
+        privacy: the noise each site adds; None for none.
         ledger_head: the signed head of the coordinator's privacy ledger, JSON, for the site to keep; may be empty.
     """
 
@@ -63,7 +150,12 @@ class RoundPlan:
     preprocessing: str
     seed: int
     training: LocalTraining
+    quantisation: Quantisation
     total: bytes
+    attempt: int = 1
+    masks: MaskTerms | None = None
+    shares: bytes = b""
+    privacy: PrivacyTerms | None = None
     ledger_head: str = ""
 
 

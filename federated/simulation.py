@@ -8,28 +8,49 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal, get_args
 
 from ..core import (
     ConfigError,
     Metrics,
     ModelSpec,
+    ParameterLayout,
+    build,
     canonical_json,
     derive_rng,
     evaluate,
     save_model,
 )
 from ..core.data import Dataset, Preprocessing, dirichlet_split, load_dataset, resolve_source, train_validation_test
-from ..privacy import Adder, Cipher, CkksAdder, CkksCipher, PlainAdder, PlainCipher, SecretKey
+from ..privacy import (
+    MIN_SUMMANDS,
+    Adder,
+    ApproximateCkksAdder,
+    ApproximateCkksCipher,
+    AttemptJournal,
+    Budget,
+    Cipher,
+    CkksSecretKey,
+    ClientDp,
+    Identity,
+    PackedAdder,
+    PackedCipher,
+    PlainAdder,
+    PlainCipher,
+    Preset,
+    PublicIdentity,
+    SecretKey,
+    calibrate,
+    smallest_preset,
+    smallest_threshold,
+)
 from ..storage import (
     DEFAULT_EXPERIMENT,
-    BudgetSpentError,
     CeremonyEntry,
     ContributionRecord,
     Database,
@@ -39,7 +60,6 @@ from ..storage import (
     Ledger,
     ModelRegistry,
     RoundRecord,
-    Spend,
     SystemSampler,
     Tracker,
     model_name,
@@ -47,15 +67,17 @@ from ..storage import (
 from .client import make_client_app
 from .default_model import check_fits, default_spec
 from .grid import FIRST_NODE_ID, LocalGrid, partition_id
-from .rounds import LocalTraining, Phase, RoundResult
+from .privacy_gate import PrivacyGate
+from .private_symbols import PrivateSymbols, privacy_terms
+from .rounds import LocalTraining, MaskTerms, Quantisation, RoundResult, first_bound
 from .site import Site
+from .site_masks import SiteMasks
 from .strategy import NAME, FederationPlan, RelayStrategy
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
 
 VALIDATION_FRACTION = 0.2  # of a site's rows, on which it measures
 MIN_ROWS = 2  # of a site: one to train on, one to measure on
+COLLUDERS = 1  # sites that may be in league with the coordinator, where updates are masked
+Scheme = Literal["packed", "ckks-approximate", "plain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +86,21 @@ class SimulationConfig:
 
     Attributes:
         data, target: see `load_dataset`.
-        clients: number of sites, >= 2: the sum of one site would be no secret.
+        clients: number of sites, 3 to 1000: each of two could read the other's update off the sum.
         rounds: training rounds, >= 1.
         seed: decides the split, the weights and the shuffling. The key is never seeded.
         split_seed: decides which rows no site has, if it is not to be `seed`: the seed of the search that chose the
             network, whose test rows must stay unseen.
         alpha: Dirichlet concentration of the classes over the sites, > 0.
-        encrypted: CKKS; False sends the same integers in the clear.
+        scheme: how updates travel: "packed", "ckks-approximate" for parity with others, or "plain", the same integers
+            in the clear.
+        bits: of a quantised change, 1 to 16.
+        epsilon: a budget of differential privacy for each site as a whole, over all rounds; None adds no noise. With it
+            sites count alike, measure nothing on the way, and the noise differs from run to run. It takes hundreds of
+            sites for a useful model.
+        delta: of that budget.
+        clip: largest L2 norm of a site's change in a round, where there is a budget.
+        masked: mask updates under the encryption, so that not even the coordinator and a site together read one.
         epochs: passes of each site over its rows in a round.
         workers: sites that work at the same time.
     """
@@ -82,15 +112,27 @@ class SimulationConfig:
     seed: int = 0
     split_seed: int | None = None
     alpha: float = 0.5
-    encrypted: bool = True
+    scheme: Scheme = "packed"
+    bits: int = 8
+    epsilon: float | None = None
+    delta: float = 1e-5
+    clip: float = 1.0
+    masked: bool = False
     epochs: int = 2
     workers: int = 2
 
     def __post_init__(self) -> None:
-        if self.clients < 2:
+        if self.clients < MIN_SUMMANDS:
             raise ConfigError(
-                f"expected clients >= 2, got {self.clients}", hint="the sum of a single client would reveal it"
+                f"expected clients >= {MIN_SUMMANDS}, got {self.clients}",
+                hint="each of two sites could subtract its own update from the sum and read the other's",
             )
+        if self.scheme not in get_args(Scheme):
+            raise ConfigError(f"expected a scheme of {', '.join(get_args(Scheme))}, got {self.scheme!r:.40}")
+        if self.masked and self.scheme != "packed":
+            raise ConfigError(f"masks go under the packed encryption, got the scheme {self.scheme}")
+        if self.epsilon is None:
+            smallest_preset(self.clients, self.bits)
         if min(self.rounds, self.epochs, self.workers) < 1:
             raise ConfigError(
                 f"expected rounds, epochs and workers >= 1, got {self.rounds}, {self.epochs} and {self.workers}"
@@ -179,6 +221,29 @@ class SimulationSetup:
         )
         return cls(config, spec, data, pool, held_out, shares)
 
+    def calibrate(self) -> ClientDp | None:
+        """The least noise for the config's budget; None where there is none.
+
+        Raises:
+            ConfigError: there is no such noise, or the network has running means of its data.
+        """
+        config = self.config
+        if config.epsilon is None:
+            return None
+        private = calibrate(
+            config.epsilon,
+            config.delta,
+            rounds=config.rounds,
+            clients=config.clients,
+            clip=config.clip,
+            bits=config.bits,
+            dimension=ParameterLayout.of(build(self.spec, derive_rng(0, "layout"))).size,
+            # A fifth of the sites may drop out of a round; the noise of the others is enough.
+            fewest_sites=max(MIN_SUMMANDS, config.clients - config.clients // 5),
+        )
+        PrivateSymbols(build(self.spec, derive_rng(0, "layout")), private.preset, privacy_terms(private))
+        return private
+
 
 def simulate(
     setup: SimulationSetup,
@@ -204,8 +269,11 @@ def simulate(
         FederationError: a round had too few usable answers.
     """
     config, data = setup.config, setup.data
-    cipher, adder = _make_scheme(encrypted=config.encrypted)
-    sites = [_make_site(i, share, config, cipher) for i, share in enumerate(setup.shares)]
+    private = setup.calibrate()
+    preset = smallest_preset(config.clients, config.bits) if private is None else private.preset
+    cipher, adder = _make_scheme(config.scheme, preset)
+    coordinator = Identity.generate("coordinator")
+    sites = _make_sites(setup, cipher, coordinator.public)
     with Tracker(database, experiment=experiment) as tracker:
         record = tracker.start_federated(
             name=data.name,
@@ -226,34 +294,58 @@ def simulate(
         with tracker.ending(record.uid), watch:
             observe(FederationStarted(record))
             _record_parties(tracker, record.uid, setup, sites, adder)
-            gate = _PrivacyGate(Ledger(database), data.fingerprint, record.uid)
+            gate = PrivacyGate(Ledger(database), data.fingerprint, record.uid, private, config.delta)
             recorder = _RoundRecorder(tracker, gate, setup, record.uid, observe)
-            _run_rounds(setup, record.uid, sites, adder, gate, recorder, database.heads_dir / record.uid)
+            strategy = _make_strategy(setup, record.uid, sites, adder, coordinator, private)
+            _run_rounds(config, strategy, sites, gate, recorder, database.heads_dir / record.uid)
             return _release(sites[0], setup.held_out, record, tracker, database, recorder)
 
 
-def _run_rounds(
+def _make_strategy(
     setup: SimulationSetup,
     run: str,
     sites: list[Site],
     adder: Adder,
-    gate: _PrivacyGate,
-    recorder: _RoundRecorder,
-    heads: Path,
-) -> None:
+    coordinator: Identity,
+    private: ClientDp | None,
+) -> RelayStrategy:
     config, pool = setup.config, setup.pool
-    strategy = RelayStrategy(
+    training = LocalTraining(epochs=config.epochs, max_rows=len(pool))
+    return RelayStrategy(
         FederationPlan(
             run=run,
             spec=setup.spec,
             preprocessing=canonical_json(Preprocessing.fit(pool.inputs, pool.task).to_dict()),
             seed=config.seed,
             rounds=config.rounds,
-            training=LocalTraining(epochs=config.epochs, max_rows=len(pool)),
+            training=training,
+            quantisation=Quantisation(preset=adder.preset.name, bound=first_bound(training, len(sites))),
+            masks=_mask_terms(sites) if config.masked else None,
+            privacy=None if private is None else privacy_terms(private),
+            min_sites=MIN_SUMMANDS if private is None else private.fewest_sites,
         ),
         adder,
-        {FIRST_NODE_ID + i: site.name for i, site in enumerate(sites)},
+        {FIRST_NODE_ID + i: site.identity for i, site in enumerate(sites)},
+        coordinator,
     )
+
+
+def _mask_terms(sites: list[Site]) -> MaskTerms:
+    return MaskTerms(
+        roster_sha256=_roster_sha256(site.identity.id for site in sites),
+        threshold=smallest_threshold(len(sites), COLLUDERS),
+        colluders=COLLUDERS,
+    )
+
+
+def _run_rounds(
+    config: SimulationConfig,
+    strategy: RelayStrategy,
+    sites: list[Site],
+    gate: PrivacyGate,
+    recorder: _RoundRecorder,
+    heads: Path,
+) -> None:
     app = make_client_app(lambda context: sites[partition_id(context)])
     with LocalGrid(app, len(sites), workers=config.workers) as grid:
 
@@ -275,7 +367,7 @@ def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, sites: l
             fingerprint=fingerprint, name=f"{setup.data.name} at {site.name}", rows=None, body={}, keyed=True
         )
         tracker.record_site(run, site.name, dataset=entry)
-    if adder.key_id:
+    if adder.parameters_sha256 is not None:
         ceremony = CeremonyEntry(
             scheme=adder.scheme,
             key_id=adder.key_id,
@@ -283,7 +375,6 @@ def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, sites: l
             started=started,
             ended=datetime.now(UTC),
             parameters_sha256=adder.parameters_sha256,
-            public_key_sha256=adder.public_key_sha256,
         )
         tracker.record_ceremony(ceremony, run=run)
 
@@ -298,57 +389,36 @@ def _keep_heads(sites: list[Site], folder: Path) -> None:
             draft.replace(folder / f"{site.name}.head.json")
 
 
-class _PrivacyGate:
-    """Asks the ledger before a round, and says what the round cost.
-
-    There is no noise yet, so every release costs an infinite epsilon: a run on data with any budget is refused.
-    """
-
-    def __init__(self, ledger: Ledger, subject: str, run: str) -> None:
-        self._ledger = ledger
-        self._subject = subject
-        self._run = run
-
-    def authorise(self, number: int, phase: Phase) -> str:
-        """The ledger's signed head for the sites to keep.
-
-        Raises:
-            BudgetSpentError: the round would release more than the budget allows.
-        """
-        if phase != "report":
-            spend = self.cost(number, phase)
-            if self._ledger.would_exceed(spend.subject, spend.epsilon, spend.delta):
-                raise BudgetSpentError(
-                    f"round {number} is not begun: it releases a sum without noise, whose epsilon is unbounded, and "
-                    f"{self._subject} has a privacy budget",
-                    hint=f"see it with: nasturtium privacy show {self._run}",
-                )
-        head = self._ledger.head()
-        return "" if head is None else head.to_json()
-
-    def cost(self, number: int, phase: Phase) -> Spend:
-        """What a round releases: the exact sum of the updates, or only counts."""
-        mechanism = "exact sum of updates" if phase == "train" else "exact counts"
-        return Spend(subject=self._subject, run=self._run, round=number, mechanism=mechanism, epsilon=inf, delta=0.0)
-
-    def spend(self, number: int, phase: Phase, session: Session | None = None) -> None:
-        """Record what a round released."""
-        self._ledger.spend(self.cost(number, phase), session=session)
-
-
-def _make_scheme(*, encrypted: bool) -> tuple[Cipher, Adder]:
+def _make_scheme(scheme: Scheme, preset: Preset) -> tuple[Cipher, Adder]:
     """The sites' and the coordinator's side of a scheme. The key is made among the sites; only its name leaves."""
-    if not encrypted:
-        return PlainCipher(), PlainAdder()
-    key = SecretKey.generate()
-    return CkksCipher(key), CkksAdder(key.public())
+    if scheme == "plain":
+        return PlainCipher(preset), PlainAdder(preset)
+    if scheme == "packed":
+        key = SecretKey.generate()
+        return PackedCipher(key, preset), PackedAdder(preset, key.key_id)
+    ckks_key = CkksSecretKey.generate()
+    return ApproximateCkksCipher(ckks_key, preset), ApproximateCkksAdder(preset, ckks_key.key_id)
 
 
-def _make_site(index: int, share: Dataset, config: SimulationConfig, cipher: Cipher) -> Site:
-    name = f"site-{index + 1}"
-    rows = derive_rng(config.seed, "validation", name).permutation(len(share))
-    measured = max(1, round(VALIDATION_FRACTION * len(share)))
-    return Site(name, share.take(rows[measured:]), share.take(rows[:measured]), cipher)
+def _make_sites(setup: SimulationSetup, cipher: Cipher, coordinator: PublicIdentity) -> list[Site]:
+    config = setup.config
+    identities = [Identity.generate(f"site-{i + 1}") for i in range(config.clients)]
+    members = {identity.public.id: identity.public for identity in identities}
+    sites: list[Site] = []
+    for identity, share in zip(identities, setup.shares, strict=True):
+        rows = derive_rng(config.seed, "validation", identity.public.name).permutation(len(share))
+        measured = max(1, round(VALIDATION_FRACTION * len(share)))
+        train, validation = share.take(rows[measured:]), share.take(rows[:measured])
+        masks = SiteMasks(identity, members, _roster_sha256(members), AttemptJournal(None)) if config.masked else None
+        budget = None if config.epsilon is None else Budget(config.epsilon, config.delta)
+        site = Site(identity, train, validation, cipher, coordinator=coordinator, masks=masks, budget=budget)
+        sites.append(site)
+    return sites
+
+
+def _roster_sha256(members: Iterable[str]) -> str:
+    """Stands for a roster, which nobody signs where all parties are one."""
+    return hashlib.sha256(canonical_json(sorted(members)).encode()).hexdigest()
 
 
 class _RoundRecorder:
@@ -357,7 +427,7 @@ class _RoundRecorder:
     def __init__(
         self,
         tracker: Tracker,
-        gate: _PrivacyGate,
+        gate: PrivacyGate,
         setup: SimulationSetup,
         uid: str,
         observe: Callable[[FederationEvent], None],

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core import (
-    Metrics,
     ModelSpec,
     ParameterLayout,
     SavedModel,
@@ -25,14 +24,13 @@ from ..core import (
     parse_json,
 )
 from ..core.data import Dataset, Preprocessing
-from ..privacy import Cipher, EncryptedSum, EncryptedUpdate, FixedPoint, Header
+from ..privacy import Budget, Cipher, Identity, Mask, PublicIdentity, Sitting, UpdateRejectedError, open_sum, protect
 from ..storage import SignedHead
 from .errors import PlanError
-from .rounds import EXTRA_VALUES, MIN_SUMMANDS, ClientUpdate, RoundPlan, SiteReport
-
-VALUES = FixedPoint(24)  # weighted changes, of magnitude at most 256: running variances move far
-LOSSES = FixedPoint(10)  # summed losses, at most 4,194,304 nats
-COUNTS = FixedPoint(0)
+from .private_symbols import PrivateSymbols, make_symbols
+from .rounds import ClientUpdate, MaskRequest, PrivacyTerms, RoundPlan, SiteReport
+from .site_masks import SiteMasks
+from .symbols import Contribution, UpdateSymbols
 
 
 @dataclass(slots=True)
@@ -43,51 +41,94 @@ class _Session:
     spec: ModelSpec
     layout: ParameterLayout
     preprocessing: Preprocessing
+    symbols: UpdateSymbols | PrivateSymbols
+    privacy: PrivacyTerms | None
     vector: np.ndarray  # the model all sites agree on, flat, float32
+    ranges: np.ndarray  # of the quantised tensors, which all sites agree on, too
     round: int = 0  # of the last plan that was followed
+    attempt: int = 0  # at that round
+    report: SiteReport | None = None  # of that round
+
+    def sitting(self, round: int, attempt: int) -> Sitting:
+        """What an update or a sum of a round must belong to."""
+        return Sitting(
+            run=self.run, round=round, attempt=attempt, layout=self.symbols.sha256, values=self.symbols.values
+        )
 
 
 class Site:
     """One participant.
 
     Args:
-        name: how the coordinator knows it.
+        identity: names it and signs what it sends.
         train: raw rows it learns from.
         validation: raw rows it measures on.
         cipher: protects what it sends and opens the sums.
+        coordinator: who must have signed the sums.
+        masks: hides its updates under the encryption; without, it follows no plan that asks for masks.
+        budget: charged with each answer, and refuses those beyond it.
     """
 
-    def __init__(self, name: str, train: Dataset, validation: Dataset, cipher: Cipher) -> None:
-        self.name = name
+    def __init__(
+        self,
+        identity: Identity,
+        train: Dataset,
+        validation: Dataset,
+        cipher: Cipher,
+        *,
+        coordinator: PublicIdentity,
+        masks: SiteMasks | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        self.name = identity.public.name
+        self._identity = identity
         self._train = train
         self._validation = validation
         self._cipher = cipher
+        self._coordinator = coordinator
+        self._masks = masks
+        self._budget = budget
         self._session: _Session | None = None
         self.ledger_head: SignedHead | None = None  # the newest of the coordinator's privacy ledger
+
+    @property
+    def identity(self) -> PublicIdentity:
+        """Who it is."""
+        return self._identity.public
 
     def follow(self, plan: RoundPlan) -> ClientUpdate:
         """Take the step the last sum says, then do what the plan's phase asks for.
 
         Raises:
             PlanError: the plan is of another run or out of order, or its sum is not of the round before.
-            PrivacyError: the sum cannot be opened, or the local training diverged.
+            PrivacyError: the sum cannot be opened, the local training diverged, or the site's budget is spent.
         """
         started = time.perf_counter()
         self._keep_head(plan)
         session = self._join(plan)
-        report = self._take_step(session, plan) if plan.round > 1 else None
+        if plan.round > session.round:
+            session.report = self._take_step(session, plan) if plan.round > 1 else None
         model_sha256 = hashlib.sha256(session.vector.tobytes()).hexdigest()
         # From here on the plan counts as followed: the step is taken once, and a site that fails below stays in step.
-        session.round = plan.round
+        session.round, session.attempt = plan.round, plan.attempt
         update, trained, encrypted = (b"", 0.0, 0.0) if plan.phase == "report" else self._work(session, plan)
         return ClientUpdate(
             update=update,
             model_sha256=model_sha256,
-            report=report,
+            report=session.report,
             seconds=time.perf_counter() - started,
             train_seconds=trained,
             encrypt_seconds=encrypted,
         )
+
+    def answer(self, request: MaskRequest) -> bytes:
+        """Take a step towards the masks of a round, or of taking them out of its sum.
+
+        Raises:
+            PlanError: this site has no masks, or the request does not fit what it knows.
+            PrivacyError: the step cannot be taken.
+        """
+        return self._must_mask().answer(request, self._cipher.preset.plain_modulus)
 
     def release(self) -> SavedModel:
         """Give the model out: a decision of the site, not a message the coordinator can send.
@@ -123,6 +164,10 @@ class Site:
         self.ledger_head = head
 
     def _join(self, plan: RoundPlan) -> _Session:
+        if plan.quantisation.preset != self._cipher.preset.name:
+            raise PlanError(
+                f"{self.name} protects with {self._cipher.preset.name}, the plan asks for {plan.quantisation.preset}"
+            )
         session = self._session
         if session is None or session.run != plan.run:
             if plan.round != 1:
@@ -133,9 +178,25 @@ class Site:
                 raise PlanError(f"the plan's task is not that of the data of {self.name}")
             model = build(spec, derive_rng(plan.seed, "weights"))
             layout = ParameterLayout.of(model)
-            session = self._session = _Session(plan.run, spec, layout, preprocessing, layout.flatten(model.state()))
-        if plan.round != session.round + 1:
-            raise PlanError(f"{self.name} has done round {session.round}, got a plan for round {plan.round}")
+            symbols = make_symbols(model, self._cipher.preset, plan.privacy)
+            session = self._session = _Session(
+                run=plan.run,
+                spec=spec,
+                layout=layout,
+                preprocessing=preprocessing,
+                symbols=symbols,
+                privacy=plan.privacy,
+                vector=layout.flatten(model.state()),
+                ranges=symbols.first_ranges(plan.quantisation.bound),
+            )
+        if plan.privacy != session.privacy:
+            raise PlanError(f"the plan for round {plan.round} has other noise than the run began with")
+        again = plan.round == session.round and plan.attempt > session.attempt
+        if not again and plan.round != session.round + 1:
+            raise PlanError(
+                f"{self.name} has done attempt {session.attempt} at round {session.round}, "
+                f"got a plan for attempt {plan.attempt} at round {plan.round}"
+            )
         return session
 
     def _take_step(self, session: _Session, plan: RoundPlan) -> SiteReport:
@@ -143,22 +204,28 @@ class Site:
 
         Source: McMahan et al. 2017, https://arxiv.org/abs/1602.05629, algorithm 1.
         """
-        total = EncryptedSum.from_bytes(plan.total)
-        said, values = total.header, session.layout.size + EXTRA_VALUES
-        expected = (self._cipher.scheme, self._cipher.key_id, plan.run, plan.round - 1, session.layout.sha256, values)
-        if (said.scheme, said.key_id, said.run, said.round, said.layout, said.values) != expected:
-            raise PlanError(f"{self.name} got a sum that does not belong to round {plan.round - 1} of run {plan.run}")
-        if said.summands < MIN_SUMMANDS:
-            raise PlanError(f"{self.name} got a sum of {said.summands} updates, expected at least {MIN_SUMMANDS}")
-        changes, weight, measured = _decode(self._cipher.decrypt(total.body, values))
-        if weight > 0:  # a round that only measured has no changes to take
-            session.vector = (session.vector + changes / weight).astype(np.float32)
+        sitting = session.sitting(plan.round - 1, session.attempt)
+        try:
+            sums, summands = open_sum(self._cipher, sitting, plan.total, coordinator=self._coordinator)
+        except UpdateRejectedError as exc:
+            raise PlanError(
+                f"{self.name} got no sum of round {plan.round - 1} of run {plan.run}: {exc.message}"
+            ) from exc
+        total = session.symbols.decode(sums, summands, session.ranges)
+        measured = total.measured
         loss = round(measured.loss, 3) if measured.rows else 0.0
-        return SiteReport(model_round=plan.round - 2, rows=measured.rows, correct=measured.correct, loss=loss)
+        report = SiteReport(model_round=plan.round - 2, rows=measured.rows, correct=measured.correct, loss=loss)
+        if total.weight > 0:  # a round that only measured has no changes to take
+            session.vector = (session.vector + total.change / total.weight).astype(np.float32)
+            if plan.quantisation.rule == "last-sum":
+                session.ranges = session.symbols.next_ranges(session.ranges, total)
+        return report
 
     def _work(self, session: _Session, plan: RoundPlan) -> tuple[bytes, float, float]:
         """The protected update, and the seconds of training and of protecting it."""
         started = time.perf_counter()
+        if self._budget is not None:
+            self._budget.authorise([(session.symbols.event(), 1)])
         # The weights are replaced; what stays is the randomness of its layers, which differs by site and round.
         model = build(session.spec, derive_rng(plan.seed, "layers", self.name, plan.round))
         model.load_state(session.layout.unflatten(session.vector))
@@ -179,38 +246,33 @@ class Site:
             Trainer(model, config, derive_rng(plan.seed, "shuffle", self.name, plan.round)).fit(
                 prepare(self._train.inputs), self._train.labels
             )
-            weight = min(1.0, len(self._train) / training.max_rows)
+            weight = session.symbols.weight(len(self._train), training.max_rows)
             trained = session.layout.flatten(model.state())
             change = weight * (trained.astype(np.float64) - session.vector)
         trained_at = time.perf_counter()
-        header = Header(
-            scheme=self._cipher.scheme,
-            key_id=self._cipher.key_id,
-            run=plan.run,
-            round=plan.round,
-            sender=self.name,
-            layout=session.layout.sha256,
-            values=session.layout.size + EXTRA_VALUES,
-            summands=1,
-        )
-        update = EncryptedUpdate(header, self._cipher.encrypt(_encode(change, weight, measured))).to_bytes()
+        rounding = derive_rng(plan.seed, "rounding", self.name, plan.round, plan.attempt)
+        symbols = session.symbols.encode(Contribution(change, weight, measured), session.ranges, rounding)
+        sitting = session.sitting(plan.round, plan.attempt)
+        mask = self._mask(plan)
+        update = protect(self._cipher, sitting, symbols, signer=self._identity, mask=mask).to_bytes()
         return update, trained_at - started, time.perf_counter() - trained_at
 
+    def _mask(self, plan: RoundPlan) -> Mask | None:
+        """The mask of this site's update; a site that masks does so always."""
+        if plan.masks is None and self._masks is None:
+            return None
+        if plan.masks is None:
+            raise PlanError(f"{self.name} masks its updates, and the plan has no masks")
+        return self._must_mask().mask(
+            plan.masks,
+            plan.shares,
+            run=plan.run,
+            round=plan.round,
+            attempt=plan.attempt,
+            modulus=self._cipher.preset.plain_modulus,
+        )
 
-def _encode(change: np.ndarray, weight: float, measured: Metrics) -> np.ndarray:
-    """The integers of an update: the weighted change, then `EXTRA_VALUES` more."""
-    return np.concatenate(
-        [
-            VALUES.encode(change),
-            VALUES.encode(np.array([weight])),
-            COUNTS.encode(np.array([measured.rows, measured.correct])),
-            LOSSES.encode(np.array([measured.loss_sum])),
-        ]
-    )
-
-
-def _decode(sums: np.ndarray) -> tuple[np.ndarray, float, Metrics]:
-    """The inverse of `_encode`, for a sum of updates."""
-    changes, (weight, rows, correct, loss) = sums[:-EXTRA_VALUES], np.split(sums[-EXTRA_VALUES:], EXTRA_VALUES)
-    measured = Metrics(float(LOSSES.decode(loss)[0]), int(correct[0]), int(rows[0]))
-    return VALUES.decode(changes), float(VALUES.decode(weight)[0]), measured
+    def _must_mask(self) -> SiteMasks:
+        if self._masks is None:
+            raise PlanError(f"{self.name} has no roster to make masks with")
+        return self._masks

@@ -9,24 +9,46 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from ..core import ConfigError, ModelSpec, ParameterLayout, build, derive_rng
-from ..privacy import Adder, Aggregator, UpdateRejectedError
-from .errors import FederationError
-from .records import pack_bytes, plan_size, plan_to_content, unpack_bytes, update_from_content
-from .rounds import (
-    EXTRA_VALUES,
+from ..core import ConfigError, ModelSpec, build, derive_rng
+from ..privacy import (
     MIN_SUMMANDS,
+    Adder,
+    Aggregator,
+    PrivacyError,
+    PublicIdentity,
+    Signer,
+    Sitting,
+    UpdateRejectedError,
+)
+from .errors import FederationError
+from .masks import RoundMasks, make_masking_plan
+from .private_symbols import make_symbols
+from .records import (
+    answer_from_content,
+    pack_bytes,
+    plan_size,
+    plan_to_content,
+    request_to_content,
+    unpack_bytes,
+    update_from_content,
+)
+from .rounds import (
     ClientUpdate,
     LocalTraining,
+    MaskRequest,
+    MaskStep,
+    MaskTerms,
     Phase,
+    PrivacyTerms,
+    Quantisation,
     RoundPlan,
     RoundResult,
     SiteOutcome,
@@ -43,6 +65,8 @@ class FederationPlan:
 
     Attributes:
         rounds: training rounds.
+        masks: how updates are masked under the encryption; None leaves them to the encryption alone.
+        privacy: the noise each site adds; None for none.
         min_sites: no sum of fewer updates is given out; >= `MIN_SUMMANDS`.
         timeout: seconds a round waits for answers.
     """
@@ -53,6 +77,9 @@ class FederationPlan:
     seed: int
     rounds: int
     training: LocalTraining
+    quantisation: Quantisation
+    masks: MaskTerms | None = None
+    privacy: PrivacyTerms | None = None
     min_sites: int = MIN_SUMMANDS
     timeout: float = 600.0
 
@@ -69,22 +96,27 @@ class RelayStrategy(Strategy):
 
     Args:
         plan: the run.
-        adder: the scheme's arithmetic; holds no secret.
-        sites: the name of each Flower node that may take part.
+        adder: the scheme's arithmetic; holds no key.
+        sites: the identity of each Flower node that may take part.
+        signer: the coordinator's identity, which signs the sums.
     """
 
-    def __init__(self, plan: FederationPlan, adder: Adder, sites: Mapping[int, str]) -> None:
+    def __init__(self, plan: FederationPlan, adder: Adder, sites: Mapping[int, PublicIdentity], signer: Signer) -> None:
+        if adder.preset.name != plan.quantisation.preset:
+            raise ConfigError(f"expected an adder of {plan.quantisation.preset}, got one of {adder.preset.name}")
         self._plan = plan
         self._adder = adder
         self._sites = sites
+        self._signer = signer
         # Only names and shapes matter here; these weights are never used.
-        self._layout = ParameterLayout.of(build(plan.spec, derive_rng(0, "layout")))
+        self._symbols = make_symbols(build(plan.spec, derive_rng(0, "layout")), adder.preset, plan.privacy)
         self._total = ArrayRecord()  # the last sum
         self._phase: Phase = "train"  # of the open round
         self._asked: dict[int, int] = {}  # node -> bytes of the plan it was sent, in the open round
         self._started, self._clock = datetime.now(UTC), time.perf_counter()
         self._outcomes: tuple[SiteOutcome, ...] = ()
         self._report: SiteReport | None = None
+        self._masks: RoundMasks | None = None  # of the open round
         self._ledger_head = ""  # for the sites to keep
         self._aggregate_seconds = 0.0  # of the open round
         self._failure: FederationError | None = None  # why the open round cannot be closed
@@ -95,7 +127,8 @@ class RelayStrategy(Strategy):
         on_round: Callable[[RoundResult], None],
         authorise: Callable[[int, Phase], str] = lambda number, phase: "",
     ) -> None:
-        """Run all training rounds, then one that measures the final model and one that reports the measurement.
+        """Run all training rounds, then one that measures the final model and one that reports the measurement; with
+        noise only the latter.
 
         Args:
             grid: reaches the sites.
@@ -107,10 +140,12 @@ class RelayStrategy(Strategy):
             FederationError: a round had too few usable answers.
         """
         self._total = ArrayRecord()
-        last = self._plan.rounds
-        for number in range(1, last + 3):
-            phase: Phase = "train" if number <= last else "evaluate" if number == last + 1 else "report"
+        # With noise there are no counts to measure the last model by: it is only handed over.
+        closing: tuple[Phase, ...] = ("evaluate", "report") if self._plan.privacy is None else ("report",)
+        training: tuple[Phase, ...] = ("train",) * self._plan.rounds
+        for number, phase in enumerate(training + closing, 1):
             self._ledger_head = authorise(number, phase)
+            self._masks = self._make_masks(number, grid) if phase != "report" else None
             if phase == "train":
                 replies = self._ask(grid, self.configure_train(number, self._total, ConfigRecord(), grid))
                 self.aggregate_train(number, replies)
@@ -173,22 +208,62 @@ class RelayStrategy(Strategy):
             preprocessing=self._plan.preprocessing,
             seed=self._plan.seed,
             training=self._plan.training,
+            quantisation=self._plan.quantisation,
+            privacy=self._plan.privacy,
             total=unpack_bytes(arrays),
             ledger_head=self._ledger_head,
         )
         nodes = [node for node in grid.get_node_ids() if node in self._sites]
         self._phase = phase
-        self._asked = {node: plan_size(plan) for node in nodes}
         self._started, self._clock = datetime.now(UTC), time.perf_counter()
-        return [Message(plan_to_content(plan), node, kind, group_id=f"{plan.run}/{number}") for node in nodes]
+        self._asked = dict.fromkeys(nodes, 0)
+        self._failure = None
+        plans = dict.fromkeys(nodes, plan)
+        if self._masks is not None:
+            try:
+                dealt = self._masks.open(nodes)
+            except PrivacyError as exc:
+                self._failure, dealt = FederationError(f"round {number} has no masks: {exc.message}"), {}
+            plans = {node: replace(plan, masks=self._plan.masks, shares=shares) for node, shares in dealt.items()}
+        self._asked |= {node: plan_size(each) for node, each in plans.items()}
+        group = f"{plan.run}/{number}"
+        return [Message(plan_to_content(each), node, kind, group_id=group) for node, each in plans.items()]
+
+    def _make_masks(self, number: int, grid: Grid) -> RoundMasks | None:
+        """The masks of a round, where the plan has any."""
+        terms = self._plan.masks
+        if terms is None:
+            return None
+        plan = make_masking_plan(terms, self._plan.run, number, 1, self._adder.preset.plain_modulus)
+
+        def ask(step: MaskStep, questions: Mapping[int, bytes]) -> dict[int, bytes]:
+            requests = {
+                node: MaskRequest(
+                    run=plan.run, round=number, attempt=plan.attempt, step=step, terms=terms, payload=payload
+                )
+                for node, payload in questions.items()
+            }
+            group = f"{plan.run}/{number}/{step}"
+            replies = self._ask(
+                grid,
+                [
+                    Message(request_to_content(request), node, MessageType.QUERY, group_id=group)
+                    for node, request in requests.items()
+                ],
+            )
+            return self._read(replies, answer_from_content)[0]
+
+        return RoundMasks(plan, self._sites, ask)
 
     def _ask(self, grid: Grid, messages: Iterable[Message]) -> Iterable[Message]:
         return grid.send_and_receive(messages, timeout=self._plan.timeout)
 
-    def _parse(self, replies: Iterable[Message]) -> tuple[dict[int, ClientUpdate], dict[int, str]]:
-        """The answers that can be read, and for every site that was asked why it may be missing."""
-        parsed: dict[int, ClientUpdate] = {}
-        reasons = dict.fromkeys(self._asked, "no answer in time")
+    def _read(
+        self, replies: Iterable[Message], parse: Callable[[RecordDict], T]
+    ) -> tuple[dict[int, T], dict[int, str]]:
+        """The answers that can be read, the first of each node that was asked; and why others cannot."""
+        parsed: dict[int, T] = {}
+        reasons: dict[int, str] = {}
         for message in replies:
             node = message.metadata.src_node_id
             if node not in self._asked or node in parsed:
@@ -196,36 +271,35 @@ class RelayStrategy(Strategy):
             try:
                 if message.has_error():
                     raise UpdateRejectedError(f"the site failed: {message.error.reason!r:.100}")
-                parsed[node] = update_from_content(message.content)
+                parsed[node] = parse(message.content)
             except UpdateRejectedError as exc:
                 reasons[node] = exc.message
         return parsed, reasons
 
     def _close(self, number: int, replies: Iterable[Message]) -> None:
         """Sort the answers into the sum or out of it."""
-        parsed, reasons = self._parse(replies)
+        parsed, said = self._read(replies, update_from_content)
+        reasons = dict.fromkeys(self._asked, "no answer in time") | said
         started = time.perf_counter()
         agreed = _majority([update.model_sha256 for update in parsed.values()])
-        aggregator = Aggregator(
-            self._adder,
-            run=self._plan.run,
-            round=number,
-            layout=self._layout.sha256,
-            values=self._layout.size + EXTRA_VALUES,
-        )
+        sitting = Sitting(run=self._plan.run, round=number, layout=self._symbols.sha256, values=self._symbols.values)
+        members = {site.id: site for site in self._sites.values()}
+        aggregator = Aggregator(self._adder, sitting, members=members, signer=self._signer)
         accepted: dict[int, ClientUpdate] = {}
         for node, update in parsed.items():
             try:
                 if update.model_sha256 != agreed:
                     raise UpdateRejectedError("the site's model is not the one most sites have")
                 if self._phase != "report":
-                    aggregator.add(update.update, sender=self._sites[node])
+                    aggregator.add(update.update, sender=self._sites[node].id)
                 accepted[node] = update
             except UpdateRejectedError as exc:
                 reasons[node] = exc.message
+        if self._masks is not None:
+            reasons |= self._masks.excluded
         self._outcomes = tuple(
             SiteOutcome(
-                site=self._sites[node],
+                site=self._sites[node].name,
                 reason=None if node in accepted else reasons[node],
                 bytes_up=len(parsed[node].update) if node in parsed else 0,
                 bytes_down=sent,
@@ -235,17 +309,24 @@ class RelayStrategy(Strategy):
             )
             for node, sent in self._asked.items()
         )
-        self._failure = self._report = None
-        if len(accepted) < self._plan.min_sites:
+        self._report = None
+        if self._failure is None and len(accepted) < self._plan.min_sites:
             refused = "; ".join(f"{outcome.site}: {outcome.reason}" for outcome in self._outcomes if outcome.reason)
             self._failure = FederationError(
                 f"round {number} has {len(accepted)} usable answers, expected at least {self._plan.min_sites}: "
                 f"{refused or 'no site is connected'}"
             )
+        if self._failure is not None:
             return
         self._report = _majority([update.report for update in accepted.values()])
         if self._phase != "report":
-            self._total = pack_bytes(aggregator.finish(min_summands=self._plan.min_sites).to_bytes())
+            try:
+                masks = None if self._masks is None else self._masks.remove(aggregator.senders)
+                total = aggregator.finish(min_summands=self._plan.min_sites, masks=masks)
+            except PrivacyError as exc:
+                self._failure = FederationError(f"the sum of round {number} cannot be given out: {exc.message}")
+                return
+            self._total = pack_bytes(total.to_bytes())
         self._aggregate_seconds = time.perf_counter() - started
 
 

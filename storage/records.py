@@ -126,7 +126,7 @@ class FederatedRecord:
     clients: int
     rounds: int  # planned
     strategy: str
-    scheme: str  # how updates travel: "ckks", "plain", ...
+    scheme: str  # how updates travel: "packed", "plain", ...
     alpha: float | None  # Dirichlet concentration of a simulated split; None where sites bring their own data
     model_run: str | None  # uid of the run whose model was trained
     spec: Mapping[str, Any]

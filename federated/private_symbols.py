@@ -1,0 +1,119 @@
+"""What the symbols of a differentially private update mean: the change of the model with noise, and nothing else.
+
+Every site counts alike, however many rows it has: a weight would be one more thing to hide. There are no counts, which
+would cost privacy of their own, and no buffers, for running means of data are not clipped: networks with batch norm are
+refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from ..core import ConfigError, Metrics, ParameterLayout, canonical_json
+from ..core.nn import Buffer, Module
+from ..privacy import ClientDp, ClientDpSite, Event, Preset
+from .rounds import PrivacyTerms
+from .symbols import Contribution, Total, UpdateSymbols
+
+_VERSION = 1
+
+
+class PrivateSymbols:
+    """As `UpdateSymbols`, with differential privacy for each site.
+
+    Args:
+        model: has the run's layout; its weights do not matter.
+        preset: of the sums.
+        terms: what the sites agreed on.
+
+    Raises:
+        ConfigError: the model has buffers, or the terms do not fit the preset.
+    """
+
+    def __init__(self, model: Module, preset: Preset, terms: PrivacyTerms) -> None:
+        if buffers := [name for name, _ in model.named_tensors(Buffer)]:
+            raise ConfigError(
+                f"the network has running means of its data, which no noise hides: {', '.join(buffers[:3])}",
+                hint="use group norm or layer norm instead of batch norm",
+            )
+        layout = ParameterLayout.of(model)
+        self.agreed = make_agreement(layout.size, preset, terms)
+        self.values = layout.size
+        self.sha256 = hashlib.sha256(
+            canonical_json(["nasturtium.private-update", _VERSION, layout.sha256]).encode()
+        ).hexdigest()
+        self._site = ClientDpSite(self.agreed)
+
+    def event(self) -> Event:
+        """What the sum of a round costs each site."""
+        return self.agreed.event()
+
+    def first_ranges(self, bound: float) -> np.ndarray:
+        """None: the one range is part of the terms."""
+        return np.empty(0)
+
+    def next_ranges(self, ranges: np.ndarray, total: Total) -> np.ndarray:
+        """None."""
+        return ranges
+
+    def weight(self, rows: int, max_rows: int) -> float:
+        """Every site counts alike."""
+        return 1.0
+
+    def encode(self, contribution: Contribution, ranges: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Clip, round, and add noise: the symbols of a change, shape (values,) uint32.
+
+        Raises:
+            PrivacyError: a value is not finite.
+        """
+        return self._site.symbols(contribution.change, rng)
+
+    def decode(self, sums: np.ndarray, summands: int, ranges: np.ndarray) -> Total:
+        """What a sum of symbols says; its weight is the number of updates.
+
+        Raises:
+            TooFewSitesError: there is less noise in it than was accounted for.
+        """
+        change = self.agreed.decode(sums, summands)
+        return Total(change, float(summands), Metrics(0.0, 0, 0), np.empty(0))
+
+
+def make_symbols(model: Module, preset: Preset, terms: PrivacyTerms | None) -> UpdateSymbols | PrivateSymbols:
+    """What updates of a run mean, with or without noise.
+
+    Raises:
+        ConfigError: the terms do not fit the model or the preset.
+    """
+    return UpdateSymbols(model, preset.levels) if terms is None else PrivateSymbols(model, preset, terms)
+
+
+def privacy_terms(agreed: ClientDp) -> PrivacyTerms:
+    """What a plan says of a mechanism."""
+    return PrivacyTerms(
+        clip=agreed.clip,
+        value_range=agreed.value_range,
+        sigma=agreed.sigma,
+        distribution=agreed.distribution,
+        fewest_sites=agreed.fewest_sites,
+        colluders=agreed.colluders,
+    )
+
+
+def make_agreement(dimension: int, preset: Preset, terms: PrivacyTerms) -> ClientDp:
+    """The mechanism of the terms, for a model of `dimension` parameters.
+
+    Raises:
+        ConfigError: out of range.
+    """
+    return ClientDp(
+        preset=preset,
+        clip=terms.clip,
+        value_range=terms.value_range,
+        dimension=dimension,
+        sigma=terms.sigma,
+        distribution=terms.distribution,
+        fewest_sites=terms.fewest_sites,
+        colluders=terms.colluders,
+    )

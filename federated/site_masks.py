@@ -1,0 +1,95 @@
+"""A site's masks, round after round: it answers the coordinator's questions about them and hides its updates.
+
+Threat model: see `privacy.masking_site`. A site takes nothing on trust but its roster: which members there are, and how
+many of them may be in league with the coordinator, it knows by itself.
+"""
+
+from __future__ import annotations
+
+from ..privacy import AttemptJournal, Identity, Mask, MaskingError, MaskingPlan, MaskingSite, Members
+from .errors import PlanError
+from .masks import make_masking_plan
+from .rounds import MaskRequest, MaskTerms
+
+
+class SiteMasks:
+    """A site's side of all rounds.
+
+    Args:
+        identity: of the site.
+        members: all members of its roster, by id.
+        roster_sha256: of that roster.
+        journal: of the attempts it has taken part in.
+        colluders: how many members it fears to be in league with the coordinator.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        members: Members,
+        roster_sha256: str,
+        journal: AttemptJournal,
+        *,
+        colluders: int = 1,
+    ) -> None:
+        self._identity = identity
+        self._members = members
+        self._roster_sha256 = roster_sha256
+        self._journal = journal
+        self._colluders = colluders
+        self._plan: MaskingPlan | None = None
+        self._attempt: MaskingSite | None = None
+
+    def answer(self, request: MaskRequest, modulus: int) -> bytes:
+        """Take a step.
+
+        Args:
+            request: from the coordinator.
+            modulus: t of the preset this site protects with.
+
+        Raises:
+            PlanError: of another roster, or before the first step of its attempt.
+            PrivacyError: the step cannot be taken.
+        """
+        plan = self._make_plan(request.terms, request.run, request.round, request.attempt, modulus)
+        if request.step == "advertise":
+            self._attempt = MaskingSite(self._identity, plan, self._members, self._journal, colluders=self._colluders)
+            self._plan = plan
+            return self._attempt.advertise()
+        attempt = self._of(plan)
+        if request.step == "share":
+            return attempt.share(request.payload)
+        if request.step == "confirm":
+            return attempt.confirm(_read_ids(request.payload))
+        return attempt.reveal(request.payload)
+
+    def mask(self, terms: MaskTerms, shares: bytes, *, run: str, round: int, attempt: int, modulus: int) -> Mask:
+        """The mask of this site's update in the attempt it has dealt shares for.
+
+        Raises:
+            PlanError: it has not.
+            PrivacyError: the shares are not what they must be, or the attempt was taken part in before.
+        """
+        return self._of(self._make_plan(terms, run, round, attempt, modulus)).mask(shares)
+
+    def _of(self, plan: MaskingPlan) -> MaskingSite:
+        if self._attempt is None or plan != self._plan:
+            raise PlanError(
+                f"{self._identity.public.name} has not advertised for attempt {plan.attempt} at round {plan.round}"
+            )
+        return self._attempt
+
+    def _make_plan(self, terms: MaskTerms, run: str, round: int, attempt: int, modulus: int) -> MaskingPlan:
+        if terms.roster_sha256 != self._roster_sha256:
+            raise PlanError(
+                f"{self._identity.public.name} knows the roster {self._roster_sha256[:16]}, "
+                f"the plan is for {terms.roster_sha256[:16]!r}",
+                hint="the coordinator has an old roster: pass the new one on to it",
+            )
+        return make_masking_plan(terms, run, round, attempt, modulus)
+
+
+def _read_ids(payload: bytes) -> list[str]:
+    if len(payload) % 16:
+        raise MaskingError(f"expected ids of 16 bytes, got {len(payload)} bytes")
+    return [payload[start : start + 16].hex() for start in range(0, len(payload), 16)]
