@@ -98,9 +98,21 @@ CASES = [
     pytest.param(("history", "show"), 2, "Missing argument", id="missing-argument"),
     pytest.param(("predict", "@best", "absent.csv", "--db", "newer.db"), 1, "newer", id="predict-newer"),
     pytest.param(
-        ("federate", "simulate", "--data", "digits", "--clients", 5000), 2, "5000 clients", id="clients-over-rows"
+        ("federate", "simulate", "--data", "digits", "--clients", 1000), 2, "1000 clients need", id="clients-over-rows"
     ),
-    pytest.param(("federate", "simulate", "--data", "digits", "--clients", 1), 2, "clients >= 2", id="one-client"),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--clients", 5000),
+        2,
+        "1000 clients, got 5000",
+        id="clients-over-sum",
+    ),
+    pytest.param(("federate", "simulate", "--data", "digits", "--clients", 2), 2, "clients >= 3", id="two-clients"),
+    pytest.param(("federate", "simulate", "--data", "digits", "--clients", 1), 2, "clients >= 3", id="one-client"),
+    pytest.param(("federate", "simulate", "--data", "digits", "--bits", 0), 2, "1 to 16 bits", id="no-bits"),
+    pytest.param(("federate", "simulate", "--data", "digits", "--bits", 17), 2, "1 to 16 bits", id="too-many-bits"),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--plain", "--ckks"), 2, "exclude each other", id="plain-and-ckks"
+    ),
     pytest.param(("federate", "simulate", "--data", "digits", "--rounds", 0), 2, "rounds", id="no-rounds"),
     pytest.param(("federate", "simulate", "--data", "digits", "--alpha", 0), 2, "alpha > 0", id="alpha-zero"),
     pytest.param(("federate", "simulate"), 2, "no data was named", id="simulate-without-data"),

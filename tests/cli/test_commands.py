@@ -61,7 +61,7 @@ def test_search_then_ask_then_predict_then_federate(command, tmp_path):
 
     federated = command("federate", "simulate", "--data", "digits", "--model", 1, "--rounds", 2, "--epochs", 1)
     assert federated.code == 0
-    assert "updates under ckks" in federated.out
+    assert "updates under packed" in federated.out
     [run] = json.loads(command("history", "list", "--kind", "federated", "--json").out)
     assert (run["id"], run["rounds"], run["parameters"]) == (2, 2, row["parameters"])
     rounds = json.loads(command("history", "show", "@last", "--json").out)["rounds"]
@@ -70,14 +70,23 @@ def test_search_then_ask_then_predict_then_federate(command, tmp_path):
     assert "Rounds" in command("history", "show", 2).out
 
 
-def test_plain_is_said_and_smaller(command):
-    words = ("federate", "simulate", "--data", "digits", "--rounds", 1, "--epochs", 1, "--clients", 2, "--json")
-    [protected] = json.loads(command(*words).out)["rounds"]
-    [plain] = json.loads(command(*words, "--plain").out)["rounds"]
-    assert plain["bytes_up"] < protected["bytes_up"]
-    assert plain["accuracy"] == protected["accuracy"]
-    shown = json.loads(command("history", "show", "@last", "--json").out)
-    assert shown["federation"]["scheme"] == "plain"
+def test_the_scheme_is_said_and_the_packed_one_is_near_to_plain(command):
+    words = ("federate", "simulate", "--data", "digits", "--rounds", 1, "--epochs", 1, "--clients", 3, "--json")
+    sent, accuracy = {}, set()
+    for scheme, *options in (("packed",), ("ckks-approximate", "--ckks"), ("plain", "--plain")):
+        [only] = json.loads(command(*words, *options).out)["rounds"]
+        sent[scheme] = only["bytes_up"]
+        accuracy.add(only["accuracy"])
+        shown = json.loads(command("history", "show", "@last", "--json").out)
+        assert shown["federation"]["scheme"] == scheme
+    assert sent["plain"] < sent["packed"] < sent["ckks-approximate"]
+    assert len(accuracy) == 1
+
+
+def test_fewer_bits_are_fewer_bytes(command):
+    words = ("federate", "simulate", "--data", "digits", "--rounds", 1, "--epochs", 1, "--clients", 3, "--json")
+    sent = [json.loads(command(*words, "--bits", bits).out)["rounds"][0]["bytes_up"] for bits in (4, 8, 16)]
+    assert sent == sorted(set(sent))
 
 
 def test_a_history_that_is_not_there_yet_is_empty(command):

@@ -34,7 +34,7 @@ def made(tmp_path_factory):
     """The folder of a history that is only copied: a search, a federated run, runs of one's own in several states."""
     folder = tmp_path_factory.mktemp("codes")
     nasturtium.search("digits", trials=1, epochs=2, space="mlp", seed=0, db=folder / DB)
-    nasturtium.federate("digits", rounds=1, clients=2, epochs=1, db=folder / DB, encrypted=False)
+    nasturtium.federate("digits", rounds=1, clients=3, epochs=1, db=folder / DB, scheme="plain")
     with open_database(folder / DB) as database, Tracker(database) as tracker:
         tracker.start_run("runs", config={"op": "sep3"})
         gone = tracker.start_run("gone")
@@ -198,7 +198,7 @@ def test_a_damaged_page_is_found(history):
 def test_a_spent_budget_is_refused_before_a_round(history):
     assert history("privacy", "budget", "1", "--epsilon", "1", "--delta", "1e-5").code == 0
     before = json.loads(history("privacy", "show", "--json").out)
-    words = ("federate", "simulate", "--data", "digits", "--plain", "--rounds", "1", "--clients", "2", "--json")
+    words = ("federate", "simulate", "--data", "digits", "--plain", "--rounds", "1", "--clients", "3", "--json")
     answer = history(*words)
     assert (answer.code, answer.out) == (7, "")
     document = json.loads(answer.err.splitlines()[-1])  # after what was said of the progress

@@ -19,7 +19,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("history")
     db = folder / "nasturtium.db"
     nasturtium.search("digits", trials=3, epochs=3, space="mlp", seed=0, db=db, monitor=0.1)
-    nasturtium.federate("digits", model=1, rounds=2, clients=3, epochs=1, db=db, encrypted=False, experiment="sites")
+    nasturtium.federate("digits", model=1, rounds=2, clients=3, epochs=1, db=db, scheme="plain", experiment="sites")
     with open_database(db) as database, Tracker(database) as tracker:
         run = tracker.start_run("mine", config={"op": "sep3", "depth": 4, "deep": {"width": 64}})
         for step in range(50):

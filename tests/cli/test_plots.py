@@ -149,7 +149,7 @@ def a_federated(**fields) -> FederatedRecord:
         clients=4,
         rounds=10,
         strategy="fedavg",
-        scheme="ckks",
+        scheme="packed",
         alpha=None,
         model_run=None,
         spec={},
@@ -722,7 +722,7 @@ def database(tmp_path_factory):
     """A search (run 1) and a federated training of its model (run 2)."""
     path = tmp_path_factory.mktemp("plots") / "history.db"
     search("digits", trials=9, epochs=3, space="mlp", db=path)
-    federate("digits", model=1, clients=2, rounds=2, epochs=1, encrypted=False, db=path)
+    federate("digits", model=1, clients=3, rounds=2, epochs=1, scheme="plain", db=path)
     return path
 
 

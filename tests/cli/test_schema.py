@@ -33,7 +33,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("schema")
     db = folder / "nasturtium.db"
     nasturtium.search("digits", trials=2, epochs=3, space="mlp", seed=0, db=db, monitor=0.1)
-    nasturtium.federate("digits", model=1, rounds=2, clients=2, epochs=1, db=db, encrypted=False)
+    nasturtium.federate("digits", model=1, rounds=2, clients=3, epochs=1, db=db, scheme="plain")
     with open_database(db) as database, Tracker(database) as tracker:
         run = tracker.start_run("mine", config={"op": "sep3", "flag": True, "trials": "many", "deep": {"x": None}})
         tracker.log_points(run, {"loss": {-1: float("nan"), 1: float("inf"), 2: 0.5}})
@@ -65,7 +65,7 @@ CASES = [
     pytest.param("search", ["--data", "digits", "--trials", 1, "--epochs", 1, "--space", "mlp"], id="search"),
     pytest.param(
         "federate simulate",
-        ["--data", "digits", "--rounds", 1, "--epochs", 1, "--clients", 2, "--plain"],
+        ["--data", "digits", "--rounds", 1, "--epochs", 1, "--clients", 3, "--plain"],
         id="federate-simulate",
     ),
     pytest.param("predict", ["@best", "my.csv"], id="predict"),

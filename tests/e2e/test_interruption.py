@@ -86,7 +86,7 @@ def test_a_stopped_search_says_how_to_go_on(tmp_path, uninterrupted, how):
 
 
 def test_a_killed_federation_keeps_its_rounds(tmp_path):
-    words = ["federate", "simulate", "--data", "digits", "--rounds", "50", "--epochs", "1", "--clients", "2"]
+    words = ["federate", "simulate", "--data", "digits", "--rounds", "50", "--epochs", "1", "--clients", "3"]
     process = start(tmp_path, *words)
     stop_after(process, "round 3/50", signal.SIGKILL)
     shown = json.loads(finish(tmp_path, "history", "show", "1", "--json"))

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from nasturtium.core import ModelSpec, canonical_json
 from nasturtium.core.data import Dataset, Preprocessing, Task
 from nasturtium.core.nn import layer_spec
-from nasturtium.federated import FederationPlan, LocalTraining, RoundPlan, Site
-from nasturtium.privacy import CkksAdder, CkksCipher, PlainAdder, PlainCipher, SecretKey
+from nasturtium.federated import FederationPlan, LocalTraining, Quantisation, RoundPlan, Site
+from nasturtium.privacy import (
+    ApproximateCkksAdder,
+    ApproximateCkksCipher,
+    CkksSecretKey,
+    Identity,
+    PackedAdder,
+    PackedCipher,
+    PlainAdder,
+    PlainCipher,
+    Preset,
+    SecretKey,
+    smallest_preset,
+)
 
 TASK = Task(input_shape=(3,), features=("a", "b", "c"), classes=("no", "yes"))
 SPEC = ModelSpec((3,), (layer_spec("linear", out_features=2),))
 RUN = "01JRUN"
+BOUND = 0.05  # no site moves a weight further in a round
 
 
 def make_rows(count: int, seed: int) -> Dataset:
@@ -25,13 +40,39 @@ def make_rows(count: int, seed: int) -> Dataset:
 PREPROCESSING = Preprocessing.fit(make_rows(99, 9).inputs, TASK)
 
 
+def make_identity(name: str) -> Identity:
+    """The same one for the same name, which real ones are not."""
+    return Identity(name, hashlib.sha512(name.encode()).digest())
+
+
+@pytest.fixture(scope="session")
+def preset() -> Preset:
+    return smallest_preset(5, 8)
+
+
 @pytest.fixture(scope="session")
 def key() -> SecretKey:
     return SecretKey.generate()
 
 
+@pytest.fixture(scope="session")
+def ckks_key() -> CkksSecretKey:
+    return CkksSecretKey.generate()
+
+
+@pytest.fixture(scope="session")
+def coordinator() -> Identity:
+    return make_identity("coordinator")
+
+
+@pytest.fixture(scope="session")
+def stranger() -> Identity:
+    """Somebody who calls itself coordinator."""
+    return Identity.generate("coordinator")
+
+
 @pytest.fixture
-def make_plan():
+def make_plan(preset):
     def make(round: int = 1, **changes: object) -> RoundPlan:
         fields = {
             "run": RUN,
@@ -41,6 +82,7 @@ def make_plan():
             "preprocessing": canonical_json(PREPROCESSING.to_dict()),
             "seed": 5,
             "training": LocalTraining(epochs=1, batch_size=4, max_rows=100),
+            "quantisation": Quantisation(preset=preset.name, bound=BOUND),
             "total": b"",
         }
         return RoundPlan(**fields | changes)
@@ -49,16 +91,22 @@ def make_plan():
 
 
 @pytest.fixture
-def make_site():
+def make_site(preset, coordinator):
     def make(index: int = 1, *, rows: int = 12, measured: int = 5, cipher=None) -> Site:
         train, validation = make_rows(rows, index), make_rows(measured, 100 + index)
-        return Site(f"site-{index}", train, validation, cipher or PlainCipher())
+        return Site(
+            make_identity(f"site-{index}"),
+            train,
+            validation,
+            cipher or PlainCipher(preset),
+            coordinator=coordinator.public,
+        )
 
     return make
 
 
 @pytest.fixture
-def make_federation_plan():
+def make_federation_plan(preset):
     def make(**changes: object) -> FederationPlan:
         fields = {
             "run": RUN,
@@ -67,15 +115,28 @@ def make_federation_plan():
             "seed": 5,
             "rounds": 2,
             "training": LocalTraining(epochs=1, batch_size=4, max_rows=100),
+            "quantisation": Quantisation(preset=preset.name, bound=BOUND),
         }
         return FederationPlan(**fields | changes)
 
     return make
 
 
-@pytest.fixture(params=["plain", "ckks"])
-def scheme(request, key):
-    """The sites' and the coordinator's side of every scheme."""
-    if request.param == "plain":
-        return PlainCipher(), PlainAdder()
-    return CkksCipher(key), CkksAdder(key.public())
+@pytest.fixture
+def make_scheme(key, ckks_key):
+    """The sites' and the coordinator's side of a scheme."""
+
+    def make(name: str, preset: Preset):
+        if name == "plain":
+            return PlainCipher(preset), PlainAdder(preset)
+        if name == "packed":
+            return PackedCipher(key, preset), PackedAdder(preset, key.key_id)
+        return ApproximateCkksCipher(ckks_key, preset), ApproximateCkksAdder(preset, ckks_key.key_id)
+
+    return make
+
+
+@pytest.fixture(params=["plain", "packed", "ckks-approximate"])
+def scheme(request, make_scheme, preset):
+    """Both sides of every scheme."""
+    return make_scheme(request.param, preset)

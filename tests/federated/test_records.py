@@ -11,7 +11,7 @@ from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasturtium.federated import ClientUpdate, LocalTraining, PlanError, RoundPlan, SiteReport
+from nasturtium.federated import ClientUpdate, LocalTraining, PlanError, Quantisation, RoundPlan, SiteReport
 from nasturtium.federated.records import (
     STYPE,
     pack_bytes,
@@ -22,7 +22,7 @@ from nasturtium.federated.records import (
     update_from_content,
     update_to_content,
 )
-from nasturtium.privacy import UpdateRejectedError
+from nasturtium.privacy import UpdateRejectedError, smallest_preset
 
 COUNTS = st.integers(0, 2**40)
 POSITIVE = st.integers(1, 2**40)
@@ -43,7 +43,15 @@ PLANS = st.builds(
         weight_decay=st.floats(0, 1),
         max_rows=POSITIVE,
     ),
+    quantisation=st.builds(
+        Quantisation,
+        preset=st.builds(smallest_preset, st.integers(3, 1000), st.integers(1, 16)).map(lambda preset: preset.name),
+        bound=st.floats(1e-9, 1e9),
+        rule=st.sampled_from(["fixed", "last-sum"]),
+    ),
     total=st.binary(max_size=200),
+    attempt=POSITIVE,
+    ledger_head=TEXTS,
 )
 REPORTS = st.tuples(COUNTS, COUNTS, COUNTS, st.floats(allow_nan=False, allow_infinity=False)).map(
     lambda t: SiteReport(model_round=t[0], rows=max(t[1:3]), correct=min(t[1:3]), loss=t[3])
@@ -136,6 +144,18 @@ def test_a_plan_with_another_sum_is_refused(make_plan, by, reason):
         pytest.param("training", {"weight_decay": -0.1}, "expected positive, finite numbers", id="negative"),
         pytest.param("training", {"max_rows": 0}, "expected positive, finite numbers", id="no-rows"),
         pytest.param("training", {"max_rows": None}, "expected the fields epochs", id="missing-in-training"),
+        pytest.param("plan", {"attempt": None}, "expected the fields run, round", id="no-attempt"),
+        pytest.param("plan", {"attempt": 1.0}, "attempt must be int, got float", id="float-for-an-attempt"),
+        pytest.param("quantisation", {"preset": "mine"}, "no name of a preset", id="unknown-preset"),
+        pytest.param("quantisation", {"preset": 3}, "preset must be str, got int", id="number-for-a-preset"),
+        pytest.param(
+            "quantisation", {"preset": "rlwe2048-k1000-l65535-p4-d0"}, "could be wrong", id="preset-not-exact"
+        ),
+        pytest.param("quantisation", {"bound": 0.0}, "expected a finite bound > 0", id="no-range"),
+        pytest.param("quantisation", {"bound": nan}, "expected a finite bound > 0", id="range-nan"),
+        pytest.param("quantisation", {"bound": inf}, "expected a finite bound > 0", id="range-infinite"),
+        pytest.param("quantisation", {"rule": "mine"}, "expected a finite bound > 0 and the rule", id="unknown-rule"),
+        pytest.param("quantisation", {"rule": None}, "expected the fields preset", id="missing-in-quantisation"),
     ],
 )
 def test_a_damaged_plan_is_refused_with_a_reason(make_plan, record, changes, reason):
@@ -143,7 +163,7 @@ def test_a_damaged_plan_is_refused_with_a_reason(make_plan, record, changes, rea
         plan_from_content(damaged(plan_to_content(make_plan()), record, **changes))
 
 
-@pytest.mark.parametrize("record", ["plan", "training"])
+@pytest.mark.parametrize("record", ["plan", "training", "quantisation"])
 @pytest.mark.parametrize("by", [None, ArrayRecord()], ids=["missing", "of-another-kind"])
 def test_a_plan_without_a_record_is_refused(make_plan, record, by):
     with pytest.raises(PlanError, match="a damaged round plan"):
@@ -205,7 +225,11 @@ RECORDS = st.one_of(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["status", "update", "report", "plan", "training", "total"]), RECORDS))
+@given(
+    st.dictionaries(
+        st.sampled_from(["status", "update", "report", "plan", "training", "quantisation", "total"]), RECORDS
+    )
+)
 def test_random_content_is_at_most_refused(content):
     """What is read at all is read again the same after being sent on."""
     for read, write, refusal in (

@@ -55,7 +55,7 @@ def database(tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished encrypted run, its history and what was observed of it."""
+    """A finished run as it is by default, its history and what was observed of it."""
     with open_database(tmp_path_factory.mktemp("simulation") / "history.db") as database:
         events = []
         yield run(database, observe=events.append), History(database), events
@@ -74,7 +74,8 @@ def assert_same(one, two) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"encrypted": False}, id="without-encryption"),
+        pytest.param({"scheme": "plain"}, id="without-encryption"),
+        pytest.param({"scheme": "ckks-approximate"}, id="with-ckks"),
         pytest.param({}, id="again"),
         pytest.param({"workers": 3}, id="more-workers"),
     ],
@@ -85,8 +86,27 @@ def test_the_same_seed_releases_the_same_bits(finished, database, changes):
     assert result.test == finished[0].test
 
 
+def test_the_packed_encryption_of_8_bits_is_the_default():
+    assert (SimulationConfig(data="digits").scheme, SimulationConfig(data="digits").bits) == ("packed", 8)
+
+
+def test_other_bits_release_another_model(finished, database):
+    weights = released(run(database, bits=4, scheme="plain"))
+    assert any((weights[name] != array).any() for name, array in released(finished[0]).items())
+
+
+def test_every_scheme_releases_the_same_bits_also_of_few_bits_and_with_batch_norm(database):
+    plain, *encrypted = (
+        run(database, NORMED, bits=2, scheme=scheme) for scheme in ("plain", "packed", "ckks-approximate")
+    )
+    assert [each.run.scheme for each in encrypted] == ["packed", "ckks-approximate"]
+    for result in encrypted:
+        assert_same(released(result), released(plain))
+        assert [each.loss for each in result.rounds] == [each.loss for each in plain.rounds]
+
+
 def test_another_seed_releases_another_model(finished, database):
-    weights = released(run(database, seed=2, encrypted=False))
+    weights = released(run(database, seed=2, scheme="plain"))
     assert any((weights[name] != array).any() for name, array in released(finished[0]).items())
 
 
@@ -94,7 +114,7 @@ def test_the_run_is_in_the_history(finished):
     result, history, _ = finished
     record = history.federated(result.run.uid)
     assert (record.run.state, record.run.error, record.clients, record.rounds) == ("completed", None, CLIENTS, ROUNDS)
-    assert (record.scheme, record.alpha, record.spec) == ("ckks", 0.5, LINEAR.to_dict())
+    assert (record.scheme, record.alpha, record.spec) == ("packed", 0.5, LINEAR.to_dict())
     metrics = record.run.metrics
     assert metrics["test_accuracy"] == result.test.accuracy
     assert metrics["val_accuracy"] == result.rounds[-1].accuracy
@@ -138,14 +158,14 @@ def test_every_site_keeps_the_head_of_the_ledger(finished):
 
 
 def test_a_round_over_the_budget_is_not_begun(database):
-    first = run(database, encrypted=False)
+    first = run(database, scheme="plain")
     fingerprint = History(database).dataset(first.run.uid).fingerprint
     ledger = Ledger(database)
     ledger.set_budget(fingerprint, epsilon=3.0, delta=1e-5)
     spent = ledger.spent(fingerprint)
     events = []
     with pytest.raises(BudgetSpentError, match="round 1 is not begun"):
-        run(database, encrypted=False, observe=events.append)
+        run(database, scheme="plain", observe=events.append)
     assert [type(event) for event in events] == [FederationStarted]
     refused = History(database).runs()[0]
     assert (refused.state, History(database).rounds(refused.uid)) == ("failed", [])
@@ -153,7 +173,7 @@ def test_a_round_over_the_budget_is_not_begun(database):
 
 
 def test_a_machine_is_watched_if_asked(database):
-    setup = SimulationSetup.load(make_config(encrypted=False), spec=LINEAR)
+    setup = SimulationSetup.load(make_config(scheme="plain"), spec=LINEAR)
     result = simulate(setup, database, monitor=0.1, experiment="watched")
     history = History(database)
     assert history.find(result.run.uid).experiment == "watched"
@@ -169,7 +189,7 @@ def test_every_round_is_in_the_history_with_its_figures(finished):
         assert (one.participants, one.rejected) == (CLIENTS, 0)
         assert 0 <= one.accuracy <= 1
         assert one.loss > 0
-        assert one.bytes_up > CLIENTS * 200_000  # a ciphertext each
+        assert one.bytes_up > CLIENTS * 10_000  # a ciphertext each
         assert one.seconds > 0
     assert rounds[1].bytes_down > rounds[0].bytes_down  # from then on there is a sum to send
     assert rounds[1].loss < rounds[0].loss
@@ -200,12 +220,24 @@ def test_the_observer_sees_the_start_and_every_round(finished):
     assert [(event.number, event.total) for event in events[1:]] == [(1, ROUNDS), (2, ROUNDS)]
 
 
-def test_a_linear_model_learns_the_digits(database):
-    assert run(database, rounds=10, alpha=10.0, epochs=2, encrypted=False).test.accuracy > 0.8
+@pytest.mark.parametrize(("bits", "factor"), [(8, 1.9), (4, 3.3)])
+def test_an_encrypted_update_of_many_weights_is_smaller_than_float32_in_the_clear(database, bits, factor):
+    wide = ModelSpec(
+        (1, 8, 8),
+        (layer_spec("flatten"), layer_spec("linear", out_features=400), layer_spec("linear", out_features=10)),
+    )
+    [one] = run(database, wide, rounds=1, bits=bits).rounds
+    assert one.bytes_plain == CLIENTS * 4 * wide.plan().parameters
+    assert one.bytes_up * factor < one.bytes_plain
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_a_linear_model_learns_the_digits(database, bits):
+    assert run(database, rounds=10, alpha=10.0, epochs=2, scheme="plain", bits=bits).test.accuracy > 0.8
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 100.0])
-@pytest.mark.parametrize("clients", [2, 7, 50])
+@pytest.mark.parametrize("clients", [3, 7, 50])
 def test_the_shares_of_the_sites_are_the_pool(clients, alpha):
     setup = SimulationSetup.load(make_config(clients=clients, alpha=alpha))
     assert len(setup.pool) + len(setup.held_out) == len(setup.data)
@@ -241,9 +273,9 @@ def test_a_site_that_fails_is_recorded_and_the_others_go_on(database, monkeypatc
         return work(site, session, plan)
 
     monkeypatch.setattr(Site, "_work", moody)
-    result = run(database)
+    result = run(database, clients=CLIENTS + 1)
     history = History(database)
-    assert [(one.participants, one.rejected) for one in result.rounds] == [(CLIENTS - 1, 1), (CLIENTS, 0)]
+    assert [(one.participants, one.rejected) for one in result.rounds] == [(CLIENTS, 1), (CLIENTS + 1, 0)]
     rejected = history.contributions(result.run.uid, 1)[1]
     assert (rejected.client, rejected.state, rejected.reason) == ("site-2", "rejected", "the site failed: 'ValueError'")
 
@@ -281,9 +313,16 @@ def test_an_interruption_leaves_the_run_interrupted_with_its_rounds(database):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        pytest.param({"clients": 1}, "expected clients >= 2, got 1", id="one-client"),
-        pytest.param({"clients": 0}, "expected clients >= 2, got 0", id="no-client"),
-        pytest.param({"clients": 10_000}, "10000 clients need at least 20000 training rows", id="more-than-rows"),
+        pytest.param({"clients": 2}, "expected clients >= 3, got 2", id="two-clients"),
+        pytest.param({"clients": 1}, "expected clients >= 3, got 1", id="one-client"),
+        pytest.param({"clients": 0}, "expected clients >= 3, got 0", id="no-client"),
+        pytest.param({"clients": 1000}, "1000 clients need at least 2000 training rows", id="more-than-rows"),
+        pytest.param({"clients": 1001}, "to 1000 clients, got 1001", id="more-than-a-sum"),
+        pytest.param(
+            {"scheme": "ckks"}, "expected a scheme of packed, ckks-approximate, plain, got 'ckks'", id="scheme"
+        ),
+        pytest.param({"bits": 0}, "expected 1 to 16 bits, got 0", id="no-bits"),
+        pytest.param({"bits": 17}, "expected 1 to 16 bits, got 17", id="too-many-bits"),
         pytest.param({"alpha": 0.0}, "expected alpha > 0, got 0.0", id="alpha-zero"),
         pytest.param({"alpha": -1.0}, "expected alpha > 0, got -1.0", id="alpha-negative"),
         pytest.param({"alpha": float("nan")}, "expected alpha > 0, got nan", id="alpha-nan"),
@@ -311,6 +350,6 @@ def test_a_request_that_cannot_be_served_writes_nothing(database, changes, reaso
 def test_the_split_is_that_of_the_core():
     """Only the seed decides it: not the network, the rounds or the protection."""
     one = SimulationSetup.load(make_config())
-    two = SimulationSetup.load(make_config(rounds=9, epochs=3, encrypted=False, workers=7), spec=NORMED)
+    two = SimulationSetup.load(make_config(rounds=9, epochs=3, scheme="plain", bits=3, workers=7), spec=NORMED)
     assert dirichlet_split.__module__.startswith("nasturtium.core")
     assert [share.fingerprint for share in one.shares] == [share.fingerprint for share in two.shares]

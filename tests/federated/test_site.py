@@ -10,6 +10,7 @@ import pytest
 
 from nasturtium.core import (
     FormatError,
+    Metrics,
     ModelSpec,
     ParameterLayout,
     Trainer,
@@ -20,17 +21,20 @@ from nasturtium.core import (
 )
 from nasturtium.core.data import Preprocessing
 from nasturtium.core.spec import parse_json
-from nasturtium.federated import PlanError, Site
+from nasturtium.federated import ClientUpdate, PlanError, Quantisation, Site
+from nasturtium.federated.symbols import Contribution, UpdateSymbols
 from nasturtium.privacy import (
     Aggregator,
-    CkksCipher,
+    ApproximateCkksCipher,
+    CkksSecretKey,
     EncryptedSum,
     EncryptedUpdate,
-    FixedPoint,
     PlainAdder,
     PlainCipher,
     PrivacyError,
-    SecretKey,
+    Sitting,
+    protect,
+    smallest_preset,
 )
 from nasturtium.storage import IntegrityError, Ledger, open_database
 
@@ -45,17 +49,50 @@ def initial(plan) -> np.ndarray:
     return vector_of(build(ModelSpec.from_json(plan.spec), derive_rng(plan.seed, "weights")))
 
 
-def add_up(adder, plan, answers) -> bytes:
-    """What a coordinator does with the answers to a plan: name -> `ClientUpdate`."""
-    header = EncryptedUpdate.from_bytes(next(iter(answers.values())).update).header
-    total = Aggregator(adder, run=plan.run, round=plan.round, layout=header.layout, values=header.values)
-    for name, answer in answers.items():
-        total.add(answer.update, sender=name)
-    return total.finish(min_summands=1).to_bytes()
+def trained_at(plan, site) -> np.ndarray:
+    """What a site makes of the first model, by the core's own trainer."""
+    model = build(ModelSpec.from_json(plan.spec), derive_rng(plan.seed, "weights"))
+    config = TrainingConfig(
+        learning_rate=plan.training.learning_rate,
+        schedule="constant",
+        weight_decay=plan.training.weight_decay,
+        batch_size=plan.training.batch_size,
+        epochs=plan.training.epochs,
+        patience=None,
+    )
+    inputs = Preprocessing.from_dict(parse_json(plan.preprocessing)).apply(site._train.inputs)
+    Trainer(model, config, derive_rng(plan.seed, "shuffle", site.name, 1)).fit(inputs, site._train.labels)
+    return vector_of(model).astype(np.float64)
 
 
-def run_round(adder, plan, sites) -> bytes:
-    return add_up(adder, plan, {site.name: site.follow(plan) for site in sites})
+def body_of(answer: ClientUpdate) -> bytes:
+    return bytes(EncryptedUpdate.from_bytes(answer.update).body)
+
+
+@pytest.fixture
+def add_up(coordinator, preset):
+    """What a coordinator does with the answers to a plan: site -> `ClientUpdate`."""
+
+    def add(plan, answers, adder=None) -> bytes:
+        header = EncryptedUpdate.from_bytes(next(iter(answers.values())).update).header
+        sitting = Sitting(
+            run=plan.run, round=plan.round, attempt=plan.attempt, layout=header.layout, values=header.values
+        )
+        members = {site.identity.id: site.identity for site in answers}
+        total = Aggregator(adder or PlainAdder(preset), sitting, members=members, signer=coordinator)
+        for site, answer in answers.items():
+            total.add(answer.update, sender=site.identity.id)
+        return total.finish().to_bytes()
+
+    return add
+
+
+@pytest.fixture
+def run_round(add_up):
+    def run(plan, sites, adder=None) -> bytes:
+        return add_up(plan, {site: site.follow(plan) for site in sites}, adder)
+
+    return run
 
 
 @pytest.fixture
@@ -77,65 +114,103 @@ def test_training_leaves_the_shared_model_as_it_was(make_site, make_plan):
 
 
 def test_the_same_plan_gives_the_same_integers(make_site, make_plan):
-    one, two = (make_site().follow(make_plan()).update for _ in range(2))
+    one, two = (body_of(make_site().follow(make_plan())) for _ in range(2))
     assert one == two
 
 
-def test_a_step_is_the_mean_of_the_trained_models_weighted_by_rows(scheme, make_site, make_plan):
-    cipher, adder = scheme
+def test_another_attempt_rounds_anew(make_site, make_plan):
+    site = make_site()
+    assert body_of(site.follow(make_plan())) != body_of(site.follow(make_plan(attempt=2)))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("name", ["plain", "packed", "ckks-approximate"])
+def test_a_step_is_the_mean_of_the_trained_models_weighted_by_rows(
+    make_scheme, make_site, make_plan, run_round, name, bits
+):
+    """Within the rounding: each of the three changes by less than a step between two levels."""
+    preset = smallest_preset(3, bits)
+    quantisation = Quantisation(preset=preset.name, bound=0.02)
+    cipher, adder = make_scheme(name, preset)
     sites = [make_site(i, rows=rows, cipher=cipher) for i, rows in enumerate(ROWS, 1)]
-    plan = make_plan()
-    total = run_round(adder, plan, sites)
-    trained: list[np.ndarray] = []
-    for site in sites:
-        model = build(ModelSpec.from_json(plan.spec), derive_rng(plan.seed, "weights"))
-        config = TrainingConfig(
-            learning_rate=plan.training.learning_rate,
-            schedule="constant",
-            weight_decay=plan.training.weight_decay,
-            batch_size=plan.training.batch_size,
-            epochs=plan.training.epochs,
-            patience=None,
-        )
-        rows = site._train
-        inputs = Preprocessing.from_dict(parse_json(plan.preprocessing)).apply(rows.inputs)
-        Trainer(model, config, derive_rng(plan.seed, "shuffle", site.name, 1)).fit(inputs, rows.labels)
-        trained.append(vector_of(model).astype(np.float64))
+    plan = make_plan(quantisation=quantisation)
+    total = run_round(plan, sites, adder)
+    trained = [trained_at(plan, site) for site in sites]
+    changes = [rows / 100 * (model - initial(plan)) for rows, model in zip(ROWS, trained, strict=True)]
+    assert max(np.abs(change).max() for change in changes) < quantisation.bound
     mean = np.average(trained, axis=0, weights=ROWS)
-    assert np.abs(mean - initial(plan)).max() > 1e-3
+    step = 2 * quantisation.bound / (preset.levels - 1)
+    # The weights travel exactly, to half of 2**-24; the model is float32.
+    tolerance = len(sites) * step / (sum(ROWS) / 100) + 1e-6
+    assert np.abs(mean - initial(plan)).max() > 4 * tolerance
     for site in sites:
-        site.follow(make_plan(2, phase="report", total=total))
-        # Three updates and their weights, each to half of 2**-24, over a weight of 0.61; and float32.
-        np.testing.assert_allclose(vector_of(site.release().model), mean, rtol=0, atol=1e-6)
+        site.follow(make_plan(2, phase="report", total=total, quantisation=quantisation))
+        np.testing.assert_allclose(vector_of(site.release().model), mean, rtol=0, atol=tolerance)
 
 
-def test_more_rows_than_the_public_bound_count_as_the_bound(make_site, make_plan):
-    """Every update ends with the weight, the measured rows, how many were right, and their loss."""
+def test_every_scheme_takes_the_same_steps_bit_for_bit(make_scheme, make_site, make_plan, run_round, preset):
+    models = set()
+    for name in ("plain", "packed", "ckks-approximate"):
+        cipher, adder = make_scheme(name, preset)
+        sites = [make_site(i, rows=rows, cipher=cipher) for i, rows in enumerate(ROWS, 1)]
+        total = b""
+        for number in (1, 2, 3):
+            total = run_round(make_plan(number, total=total), sites, adder)
+        models.add(sites[0].follow(make_plan(4, phase="report", total=total)).model_sha256)
+    assert len(models) == 1
+
+
+def test_changes_beyond_the_range_of_a_plan_are_cut_off(make_plan, sites, run_round):
+    quantisation = Quantisation(preset=make_plan().quantisation.preset, bound=1e-6, rule="fixed")
+    plan = make_plan(quantisation=quantisation)
+    total = run_round(plan, sites)
+    sites[0].follow(make_plan(2, phase="report", total=total, quantisation=quantisation))
+    moved = np.abs(vector_of(sites[0].release().model) - initial(plan)).max()
+    assert 0 < moved <= 3 * 1e-6 / (sum(ROWS) / 100) + 1e-7
+
+
+def test_more_rows_than_the_public_bound_count_as_the_bound(make_site, make_plan, preset):
     plan = make_plan()
     plan = replace(plan, training=replace(plan.training, max_rows=10))
+    symbols = UpdateSymbols(build(ModelSpec.from_json(plan.spec), derive_rng(0, "layout")), preset.levels)
     weights = []
     for rows in (5, 10, 40):
-        update = EncryptedUpdate.from_bytes(make_site(rows=rows).follow(plan).update)
-        integers = PlainCipher().decrypt(update.body, update.header.values)
-        weights.append(FixedPoint(24).decode(integers[-4:-3])[0])
+        alone = PlainAdder(preset).start(symbols.values)
+        alone.add(memoryview(body_of(make_site(rows=rows).follow(plan))))
+        sums = PlainCipher(preset).decrypt(alone.body(), symbols.values)
+        weights.append(symbols.decode(sums, 1, symbols.first_ranges(plan.quantisation.bound)).weight)
     assert weights == [0.5, 1.0, 1.0]
 
 
-def test_all_sites_stay_on_the_same_model(sites, make_plan):
-    adder, total = PlainAdder(), b""
-    seen = []
+@pytest.mark.parametrize("rule", ["fixed", "last-sum"])
+def test_all_sites_stay_on_the_same_model(sites, make_plan, add_up, rule):
+    quantisation = replace(make_plan().quantisation, rule=rule)
+    total, seen = b"", []
     for number in (1, 2, 3):
-        plan = make_plan(number, total=total)
-        answers = {site.name: site.follow(plan) for site in sites}
+        plan = make_plan(number, total=total, quantisation=quantisation)
+        answers = {site: site.follow(plan) for site in sites}
         [model] = {answer.model_sha256 for answer in answers.values()}
         seen.append(model)
-        total = add_up(adder, plan, answers)
+        total = add_up(plan, answers)
     assert len(set(seen)) == 3
 
 
-def test_the_report_is_the_count_over_all_sites(sites, make_plan):
+def test_the_rule_of_the_ranges_changes_what_is_sent_after_the_first_sum(make_site, make_plan, run_round):
+    """A range that follows the sums is finer than one that was guessed."""
+    sent = {}
+    for rule in ("fixed", "last-sum"):
+        quantisation = replace(make_plan().quantisation, rule=rule)
+        sites = [make_site(i, rows=rows) for i, rows in enumerate(ROWS, 1)]
+        total = run_round(make_plan(quantisation=quantisation), sites)
+        first = sites[0].follow(make_plan(2, total=total, quantisation=quantisation))
+        sent[rule] = first.model_sha256, body_of(first)
+    assert sent["fixed"][0] == sent["last-sum"][0]
+    assert sent["fixed"][1] != sent["last-sum"][1]
+
+
+def test_the_report_is_the_count_over_all_sites(sites, make_plan, run_round):
     plan = make_plan()
-    total = run_round(PlainAdder(), plan, sites)
+    total = run_round(plan, sites)
     model = build(ModelSpec.from_json(plan.spec), derive_rng(plan.seed, "weights"))
     prepare = Preprocessing.from_dict(parse_json(plan.preprocessing)).apply
     measured = [evaluate(model, prepare(s._validation.inputs), s._validation.labels) for s in sites]
@@ -146,9 +221,9 @@ def test_the_report_is_the_count_over_all_sites(sites, make_plan):
         assert report.loss == pytest.approx(sum(m.loss_sum for m in measured) / rows, abs=2e-3)
 
 
-def test_a_round_that_only_measures_changes_nothing(sites, make_plan):
-    total = run_round(PlainAdder(), make_plan(), sites)
-    total = run_round(PlainAdder(), make_plan(2, phase="evaluate", total=total), sites)
+def test_a_round_that_only_measures_changes_nothing(sites, make_plan, run_round):
+    total = run_round(make_plan(), sites)
+    total = run_round(make_plan(2, phase="evaluate", total=total), sites)
     before = vector_of(sites[0].release().model)
     last = sites[0].follow(make_plan(3, phase="report", total=total))
     np.testing.assert_array_equal(vector_of(sites[0].release().model), before)
@@ -170,55 +245,174 @@ def test_a_new_run_begins_anew(make_site, make_plan):
         pytest.param(0, 2, "01JRUN", "was asked to join run 01JRUN in round 2, expected 1", id="joins-late"),
         pytest.param(0, 0, "01JRUN", "in round 0, expected 1", id="joins-early"),
         pytest.param(1, 2, "01JOTHER", "was asked to join run 01JOTHER in round 2", id="other-run"),
-        pytest.param(1, 1, "01JRUN", "has done round 1, got a plan for round 1", id="again"),
-        pytest.param(1, 3, "01JRUN", "has done round 1, got a plan for round 3", id="one-left-out"),
-        pytest.param(2, 1, "01JRUN", "has done round 2, got a plan for round 1", id="back"),
+        pytest.param(1, 1, "01JRUN", "has done attempt 1 at round 1, got a plan for attempt 1 at round 1", id="again"),
+        pytest.param(1, 3, "01JRUN", "at round 1, got a plan for attempt 1 at round 3", id="one-left-out"),
+        pytest.param(2, 1, "01JRUN", "at round 2, got a plan for attempt 1 at round 1", id="back"),
     ],
 )
-def test_a_plan_out_of_order_is_not_followed(sites, make_plan, followed, number, run, reason):
+def test_a_plan_out_of_order_is_not_followed(sites, make_plan, run_round, followed, number, run, reason):
     total = b""
     for done in range(1, followed + 1):
-        total = run_round(PlainAdder(), make_plan(done, total=total), sites)
+        total = run_round(make_plan(done, total=total), sites)
     with pytest.raises(PlanError, match=reason):
         sites[0].follow(make_plan(number, run=run, total=total))
 
 
+def test_a_round_is_run_again_as_a_later_attempt(sites, make_plan, run_round):
+    """Each attempt is answered once; the step of the round is taken once, whichever attempt's sum it is."""
+    total = run_round(make_plan(), sites)
+    first, again = make_plan(2, total=total), make_plan(2, attempt=3, total=total)
+    answers = [{site: site.follow(plan) for site in sites} for plan in (first, again)]
+    models = {answer.model_sha256 for attempt in answers for answer in attempt.values()}
+    assert len(models) == 1
+    assert {answer.report for attempt in answers for answer in attempt.values()} == {answers[0][sites[0]].report}
+    for attempt in (1, 2, 3):
+        with pytest.raises(PlanError, match=f"has done attempt 3 at round 2, got a plan for attempt {attempt} at"):
+            sites[0].follow(replace(again, attempt=attempt))
+    assert body_of(answers[0][sites[0]]) != body_of(answers[1][sites[0]])
+
+
+def test_only_the_sum_of_the_last_attempt_is_opened(sites, make_plan, add_up):
+    plans = [make_plan(attempt=attempt) for attempt in (1, 2)]
+    old, new = (add_up(plan, {site: site.follow(plan) for site in sites}) for plan in plans)
+    with pytest.raises(PlanError, match="no sum of round 1 of run 01JRUN: attempt is 1, expected 2"):
+        sites[0].follow(make_plan(2, total=old))
+    answers = [site.follow(make_plan(2, total=new)) for site in sites]
+    assert len({answer.model_sha256 for answer in answers}) == 1
+
+
+def test_the_first_round_may_be_joined_at_a_later_attempt(make_site, make_plan, add_up):
+    early = [make_site(i) for i in (1, 2)]
+    for site in early:
+        site.follow(make_plan())
+    late, plan = make_site(3), make_plan(attempt=2)
+    total = add_up(plan, {site: site.follow(plan) for site in (*early, late)})
+    assert len({site.follow(make_plan(2, total=total)).model_sha256 for site in (*early, late)}) == 1
+
+
+def test_a_plan_for_another_preset_is_not_followed(sites, make_plan, run_round):
+    other = Quantisation(preset=smallest_preset(3, 4).name, bound=0.05)
+    total = run_round(make_plan(), sites)
+    kept = vector_of(sites[0].release().model)
+    for plan in (make_plan(run="01JOTHER", quantisation=other), make_plan(2, total=total, quantisation=other)):
+        with pytest.raises(PlanError, match=f"the plan asks for {other.preset}"):
+            sites[0].follow(plan)
+    assert sites[0].release().metadata == {"run": "01JRUN"}
+    np.testing.assert_array_equal(vector_of(sites[0].release().model), kept)
+    assert sites[0].follow(make_plan(2, total=total)).model_sha256
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "reason"),
     [
-        pytest.param({"run": "01JOTHER"}, id="run"),
-        pytest.param({"round": 2}, id="round"),
-        pytest.param({"layout": "cd" * 32}, id="layout"),
-        pytest.param({"key_id": "ef"}, id="key"),
-        pytest.param({"scheme": "ckks"}, id="scheme"),
-        pytest.param({"values": 3}, id="values"),
+        pytest.param({"run": "01JOTHER"}, "run is '01JOTHER', expected '01JRUN'", id="run"),
+        pytest.param({"round": 2}, "round is 2, expected 1", id="round"),
+        pytest.param({"attempt": 2}, "attempt is 2, expected 1", id="attempt"),
+        pytest.param({"layout": "cd" * 32}, "layout is 'cdcd", id="layout"),
+        pytest.param({"key_id": "ef" * 16}, "key_id is 'efef", id="key"),
+        pytest.param({"preset": "ab" * 8}, "preset is 'abab", id="preset"),
+        pytest.param({"values": 3}, "values is 3, expected ", id="values"),
+        pytest.param({"ciphertexts": 3}, "ciphertexts is 3, expected 0", id="ciphertexts"),
+        pytest.param({"summands": 1}, "a sum of 1 updates, expected at least 3", id="of-one"),
+        pytest.param({"summands": 2}, "a sum of 2 updates, expected at least 3", id="of-two"),
+        pytest.param({"summands": 6}, "a sum of 6 updates, of which .* is not exact", id="of-too-many"),
     ],
 )
-def test_a_sum_that_belongs_elsewhere_is_refused_and_the_right_one_still_taken(sites, make_plan, changes):
-    total = EncryptedSum.from_bytes(run_round(PlainAdder(), make_plan(), sites))
-    wrong = replace(total, header=replace(total.header, **changes))
-    with pytest.raises(PlanError, match="a sum that does not belong to round 1 of run 01JRUN"):
+def test_a_sum_that_belongs_elsewhere_is_refused_and_the_right_one_still_taken(
+    sites, make_plan, run_round, coordinator, changes, reason
+):
+    """Also where the coordinator has signed it."""
+    total = EncryptedSum.from_bytes(run_round(make_plan(), sites))
+    wrong = EncryptedSum.sign(replace(total.header, **changes), bytes(total.body), coordinator)
+    with pytest.raises(PlanError, match=f"got no sum of round 1 of run 01JRUN: {reason}"):
         sites[0].follow(make_plan(2, total=wrong.to_bytes()))
     right = make_plan(2, total=total.to_bytes())
     assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
 
 
-@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: b"garbage" * 9, lambda data: data[:-1]])
-def test_a_damaged_sum_is_refused_and_the_right_one_still_taken(sites, make_plan, damage):
-    total = run_round(PlainAdder(), make_plan(), sites)
-    with pytest.raises(PrivacyError):
+def test_a_sum_that_the_coordinator_has_not_signed_is_refused(sites, make_plan, run_round, stranger):
+    total = EncryptedSum.from_bytes(run_round(make_plan(), sites))
+    body = bytearray(total.body)
+    body[0] ^= 1
+    theirs = EncryptedSum.sign(replace(total.header, sender=stranger.public.id), bytes(body), stranger)
+    for wrong, reason in (
+        (theirs, "sender is "),
+        (EncryptedSum(total.header, bytes(body), theirs.signature), ""),
+        (EncryptedSum(total.header, bytes(body), total.signature), ""),
+        (EncryptedSum(replace(total.header, summands=4), total.body, total.signature), ""),
+    ):
+        with pytest.raises(PlanError, match=f"got no sum of round 1 of run 01JRUN: {reason}"):
+            sites[0].follow(make_plan(2, total=wrong.to_bytes()))
+    right = make_plan(2, total=total.to_bytes())
+    assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
+
+
+def test_an_update_is_no_sum(sites, make_plan):
+    update = sites[0].follow(make_plan()).update
+    with pytest.raises(PlanError, match="got no sum of round 1"):
+        sites[0].follow(make_plan(2, total=update))
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: b"garbage" * 99, lambda data: data[:-1]])
+def test_a_damaged_sum_is_refused_and_the_right_one_still_taken(sites, make_plan, run_round, damage):
+    total = run_round(make_plan(), sites)
+    with pytest.raises(PlanError):
         sites[0].follow(make_plan(2, total=damage(total)))
     right = make_plan(2, total=total)
     assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
 
 
-def test_a_sum_that_cannot_be_opened_is_refused_without_detail(key, make_site, make_plan):
-    site = make_site(cipher=CkksCipher(key))
-    header = EncryptedUpdate.from_bytes(site.follow(make_plan()).update).header
-    body = CkksCipher(SecretKey.generate()).encrypt(np.zeros(header.values))
-    forged = EncryptedSum(replace(header, sender="coordinator", summands=2), body)
-    with pytest.raises(PrivacyError, match=r"^the sum cannot be decrypted$"):
-        site.follow(make_plan(2, total=forged.to_bytes()))
+def test_a_signed_sum_that_cannot_be_opened_is_refused_without_detail(
+    make_scheme, make_site, make_plan, run_round, preset, coordinator
+):
+    """The packed scheme has numbers for every body of the right length; CKKS has not."""
+    cipher, adder = make_scheme("ckks-approximate", preset)
+    sites = [make_site(i, cipher=cipher) for i in (1, 2, 3)]
+    total = EncryptedSum.from_bytes(run_round(make_plan(), sites, adder))
+    elsewhere = adder.start(total.header.values)
+    stranger = ApproximateCkksCipher(CkksSecretKey.generate(), preset)
+    for _ in sites:
+        elsewhere.add(memoryview(stranger.encrypt(np.zeros(total.header.values, np.uint8))))
+    forged = EncryptedSum.sign(total.header, elsewhere.body(), coordinator)
+    with pytest.raises(PrivacyError, match=r"^the sum cannot be opened$"):
+        sites[0].follow(make_plan(2, total=forged.to_bytes()))
+    right = make_plan(2, total=total.to_bytes())
+    assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
+
+
+@pytest.mark.parametrize(
+    ("weight", "measured"),
+    [
+        pytest.param(-9.0, Metrics(1.0, 1, 5), id="weight-negative"),
+        pytest.param(99.0, Metrics(1.0, 1, 5), id="weight-beyond-one-each"),
+        pytest.param(0.5, Metrics(1.0, 99, 5), id="more-correct-than-rows"),
+        pytest.param(0.5, Metrics(1.0, -99, 5), id="fewer-correct-than-none"),
+        pytest.param(0.5, Metrics(1.0, 0, -99), id="fewer-rows-than-none"),
+        pytest.param(0.5, Metrics(-9999.0, 1, 5), id="loss-negative"),
+    ],
+)
+def test_a_sum_spoiled_by_false_values_is_refused_and_moves_nothing(sites, make_plan, add_up, preset, weight, measured):
+    """One site can spoil a sum that nobody looks into, but not have the others take half a step."""
+    plan = make_plan()
+    answers = {site: site.follow(plan) for site in sites}
+    symbols = UpdateSymbols(build(ModelSpec.from_json(plan.spec), derive_rng(0, "layout")), preset.levels)
+    said = Contribution(np.zeros(len(initial(plan))), weight, measured)
+    ranges = symbols.first_ranges(plan.quantisation.bound)
+    sitting = Sitting(run=plan.run, round=1, layout=symbols.sha256, values=symbols.values)
+    liar = sites[2]
+    update = protect(
+        PlainCipher(preset),
+        sitting,
+        symbols.encode(said, ranges, np.random.default_rng(0)),
+        signer=liar._identity,
+    )
+    spoiled = add_up(plan, answers | {liar: replace(answers[liar], update=update.to_bytes())})
+    kept = vector_of(sites[0].release().model)
+    with pytest.raises(PrivacyError, match="contributions cannot add up to"):
+        sites[0].follow(make_plan(2, total=spoiled))
+    np.testing.assert_array_equal(vector_of(sites[0].release().model), kept)
+    right = make_plan(2, total=add_up(plan, answers))
+    assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
 
 
 class Moody(PlainCipher):
@@ -226,39 +420,47 @@ class Moody(PlainCipher):
 
     fails = False
 
-    def encrypt(self, values):
+    def encrypt(self, symbols, mask=None):
         if self.fails:
             raise PrivacyError("a value to be summed is not finite")
-        return super().encrypt(values)
+        return super().encrypt(symbols, mask)
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_site_that_failed_in_a_round_takes_its_step_once_and_is_back_in_the_next(make_site, make_plan, failing):
-    moody = Moody()
-    good, other, bad = make_site(1), make_site(0), make_site(2, cipher=moody)
+def test_a_site_that_failed_in_a_round_takes_its_step_once_and_is_back_in_the_next(
+    make_site, make_plan, add_up, preset, failing
+):
+    moody = Moody(preset)
+    *others, bad = make_site(0), make_site(1), make_site(3), make_site(2, cipher=moody)
     total = b""
     for number in (1, 2, 3):
         plan = make_plan(number, total=total)
-        answers = {site.name: site.follow(plan) for site in (good, other)}
+        answers = {site: site.follow(plan) for site in others}
         moody.fails = number == failing
         if moody.fails:
             with pytest.raises(PrivacyError, match="not finite"):
                 bad.follow(plan)
-            with pytest.raises(PlanError, match=f"has done round {number}"):
+            with pytest.raises(PlanError, match=f"has done attempt 1 at round {number}"):
                 bad.follow(plan)
         else:
-            answers[bad.name] = bad.follow(plan)
-            assert answers[bad.name].model_sha256 == answers[good.name].model_sha256
-        total = add_up(PlainAdder(), plan, answers)
+            answers[bad] = bad.follow(plan)
+            assert answers[bad].model_sha256 == answers[others[0]].model_sha256
+        total = add_up(plan, answers)
 
 
-def test_a_sum_of_one_update_is_not_opened(make_site, make_plan):
-    """It would be that site's update; an honest coordinator does not send one."""
-    site = make_site()
-    plan = make_plan()
-    total = add_up(PlainAdder(), plan, {site.name: site.follow(plan)})
-    with pytest.raises(PlanError, match="a sum of 1 updates, expected at least 2"):
-        site.follow(make_plan(2, total=total))
+def test_a_site_that_failed_at_an_attempt_takes_part_in_the_next(make_site, make_plan, add_up, preset):
+    moody = Moody(preset)
+    sites = [make_site(0), make_site(1), make_site(2, cipher=moody)]
+    moody.fails = True
+    for site in sites:
+        if site is not sites[2]:
+            site.follow(make_plan())
+    with pytest.raises(PrivacyError, match="not finite"):
+        sites[2].follow(make_plan())
+    moody.fails = False
+    again = make_plan(attempt=2)
+    total = add_up(again, {site: site.follow(again) for site in sites})
+    assert len({site.follow(make_plan(2, total=total)).model_sha256 for site in sites}) == 1
 
 
 def test_a_network_that_cannot_be_is_refused(make_site, make_plan):
@@ -276,6 +478,14 @@ def test_a_plan_for_other_data_is_refused(make_site, make_plan):
 def test_without_a_run_there_is_nothing_to_release(make_site):
     with pytest.raises(PlanError, match="site-1 has no model"):
         make_site().release()
+
+
+def test_a_site_is_known_by_its_identity(make_site, make_plan):
+    site = make_site(2)
+    assert site.name == site.identity.name == "site-2"
+    update = EncryptedUpdate.from_bytes(site.follow(make_plan()).update)
+    assert update.header.sender == site.identity.id
+    update.verify(site.identity)
 
 
 def test_nothing_that_is_printed_of_a_site_shows_its_rows(make_site):

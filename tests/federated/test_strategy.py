@@ -6,7 +6,7 @@ import gc
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import nan
+from math import inf, nan
 from types import FunctionType, ModuleType
 
 import numpy as np
@@ -19,6 +19,7 @@ from nasturtium.federated import (
     ClientUpdate,
     FederationError,
     LocalGrid,
+    Quantisation,
     RelayStrategy,
     RoundResult,
     Site,
@@ -27,9 +28,21 @@ from nasturtium.federated import (
 )
 from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
 from nasturtium.federated.records import plan_from_content, update_from_content, update_to_content
-from nasturtium.privacy import CkksCipher, EncryptedUpdate, PlainCipher, SecretKey
+from nasturtium.privacy import (
+    ApproximateCkksCipher,
+    CkksSecretKey,
+    EncryptedUpdate,
+    Identity,
+    PackedCipher,
+    PlainAdder,
+    PlainCipher,
+    SecretKey,
+    smallest_preset,
+)
 
 Answer = Callable[[Message, Context], Message]
+HOSTILE = "site-4"  # the last one
+ENCRYPTED = ["packed", "ckks-approximate"]
 
 
 @dataclass
@@ -51,23 +64,27 @@ class Federation:
 
 
 @pytest.fixture
-def run_federation(scheme, make_site, make_federation_plan):
-    def run(tamper=None, *, count=3, cipher=None, on_round=lambda result: None, known=None, **plan) -> Federation:
-        """Run with `tamper` standing between the last site and the coordinator: from its honest answer to another."""
+def run_federation(scheme, make_site, make_federation_plan, coordinator):
+    def run(
+        tamper=None, *, count=4, hostile=1, cipher=None, on_round=lambda result: None, known=None, **plan
+    ) -> Federation:
+        """Run with `tamper` standing between the last sites and the coordinator: from an honest answer to another."""
         ours, adder = scheme
         sites = [make_site(i, rows=8 + 4 * i, cipher=ours) for i in range(1, count)]
         sites.append(make_site(count, rows=8 + 4 * count, cipher=cipher or ours))
         honest = make_client_app(lambda context: sites[partition_id(context)])
-        hostile = tamper(honest) if tamper else honest
+        tampered = tamper(honest) if tamper else honest
 
         def answer(message: Message, context: Context) -> Message:
-            return (hostile if partition_id(context) == count - 1 else honest)(message, context)
+            return (tampered if partition_id(context) >= count - hostile else honest)(message, context)
 
         app = ClientApp()
         app.train()(answer)
         app.evaluate()(answer)
-        names = {FIRST_NODE_ID + i: site.name for i, site in enumerate(sites)} if known is None else known
-        strategy = RelayStrategy(make_federation_plan(**plan), adder, names)
+        nodes = {
+            FIRST_NODE_ID + i: site.identity for i, site in enumerate(sites) if known is None or site.name in known
+        }
+        strategy = RelayStrategy(make_federation_plan(**plan), adder, nodes, coordinator)
         federation = Federation(sites, strategy, [])
 
         def keep(result: RoundResult) -> None:
@@ -101,14 +118,33 @@ def sending(make_content: Callable[[], RecordDict]):
     return lambda honest: lambda message, context: Message(make_content(), reply_to=message)
 
 
-def changed_header(**changes: object):
-    def change(update: ClientUpdate) -> ClientUpdate:
+def changed_envelope(change: Callable[[EncryptedUpdate], EncryptedUpdate]):
+    """A site whose envelopes are changed where there is one."""
+
+    def change_update(update: ClientUpdate) -> ClientUpdate:
         if not update.update:
             return update
-        envelope = EncryptedUpdate.from_bytes(update.update)
-        return replace(update, update=replace(envelope, header=replace(envelope.header, **changes)).to_bytes())
+        return replace(update, update=change(EncryptedUpdate.from_bytes(update.update)).to_bytes())
 
-    return changing(change)
+    return changing(change_update)
+
+
+def changed_header(**changes: object):
+    """The header is another one than was signed."""
+    return changed_envelope(lambda e: EncryptedUpdate(replace(e.header, **changes), e.body, e.signature))
+
+
+def flipped_bit(envelope: EncryptedUpdate) -> EncryptedUpdate:
+    body = bytearray(envelope.body)
+    body[len(body) // 2] ^= 1
+    return EncryptedUpdate(envelope.header, bytes(body), envelope.signature)
+
+
+def signed_by_another(envelope: EncryptedUpdate) -> EncryptedUpdate:
+    """In the site's name, which anybody knows, with a key of somebody's own."""
+    impostor = Identity.generate(HOSTILE)
+    theirs = EncryptedUpdate.sign(replace(envelope.header, sender=impostor.public.id), bytes(envelope.body), impostor)
+    return EncryptedUpdate(envelope.header, envelope.body, theirs.signature)
 
 
 def cut_body(update: ClientUpdate) -> ClientUpdate:
@@ -135,9 +171,9 @@ def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation
         (4, "report"),
     ]
     assert all(outcome.reason is None for result in federation.results for outcome in result.outcomes)
-    assert len({federation.model_of(i) for i in range(3)}) == 1
+    assert len({federation.model_of(i) for i in range(4)}) == 1
     assert [r.report and r.report.model_round for r in federation.results] == [None, 0, 1, 2]
-    assert {r.report.rows for r in federation.results[1:]} == {15}
+    assert {r.report.rows for r in federation.results[1:]} == {20}
     assert all(outcome.bytes_up > 0 and outcome.bytes_down > 0 for outcome in federation.results[0].outcomes)
 
 
@@ -149,18 +185,36 @@ def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation
         pytest.param(failing("\0\ud800"), r"the site failed: '\x00\ud800'", id="fails-with-unprintable-words"),
         pytest.param(failing("x" * 9999), f"the site failed: '{'x' * 99}", id="fails-with-many-words"),
         pytest.param(
-            changing(lambda u: replace(u, update=b"garbage")), "too short to be a protected vector", id="garbage"
+            changing(lambda u: replace(u, update=b"garbage")), "too short for a protected vector", id="garbage"
         ),
         pytest.param(
             changing(lambda u: replace(u, update=bytes(9999))), "not a protected vector of version 1", id="zeros"
         ),
         pytest.param(
-            changing(lambda u: replace(u, update=b"")), "too short to be a protected vector: 0 bytes", id="nothing"
+            changing(lambda u: replace(u, update=b"")), "too short for a protected vector: 0 bytes", id="nothing"
         ),
-        pytest.param(changing(cut_body), "", id="body-cut"),
-        pytest.param(changed_header(sender="site-1"), "sender is 'site-1', expected 'site-3'", id="impersonates"),
+        pytest.param(changing(cut_body), "says that its body has ", id="body-cut"),
+        pytest.param(
+            changed_envelope(lambda e: EncryptedUpdate(e.header, bytes(e.body[:-8]), e.signature)),
+            "expected a body of ",
+            id="body-shorter",
+        ),
+        pytest.param(
+            changed_envelope(flipped_bit), "a signature for 'update v1' is not that of site-4", id="bit-flipped"
+        ),
+        pytest.param(
+            changed_envelope(signed_by_another),
+            "a signature for 'update v1' is not that of site-4",
+            id="signed-by-another",
+        ),
+        pytest.param(changed_header(sender="ab" * 16), "sender is 'abab", id="impersonates"),
         pytest.param(changed_header(run="01JOTHER"), "run is '01JOTHER', expected '01JRUN'", id="other-run"),
-        pytest.param(changed_header(layout="cd"), "layout is 'cd'", id="other-layout"),
+        pytest.param(changed_header(round=9), "round is 9, expected ", id="other-round"),
+        pytest.param(changed_header(attempt=2), "attempt is 2, expected 1", id="other-attempt"),
+        pytest.param(changed_header(layout="cd" * 32), "layout is 'cdcd", id="other-layout"),
+        pytest.param(changed_header(preset="cd" * 8), "preset is 'cdcd", id="other-preset"),
+        pytest.param(changed_header(values=2**31), f"values is {2**31}, expected ", id="other-number-of-values"),
+        pytest.param(changed_header(ciphertexts=9), "ciphertexts is 9, expected ", id="other-number-of-ciphertexts"),
         pytest.param(changed_header(summands=1000), "summands is 1000, expected 1", id="weighs-more"),
         pytest.param(
             changing(lambda u: replace(u, model_sha256="ab" * 32)),
@@ -177,33 +231,82 @@ def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation
 def test_a_hostile_site_is_refused_with_a_reason_and_the_others_go_on(run_federation, tamper, reason):
     federation = run_federation(tamper)
     for number in (1, 2):
-        said = federation.outcome(number, "site-3")
+        said = federation.outcome(number, HOSTILE)
         assert said is not None
         assert said.startswith(reason)
         assert said.isprintable()
         assert len(said) < 400
-        assert [federation.outcome(number, f"site-{i}") for i in (1, 2)] == [None, None]
-    assert federation.model_of(0) == federation.model_of(1)
-    assert federation.results[-1].report.rows == 10
+        assert [federation.outcome(number, f"site-{i}") for i in (1, 2, 3)] == [None] * 3
+    assert len({federation.model_of(i) for i in range(3)}) == 1
+    assert federation.results[-1].report.rows == 15
 
 
-def test_a_refused_site_leaves_no_trace_in_the_model(run_federation):
-    alone = run_federation(count=2)
-    with_hostile = run_federation(changed_header(run="01JOTHER"))
+@pytest.mark.parametrize(
+    "tamper",
+    [changed_header(run="01JOTHER"), changed_envelope(flipped_bit), changed_envelope(signed_by_another)],
+    ids=["other-run", "bit-flipped", "signed-by-another"],
+)
+def test_a_refused_site_leaves_no_trace_in_the_model(run_federation, tamper):
+    alone = run_federation(count=3)
+    with_hostile = run_federation(tamper)
+    assert with_hostile.outcome(1, HOSTILE) is not None
     assert alone.model_of(0) == with_hostile.model_of(0)
 
 
-@pytest.mark.parametrize("scheme", ["ckks"], indirect=True)
-def test_a_site_under_another_key_is_refused_and_cannot_follow(run_federation):
-    federation = run_federation(cipher=CkksCipher(SecretKey.generate()))
-    assert federation.outcome(1, "site-3").startswith("key_id is ")
-    assert federation.outcome(2, "site-3") == "the site failed: 'PlanError'"
+def test_a_site_cannot_send_what_another_has_just_sent(run_federation):
+    """Every update says whose it is."""
+    sent: dict[int, ClientUpdate] = {}
+    overheard = {number: threading.Event() for number in range(1, 5)}
+
+    def copy(honest: Answer) -> Answer:
+        def answer(message: Message, context: Context) -> Message:
+            number = plan_from_content(message.content).round
+            reply = honest(message, context)
+            update = update_from_content(reply.content)
+            if partition_id(context) == 3:
+                sent[number] = update
+                overheard[number].set()
+                return reply
+            assert overheard[number].wait(60)
+            return Message(update_to_content(replace(update, update=sent[number].update)), reply_to=message)
+
+        return answer
+
+    federation = run_federation(copy, count=5, hostile=2)
+    for number in (1, 2):
+        assert federation.outcome(number, "site-4") is None
+        assert federation.outcome(number, "site-5").startswith("sender is ")
 
 
-@pytest.mark.parametrize("scheme", ["ckks"], indirect=True)
-def test_a_site_without_encryption_is_refused(run_federation):
-    federation = run_federation(cipher=PlainCipher())
-    assert federation.outcome(1, "site-3") == "scheme is 'plain', expected 'ckks'"
+@pytest.mark.parametrize(
+    ("scheme", "strange"),
+    [
+        pytest.param("packed", lambda preset: PackedCipher(SecretKey.generate(), preset), id="packed"),
+        pytest.param(
+            "ckks-approximate",
+            lambda preset: ApproximateCkksCipher(CkksSecretKey.generate(), preset),
+            id="ckks-approximate",
+        ),
+    ],
+    indirect=["scheme"],
+)
+def test_a_site_under_another_key_is_refused_and_cannot_follow(run_federation, preset, strange):
+    federation = run_federation(cipher=strange(preset))
+    assert federation.outcome(1, HOSTILE).startswith("key_id is ")
+    assert federation.outcome(2, HOSTILE) == "the site failed: 'PlanError'"
+
+
+@pytest.mark.parametrize("scheme", ENCRYPTED, indirect=True)
+def test_a_site_without_encryption_is_refused(run_federation, preset):
+    federation = run_federation(cipher=PlainCipher(preset))
+    assert federation.outcome(1, HOSTILE).startswith("preset is ")
+    assert federation.outcome(2, HOSTILE) == "the site failed: 'PlanError'"
+
+
+def test_a_site_with_another_preset_does_not_take_part(run_federation):
+    federation = run_federation(cipher=PlainCipher(smallest_preset(5, 4)))
+    assert federation.outcome(1, HOSTILE) == "the site failed: 'PlanError'"
+    assert federation.outcome(1, "site-1") is None
 
 
 @pytest.mark.parametrize(
@@ -221,9 +324,9 @@ def test_a_replay_of_the_last_update_is_refused(run_federation, fresh, reason):
         return replace(update, update=sent[0].update) if fresh else sent[0]
 
     federation = run_federation(changing(replay))
-    assert federation.outcome(1, "site-3") is None
-    assert federation.outcome(2, "site-3") == reason
-    assert federation.model_of(0) == federation.model_of(1)
+    assert federation.outcome(1, HOSTILE) is None
+    assert federation.outcome(2, HOSTILE) == reason
+    assert len({federation.model_of(i) for i in range(3)}) == 1
 
 
 def test_what_one_site_says_of_the_result_is_not_believed(run_federation):
@@ -231,16 +334,17 @@ def test_what_one_site_says_of_the_result_is_not_believed(run_federation):
         return replace(update, report=SiteReport(model_round=2, rows=10**9, correct=10**9, loss=0.5))
 
     for result in run_federation(changing(lie)).results[1:]:
-        assert result.report.rows == 15
+        assert result.report.rows == 20
 
 
 def test_where_no_majority_agrees_nothing_is_reported(run_federation):
     def lie(update: ClientUpdate) -> ClientUpdate:
         return replace(update, report=SiteReport(model_round=2, rows=10**9, correct=0, loss=0.0))
 
-    assert {result.report for result in run_federation(changing(lie), count=2).results} == {None}
+    assert {result.report for result in run_federation(changing(lie), hostile=2).results} == {None}
 
 
+@pytest.mark.parametrize("scheme", ["packed"], indirect=True)
 def test_a_site_that_never_answers_in_time_is_left_out(run_federation):
     release = threading.Event()
 
@@ -259,10 +363,11 @@ def test_a_site_that_never_answers_in_time_is_left_out(run_federation):
         federation = run_federation(silent, on_round=let_go_at_the_end, rounds=1, timeout=0.5)
     finally:
         release.set()
-    assert [federation.outcome(n, "site-3") for n in (1, 2, 3)] == ["no answer in time"] * 3
-    assert federation.model_of(0) == federation.model_of(1)
+    assert [federation.outcome(n, HOSTILE) for n in (1, 2, 3)] == ["no answer in time"] * 3
+    assert len({federation.model_of(i) for i in range(3)}) == 1
 
 
+@pytest.mark.parametrize("scheme", ["packed"], indirect=True)
 def test_a_late_site_catches_up(run_federation):
     release = threading.Event()
 
@@ -278,39 +383,71 @@ def test_a_late_site_catches_up(run_federation):
         federation = run_federation(late, on_round=lambda result: release.set(), timeout=2.0)
     finally:
         release.set()
-    assert [federation.outcome(n, "site-3") for n in (1, 2, 3)] == ["no answer in time", None, None]
-    assert len({federation.model_of(i) for i in range(3)}) == 1
+    assert [federation.outcome(n, HOSTILE) for n in (1, 2, 3)] == ["no answer in time", None, None]
+    assert len({federation.model_of(i) for i in range(4)}) == 1
 
 
 def test_too_few_usable_answers_end_the_run_with_all_reasons(run_federation):
     with pytest.raises(FederationError) as caught:
-        run_federation(raising, count=2)
+        run_federation(raising, count=3)
     assert caught.value.message == (
-        "round 1 has 1 usable answers, expected at least 2: site-2: the site failed: 'RuntimeError'"
+        "round 1 has 2 usable answers, expected at least 3: site-3: the site failed: 'RuntimeError'"
     )
 
 
 def test_a_sum_needs_as_many_sites_as_the_plan_says(run_federation):
-    with pytest.raises(FederationError, match="has 2 usable answers, expected at least 3"):
-        run_federation(raising, min_sites=3)
+    with pytest.raises(FederationError, match="has 3 usable answers, expected at least 4"):
+        run_federation(raising, min_sites=4)
 
 
 def test_without_sites_there_is_no_round(run_federation):
     with pytest.raises(FederationError, match="no site is connected"):
-        run_federation(known={})
+        run_federation(known=())
 
 
 def test_a_node_that_is_not_known_is_not_asked(run_federation):
-    federation = run_federation(known={FIRST_NODE_ID: "site-1", FIRST_NODE_ID + 1: "site-2"})
-    assert {outcome.site for result in federation.results for outcome in result.outcomes} == {"site-1", "site-2"}
+    known = {"site-1", "site-2", "site-3"}
+    federation = run_federation(known=known)
+    assert {outcome.site for result in federation.results for outcome in result.outcomes} == known
+
+
+def test_more_updates_than_a_sum_is_exact_for_are_refused(make_scheme, make_site, make_federation_plan, coordinator):
+    small = smallest_preset(3, 8)
+    cipher, adder = make_scheme("packed", small)
+    sites = [make_site(i, cipher=cipher) for i in range(1, 5)]
+    plan = make_federation_plan(quantisation=Quantisation(preset=small.name, bound=0.05))
+    nodes = {FIRST_NODE_ID + i: site.identity for i, site in enumerate(sites)}
+    results: list[RoundResult] = []
+    with LocalGrid(make_client_app(lambda context: sites[partition_id(context)]), 4) as grid:
+        RelayStrategy(plan, adder, nodes, coordinator).run(grid, results.append)
+    for result in results[:2]:
+        [refused] = [outcome.reason for outcome in result.outcomes if outcome.reason]
+        assert refused.startswith("the sum is full")
+
+
+def test_a_strategy_wants_an_adder_of_the_plans_preset(make_federation_plan, coordinator):
+    with pytest.raises(ConfigError, match="expected an adder of "):
+        RelayStrategy(make_federation_plan(), PlainAdder(smallest_preset(5, 4)), {}, coordinator)
 
 
 @pytest.mark.parametrize(
-    "changes", [{"rounds": 0}, {"min_sites": 1}, {"timeout": 0.0}, {"timeout": nan}], ids=lambda changes: str(changes)
+    "changes",
+    [{"rounds": 0}, {"min_sites": 1}, {"min_sites": 2}, {"timeout": 0.0}, {"timeout": nan}],
+    ids=lambda changes: str(changes),
 )
 def test_a_plan_that_cannot_be_is_refused(make_federation_plan, changes):
-    with pytest.raises(ConfigError, match="expected rounds >= 1, min_sites >= 2 and timeout > 0"):
+    with pytest.raises(ConfigError, match="expected rounds >= 1, min_sites >= 3 and timeout > 0"):
         make_federation_plan(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"bound": 0.0}, {"bound": -1.0}, {"bound": nan}, {"bound": inf}, {"rule": "mine"}, {"preset": "mine"}],
+    ids=lambda changes: str(changes),
+)
+def test_a_quantisation_that_cannot_be_is_refused(preset, changes):
+    with pytest.raises(ConfigError, match=r"expected a finite bound > 0|no name of a preset"):
+        Quantisation(**{"preset": preset.name, "bound": 0.1} | changes)
 
 
 def reachable(start: object) -> list[object]:
@@ -326,15 +463,16 @@ def reachable(start: object) -> list[object]:
     return list(found.values())
 
 
-@pytest.mark.parametrize("scheme", ["ckks"], indirect=True)
-def test_the_coordinator_holds_neither_weights_nor_a_secret(run_federation, scheme, key):
+@pytest.mark.parametrize("scheme", ENCRYPTED, indirect=True)
+def test_the_coordinator_holds_neither_weights_nor_a_secret(run_federation, scheme, key, ckks_key):
     federation = run_federation()
     objects = reachable(federation.strategy)
     assert any(one is scheme[1] for one in objects)
-    assert not [one for one in objects if isinstance(one, np.ndarray | Tensor | SecretKey | CkksCipher | Site)]
-    assert not scheme[1]._public.context.has_secret_key()
+    secret = SecretKey, CkksSecretKey, PackedCipher, ApproximateCkksCipher
+    assert not [one for one in objects if isinstance(one, (np.ndarray, Tensor, Site, *secret))]
     weights = federation.model_of(0)
     for one in objects:
         if isinstance(one, bytes | bytearray):
-            assert key._serialised not in one
+            assert key.to_bytes() not in one
+            assert ckks_key.to_bytes() not in one
             assert weights not in one

@@ -20,7 +20,7 @@ def fill(target: str) -> None:
     """A search and its retraining, a federated training of what it found, a search that failed with odd figures."""
     found = nasturtium.search("digits", trials=3, epochs=3, space="mlp", seed=0, db=target)
     model = str(found.search.run.number)
-    nasturtium.federate("digits", model=model, rounds=2, clients=3, db=target, encrypted=False)
+    nasturtium.federate("digits", model=model, rounds=2, clients=3, db=target, scheme="plain")
     with open_database(target) as database, Tracker(database) as tracker:
         uid = tracker.start_search(
             name="left",
