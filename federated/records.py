@@ -58,7 +58,7 @@ _PRIVACY_FIELDS: Mapping[str, type] = {
 _REQUEST_FIELDS: Mapping[str, type] = {"run": str, "round": int, "attempt": int, "step": str}
 _QUANTISATION_FIELDS: Mapping[str, type] = {"preset": str, "bound": float, "rule": str}
 _STATUS_FIELDS: Mapping[str, type] = {
-    "model_sha256": str,
+    "model_tag": str,
     "seconds": float,
     "train_seconds": float,
     "encrypt_seconds": float,

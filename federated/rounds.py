@@ -185,14 +185,14 @@ class ClientUpdate:
 
     Attributes:
         update: `EncryptedUpdate` bytes: weighted change of the model and counts; empty in the phase "report".
-        model_sha256: hash of the site's model before training, which all sites must agree on.
+        model_tag: the same at sites with the same model before training, which all must agree on; keyed, as hex.
         report: what the last sum said; None in round 1.
         seconds: the site's own time.
         train_seconds, encrypt_seconds: the parts of it that went into training and into protecting the update.
     """
 
     update: bytes
-    model_sha256: str
+    model_tag: str
     report: SiteReport | None
     seconds: float
     train_seconds: float = 0.0

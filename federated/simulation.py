@@ -320,7 +320,7 @@ def _make_strategy(
             rounds=config.rounds,
             training=training,
             quantisation=Quantisation(preset=adder.preset.name, bound=first_bound(training, len(sites))),
-            masks=_mask_terms(sites) if config.masked else None,
+            masks=_mask_terms(sites, private) if config.masked else None,
             privacy=None if private is None else privacy_terms(private),
             min_sites=MIN_SUMMANDS if private is None else private.fewest_sites,
         ),
@@ -330,10 +330,11 @@ def _make_strategy(
     )
 
 
-def _mask_terms(sites: list[Site]) -> MaskTerms:
+def _mask_terms(sites: list[Site], private: ClientDp | None) -> MaskTerms:
+    fewest = 0 if private is None else private.fewest_sites  # the masks of fewer would come off too little noise
     return MaskTerms(
         roster_sha256=_roster_sha256(site.identity.id for site in sites),
-        threshold=smallest_threshold(len(sites), COLLUDERS),
+        threshold=max(smallest_threshold(len(sites), COLLUDERS), fewest),
         colluders=COLLUDERS,
     )
 

@@ -7,6 +7,7 @@ update. It never sends rows, nor the text of an exception.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import time
 from dataclasses import dataclass
 
@@ -24,7 +25,18 @@ from ..core import (
     parse_json,
 )
 from ..core.data import Dataset, Preprocessing
-from ..privacy import Budget, Cipher, Identity, Mask, PublicIdentity, Sitting, UpdateRejectedError, open_sum, protect
+from ..privacy import (
+    Budget,
+    Cipher,
+    Identity,
+    Mask,
+    PrivacyError,
+    PublicIdentity,
+    Sitting,
+    UpdateRejectedError,
+    open_sum,
+    protect,
+)
 from ..storage import SignedHead
 from .errors import PlanError
 from .private_symbols import PrivateSymbols, make_symbols
@@ -48,11 +60,18 @@ class _Session:
     round: int = 0  # of the last plan that was followed
     attempt: int = 0  # at that round
     report: SiteReport | None = None  # of that round
+    chain: bytes = b""  # hash of all sums that were opened
+    betrayed: bool = False  # the coordinator signed a sum that is none
 
-    def sitting(self, round: int, attempt: int) -> Sitting:
+    def sitting(self, round: int, attempt: int, *, masked: bool) -> Sitting:
         """What an update or a sum of a round must belong to."""
         return Sitting(
-            run=self.run, round=round, attempt=attempt, layout=self.symbols.sha256, values=self.symbols.values
+            run=self.run,
+            round=round,
+            attempt=attempt,
+            layout=self.symbols.sha256,
+            values=self.symbols.values,
+            masked=masked,
         )
 
 
@@ -108,13 +127,13 @@ class Site:
         session = self._join(plan)
         if plan.round > session.round:
             session.report = self._take_step(session, plan) if plan.round > 1 else None
-        model_sha256 = hashlib.sha256(session.vector.tobytes()).hexdigest()
+        model_tag = self._tag_model(session)
         # From here on the plan counts as followed: the step is taken once, and a site that fails below stays in step.
         session.round, session.attempt = plan.round, plan.attempt
         update, trained, encrypted = (b"", 0.0, 0.0) if plan.phase == "report" else self._work(session, plan)
         return ClientUpdate(
             update=update,
-            model_sha256=model_sha256,
+            model_tag=model_tag,
             report=session.report,
             seconds=time.perf_counter() - started,
             train_seconds=trained,
@@ -189,6 +208,15 @@ class Site:
                 vector=layout.flatten(model.state()),
                 ranges=symbols.first_ranges(plan.quantisation.bound),
             )
+        if session.betrayed:
+            raise PlanError(
+                f"{self.name} takes no part in run {plan.run} any more: it got a sum that was tampered with"
+            )
+        if plan.privacy is not None and plan.masks is not None and plan.masks.threshold < plan.privacy.fewest_sites:
+            raise PlanError(
+                f"masks that come off with {plan.masks.threshold} sites bare sums of fewer than the "
+                f"{plan.privacy.fewest_sites} whose noise hides them"
+            )
         if plan.privacy != session.privacy:
             raise PlanError(f"the plan for round {plan.round} has other noise than the run began with")
         again = plan.round == session.round and plan.attempt > session.attempt
@@ -199,22 +227,36 @@ class Site:
             )
         return session
 
+    def _tag_model(self, session: _Session) -> str:
+        """What tells sites' models apart, and nothing else: keyed, and different after other sums.
+
+        A plain hash would tell the coordinator what a sum of its own making does to a model it can guess.
+        """
+        key = self._cipher.derive_key(b"model tag") or bytes(32)
+        run = session.run.encode().ljust(32, b"\0")
+        return hmac.new(key, run + session.chain + session.vector.tobytes(), hashlib.sha256).hexdigest()
+
     def _take_step(self, session: _Session, plan: RoundPlan) -> SiteReport:
         """Open the sum of the last round and move the model by the weighted mean of all changes (FedAvg).
 
         Source: McMahan et al. 2017, https://arxiv.org/abs/1602.05629, algorithm 1.
         """
-        sitting = session.sitting(plan.round - 1, session.attempt)
+        sitting = session.sitting(plan.round - 1, session.attempt, masked=self._masks is not None)
         try:
-            sums, summands = open_sum(self._cipher, sitting, plan.total, coordinator=self._coordinator)
+            opened = open_sum(self._cipher, sitting, plan.total, coordinator=self._coordinator)
+            total = session.symbols.decode(opened.sums, len(opened.senders), session.ranges)
         except UpdateRejectedError as exc:
             raise PlanError(
                 f"{self.name} got no sum of round {plan.round - 1} of run {plan.run}: {exc.message}"
             ) from exc
-        total = session.symbols.decode(sums, summands, session.ranges)
+        except PrivacyError:
+            # The coordinator signed what is no sum. What a site does with more of that could tell of the key.
+            session.betrayed = True
+            raise
         measured = total.measured
         loss = round(measured.loss, 3) if measured.rows else 0.0
         report = SiteReport(model_round=plan.round - 2, rows=measured.rows, correct=measured.correct, loss=loss)
+        session.chain = hashlib.sha256(session.chain + plan.total).digest()
         if total.weight > 0:  # a round that only measured has no changes to take
             session.vector = (session.vector + total.change / total.weight).astype(np.float32)
             if plan.quantisation.rule == "last-sum":
@@ -252,7 +294,7 @@ class Site:
         trained_at = time.perf_counter()
         rounding = derive_rng(plan.seed, "rounding", self.name, plan.round, plan.attempt)
         symbols = session.symbols.encode(Contribution(change, weight, measured), session.ranges, rounding)
-        sitting = session.sitting(plan.round, plan.attempt)
+        sitting = session.sitting(plan.round, plan.attempt, masked=self._masks is not None)
         mask = self._mask(plan)
         update = protect(self._cipher, sitting, symbols, signer=self._identity, mask=mask).to_bytes()
         return update, trained_at - started, time.perf_counter() - trained_at

@@ -281,15 +281,21 @@ class RelayStrategy(Strategy):
         parsed, said = self._read(replies, update_from_content)
         reasons = dict.fromkeys(self._asked, "no answer in time") | said
         started = time.perf_counter()
-        agreed = _majority([update.model_sha256 for update in parsed.values()])
-        sitting = Sitting(run=self._plan.run, round=number, layout=self._symbols.sha256, values=self._symbols.values)
+        agreed = _majority([update.model_tag for update in parsed.values()])
+        sitting = Sitting(
+            run=self._plan.run,
+            round=number,
+            layout=self._symbols.sha256,
+            values=self._symbols.values,
+            masked=self._masks is not None,
+        )
         members = {site.id: site for site in self._sites.values()}
         aggregator = Aggregator(self._adder, sitting, members=members, signer=self._signer)
         accepted: dict[int, ClientUpdate] = {}
         for node, update in parsed.items():
             try:
-                if update.model_sha256 != agreed:
-                    raise UpdateRejectedError("the site's model is not the one most sites have")
+                if update.model_tag != agreed:
+                    raise UpdateRejectedError("the site's model or key is not the one most sites have")
                 if self._phase != "report":
                     aggregator.add(update.update, sender=self._sites[node].id)
                 accepted[node] = update

@@ -17,7 +17,27 @@ if TYPE_CHECKING:
     from .client_dp import ClientDp, ClientDpCoordinator, ClientDpSite
     from .dp_sgd import DpSgd, PrivateTrainer
     from .envelope import EncryptedSum, EncryptedUpdate, Header, Signer
-    from .errors import BudgetExhaustedError, KeyFileError, MalformedUpdateError, MaskingError, PrivacyError, ReplayedUpdateError, RosterError, SealLayoutError, SharesError, SignatureError, TooFewSitesError, TooManyClientsError, UnknownSenderError, UpdateRejectedError, WrongKeyError, WrongLayoutError, WrongPresetError, WrongRoundError, WrongRunError
+    from .errors import (
+        BudgetExhaustedError,
+        KeyFileError,
+        MalformedUpdateError,
+        MaskingError,
+        PrivacyError,
+        ReplayedUpdateError,
+        RosterError,
+        SealLayoutError,
+        SharesError,
+        SignatureError,
+        TooFewSitesError,
+        TooManyClientsError,
+        UnknownSenderError,
+        UpdateRejectedError,
+        WrongKeyError,
+        WrongLayoutError,
+        WrongPresetError,
+        WrongRoundError,
+        WrongRunError,
+    )
     from .events import DiscreteGaussianSum, Event, ExactRelease, GaussianRelease, SkellamSum
     from .fixed_point import FixedPoint
     from .identity import PublicIdentity
@@ -34,13 +54,13 @@ if TYPE_CHECKING:
     from .masking_site import MaskingSite
     from .packed import PackedAdder
     from .packed_secret import PackedCipher
-    from .participant import open_sum, protect
+    from .participant import OpenedSum, open_sum, protect
     from .plain import PlainAdder, PlainCipher
     from .presets import Preset, smallest_preset
     from .quantizer import StochasticQuantizer
     from .rlwe_secret import SecretKey
     from .roster import Roster
-    from .scheme import Accumulator, Adder, Cipher, Mask
+    from .scheme import NO_KEY, Accumulator, Adder, Cipher, Mask
     from .sitting import MIN_SUMMANDS, Sitting
 
 _HOMES = {
@@ -80,6 +100,8 @@ _HOMES = {
     "MaskingRound": "masking",
     "MaskingSite": "masking_site",
     "Members": "masking_messages",
+    "NO_KEY": "scheme",
+    "OpenedSum": "participant",
     "PackedAdder": "packed",
     "PackedCipher": "packed_secret",
     "PlainAdder": "plain",
@@ -125,6 +147,7 @@ _HOMES = {
 
 __all__ = [
     "MIN_SUMMANDS",
+    "NO_KEY",
     "Accountant",
     "Accumulator",
     "Adder",
@@ -160,6 +183,7 @@ __all__ = [
     "MaskingRound",
     "MaskingSite",
     "Members",
+    "OpenedSum",
     "PackedAdder",
     "PackedCipher",
     "PlainAdder",

@@ -165,7 +165,8 @@ class Accountant:
 class Budget:
     """How much privacy may be lost, all releases together. It is charged before a release is made.
 
-    A release that is authorised counts, also if it then fails: nobody knows what was seen of it.
+    A release that is authorised counts, also if it then fails: nobody knows what was seen of it. A round that is run
+    again releases again.
 
     Args:
         epsilon: > 0; may be infinite.

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ..core import ConfigError
 from .envelope import EncryptedSum, EncryptedUpdate, Header, Signer
 from .errors import (
@@ -24,8 +26,8 @@ from .errors import (
     WrongRoundError,
 )
 from .identity import PublicIdentity
-from .scheme import Adder, Mask
-from .sitting import MIN_SUMMANDS, Sitting, check_header
+from .scheme import Accumulator, Adder, Mask
+from .sitting import MIN_SUMMANDS, Sitting, check_header, write_senders
 
 
 class Aggregator:
@@ -53,9 +55,9 @@ class Aggregator:
         self._members = dict(members)
         self._signer = signer
         self._senders: dict[str, None] = {}  # in the order they came
-        self._closed = False
         self._header(signer.public.id, summands=1)  # what is wrong with the sitting is no fault of the first sender
-        self._sum = adder.start(sitting.values)
+        self._symbols = sitting.symbols(adder)
+        self._sum: Accumulator | None = adder.start(self._symbols)
 
     @property
     def senders(self) -> tuple[str, ...]:
@@ -83,11 +85,11 @@ class Aggregator:
         update = EncryptedUpdate.from_bytes(data)
         expected = self._header(sender, summands=1)
         check_header(update.header, expected)
-        if len(update.body) != self._adder.update_bytes(self._sitting.values):
+        if len(update.body) != self._adder.update_bytes(self._symbols):
             raise MalformedUpdateError(
-                f"expected a body of {self._adder.update_bytes(self._sitting.values)} bytes, got {len(update.body)}"
+                f"expected a body of {self._adder.update_bytes(self._symbols)} bytes, got {len(update.body)}"
             )
-        if self._closed:
+        if self._sum is None:
             raise WrongRoundError(f"round {self._sitting.round} is closed: an update from {member.name} is late")
         if sender in self._senders:
             raise ReplayedUpdateError(f"a second update from {member.name} in round {self._sitting.round}")
@@ -101,16 +103,20 @@ class Aggregator:
         except UpdateRejectedError:
             raise
         except BaseException:  # out of memory, a process that died: a part of the update may be in the sum
-            self._closed = True
+            self._sum = None
             raise
         self._senders[sender] = None
 
-    def finish(self, *, min_summands: int = MIN_SUMMANDS, masks: Mask | None = None) -> EncryptedSum:
+    def finish(
+        self, *, min_summands: int = MIN_SUMMANDS, masks: Mask | None = None, noise: np.ndarray | None = None
+    ) -> EncryptedSum:
         """Close the sum and sign it, for all sites. It is given out once, and nothing can be added to it any more.
 
         Args:
             min_summands: at least 3.
-            masks: what the masks of exactly these updates add up to.
+            masks: what the masks of exactly these updates add up to; exactly where the sitting is masked.
+            noise: integers to add to the sums of the values (`ClientDpCoordinator`), shape (values,), where the
+                sitting has no tags, which would show it.
 
         Raises:
             TooFewSitesError: fewer than `min_summands` updates: so small a sum would tell too much of each. More may
@@ -126,16 +132,25 @@ class Aggregator:
             raise TooFewSitesError(
                 f"round {self._sitting.round} has {self.summands} accepted updates, expected at least {min_summands}"
             )
-        if self._closed:
+        if (masks is not None) != self._sitting.masked:
+            raise ConfigError(f"expected {'the' if self._sitting.masked else 'no'} masks of this sum to remove")
+        if noise is not None and (self._sitting.tagged or noise.shape != (self._sitting.values,)):
+            raise ConfigError(
+                f"expected noise of shape ({self._sitting.values},) for a sum without tags, got {noise.shape}",
+                hint="Sitting(..., tagged=False), where the sites trust the coordinator with the noise",
+            )
+        if self._sum is None:
             raise PrivacyError(
                 f"round {self._sitting.round} has no further sum: it was given out, or could not be formed",
                 hint="run the round again as its next attempt",
             )
-        self._closed = True
         if masks is not None:
             self._sum.remove(masks)
+        if noise is not None:
+            self._sum.add_noise(noise)
+        body, self._sum = self._sum.body(), None  # which is large, and not needed any more
         header = self._header(self._signer.public.id, summands=self.summands)
-        return EncryptedSum.sign(header, self._sum.body(), self._signer)
+        return EncryptedSum.sign(header, b"".join((write_senders(self._senders), body)), self._signer)
 
     def _header(self, sender: str, *, summands: int) -> Header:
         return self._sitting.header(self._adder, sender, summands=summands)

@@ -152,6 +152,10 @@ class ApproximateCkksSum:
         """
         raise PrivacyError(f"{SCHEME} has no masks to remove", hint='use the scheme "packed"')
 
+    def add_noise(self, noise: np.ndarray) -> None:
+        """CKKS sums take no noise of the coordinator's."""
+        raise PrivacyError(f"{SCHEME} takes no noise from the coordinator", hint='use the scheme "packed"')
+
     def body(self) -> bytes:
         """The sum's body."""
         return b"".join(pack_residues(total).tobytes() for total in self._total)

@@ -29,6 +29,7 @@ from .approximate_ckks import (
     unpack_residues,
 )
 from .approximate_ckks_layout import KEY_SHAPE, context_with, decrypt_slots, encrypt_slots, fresh_context, read_key
+from .derived_key import derive_key
 from .errors import PrivacyError
 from .presets import Preset
 from .rlwe import Scratch
@@ -100,11 +101,16 @@ class ApproximateCkksCipher:
     def __init__(self, key: CkksSecretKey, preset: Preset) -> None:
         self.preset = preset
         self.key_id = key.key_id
+        self._key = key
         self._context = context_with(key.residues)
 
     def ciphertexts(self, values: int) -> int:
         """How many ciphertexts an update of `values` symbols has."""
         return count_ciphertexts(values)
+
+    def derive_key(self, purpose: bytes) -> bytes:
+        """A key for another purpose, 32 bytes, of all who have this one."""
+        return derive_key(self._key.to_bytes(), purpose)
 
     def encrypt(self, symbols: np.ndarray, mask: Mask | None = None) -> bytes:
         """Protect symbols, shape (n,), an unsigned integer dtype, each below `preset.symbols`.

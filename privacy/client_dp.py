@@ -9,8 +9,8 @@ Threat model. Every site is honest about its update and its noise. A site may be
 it put in itself, its noise included, and may pool that with up to `colluders` - 1 others and with the coordinator. Of
 the S >= `fewest_sites` updates in a sum, at least H = `fewest_sites` - `colluders` then carry noise that these readers
 do not know, and each site adds variance sigma^2 / H: they learn no more of whether another site's update was there or
-was zero than the event says. That holds for sums of at least `fewest_sites` updates, so no other may be opened:
-`decode` refuses it, and masks keep a single update shut.
+was zero than the event says. That holds for sums of at least `fewest_sites` updates: `decode` refuses others, and masks
+whose threshold is no lower keep them shut against a reader who does not ask `decode`.
 
 With `noise_by="coordinator"` one noise of variance sigma^2 is added to the encrypted sum instead. It takes less room,
 and holds against any number of sites, as long as the coordinator is honest and in league with none of them: it knows

@@ -4,7 +4,7 @@
          0      4  "NSTU"
          4      2  version, 1
          6      1  kind: 1 an update, 2 a sum
-         7      1  zero
+         7      1  flags: 1 for masks under the encryption, 2 for tags in the sum
          8      8  preset: scheme and parameters (`Preset.identifier`)
         16     16  key id; zeros where there is none
         32     26  run: a ULID, padded with zeros
@@ -36,11 +36,12 @@ from typing import ClassVar, Final, Protocol, Self
 from .errors import MalformedUpdateError
 from .identity import PublicIdentity
 
-_HEADER = struct.Struct(">4sHBx8s16s26sII16s32sQIIQ")
+_HEADER = struct.Struct(">4sHBB8s16s26sII16s32sQIIQ")
 _MAGIC: Final = b"NSTU"
 _VERSION: Final = 1
 _SIGNATURE_BYTES: Final = 64
 _RUN_BYTES: Final = 26
+_MASKED, _TAGGED = 1, 2  # flags
 _HEX = {"preset": 8, "key_id": 16, "sender": 16, "layout": 32}
 MAX_VALUES: Final = 2**31
 MAX_BODY_BYTES: Final = 2**36
@@ -75,6 +76,8 @@ class Header:
         values: how many numbers are protected, 1 to 2^31.
         summands: how many updates are in it: 1 for an update.
         ciphertexts: how many the body has; 0 where it is none.
+        masked: whether there are masks under the encryption (of a sum: were, until they were removed).
+        tagged: whether updates carry a tag that adds up.
 
     Raises:
         MalformedUpdateError: a field that does not fit.
@@ -90,6 +93,8 @@ class Header:
     values: int
     summands: int
     ciphertexts: int
+    masked: bool = False
+    tagged: bool = True
 
     def __post_init__(self) -> None:
         for name, size in _HEX.items():
@@ -152,8 +157,8 @@ class Envelope:
         """
         if len(data) < ENVELOPE_BYTES:
             raise MalformedUpdateError(f"too short for a protected vector: {len(data)} bytes")
-        magic, version, kind, *fields, body_bytes = _HEADER.unpack_from(data)
-        if (magic, version, data[7]) != (_MAGIC, _VERSION, 0):
+        magic, version, kind, flags, *fields, body_bytes = _HEADER.unpack_from(data)
+        if (magic, version) != (_MAGIC, _VERSION) or flags > _MASKED | _TAGGED:
             raise MalformedUpdateError(f"not a protected vector of version {_VERSION}: starts with {data[:8]!r}")
         if kind != cls.kind:
             raise MalformedUpdateError(f"expected an {cls.domain}, got an envelope of kind {kind}")
@@ -171,6 +176,8 @@ class Envelope:
             values=values,
             summands=summands,
             ciphertexts=ciphertexts,
+            masked=bool(flags & _MASKED),
+            tagged=bool(flags & _TAGGED),
         )
         view = memoryview(data)
         return cls(header, view[_HEADER.size : -_SIGNATURE_BYTES], bytes(view[-_SIGNATURE_BYTES:]))
@@ -187,6 +194,7 @@ class Envelope:
             _MAGIC,
             _VERSION,
             cls.kind,
+            _MASKED * header.masked | _TAGGED * header.tagged,
             bytes.fromhex(header.preset),
             bytes.fromhex(header.key_id),
             header.run.encode(),

@@ -249,6 +249,7 @@ def _steps(noise: IntegerNoise, bound: int, bits: int) -> list[int]:
             full = (1 << bits) - 1
             return [full - step for step in reversed(upper)] + upper  # F(-x - 1) = 1 - F(x), no multiple of 2^-bits
         precision *= 2
+        assert precision < 2**20  # bounds near the noise need some 30,000 bits at most
 
 
 def _upper_steps(noise: IntegerNoise, bound: int, bits: int, precision: int) -> list[int] | None:

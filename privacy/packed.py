@@ -17,7 +17,7 @@ import numpy as np
 
 from .blocks import Workers, blocks
 from .errors import MalformedUpdateError, PrivacyError
-from .packing import BLOCK, pack_words, unpack_words, words_bytes
+from .packing import BLOCK, pack_signed, pack_words, unpack_words, words_bytes
 from .presets import DEGREE, MODULUS, MODULUS_BITS, SEED_BYTES, Preset
 from .rlwe import expand_seeds
 from .scheme import Mask
@@ -114,7 +114,20 @@ class PackedSum:
             c0[part] %= _Q
             c0[part] += scale(np.where(masked == 0, masked, t - masked), self._preset)
 
-    def body(self) -> bytes:
+    def add_noise(self, noise: np.ndarray) -> None:
+        """Add integers to the sums of the symbols; this rounds once, as `remove` does, so a sum has one of the two.
+
+        Args:
+            noise: shape (values,), signed; no sum may leave the range of its digit.
+        """
+        preset, c0 = self._preset, self._sum[0]
+        for part in blocks(len(c0), BLOCK):
+            digits = noise[preset.block * part.start : preset.block * part.stop]
+            signed = pack_signed(digits, preset)
+            c0[part] %= _Q
+            c0[part] += scale(np.where(signed < 0, signed + preset.plain_modulus, signed).astype(np.uint64), preset)
+
+    def body(self) -> bytes | memoryview:
         """The sum's body: of each ciphertext c0, then c1.
 
         Raises:
@@ -126,7 +139,7 @@ class PackedSum:
         for part in blocks(count, BLOCK):
             for index in (0, 1):
                 packed[part, index] = pack_words(self._sum[index, part] % _Q, MODULUS_BITS)
-        return packed.tobytes()
+        return packed.reshape(-1).data
 
     def _check_whole(self) -> None:
         if not self._whole:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .blocks import Workers, blocks
+from .derived_key import derive_key
 from .errors import PrivacyError
 from .packed import SCHEME, scale
 from .packing import BLOCK, check_symbols, pack_digits, pack_words, unpack_digits, unpack_words, words_bytes
@@ -47,6 +48,10 @@ class PackedCipher:
     def ciphertexts(self, values: int) -> int:
         """How many ciphertexts an update of `values` symbols has."""
         return self.preset.ciphertexts(values)
+
+    def derive_key(self, purpose: bytes) -> bytes:
+        """A key for another purpose, 32 bytes, of all who have this one."""
+        return derive_key(self._key.to_bytes(), purpose)
 
     def encrypt(self, symbols: np.ndarray, mask: Mask | None = None) -> bytes:
         """Protect symbols, shape (n,), an unsigned integer dtype.

@@ -50,6 +50,23 @@ def pack_digits(symbols: np.ndarray, preset: Preset) -> np.ndarray:
     return coefficients
 
 
+def pack_signed(digits: np.ndarray, preset: Preset) -> np.ndarray:
+    """Coefficients of signed digits, laid out as by `pack_digits`: shape (ciphertexts, 2048) int64, between -t and t.
+
+    Args:
+        digits: shape (n,), signed, of magnitude below B.
+    """
+    count = preset.ciphertexts(len(digits))
+    padded = np.zeros(count * preset.block, np.int64)
+    padded[: len(digits)] = digits
+    padded = padded.reshape(count, preset.packing, DEGREE)
+    coefficients = padded[:, -1].copy()
+    for place in range(preset.packing - 2, -1, -1):
+        coefficients *= preset.base
+        coefficients += padded[:, place]
+    return coefficients
+
+
 def unpack_digits(coefficients: np.ndarray, preset: Preset) -> np.ndarray:
     """The inverse of `pack_digits`, also of sums, with the padding: shape (ciphertexts * k * 2048,) uint32."""
     base = np.uint64(preset.base)

@@ -12,10 +12,9 @@ import numpy as np
 from .errors import MalformedUpdateError, PrivacyError
 from .packing import check_symbols, pack_words, unpack_words, words_bytes
 from .presets import Preset
-from .scheme import Mask
+from .scheme import NO_KEY, Mask
 
 SCHEME: Final = "plain"
-NO_KEY: Final = "00" * 16
 
 
 class PlainCipher:
@@ -30,6 +29,10 @@ class PlainCipher:
     def ciphertexts(self, values: int) -> int:
         """None."""
         return 0
+
+    def derive_key(self, purpose: bytes) -> bytes | None:
+        """None."""
+        return None
 
     def encrypt(self, symbols: np.ndarray, mask: Mask | None = None) -> bytes:
         """The symbols, with no bit to spare."""
@@ -92,6 +95,10 @@ class PlainSum:
     def remove(self, mask: Mask) -> None:
         """There are no masks here."""
         raise PrivacyError("masks go under an encryption", hint='use the scheme "packed"')
+
+    def add_noise(self, noise: np.ndarray) -> None:
+        """Add integers to the sums of the symbols."""
+        self._sum += noise.astype(np.uint32)  # modulo 2^32
 
     def body(self) -> bytes:
         """The sum's body."""

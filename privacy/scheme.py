@@ -7,11 +7,13 @@ symbols: nothing in them is parsed. A new scheme implements these protocols.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from .presets import Preset
+
+NO_KEY: Final = "00" * 16
 
 
 class Mask(Protocol):
@@ -37,7 +39,7 @@ class Scheme(Protocol):
 
     @property
     def key_id(self) -> str:
-        """Names the key: 16 bytes as hex; zeros where there is none."""
+        """Names the key: 16 bytes as hex; `NO_KEY` where there is none."""
         ...
 
     def ciphertexts(self, values: int) -> int:
@@ -47,6 +49,13 @@ class Scheme(Protocol):
 
 class Cipher(Scheme, Protocol):
     """The sites' side: protects updates and opens sums."""
+
+    def derive_key(self, purpose: bytes) -> bytes | None:
+        """A key for another purpose, 32 bytes, of all who have this one; None where there is none.
+
+        It tells nothing of the key, nor of those for other purposes.
+        """
+        ...
 
     def encrypt(self, symbols: np.ndarray, mask: Mask | None = None) -> bytes:
         """Protect symbols, shape (n,), an unsigned integer dtype.
@@ -84,7 +93,18 @@ class Accumulator(Protocol):
         """
         ...
 
-    def body(self) -> bytes:
+    def add_noise(self, noise: np.ndarray) -> None:
+        """Add integers to the sums of the symbols.
+
+        Args:
+            noise: shape (values,), signed; no sum may leave the range of its digit.
+
+        Raises:
+            PrivacyError: the scheme cannot.
+        """
+        ...
+
+    def body(self) -> bytes | memoryview:
         """The sum's body."""
         ...
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
+from ..core import ConfigError, canonical_json
 from .envelope import Header
 from .errors import (
     MalformedUpdateError,
@@ -17,8 +19,11 @@ from .errors import (
     WrongRoundError,
     WrongRunError,
 )
-from .scheme import Scheme
+from .presets import Preset
+from .scheme import NO_KEY, Scheme
+from .sum_tag import SumTag, tag_symbols
 
+ID_BYTES: Final = 16
 MIN_SUMMANDS: Final = 3  # each of two sites could subtract its own update from the sum and read the other's
 # In this order: what is of another run is said to be that, and not of another round.
 _ERRORS: Final[Mapping[str, type[UpdateRejectedError]]] = {
@@ -26,6 +31,8 @@ _ERRORS: Final[Mapping[str, type[UpdateRejectedError]]] = {
     "round": WrongRoundError,
     "attempt": WrongRoundError,
     "preset": WrongPresetError,
+    "masked": WrongPresetError,
+    "tagged": WrongPresetError,
     "key_id": WrongKeyError,
     "layout": WrongLayoutError,
     "values": WrongLayoutError,
@@ -45,6 +52,9 @@ class Sitting:
         attempt: from 1; a round that is run again has the next one.
         layout: SHA-256 of the layout all updates follow, as hex.
         values: how many numbers an update has.
+        masked: whether updates are masked under the encryption.
+        tagged: whether updates carry a `SumTag`, where there is a key for it. Without, the coordinator is trusted not
+            to tamper with what it sums: it may add noise, and nothing tells that from anything else.
     """
 
     run: str
@@ -52,6 +62,27 @@ class Sitting:
     layout: str
     values: int
     attempt: int = 1
+    masked: bool = False
+    tagged: bool = True
+
+    def __post_init__(self) -> None:
+        if self.masked and not self.tagged:
+            raise ConfigError("masked updates are tagged", hint="masks and noise of the coordinator exclude each other")
+
+    def symbols(self, scheme: Scheme) -> int:
+        """How many symbols are protected: the values, and a tag where there is a key to make it with."""
+        with_tag = self.tagged and scheme.key_id != NO_KEY
+        return self.values + (tag_symbols(scheme.preset) if with_tag else 0)
+
+    def tag(self, key: bytes, preset: Preset) -> SumTag:
+        """Makes and checks the tags of this attempt.
+
+        Args:
+            key: 32 bytes that only the sites have.
+            preset: of the sums.
+        """
+        context = [self.run, self.round, self.attempt, self.layout, self.values, preset.name]
+        return SumTag(key, canonical_json(context).encode(), preset)
 
     def header(self, scheme: Scheme, sender: str, *, summands: int = 1) -> Header:
         """The header of an update of `sender`, or of a sum."""
@@ -65,7 +96,9 @@ class Sitting:
             layout=self.layout,
             values=self.values,
             summands=summands,
-            ciphertexts=scheme.ciphertexts(self.values),
+            ciphertexts=scheme.ciphertexts(self.symbols(scheme)),
+            masked=self.masked,
+            tagged=self.tagged,
         )
 
 
@@ -78,3 +111,20 @@ def check_header(header: Header, expected: Header) -> None:
     for name, error in _ERRORS.items():
         if getattr(header, name) != getattr(expected, name):
             raise error(f"{name} is {getattr(header, name)!r:.100}, expected {getattr(expected, name)!r}")
+
+
+def write_senders(senders: Iterable[str]) -> bytes:
+    """The ids of the sites in a sum, 16 bytes each and in order: what its body begins with."""
+    return b"".join(map(bytes.fromhex, sorted(senders)))
+
+
+def read_senders(data: bytes) -> tuple[str, ...]:
+    """The inverse of `write_senders`.
+
+    Raises:
+        MalformedUpdateError: not in order, or one stands twice.
+    """
+    senders = tuple(data[start : start + ID_BYTES].hex() for start in range(0, len(data), ID_BYTES))
+    if any(first >= second for first, second in pairwise(senders)):
+        raise MalformedUpdateError("the senders of a sum are not in the order of their ids, or one stands twice")
+    return senders

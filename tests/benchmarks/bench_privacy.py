@@ -131,10 +131,10 @@ class Ours:
             self.cost.upload = len(sent) / PARAMETERS
         result = total.finish().to_bytes()
         with timed(self.cost.open):
-            sums, summands = open_sum(cipher, sitting, result, coordinator=self._coordinator.public)
-            quantizer.decode(sums, summands)
+            opened = open_sum(cipher, sitting, result, coordinator=self._coordinator.public)
+            quantizer.decode(opened.sums, len(opened.senders))
         self.cost.download = len(result) / PARAMETERS
-        self.cost.error = max(self.cost.error, float(np.abs(sums - expected).max()))
+        self.cost.error = max(self.cost.error, float(np.abs(opened.sums - expected).max()))
 
 
 class Flare:
@@ -230,8 +230,8 @@ def be_party(party: str, folder: Path, number: int) -> None:
         (folder / "sum").write_bytes(total.finish().to_bytes())
     else:
         cipher = PackedCipher(key, preset)
-        sums, summands = open_sum(cipher, sitting, (folder / "sum").read_bytes(), coordinator=coordinator.public)
-        quantizer.decode(sums, summands)
+        opened = open_sum(cipher, sitting, (folder / "sum").read_bytes(), coordinator=coordinator.public)
+        quantizer.decode(opened.sums, len(opened.senders))
     print(resident_bytes("VmHWM") - before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf, nan
+from typing import get_args
 
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
@@ -14,19 +15,43 @@ from hypothesis import strategies as st
 from nasturtium.federated import ClientUpdate, LocalTraining, PlanError, Quantisation, RoundPlan, SiteReport
 from nasturtium.federated.records import (
     STYPE,
+    answer_from_content,
+    answer_to_content,
     pack_bytes,
     plan_from_content,
     plan_size,
     plan_to_content,
+    request_from_content,
+    request_to_content,
     unpack_bytes,
     update_from_content,
     update_to_content,
 )
+from nasturtium.federated.rounds import Distribution, MaskRequest, MaskStep, MaskTerms, PrivacyTerms
 from nasturtium.privacy import UpdateRejectedError, smallest_preset
 
 COUNTS = st.integers(0, 2**40)
 POSITIVE = st.integers(1, 2**40)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+MASKS = st.builds(MaskTerms, roster_sha256=TEXTS, threshold=COUNTS, colluders=COUNTS)
+PRIVACY = st.builds(
+    PrivacyTerms,
+    clip=st.floats(1e-9, 10),
+    value_range=st.floats(1e-9, 10),
+    sigma=st.floats(0, 1e6),
+    distribution=st.sampled_from(get_args(Distribution)),
+    fewest_sites=COUNTS,
+    colluders=COUNTS,
+)
+REQUESTS = st.builds(
+    MaskRequest,
+    run=TEXTS,
+    round=POSITIVE,
+    attempt=POSITIVE,
+    step=st.sampled_from(get_args(MaskStep)),
+    terms=MASKS,
+    payload=st.binary(max_size=200),
+)
 PLANS = st.builds(
     RoundPlan,
     run=TEXTS,
@@ -51,6 +76,9 @@ PLANS = st.builds(
     ),
     total=st.binary(max_size=200),
     attempt=POSITIVE,
+    masks=st.none() | MASKS,
+    shares=st.binary(max_size=200),
+    privacy=st.none() | PRIVACY,
     ledger_head=TEXTS,
 )
 REPORTS = st.tuples(COUNTS, COUNTS, COUNTS, st.floats(allow_nan=False, allow_infinity=False)).map(
@@ -59,7 +87,7 @@ REPORTS = st.tuples(COUNTS, COUNTS, COUNTS, st.floats(allow_nan=False, allow_inf
 UPDATES = st.builds(
     ClientUpdate,
     update=st.binary(max_size=200),
-    model_sha256=TEXTS,
+    model_tag=TEXTS,
     report=st.none() | REPORTS,
     seconds=st.floats(0, 1e9),
 )
@@ -80,14 +108,20 @@ def test_an_update_arrives_as_it_was_sent(update):
     assert update_from_content(over_the_wire(update_to_content(update))) == update
 
 
+@given(REQUESTS, st.binary(max_size=200))
+def test_a_question_about_masks_and_its_answer_arrive_as_they_were_sent(request, answer):
+    assert request_from_content(over_the_wire(request_to_content(request))) == request
+    assert answer_from_content(over_the_wire(answer_to_content(answer))) == answer
+
+
 @given(st.binary(max_size=200))
 def test_bytes_arrive_as_they_were_packed(data):
     assert unpack_bytes(pack_bytes(data)) == data
 
 
 def test_the_size_of_a_plan_is_that_of_its_texts_and_its_sum(make_plan):
-    plan = make_plan(spec="12", preprocessing="345", total=b"6789")
-    assert plan_size(plan) == 9
+    plan = make_plan(spec="12", preprocessing="345", total=b"6789", shares=b"0", ledger_head="ab")
+    assert plan_size(plan) == 12
 
 
 def damaged(content: RecordDict, record: str, **changes: object) -> RecordDict:
@@ -170,9 +204,44 @@ def test_a_plan_without_a_record_is_refused(make_plan, record, by):
         plan_from_content(replaced(plan_to_content(make_plan()), record, by))
 
 
+REQUEST = MaskRequest(
+    run="01JRUN",
+    round=1,
+    attempt=1,
+    step="advertise",
+    terms=MaskTerms(roster_sha256="ab" * 32, threshold=3, colluders=1),
+    payload=b"abc",
+)
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "reason"),
+    [
+        pytest.param("request", {"round": None}, "expected the fields run, round", id="missing"),
+        pytest.param("request", {"more": 1}, "expected the fields run, round", id="extra"),
+        pytest.param("request", {"attempt": 1.0}, "attempt must be int, got float", id="float-for-an-integer"),
+        pytest.param("request", {"step": "reveal everything"}, "unknown step", id="unknown-step"),
+        pytest.param("masks", {"threshold": "3"}, "threshold must be int, got str", id="text-for-a-number"),
+        pytest.param("masks", {"colluders": None}, "expected the fields roster_sha256", id="missing-in-terms"),
+    ],
+)
+def test_a_damaged_question_about_masks_is_refused_with_a_reason(record, changes, reason):
+    assert request_from_content(request_to_content(REQUEST)) == REQUEST
+    with pytest.raises(PlanError, match=reason):
+        request_from_content(damaged(request_to_content(REQUEST), record, **changes))
+
+
+@pytest.mark.parametrize(("by", "reason"), [*PACKED[:-1], pytest.param(None, "payload|answer", id="missing")])
+def test_a_question_or_an_answer_about_masks_without_its_bytes_is_refused(by, reason):
+    with pytest.raises(PlanError, match=reason):
+        request_from_content(replaced(request_to_content(REQUEST), "payload", by))
+    with pytest.raises(UpdateRejectedError, match=reason):
+        answer_from_content(replaced(answer_to_content(b"abc"), "answer", by))
+
+
 UPDATE = ClientUpdate(
     update=b"abc",
-    model_sha256="ab" * 32,
+    model_tag="ab" * 32,
     report=SiteReport(model_round=1, rows=9, correct=3, loss=0.5),
     seconds=0.25,
 )
@@ -191,9 +260,9 @@ def test_an_update_with_another_payload_is_refused(by, reason):
 @pytest.mark.parametrize(
     ("record", "changes", "reason"),
     [
-        pytest.param("status", {"model_sha256": None}, "expected the fields model_sha256", id="missing"),
-        pytest.param("status", {"more": 1}, "expected the fields model_sha256", id="extra"),
-        pytest.param("status", {"model_sha256": 1}, "model_sha256 must be str, got int", id="number-for-a-text"),
+        pytest.param("status", {"model_tag": None}, "expected the fields model_tag", id="missing"),
+        pytest.param("status", {"more": 1}, "expected the fields model_tag", id="extra"),
+        pytest.param("status", {"model_tag": 1}, "model_tag must be str, got int", id="number-for-a-text"),
         pytest.param("status", {"seconds": 1}, "seconds must be float, got int", id="integer-for-a-float"),
         pytest.param("status", {"seconds": nan}, "expected seconds >= 0, got nan", id="seconds-nan"),
         pytest.param("status", {"seconds": inf}, "expected seconds >= 0, got inf", id="seconds-infinite"),
@@ -219,7 +288,7 @@ def test_the_reason_stays_short_and_printable_whatever_a_site_names_its_fields()
 RECORDS = st.one_of(
     st.dictionaries(st.text(max_size=5), st.integers(-(2**62), 2**62) | st.floats(), max_size=3).map(MetricRecord),
     st.dictionaries(
-        st.sampled_from(["model_sha256", "seconds", "run", "x"]), TEXTS | st.floats() | st.binary(), max_size=3
+        st.sampled_from(["model_tag", "seconds", "run", "x"]), TEXTS | st.floats() | st.binary(), max_size=3
     ).map(ConfigRecord),
     st.binary(max_size=9).map(pack_bytes),
 )

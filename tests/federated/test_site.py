@@ -29,9 +29,11 @@ from nasturtium.privacy import (
     CkksSecretKey,
     EncryptedSum,
     EncryptedUpdate,
+    PackedCipher,
     PlainAdder,
     PlainCipher,
     PrivacyError,
+    SecretKey,
     Sitting,
     protect,
     smallest_preset,
@@ -102,9 +104,25 @@ def sites(make_site):
 
 def test_the_first_model_is_the_one_of_the_seed(make_site, make_plan):
     plan = make_plan()
-    answers = [make_site(i).follow(plan) for i in (1, 2)]
-    assert {answer.model_sha256 for answer in answers} == {hashlib.sha256(initial(plan).tobytes()).hexdigest()}
-    assert make_site(1).follow(replace(plan, seed=6)).model_sha256 != answers[0].model_sha256
+    sites = [make_site(i) for i in (1, 2)]
+    assert len({site.follow(plan).model_tag for site in sites}) == 1
+    for site in sites:
+        np.testing.assert_array_equal(vector_of(site.release().model), initial(plan))
+    other = make_site(1)
+    other.follow(replace(plan, seed=6))
+    assert (vector_of(other.release().model) != initial(plan)).any()
+
+
+def test_the_tag_of_a_model_tells_models_runs_and_keys_apart(make_site, make_plan, make_scheme, preset):
+    ours = make_scheme("packed", preset)[0]
+    theirs = PackedCipher(SecretKey.generate(), preset)
+    tags = [
+        make_site(cipher=cipher).follow(make_plan(**changes)).model_tag
+        for cipher, changes in ((ours, {}), (ours, {"seed": 6}), (ours, {"run": "01JOTHER"}), (theirs, {}))
+    ]
+    assert len(set(tags)) == 4
+    assert make_site(2, cipher=ours).follow(make_plan()).model_tag == tags[0]
+    assert hashlib.sha256(initial(make_plan()).tobytes()).hexdigest() not in tags
 
 
 def test_training_leaves_the_shared_model_as_it_was(make_site, make_plan):
@@ -149,15 +167,17 @@ def test_a_step_is_the_mean_of_the_trained_models_weighted_by_rows(
 
 
 def test_every_scheme_takes_the_same_steps_bit_for_bit(make_scheme, make_site, make_plan, run_round, preset):
-    models = set()
+    models = []
     for name in ("plain", "packed", "ckks-approximate"):
         cipher, adder = make_scheme(name, preset)
         sites = [make_site(i, rows=rows, cipher=cipher) for i, rows in enumerate(ROWS, 1)]
         total = b""
         for number in (1, 2, 3):
             total = run_round(make_plan(number, total=total), sites, adder)
-        models.add(sites[0].follow(make_plan(4, phase="report", total=total)).model_sha256)
-    assert len(models) == 1
+        sites[0].follow(make_plan(4, phase="report", total=total))
+        models.append(vector_of(sites[0].release().model))
+    np.testing.assert_array_equal(models[0], models[1])
+    np.testing.assert_array_equal(models[0], models[2])
 
 
 def test_changes_beyond_the_range_of_a_plan_are_cut_off(make_plan, sites, run_round):
@@ -189,7 +209,7 @@ def test_all_sites_stay_on_the_same_model(sites, make_plan, add_up, rule):
     for number in (1, 2, 3):
         plan = make_plan(number, total=total, quantisation=quantisation)
         answers = {site: site.follow(plan) for site in sites}
-        [model] = {answer.model_sha256 for answer in answers.values()}
+        [model] = {answer.model_tag for answer in answers.values()}
         seen.append(model)
         total = add_up(plan, answers)
     assert len(set(seen)) == 3
@@ -203,7 +223,7 @@ def test_the_rule_of_the_ranges_changes_what_is_sent_after_the_first_sum(make_si
         sites = [make_site(i, rows=rows) for i, rows in enumerate(ROWS, 1)]
         total = run_round(make_plan(quantisation=quantisation), sites)
         first = sites[0].follow(make_plan(2, total=total, quantisation=quantisation))
-        sent[rule] = first.model_sha256, body_of(first)
+        sent[rule] = first.model_tag, body_of(first)
     assert sent["fixed"][0] == sent["last-sum"][0]
     assert sent["fixed"][1] != sent["last-sum"][1]
 
@@ -231,12 +251,13 @@ def test_a_round_that_only_measures_changes_nothing(sites, make_plan, run_round)
     assert (last.report.model_round, last.report.rows) == (1, 15)
 
 
-def test_a_new_run_begins_anew(make_site, make_plan):
-    site = make_site()
-    first = site.follow(make_plan())
-    again = site.follow(make_plan(run="01JOTHER"))
-    assert again.model_sha256 == first.model_sha256
-    assert site.release().metadata == {"run": "01JOTHER"}
+def test_a_new_run_begins_anew(sites, make_plan, run_round):
+    total = run_round(make_plan(), sites)
+    sites[0].follow(make_plan(2, phase="report", total=total))
+    assert (vector_of(sites[0].release().model) != initial(make_plan())).any()
+    sites[0].follow(make_plan(run="01JOTHER"))
+    np.testing.assert_array_equal(vector_of(sites[0].release().model), initial(make_plan()))
+    assert sites[0].release().metadata == {"run": "01JOTHER"}
 
 
 @pytest.mark.parametrize(
@@ -263,7 +284,7 @@ def test_a_round_is_run_again_as_a_later_attempt(sites, make_plan, run_round):
     total = run_round(make_plan(), sites)
     first, again = make_plan(2, total=total), make_plan(2, attempt=3, total=total)
     answers = [{site: site.follow(plan) for site in sites} for plan in (first, again)]
-    models = {answer.model_sha256 for attempt in answers for answer in attempt.values()}
+    models = {answer.model_tag for attempt in answers for answer in attempt.values()}
     assert len(models) == 1
     assert {answer.report for attempt in answers for answer in attempt.values()} == {answers[0][sites[0]].report}
     for attempt in (1, 2, 3):
@@ -278,7 +299,7 @@ def test_only_the_sum_of_the_last_attempt_is_opened(sites, make_plan, add_up):
     with pytest.raises(PlanError, match="no sum of round 1 of run 01JRUN: attempt is 1, expected 2"):
         sites[0].follow(make_plan(2, total=old))
     answers = [site.follow(make_plan(2, total=new)) for site in sites]
-    assert len({answer.model_sha256 for answer in answers}) == 1
+    assert len({answer.model_tag for answer in answers}) == 1
 
 
 def test_the_first_round_may_be_joined_at_a_later_attempt(make_site, make_plan, add_up):
@@ -287,7 +308,7 @@ def test_the_first_round_may_be_joined_at_a_later_attempt(make_site, make_plan, 
         site.follow(make_plan())
     late, plan = make_site(3), make_plan(attempt=2)
     total = add_up(plan, {site: site.follow(plan) for site in (*early, late)})
-    assert len({site.follow(make_plan(2, total=total)).model_sha256 for site in (*early, late)}) == 1
+    assert len({site.follow(make_plan(2, total=total)).model_tag for site in (*early, late)}) == 1
 
 
 def test_a_plan_for_another_preset_is_not_followed(sites, make_plan, run_round):
@@ -299,7 +320,7 @@ def test_a_plan_for_another_preset_is_not_followed(sites, make_plan, run_round):
             sites[0].follow(plan)
     assert sites[0].release().metadata == {"run": "01JRUN"}
     np.testing.assert_array_equal(vector_of(sites[0].release().model), kept)
-    assert sites[0].follow(make_plan(2, total=total)).model_sha256
+    assert sites[0].follow(make_plan(2, total=total)).model_tag
 
 
 @pytest.mark.parametrize(
@@ -327,7 +348,7 @@ def test_a_sum_that_belongs_elsewhere_is_refused_and_the_right_one_still_taken(
     with pytest.raises(PlanError, match=f"got no sum of round 1 of run 01JRUN: {reason}"):
         sites[0].follow(make_plan(2, total=wrong.to_bytes()))
     right = make_plan(2, total=total.to_bytes())
-    assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
+    assert sites[0].follow(right).model_tag == sites[1].follow(right).model_tag
 
 
 def test_a_sum_that_the_coordinator_has_not_signed_is_refused(sites, make_plan, run_round, stranger):
@@ -344,7 +365,7 @@ def test_a_sum_that_the_coordinator_has_not_signed_is_refused(sites, make_plan, 
         with pytest.raises(PlanError, match=f"got no sum of round 1 of run 01JRUN: {reason}"):
             sites[0].follow(make_plan(2, total=wrong.to_bytes()))
     right = make_plan(2, total=total.to_bytes())
-    assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
+    assert sites[0].follow(right).model_tag == sites[1].follow(right).model_tag
 
 
 def test_an_update_is_no_sum(sites, make_plan):
@@ -359,25 +380,76 @@ def test_a_damaged_sum_is_refused_and_the_right_one_still_taken(sites, make_plan
     with pytest.raises(PlanError):
         sites[0].follow(make_plan(2, total=damage(total)))
     right = make_plan(2, total=total)
-    assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
+    assert sites[0].follow(right).model_tag == sites[1].follow(right).model_tag
 
 
-def test_a_signed_sum_that_cannot_be_opened_is_refused_without_detail(
-    make_scheme, make_site, make_plan, run_round, preset, coordinator
+@pytest.fixture
+def forge(coordinator):
+    """A sum the coordinator signs for what it is not: the bodies added up, in the name of the senders of another."""
+
+    def make(total: EncryptedSum, adder, bodies) -> bytes:
+        header = total.header
+        sitting = Sitting(
+            run=header.run, round=header.round, attempt=header.attempt, layout=header.layout, values=header.values
+        )
+        added = adder.start(sitting.symbols(adder))
+        for body in bodies:
+            added.add(memoryview(body))
+        senders = bytes(total.body[: 16 * header.summands])
+        return EncryptedSum.sign(header, senders + bytes(added.body()), coordinator).to_bytes()
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["packed", "ckks-approximate"])
+@pytest.mark.parametrize(
+    "choose",
+    [
+        pytest.param(lambda ours, theirs: [ours[0]] * 3, id="one-three-times"),
+        pytest.param(lambda ours, theirs: ours[:2], id="one-left-out"),
+        pytest.param(lambda ours, theirs: [*ours, ours[0]], id="one-twice"),
+        pytest.param(lambda ours, theirs: [*ours[:2], theirs[2]], id="one-of-another-attempt"),
+    ],
+)
+def test_a_signed_sum_of_other_updates_than_it_names_is_refused_and_the_run_left(
+    make_scheme, make_site, make_plan, add_up, forge, preset, name, choose
 ):
-    """The packed scheme has numbers for every body of the right length; CKKS has not."""
-    cipher, adder = make_scheme("ckks-approximate", preset)
+    """A coordinator that has a single update opened, by whatever name, would read it off the next step."""
+    cipher, adder = make_scheme(name, preset)
+    sites = [make_site(i, cipher=cipher) for i in (1, 2, 3)]
+    theirs = [body_of(site.follow(make_plan())) for site in sites]
+    plan = make_plan(attempt=2)
+    answers = {site: site.follow(plan) for site in sites}
+    total = EncryptedSum.from_bytes(add_up(plan, answers, adder))
+    ours = [body_of(answer) for answer in answers.values()]
+    honest = forge(total, adder, ours)
+    with pytest.raises(PrivacyError, match=r"^the sum cannot be opened$"):
+        sites[0].follow(make_plan(2, total=forge(total, adder, choose(ours, theirs))))
+    np.testing.assert_array_equal(vector_of(sites[0].release().model), initial(plan))
+    with pytest.raises(PlanError, match="takes no part in run 01JRUN any more"):
+        sites[0].follow(make_plan(2, total=honest))
+    assert sites[1].follow(make_plan(2, total=honest)).model_tag == (
+        sites[2].follow(make_plan(2, total=total.to_bytes())).model_tag
+    )
+
+
+@pytest.mark.parametrize("name", ["packed", "ckks-approximate"])
+def test_a_signed_sum_under_another_key_is_refused_without_detail(
+    make_scheme, make_site, make_plan, run_round, forge, preset, name
+):
+    cipher, adder = make_scheme(name, preset)
     sites = [make_site(i, cipher=cipher) for i in (1, 2, 3)]
     total = EncryptedSum.from_bytes(run_round(make_plan(), sites, adder))
-    elsewhere = adder.start(total.header.values)
-    stranger = ApproximateCkksCipher(CkksSecretKey.generate(), preset)
-    for _ in sites:
-        elsewhere.add(memoryview(stranger.encrypt(np.zeros(total.header.values, np.uint8))))
-    forged = EncryptedSum.sign(total.header, elsewhere.body(), coordinator)
+    strange = (
+        PackedCipher(SecretKey.generate(), preset)
+        if name == "packed"
+        else ApproximateCkksCipher(CkksSecretKey.generate(), preset)
+    )
+    other_sites = [make_site(i, cipher=strange) for i in (1, 2, 3)]
+    forged = forge(total, adder, [body_of(site.follow(make_plan())) for site in other_sites])
     with pytest.raises(PrivacyError, match=r"^the sum cannot be opened$"):
-        sites[0].follow(make_plan(2, total=forged.to_bytes()))
-    right = make_plan(2, total=total.to_bytes())
-    assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
+        sites[0].follow(make_plan(2, total=forged))
+    np.testing.assert_array_equal(vector_of(sites[0].release().model), initial(make_plan()))
 
 
 @pytest.mark.parametrize(
@@ -411,8 +483,6 @@ def test_a_sum_spoiled_by_false_values_is_refused_and_moves_nothing(sites, make_
     with pytest.raises(PrivacyError, match="contributions cannot add up to"):
         sites[0].follow(make_plan(2, total=spoiled))
     np.testing.assert_array_equal(vector_of(sites[0].release().model), kept)
-    right = make_plan(2, total=add_up(plan, answers))
-    assert sites[0].follow(right).model_sha256 == sites[1].follow(right).model_sha256
 
 
 class Moody(PlainCipher):
@@ -444,7 +514,7 @@ def test_a_site_that_failed_in_a_round_takes_its_step_once_and_is_back_in_the_ne
                 bad.follow(plan)
         else:
             answers[bad] = bad.follow(plan)
-            assert answers[bad].model_sha256 == answers[others[0]].model_sha256
+            assert answers[bad].model_tag == answers[others[0]].model_tag
         total = add_up(plan, answers)
 
 
@@ -460,7 +530,7 @@ def test_a_site_that_failed_at_an_attempt_takes_part_in_the_next(make_site, make
     moody.fails = False
     again = make_plan(attempt=2)
     total = add_up(again, {site: site.follow(again) for site in sites})
-    assert len({site.follow(make_plan(2, total=total)).model_sha256 for site in sites}) == 1
+    assert len({site.follow(make_plan(2, total=total)).model_tag for site in sites}) == 1
 
 
 def test_a_network_that_cannot_be_is_refused(make_site, make_plan):

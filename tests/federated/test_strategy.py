@@ -217,8 +217,8 @@ def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation
         pytest.param(changed_header(ciphertexts=9), "ciphertexts is 9, expected ", id="other-number-of-ciphertexts"),
         pytest.param(changed_header(summands=1000), "summands is 1000, expected 1", id="weighs-more"),
         pytest.param(
-            changing(lambda u: replace(u, model_sha256="ab" * 32)),
-            "the site's model is not the one most sites have",
+            changing(lambda u: replace(u, model_tag="ab" * 32)),
+            "the site's model or key is not the one most sites have",
             id="other-model",
         ),
         pytest.param(
@@ -292,14 +292,50 @@ def test_a_site_cannot_send_what_another_has_just_sent(run_federation):
 )
 def test_a_site_under_another_key_is_refused_and_cannot_follow(run_federation, preset, strange):
     federation = run_federation(cipher=strange(preset))
-    assert federation.outcome(1, HOSTILE).startswith("key_id is ")
+    assert federation.outcome(1, HOSTILE) == "the site's model or key is not the one most sites have"
     assert federation.outcome(2, HOSTILE) == "the site failed: 'PlanError'"
 
 
 @pytest.mark.parametrize("scheme", ENCRYPTED, indirect=True)
 def test_a_site_without_encryption_is_refused(run_federation, preset):
     federation = run_federation(cipher=PlainCipher(preset))
-    assert federation.outcome(1, HOSTILE).startswith("preset is ")
+    assert federation.outcome(1, HOSTILE) == "the site's model or key is not the one most sites have"
+    assert federation.outcome(2, HOSTILE) == "the site failed: 'PlanError'"
+
+
+@pytest.mark.parametrize("scheme", ["packed"], indirect=True)
+@pytest.mark.parametrize(
+    ("strange", "reason"),
+    [
+        pytest.param(lambda preset: PackedCipher(SecretKey.generate(), preset), "key_id is ", id="another-key"),
+        pytest.param(PlainCipher, "preset is ", id="in-the-clear"),
+    ],
+)
+def test_an_update_under_another_key_is_refused_whatever_its_site_says_of_the_model(
+    run_federation, preset, strange, reason
+):
+    """SEAL itself would add it, and the sum would be garbage."""
+    tags: dict[int, str] = {}
+    known = {number: threading.Event() for number in range(1, 5)}
+
+    def copy_tag(honest: Answer) -> Answer:
+        def answer(message: Message, context: Context) -> Message:
+            number = plan_from_content(message.content).round
+            reply = honest(message, context)
+            if partition_id(context) == 2:
+                tags[number] = update_from_content(reply.content).model_tag
+                known[number].set()
+            elif not reply.has_error():
+                assert known[number].wait(60)
+                update = replace(update_from_content(reply.content), model_tag=tags[number])
+                return Message(update_to_content(update), reply_to=message)
+            return reply
+
+        return answer
+
+    federation = run_federation(copy_tag, hostile=2, cipher=strange(preset))
+    assert federation.outcome(1, HOSTILE).startswith(reason)
+    assert federation.outcome(1, "site-3") is None
     assert federation.outcome(2, HOSTILE) == "the site failed: 'PlanError'"
 
 
@@ -312,7 +348,7 @@ def test_a_site_with_another_preset_does_not_take_part(run_federation):
 @pytest.mark.parametrize(
     ("fresh", "reason"),
     [
-        pytest.param(False, "the site's model is not the one most sites have", id="the-whole-answer"),
+        pytest.param(False, "the site's model or key is not the one most sites have", id="the-whole-answer"),
         pytest.param(True, "round is 1, expected 2", id="only-the-update"),
     ],
 )

@@ -272,6 +272,14 @@ def test_a_tail_that_is_not_below_delta_costs_everything() -> None:
     assert cost(replace(GAUSSIAN, tail_delta=1e-6), 4, delta=1e-6) == math.inf
 
 
+def test_a_tail_is_charged_by_its_mass_times_one_and_e_to_the_epsilon() -> None:
+    epsilon = cost(replace(GAUSSIAN, tail_delta=1e-6))
+    assert epsilon == pytest.approx(cost(GAUSSIAN, delta=1e-5 - (1 + math.exp(epsilon)) * 1e-6), rel=1e-6)
+    assert epsilon > 1.01 * cost(GAUSSIAN, delta=1e-5 - 1e-6)
+    assert cost(GAUSSIAN, 50) < 11
+    assert cost(replace(GAUSSIAN, tail_delta=1e-9), 50) == math.inf  # though 50 tails together are below delta
+
+
 def test_records_and_sites_have_no_common_epsilon() -> None:
     accountant = Accountant()
     accountant.add(RECORD)

@@ -72,6 +72,7 @@ def test_there_are_no_ciphertexts_and_no_key():
         assert side.key_id == "0" * 32
         assert side.ciphertexts(10_000) == 0
     assert PlainAdder(PRESETS[0]).parameters_sha256 is None
+    assert PlainCipher(PRESETS[0]).derive_key(b"a purpose") is None
 
 
 def test_there_are_no_masks():
