@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..privacy.identity import PublicIdentity
-from ..privacy.key_documents import Document
-from ..privacy.key_folder import KeyFolder
-from ..privacy.key_grant import KeyGrant
-from ..privacy.roster import Roster
+from ..privacy import KeyFolder, KeyGrant, PublicIdentity, Roster
 from .output import count
+
+Document = PublicIdentity | Roster | KeyGrant
 
 
 def describe(document: Document) -> dict[str, Any]:

@@ -14,12 +14,7 @@ import click
 import typer
 
 from ..core import ConfigError, FormatError
-from ..privacy.errors import RosterError
-from ..privacy.identity import PublicIdentity
-from ..privacy.key_documents import read_document, write_document
-from ..privacy.key_folder import KeyFolder
-from ..privacy.key_grant import KeyGrant
-from ..privacy.roster import Roster
+from ..privacy import KeyFolder, KeyGrant, PublicIdentity, Roster, RosterError, read_document, write_document
 from .key_lines import describe, describe_folder, document_lines, folder_lines
 from .options import Json, argument, option
 from .output import print_json, stderr, stdout
@@ -162,7 +157,7 @@ def issue(
     as_json: Json = False,
 ) -> None:
     """Make the key for the members of ROSTER, which all have signed, and write the grant for them."""
-    from ..privacy.key_folder_secret import SiteFolder
+    from ..privacy import SiteFolder
 
     folder = SiteFolder(keys)
     grant = folder.issue(_gather(rosters), _passphrase(folder))
@@ -187,7 +182,7 @@ def receive(
         folder.follow(document)
     else:
         # Imported by members alone: no process of a coordinator loads what can decrypt.
-        from ..privacy.key_folder_secret import SiteFolder
+        from ..privacy import SiteFolder
 
         SiteFolder(keys).receive(document, _passphrase(folder))
     _print(describe(document), document_lines(document), as_json=as_json)
@@ -212,7 +207,7 @@ def verify(
         return
     folder = KeyFolder(keys)
     if folder.key_ids():
-        from ..privacy.key_folder_secret import SiteFolder
+        from ..privacy import SiteFolder
 
         folder = SiteFolder(keys)
     folder.verify(_passphrase(folder))

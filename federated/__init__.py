@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from .client import make_client_app
     from .errors import FederationError, PlanError
     from .grid import LocalGrid
-    from .rounds import ClientUpdate, LocalTraining, Quantisation, RoundPlan, RoundResult, SiteOutcome, SiteReport
+    from .rounds import (
+        ClientUpdate,
+        LocalTraining,
+        MaskRequest,
+        MaskTerms,
+        PrivacyTerms,
+        Quantisation,
+        RoundPlan,
+        RoundResult,
+        SiteOutcome,
+        SiteReport,
+    )
     from .simulation import (
         FederationEvent,
         FederationStarted,
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
         simulate,
     )
     from .site import Site
+    from .site_masks import SiteMasks
     from .strategy import FederationPlan, RelayStrategy
 
 _HOMES = {
@@ -38,7 +50,10 @@ _HOMES = {
     "FederationStarted": "simulation",
     "LocalGrid": "grid",
     "LocalTraining": "rounds",
+    "MaskRequest": "rounds",
+    "MaskTerms": "rounds",
     "PlanError": "errors",
+    "PrivacyTerms": "rounds",
     "Quantisation": "rounds",
     "RelayStrategy": "strategy",
     "RoundFinished": "simulation",
@@ -48,6 +63,7 @@ _HOMES = {
     "SimulationResult": "simulation",
     "SimulationSetup": "simulation",
     "Site": "site",
+    "SiteMasks": "site_masks",
     "SiteOutcome": "rounds",
     "SiteReport": "rounds",
     "make_client_app": "client",
@@ -62,7 +78,10 @@ __all__ = [
     "FederationStarted",
     "LocalGrid",
     "LocalTraining",
+    "MaskRequest",
+    "MaskTerms",
     "PlanError",
+    "PrivacyTerms",
     "Quantisation",
     "RelayStrategy",
     "RoundFinished",
@@ -72,6 +91,7 @@ __all__ = [
     "SimulationResult",
     "SimulationSetup",
     "Site",
+    "SiteMasks",
     "SiteOutcome",
     "SiteReport",
     "make_client_app",

@@ -8,13 +8,14 @@ refused.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 
 import numpy as np
 
 from ..core import ConfigError, Metrics, ParameterLayout, canonical_json
 from ..core.nn import Buffer, Module
 from ..privacy import ClientDp, ClientDpSite, Event, Preset
-from .rounds import PrivacyTerms
+from .rounds import PrivacyTerms, Quantisation
 from .symbols import Contribution, Total, UpdateSymbols
 
 _VERSION = 1
@@ -78,6 +79,14 @@ class PrivateSymbols:
         """
         change = self.agreed.decode(sums, summands)
         return Total(change, float(summands), Metrics(0.0, 0, 0), np.empty(0))
+
+
+def layout_sha256(
+    symbols: UpdateSymbols | PrivateSymbols, quantisation: Quantisation, terms: PrivacyTerms | None
+) -> str:
+    """Names what updates of a run mean, as hex: those of sites that were told otherwise do not enter a sum."""
+    told = [symbols.sha256, asdict(quantisation), None if terms is None else asdict(terms)]
+    return hashlib.sha256(canonical_json(told).encode()).hexdigest()
 
 
 def make_symbols(model: Module, preset: Preset, terms: PrivacyTerms | None) -> UpdateSymbols | PrivateSymbols:

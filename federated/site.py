@@ -28,8 +28,10 @@ from ..core.data import Dataset, Preprocessing
 from ..privacy import (
     Budget,
     Cipher,
+    EncryptedSum,
     Identity,
     Mask,
+    OpenedSum,
     PrivacyError,
     PublicIdentity,
     Sitting,
@@ -39,8 +41,8 @@ from ..privacy import (
 )
 from ..storage import SignedHead
 from .errors import PlanError
-from .private_symbols import PrivateSymbols, make_symbols
-from .rounds import ClientUpdate, MaskRequest, PrivacyTerms, RoundPlan, SiteReport
+from .private_symbols import PrivateSymbols, layout_sha256, make_symbols
+from .rounds import ClientUpdate, MaskRequest, RoundPlan, SiteReport
 from .site_masks import SiteMasks
 from .symbols import Contribution, UpdateSymbols
 
@@ -54,14 +56,13 @@ class _Session:
     layout: ParameterLayout
     preprocessing: Preprocessing
     symbols: UpdateSymbols | PrivateSymbols
-    privacy: PrivacyTerms | None
+    sha256: str  # of what the updates mean, as hex: the model's layout and all that the plan says of symbols
     vector: np.ndarray  # the model all sites agree on, flat, float32
     ranges: np.ndarray  # of the quantised tensors, which all sites agree on, too
     round: int = 0  # of the last plan that was followed
     attempt: int = 0  # at that round
     report: SiteReport | None = None  # of that round
     chain: bytes = b""  # hash of all sums that were opened
-    betrayed: bool = False  # the coordinator signed a sum that is none
 
     def sitting(self, round: int, attempt: int, *, masked: bool) -> Sitting:
         """What an update or a sum of a round must belong to."""
@@ -69,7 +70,7 @@ class _Session:
             run=self.run,
             round=round,
             attempt=attempt,
-            layout=self.symbols.sha256,
+            layout=self.sha256,
             values=self.symbols.values,
             masked=masked,
         )
@@ -108,6 +109,7 @@ class Site:
         self._masks = masks
         self._budget = budget
         self._session: _Session | None = None
+        self._betrayed = False  # the coordinator signed a sum under this key that is none
         self.ledger_head: SignedHead | None = None  # the newest of the coordinator's privacy ledger
 
     @property
@@ -183,6 +185,11 @@ class Site:
         self.ledger_head = head
 
     def _join(self, plan: RoundPlan) -> _Session:
+        if self._betrayed:
+            raise PlanError(
+                f"{self.name} got a sum that was tampered with, and follows no plan of this coordinator any more",
+                hint="find out how; then make a new key: nasturtium keys rotate",
+            )
         if plan.quantisation.preset != self._cipher.preset.name:
             raise PlanError(
                 f"{self.name} protects with {self._cipher.preset.name}, the plan asks for {plan.quantisation.preset}"
@@ -204,21 +211,17 @@ class Site:
                 layout=layout,
                 preprocessing=preprocessing,
                 symbols=symbols,
-                privacy=plan.privacy,
+                sha256=layout_sha256(symbols, plan.quantisation, plan.privacy),
                 vector=layout.flatten(model.state()),
                 ranges=symbols.first_ranges(plan.quantisation.bound),
-            )
-        if session.betrayed:
-            raise PlanError(
-                f"{self.name} takes no part in run {plan.run} any more: it got a sum that was tampered with"
             )
         if plan.privacy is not None and plan.masks is not None and plan.masks.threshold < plan.privacy.fewest_sites:
             raise PlanError(
                 f"masks that come off with {plan.masks.threshold} sites bare sums of fewer than the "
                 f"{plan.privacy.fewest_sites} whose noise hides them"
             )
-        if plan.privacy != session.privacy:
-            raise PlanError(f"the plan for round {plan.round} has other noise than the run began with")
+        if session.sha256 != layout_sha256(session.symbols, plan.quantisation, plan.privacy):
+            raise PlanError(f"the plan for round {plan.round} has other ranges or other noise than the run began with")
         again = plan.round == session.round and plan.attempt > session.attempt
         if not again and plan.round != session.round + 1:
             raise PlanError(
@@ -241,18 +244,16 @@ class Site:
 
         Source: McMahan et al. 2017, https://arxiv.org/abs/1602.05629, algorithm 1.
         """
-        sitting = session.sitting(plan.round - 1, session.attempt, masked=self._masks is not None)
         try:
-            opened = open_sum(self._cipher, sitting, plan.total, coordinator=self._coordinator)
+            # The sum may be of a later attempt than this site's last: the others were asked again.
+            attempt = max(session.attempt, EncryptedSum.from_bytes(plan.total).header.attempt)
+            sitting = session.sitting(plan.round - 1, attempt, masked=self._masks is not None)
+            opened = self._open(sitting, plan.total)
             total = session.symbols.decode(opened.sums, len(opened.senders), session.ranges)
         except UpdateRejectedError as exc:
             raise PlanError(
                 f"{self.name} got no sum of round {plan.round - 1} of run {plan.run}: {exc.message}"
             ) from exc
-        except PrivacyError:
-            # The coordinator signed what is no sum. What a site does with more of that could tell of the key.
-            session.betrayed = True
-            raise
         measured = total.measured
         loss = round(measured.loss, 3) if measured.rows else 0.0
         report = SiteReport(model_round=plan.round - 2, rows=measured.rows, correct=measured.correct, loss=loss)
@@ -262,6 +263,16 @@ class Site:
             if plan.quantisation.rule == "last-sum":
                 session.ranges = session.symbols.next_ranges(session.ranges, total)
         return report
+
+    def _open(self, sitting: Sitting, total: bytes) -> OpenedSum:
+        try:
+            return open_sum(self._cipher, sitting, total, coordinator=self._coordinator)
+        except UpdateRejectedError:
+            raise
+        except PrivacyError:
+            # The coordinator signed what is no sum. What a site did with more of that could tell of the key.
+            self._betrayed = True
+            raise
 
     def _work(self, session: _Session, plan: RoundPlan) -> tuple[bytes, float, float]:
         """The protected update, and the seconds of training and of protecting it."""

@@ -30,7 +30,7 @@ from ..privacy import (
 )
 from .errors import FederationError
 from .masks import RoundMasks, make_masking_plan
-from .private_symbols import make_symbols
+from .private_symbols import layout_sha256, make_symbols
 from .records import (
     answer_from_content,
     pack_bytes,
@@ -279,30 +279,12 @@ class RelayStrategy(Strategy):
     def _close(self, number: int, replies: Iterable[Message]) -> None:
         """Sort the answers into the sum or out of it."""
         parsed, said = self._read(replies, update_from_content)
-        reasons = dict.fromkeys(self._asked, "no answer in time") | said
         started = time.perf_counter()
-        agreed = _majority([update.model_tag for update in parsed.values()])
-        sitting = Sitting(
-            run=self._plan.run,
-            round=number,
-            layout=self._symbols.sha256,
-            values=self._symbols.values,
-            masked=self._masks is not None,
-        )
-        members = {site.id: site for site in self._sites.values()}
-        aggregator = Aggregator(self._adder, sitting, members=members, signer=self._signer)
-        accepted: dict[int, ClientUpdate] = {}
-        for node, update in parsed.items():
-            try:
-                if update.model_tag != agreed:
-                    raise UpdateRejectedError("the site's model or key is not the one most sites have")
-                if self._phase != "report":
-                    aggregator.add(update.update, sender=self._sites[node].id)
-                accepted[node] = update
-            except UpdateRejectedError as exc:
-                reasons[node] = exc.message
-        if self._masks is not None:
-            reasons |= self._masks.excluded
+        aggregator = None if self._phase == "report" else self._make_aggregator(number)
+        refused = self._add(aggregator, parsed)
+        excluded = {} if self._masks is None else self._masks.excluded
+        reasons = dict.fromkeys(self._asked, "no answer in time") | said | excluded | refused
+        accepted = {node: update for node, update in parsed.items() if node not in refused}
         self._outcomes = tuple(
             SiteOutcome(
                 site=self._sites[node].name,
@@ -317,23 +299,52 @@ class RelayStrategy(Strategy):
         )
         self._report = None
         if self._failure is None and len(accepted) < self._plan.min_sites:
-            refused = "; ".join(f"{outcome.site}: {outcome.reason}" for outcome in self._outcomes if outcome.reason)
+            told = "; ".join(f"{outcome.site}: {outcome.reason}" for outcome in self._outcomes if outcome.reason)
             self._failure = FederationError(
                 f"round {number} has {len(accepted)} usable answers, expected at least {self._plan.min_sites}: "
-                f"{refused or 'no site is connected'}"
+                f"{told or 'no site is connected'}"
             )
         if self._failure is not None:
             return
         self._report = _majority([update.report for update in accepted.values()])
-        if self._phase != "report":
-            try:
-                masks = None if self._masks is None else self._masks.remove(aggregator.senders)
-                total = aggregator.finish(min_summands=self._plan.min_sites, masks=masks)
-            except PrivacyError as exc:
-                self._failure = FederationError(f"the sum of round {number} cannot be given out: {exc.message}")
-                return
-            self._total = pack_bytes(total.to_bytes())
+        if aggregator is not None:
+            self._give_out(number, aggregator)
         self._aggregate_seconds = time.perf_counter() - started
+
+    def _make_aggregator(self, number: int) -> Aggregator:
+        sitting = Sitting(
+            run=self._plan.run,
+            round=number,
+            layout=layout_sha256(self._symbols, self._plan.quantisation, self._plan.privacy),
+            values=self._symbols.values,
+            masked=self._masks is not None,
+        )
+        members = {site.id: site for site in self._sites.values()}
+        return Aggregator(self._adder, sitting, members=members, signer=self._signer)
+
+    def _add(self, aggregator: Aggregator | None, parsed: Mapping[int, ClientUpdate]) -> dict[int, str]:
+        """Add the updates of sites that agree with most others; why the rest is not in the sum."""
+        agreed = _majority([update.model_tag for update in parsed.values()])
+        refused: dict[int, str] = {}
+        for node, update in parsed.items():
+            try:
+                if update.model_tag != agreed:
+                    raise UpdateRejectedError("the site's model or key is not the one most sites have")
+                if aggregator is not None:
+                    aggregator.add(update.update, sender=self._sites[node].id)
+            except UpdateRejectedError as exc:
+                refused[node] = exc.message
+        return refused
+
+    def _give_out(self, number: int, aggregator: Aggregator) -> None:
+        """Take the masks out of the sum, if there are any, and keep it for the next plan."""
+        try:
+            masks = None if self._masks is None else self._masks.remove(aggregator.senders)
+            total = aggregator.finish(min_summands=self._plan.min_sites, masks=masks)
+        except PrivacyError as exc:
+            self._failure = FederationError(f"the sum of round {number} cannot be given out: {exc.message}")
+            return
+        self._total = pack_bytes(total.to_bytes())
 
 
 def _majority(values: list[T]) -> T | None:

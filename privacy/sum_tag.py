@@ -33,10 +33,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from .blocks import blocks
 from .errors import PrivacyError
 from .limbs import decode_limbs, encode_limbs, limbs_for
-from .presets import Preset
+from .presets import MAX_BASE, Preset
 
 TAGS: Final = 4
-_PRIME: Final = 2**31 - 1
+_PRIME: Final = MAX_BASE  # above all sums: a change of one is never a multiple of it
 _BLOCK: Final = 1 << 14  # symbols: sums of that many products of 16-bit numbers are exact in float64
 _ZEROS: Final = memoryview(bytes(4 * TAGS * _BLOCK))
 _LOW: Final = np.uint32(0xFFFF)
@@ -77,7 +77,7 @@ class SumTag:
         """Check that sums are of the updates of exactly these senders.
 
         Args:
-            sums: shape (n,), unsigned, below 2^32.
+            sums: shape (n,), unsigned, below 2^31 - 1.
             tags: the sums of their tags, shape (tag_symbols,).
             senders: ids of the sites.
 

@@ -27,7 +27,7 @@ PRESETS = [
     pytest.param(smallest_preset(10, 8), id="8-bit"),
     pytest.param(smallest_preset(1000, 16), id="16-bit"),
     pytest.param(smallest_preset(30, 8, noise_bound=500), id="noise"),
-    pytest.param(Preset(clients=1000, levels=2, packing=1, noise_bound=2_000_000), id="nearly-32-bits"),
+    pytest.param(Preset(clients=1000, levels=2, packing=1, noise_bound=1_000_000), id="nearly-31-bits"),
 ]
 
 

@@ -17,7 +17,7 @@ PRESETS = [
     smallest_preset(1000, 4),
     smallest_preset(1000, 16),
     Preset(clients=3, levels=5, packing=2, noise_bound=3),
-    Preset(clients=1000, levels=2, packing=1, noise_bound=2_000_000),
+    Preset(clients=1000, levels=2, packing=1, noise_bound=1_000_000),
 ]
 
 
