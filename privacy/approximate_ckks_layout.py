@@ -27,18 +27,12 @@ from .approximate_ckks import (
     SCALE,
     SLOTS,
 )
-from .rlwe import Scratch, require
+from .rlwe import ARRAY_BYTES, CIPHERTEXT, PLAINTEXT, Scratch, array_bytes, require, saved_header
 
 # TenSEAL ships no types; this module is a foreign edge.
 ts: Any = tenseal
 
 KEY_SHAPE: Final = (len(KEY_PRIMES), POLY_MODULUS_DEGREE)
-_HEADER = struct.Struct("<HBBBBHQ")  # SEAL's objects, see `rlwe`
-_MAGIC = 0xA15E
-_COUNT = struct.Struct("<Q")
-_CIPHERTEXT = struct.Struct("<32sBQQQdQ")
-_PLAINTEXT = struct.Struct("<32sQd")
-_ARRAY_BYTES = _HEADER.size + _COUNT.size
 _NTT_FORM = 1
 _SECRET_KEY_FIELD = 3  # of TenSEAL's context; a message whose first field is SEAL's key
 
@@ -57,7 +51,7 @@ def fresh_context() -> Any:
 
 def context_with(key: np.ndarray) -> Any:
     """A TenSEAL context with a key, shape (3, 8192) uint64: residues in NTT form."""
-    seal_key = _PLAINTEXT.pack(_parameters_id(of_keys=True), key.size, 1.0) + _array(key)
+    seal_key = PLAINTEXT.pack(_parameters_id(of_keys=True), key.size, 1.0) + array_bytes(key)
     return ts.context_from(_parameters() + _field(_SECRET_KEY_FIELD, _field(1, _saved(seal_key))))
 
 
@@ -65,7 +59,7 @@ def read_key(context: Any) -> np.ndarray:
     """The key of a context: shape (3, 8192) uint64."""
     with Scratch() as scratch:
         written = scratch.dump(context.secret_key().data)
-    numbers = np.frombuffer(written, "<u8", offset=_PLAINTEXT.size + _ARRAY_BYTES)
+    numbers = np.frombuffer(written, "<u8", offset=PLAINTEXT.size + ARRAY_BYTES)
     return numbers.astype(np.uint64).reshape(KEY_SHAPE)
 
 
@@ -116,20 +110,9 @@ def _parameters_id(*, of_keys: bool) -> bytes:
     return np.asarray(context.key_parms_id() if of_keys else context.first_parms_id(), "<u8").tobytes()
 
 
-@cache
-def _seal_version() -> tuple[int, int]:
-    with Scratch() as scratch:
-        return scratch.version()
-
-
 def _saved(content: bytes) -> bytes:
     """An uncompressed object as SEAL writes it."""
-    return _HEADER.pack(_MAGIC, _HEADER.size, *_seal_version(), 0, 0, _HEADER.size + len(content)) + content
-
-
-def _array(numbers: np.ndarray) -> bytes:
-    data = numbers.astype("<u8", copy=False).tobytes()
-    return _saved(_COUNT.pack(numbers.size) + data)
+    return saved_header(len(content)) + content
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -143,13 +126,13 @@ def _field(number: int, content: bytes) -> bytes:
 
 def _residues_in(written: bytes) -> np.ndarray:
     """The numbers of a ciphertext that SEAL wrote."""
-    return np.frombuffer(written, "<u8", offset=_CIPHERTEXT.size + _ARRAY_BYTES).reshape(RESIDUES_SHAPE)
+    return np.frombuffer(written, "<u8", offset=CIPHERTEXT.size + ARRAY_BYTES).reshape(RESIDUES_SHAPE)
 
 
 def _ciphertext(residues: np.ndarray) -> bytes:
     """What SEAL writes of a fresh ciphertext with these numbers, without the header."""
-    shape = _CIPHERTEXT.pack(_parameters_id(of_keys=False), _NTT_FORM, 2, POLY_MODULUS_DEGREE, len(PRIMES), SCALE, 1)
-    return shape + _array(residues)
+    shape = CIPHERTEXT.pack(_parameters_id(of_keys=False), _NTT_FORM, 2, POLY_MODULUS_DEGREE, len(PRIMES), SCALE, 1)
+    return shape + array_bytes(residues)
 
 
 def check_layout() -> None:

@@ -37,9 +37,9 @@ _HEADER = struct.Struct("<HBBBBHQ")  # magic, its own size, version (2), compres
 _MAGIC = 0xA15E
 _UNCOMPRESSED, _ZSTD = 0, 2
 _COUNT = struct.Struct("<Q")  # of the numbers in an array
-_CIPHERTEXT = struct.Struct("<32sBQQQdQ")  # parms_id, NTT form, polynomials, n, primes, scale, correction factor
-_PLAINTEXT = struct.Struct("<32sQd")  # parms_id (of a key; zeros otherwise), coefficients, scale
-_ARRAY_BYTES = _HEADER.size + _COUNT.size  # before the numbers of an array
+CIPHERTEXT = struct.Struct("<32sBQQQdQ")  # parms_id, NTT form, polynomials, n, primes, scale, correction factor
+PLAINTEXT = struct.Struct("<32sQd")  # parms_id (of a key; zeros otherwise), coefficients, scale
+ARRAY_BYTES = _HEADER.size + _COUNT.size  # before the numbers of an array
 _BLAKE2XB = b"\1"  # the generator that expands a seed
 # What the seed 0, 1, ..., 63 expands to: SHA-256 of the numbers, little-endian.
 _KNOWN_SEED = bytes(range(SEED_BYTES))
@@ -80,7 +80,7 @@ class Scratch:
     def load(self, thing: Any, body: bytes, *, plain_modulus: int = _ANY_PLAIN_MODULUS) -> Any:
         """Fill a SEAL object from bytes that were laid out here; returns it."""
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, _header(len(body)) + body, 0)
+        os.pwrite(self._descriptor, saved_header(len(body)) + body, 0)
         thing.load(make_context(plain_modulus), self._path)
         return thing
 
@@ -115,32 +115,32 @@ def parameters_id(plain_modulus: int) -> bytes:
 
 def ciphertext_bytes(polynomials: Iterable[np.ndarray], plain_modulus: int) -> bytes:
     """A ciphertext of two polynomials, each shape (2048,) uint64 below q, for `Scratch.load`."""
-    return _ciphertext_shape(plain_modulus) + _array(np.concatenate(list(polynomials)))
+    return _ciphertext_shape(plain_modulus) + array_bytes(np.concatenate(list(polynomials)))
 
 
 def seeded_bytes(c0: np.ndarray, seed: bytes, plain_modulus: int) -> bytes:
     """A ciphertext whose second polynomial is given by a seed, for `Scratch.load`."""
-    return _ciphertext_shape(plain_modulus) + _array(c0) + seed_bytes(seed)
+    return _ciphertext_shape(plain_modulus) + array_bytes(c0) + seed_bytes(seed)
 
 
 def seed_bytes(seed: bytes) -> bytes:
     """A seed as SEAL writes it at the end of a ciphertext."""
-    return _header(len(_BLAKE2XB) + SEED_BYTES) + _BLAKE2XB + seed
+    return saved_header(len(_BLAKE2XB) + SEED_BYTES) + _BLAKE2XB + seed
 
 
 def key_bytes(numbers: np.ndarray, plain_modulus: int) -> bytes:
     """A polynomial in NTT form, shape (2048,) uint64 below q, as SEAL writes a key."""
-    return _PLAINTEXT.pack(parameters_id(plain_modulus), DEGREE, 1.0) + _array(numbers)
+    return PLAINTEXT.pack(parameters_id(plain_modulus), DEGREE, 1.0) + array_bytes(numbers)
 
 
 def read_polynomials(body: bytes, count: int) -> np.ndarray:
     """The first `count` polynomials of a ciphertext that SEAL wrote: shape (count, 2048) uint64."""
-    return np.frombuffer(body, "<u8", count * DEGREE, _CIPHERTEXT.size + _ARRAY_BYTES).reshape(count, DEGREE)
+    return np.frombuffer(body, "<u8", count * DEGREE, CIPHERTEXT.size + ARRAY_BYTES).reshape(count, DEGREE)
 
 
 def read_plaintext(body: bytes) -> np.ndarray:
     """The coefficients of a plaintext, or the numbers of a key, that SEAL wrote: shape (n,) uint64, n <= 2048."""
-    return np.frombuffer(body, "<u8", offset=_PLAINTEXT.size + _ARRAY_BYTES)
+    return np.frombuffer(body, "<u8", offset=PLAINTEXT.size + ARRAY_BYTES)
 
 
 def expand_seeds(seeds: memoryview | bytes) -> np.ndarray:
@@ -155,7 +155,7 @@ def expand_seeds(seeds: memoryview | bytes) -> np.ndarray:
     count = len(seeds) // SEED_BYTES
     expanded = np.empty((count, DEGREE), np.uint64)
     zero = np.zeros(DEGREE, np.uint64)
-    shape = _ciphertext_shape(_ANY_PLAIN_MODULUS) + _array(zero)
+    shape = _ciphertext_shape(_ANY_PLAIN_MODULUS) + array_bytes(zero)
     with Scratch() as scratch:
         for row in range(count):
             seed = bytes(seeds[SEED_BYTES * row : SEED_BYTES * (row + 1)])
@@ -165,23 +165,24 @@ def expand_seeds(seeds: memoryview | bytes) -> np.ndarray:
     return expanded
 
 
-def _header(size: int) -> bytes:
+def saved_header(size: int) -> bytes:
     """SEAL's header of an uncompressed object whose content has `size` bytes."""
-    return _HEADER.pack(_MAGIC, _HEADER.size, *_seal_version(), _UNCOMPRESSED, 0, _HEADER.size + size)
+    return _HEADER.pack(_MAGIC, _HEADER.size, *seal_version(), _UNCOMPRESSED, 0, _HEADER.size + size)
 
 
-def _array(numbers: np.ndarray) -> bytes:
+def array_bytes(numbers: np.ndarray) -> bytes:
     """Numbers as SEAL writes them, with a header of their own."""
     data = numbers.astype("<u8", copy=False).tobytes()
-    return _header(_COUNT.size + len(data)) + _COUNT.pack(numbers.size) + data
+    return saved_header(_COUNT.size + len(data)) + _COUNT.pack(numbers.size) + data
 
 
 def _ciphertext_shape(plain_modulus: int) -> bytes:
-    return _CIPHERTEXT.pack(parameters_id(plain_modulus), 0, 2, DEGREE, 1, 1.0, 1)
+    return CIPHERTEXT.pack(parameters_id(plain_modulus), 0, 2, DEGREE, 1, 1.0, 1)
 
 
 @cache
-def _seal_version() -> tuple[int, int]:
+def seal_version() -> tuple[int, int]:
+    """Of SEAL, as it writes it into headers."""
     with Scratch() as scratch:
         return scratch.version()
 
@@ -208,7 +209,7 @@ def required(what: str) -> Generator[None]:
 
 
 def _differs(what: str) -> SealLayoutError:
-    major, minor = _seal_version()
+    major, minor = seal_version()
     return SealLayoutError(
         f"{what} is not as we know it of SEAL: this is TenSEAL {tenseal.__version__} with SEAL {major}.{minor}",
         hint="install the version of tenseal that pyproject.toml names",

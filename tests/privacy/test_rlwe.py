@@ -259,29 +259,29 @@ def test_any_seed_expands(seed):
         pytest.param("_HEADER", struct.Struct("<HBBHBBQ"), id="other-header"),
         pytest.param("_MAGIC", 0xA15F, id="magic"),
         pytest.param("_COUNT", struct.Struct("<I"), id="count"),
-        pytest.param("_CIPHERTEXT", struct.Struct("<32sBQQQd"), id="without-correction-factor"),
-        pytest.param("_CIPHERTEXT", struct.Struct("<32sBQQQdQQ"), id="longer-ciphertext"),
-        pytest.param("_CIPHERTEXT", struct.Struct("<32sQQQQdQ"), id="wider-flag"),
-        pytest.param("_ARRAY_BYTES", 16, id="place-of-numbers"),
+        pytest.param("CIPHERTEXT", struct.Struct("<32sBQQQd"), id="without-correction-factor"),
+        pytest.param("CIPHERTEXT", struct.Struct("<32sBQQQdQQ"), id="longer-ciphertext"),
+        pytest.param("CIPHERTEXT", struct.Struct("<32sQQQQdQ"), id="wider-flag"),
+        pytest.param("ARRAY_BYTES", 16, id="place-of-numbers"),
         pytest.param("_BLAKE2XB", b"\2", id="generator"),
         pytest.param("_KNOWN_EXPANSION", "ab" * 32, id="expansion"),
-        pytest.param("_seal_version", lambda: (3, 4), id="version-in-headers"),
+        pytest.param("seal_version", lambda: (3, 4), id="version-in-headers"),
         pytest.param("MODULUS", MODULUS - 4096, id="modulus"),
         pytest.param("MODULUS_BITS", 53, id="bits"),
         pytest.param("parameters_id", lambda _: bytes(32), id="parameters-id"),
     ],
 )
 def test_a_layout_that_is_not_seals_is_an_error_with_the_versions(monkeypatch, name, value):
-    version = rlwe._seal_version()
+    version = rlwe.seal_version()
     rlwe.make_context.cache_clear()
     monkeypatch.setattr(rlwe, name, value)
-    if name == "_CIPHERTEXT":
+    if name == "CIPHERTEXT":
         fields = len(value.unpack(bytes(value.size)))
         monkeypatch.setattr(rlwe, "_ciphertext_shape", lambda _: value.pack(b"", *[1] * (fields - 1)))
     with pytest.raises(SealLayoutError, match="not as we know it of SEAL") as refused:
         rlwe._check_layout()
     assert f"TenSEAL {tenseal.__version__}" in str(refused.value)
-    shown = value() if name == "_seal_version" else version
+    shown = value() if name == "seal_version" else version
     assert f"with SEAL {shown[0]}.{shown[1]}" in str(refused.value)
     monkeypatch.undo()
     rlwe.make_context.cache_clear()
@@ -310,8 +310,8 @@ def test_a_header_we_do_not_know_is_an_error(monkeypatch, header):
 @pytest.mark.parametrize(
     ("module", "name", "value"),
     [
-        pytest.param(rlwe, "_PLAINTEXT", struct.Struct("<32sId"), id="shorter-key"),
-        pytest.param(rlwe, "_PLAINTEXT", struct.Struct("<32sQQ"), id="key-without-scale"),
+        pytest.param(rlwe, "PLAINTEXT", struct.Struct("<32sId"), id="shorter-key"),
+        pytest.param(rlwe, "PLAINTEXT", struct.Struct("<32sQQ"), id="key-without-scale"),
         pytest.param(rlwe, "_BLAKE2XB", b"", id="seed"),
         pytest.param(rlwe_secret, "read_polynomials", lambda body, count: np.zeros((count, DEGREE), "<u8"), id="c0"),
         pytest.param(rlwe_secret, "expand_seeds", lambda seeds: np.zeros((1, DEGREE), np.uint64), id="c1"),
@@ -348,7 +348,7 @@ def test_where_there_is_no_memory_file_a_private_temporary_one_is_used_and_remov
     with rlwe.Scratch() as scratch:
         (path,) = tmp_path.iterdir()
         assert path.stat().st_mode & 0o777 == 0o600
-        assert scratch.version() == rlwe._seal_version()
+        assert scratch.version() == rlwe.seal_version()
     c0, seeds = the_key().encrypt_zeros(1)
     assert not the_key().decrypt(c0, rlwe.expand_seeds(seeds), 65_537).any()
     assert not list(tmp_path.iterdir())
