@@ -47,6 +47,17 @@ def simulate(
     bits: Annotated[int, option(help="Bits of a change of a weight, 1 to 16.")] = 8,
     plain: Annotated[bool, option("--plain", help="Send updates in the clear, without encryption.")] = False,
     ckks: Annotated[bool, option("--ckks", help="Encrypt with CKKS, for parity with others: larger, slower.")] = False,
+    masked: Annotated[
+        bool, option("--masked", help="Mask updates under the encryption: no site in league reads one.")
+    ] = False,
+    epsilon: Annotated[
+        float | None,
+        option(help="Hide each site by noise: its privacy budget over all rounds.", show_default="no noise"),
+    ] = None,
+    delta: Annotated[float | None, option(help="Of the budget.", show_default="1e-05")] = None,
+    clip: Annotated[
+        float | None, option(help="Largest L2 norm of a site's change, with a budget.", show_default="1.0")
+    ] = None,
     experiment: Experiment = None,
     monitor: Monitor = False,
     db: Db = None,
@@ -56,6 +67,8 @@ def simulate(
     """Simulate a federation on this machine: real messages and ciphertexts, without a network."""
     from ..core import ConfigError
     from . import library
+    from .describe import privacy_of
+    from .history.show import privacy_line
     from .progress import FederationProgress
     from .result import print_result
 
@@ -63,6 +76,8 @@ def simulate(
         raise ConfigError("no data was named", hint="add --data digits, or a file")
     if plain and ckks:
         raise ConfigError("--plain and --ckks exclude each other", hint="leave both away for the packed encryption")
+    if epsilon is None and (delta, clip) != (None, None):
+        raise ConfigError("--delta and --clip belong to a privacy budget", hint="add --epsilon")
     with FederationProgress() as progress:
         try:
             result = library.federate(
@@ -80,6 +95,10 @@ def simulate(
                 epochs=epochs,
                 scheme="plain" if plain else "ckks-approximate" if ckks else "packed",
                 bits=bits,
+                masked=masked,
+                epsilon=epsilon,
+                delta=delta,
+                clip=clip,
             )
         except KeyboardInterrupt:
             if progress.number is not None:
@@ -99,6 +118,9 @@ def simulate(
         for each in result.rounds
     ]
     test, metrics = result.test, result.run.run.metrics
+    scheme = f"{result.run.scheme}, masked" if masked else result.run.scheme
+    with library.open_history(db) as history:
+        privacy = [privacy_line(spent) for spent in privacy_of(history, result.run.run.uid)]
     print_result(
         result.run.run,
         rows,
@@ -107,8 +129,9 @@ def simulate(
         title="Rounds",
         closing=[
             f"test accuracy {show(test.accuracy)} ({test.correct} of {test.rows} rows)",
-            f"updates under {result.run.scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down, "
-            "the two closing rounds included",
+            f"updates under {scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down, "
+            "closing rounds included",
+            *privacy,
             f"saved: {result.model}",
         ],
         db=db,

@@ -101,7 +101,8 @@ def federate(
         db: the database.
         observe: called with every `FederationEvent`.
         experiment, monitor: as in `search`.
-        options: fields of `federated.SimulationConfig`: target, clients, rounds, seed, alpha, scheme, bits, epochs.
+        options: fields of `federated.SimulationConfig`: target, clients, rounds, seed, alpha, scheme, bits, epochs,
+            masked, epsilon, delta, clip.
     """
     from ..federated import SimulationConfig, SimulationSetup, simulate
 

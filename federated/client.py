@@ -9,7 +9,7 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from ..core import NasturtiumError
-from .records import answer_to_content, plan_from_content, request_from_content, update_to_content
+from .records import answer_to_content, check_content, plan_from_content, request_from_content, update_to_content
 from .site import Site
 
 logger = logging.getLogger(__name__)
@@ -26,14 +26,20 @@ def make_client_app(find_site: Callable[[Context], Site]) -> ClientApp:
     app = ClientApp()
 
     def follow(message: Message, context: Context) -> Message:
-        return _answer(
-            message, lambda: update_to_content(find_site(context).follow(plan_from_content(message.content)))
-        )
+        def answer() -> RecordDict:
+            site = find_site(context)
+            plan = plan_from_content(check_content(message.content, site.coordinator))
+            return update_to_content(site.follow(plan))
+
+        return _answer(message, answer)
 
     def mask(message: Message, context: Context) -> Message:
-        return _answer(
-            message, lambda: answer_to_content(find_site(context).answer(request_from_content(message.content)))
-        )
+        def answer() -> RecordDict:
+            site = find_site(context)
+            request = request_from_content(check_content(message.content, site.coordinator))
+            return answer_to_content(site.answer(request))
+
+        return _answer(message, answer)
 
     app.train()(follow)
     app.evaluate()(follow)

@@ -46,8 +46,10 @@ class RoundMasks:
         Raises:
             PrivacyError: too few did.
         """
-        adverts = self._round.collect_adverts(self._collect("advertise", dict.fromkeys(nodes, b"")))
-        delivered = self._round.collect_shares(self._collect("share", dict.fromkeys(nodes, adverts)))
+        advertised = self._collect("advertise", dict.fromkeys(nodes, b""))
+        adverts = self._round.collect_adverts(advertised)
+        taking_part = [self._nodes[site] for site in advertised if site not in self._round.excluded]
+        delivered = self._round.collect_shares(self._collect("share", dict.fromkeys(taking_part, adverts)))
         return {self._nodes[site]: shares for site, shares in delivered.items()}
 
     def remove(self, uploaded: Iterable[str]) -> Mask:
@@ -69,12 +71,15 @@ class RoundMasks:
         return {self._sites[node].id: answer for node, answer in self._ask(step, questions).items()}
 
 
-def make_masking_plan(terms: MaskTerms, run: str, round: int, attempt: int, modulus: int) -> MaskingPlan:
+def make_masking_plan(
+    terms: MaskTerms, run: str, round: int, attempt: int, *, layout: str, modulus: int
+) -> MaskingPlan:
     """What an attempt at a masked round is."""
     return MaskingPlan(
         run=run,
         round=round,
         attempt=attempt,
+        layout=layout,
         roster_sha256=terms.roster_sha256,
         modulus=modulus,
         threshold=terms.threshold,

@@ -1,9 +1,19 @@
-"""What the rounds of a run cost in privacy: asked of the ledger before, and recorded after."""
+"""What the rounds of a run cost in privacy: charged to the ledger before they are begun.
+
+The releases of one run are composed by an accountant, tightly, in the unit of privacy that its noise protects. Runs
+on the same subject are added up, epsilons and deltas (basic composition), even if one protects a record and another a
+site: so the total bounds what is spent, and is a guarantee for one unit only where all runs have that unit. Every
+entry says so in its details.
+
+Threat model: the coordinator is honest, and its ledger is the only one for the subject; several runs and processes may
+share it. Sites that do not rely on that have budgets of their own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from ..privacy import Accountant, ClientDp, Event
 from ..storage import BudgetSpentError, Ledger, Spend
@@ -12,11 +22,18 @@ from .rounds import Phase
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+_RUN: Final = "run"  # in an entry's details: what its run has cost with it, by itself
+_COMPOSITION: Final = "basic: runs are added up, each in its own unit of privacy"
+
 
 class PrivacyGate:
-    """Asks the ledger before a round, and records what the round cost.
+    """Charges a round to the ledger, and refuses the one that would exceed the subject's budget.
 
-    A release without noise costs an infinite epsilon: a run without noise on data with any budget is refused.
+    A round that is authorised counts, also if it then fails: nobody knows what was seen of it. A release without noise
+    costs an infinite epsilon: a run without noise on data with any budget is refused.
+
+    All that was charged is read from the ledger, within the transaction that adds to it: neither another run nor an
+    earlier process of the same run is overlooked.
 
     Args:
         ledger: keeps budgets and spends.
@@ -32,57 +49,82 @@ class PrivacyGate:
         self._run = run
         self._event: Event | None = None if private is None else private.event()
         self._delta = delta
-        self._accountant = Accountant()
-        self._before = ledger.spent(subject)  # what other runs have cost, which is added to
+        self._authorised: set[int] = set()  # rounds
 
     def authorise(self, number: int, phase: Phase) -> str:
-        """The ledger's signed head for the sites to keep.
+        """Charge a round before it is begun; one that is authorised again releases again, and is charged again.
+
+        Returns:
+            The ledger's signed head for the sites to keep.
 
         Raises:
-            BudgetSpentError: the round would release more than the budget allows.
+            BudgetSpentError: the round would release more than the budget allows; nothing is charged.
         """
         if phase != "report":
-            spend = self.cost(number, phase)
-            if self._ledger.would_exceed(
-                spend.subject,
-                spend.epsilon,
-                spend.delta,
-                total_epsilon=spend.total_epsilon,
-                total_delta=spend.total_delta,
-            ):
+            try:
+                self._charge(number, phase)
+            except BudgetSpentError as exc:
                 what = "without noise, whose epsilon is unbounded" if self._event is None else "beyond what is left"
                 raise BudgetSpentError(
                     f"round {number} is not begun: it releases a sum {what}, and {self._subject} has a privacy budget",
                     hint=f"see it with: nasturtium privacy show {self._run}",
-                )
+                ) from exc
+            self._authorised.add(number)
         head = self._ledger.head()
         return "" if head is None else head.to_json()
 
-    def cost(self, number: int, phase: Phase) -> Spend:
+    def spend(self, number: int, phase: Phase, session: Session | None = None) -> None:
+        """Charge a round that was not authorised here; one that was is charged already.
+
+        Raises:
+            BudgetSpentError: it is more than the budget allows; nothing is charged.
+        """
+        if number not in self._authorised:
+            self._charge(number, phase, session)
+
+    def _charge(self, number: int, phase: Phase, session: Session | None = None) -> None:
+        with self._ledger.transaction(session) as session:
+            self._ledger.spend(self._cost(number, phase, session), session)
+
+    def _cost(self, number: int, phase: Phase, session: Session) -> Spend:
         """What a round releases: a sum of updates with or without noise, or only counts."""
+        entries = self._ledger.entries(subject=self._subject, run=self._run, kind="spend", session=session)
+        before = sum(entry.body["round"] == number for entry in entries)
+        again = f", attempt {before + 1}" if before else ""  # the ledger takes what has the same name for the same
         if self._event is None:
             mechanism = "exact sum of updates" if phase == "train" else "exact counts"
             return Spend(
-                subject=self._subject, run=self._run, round=number, mechanism=mechanism, epsilon=inf, delta=0.0
+                subject=self._subject,
+                run=self._run,
+                round=number,
+                mechanism=mechanism + again,
+                epsilon=inf,
+                delta=0.0,
+                details={"composition": _COMPOSITION},
             )
-        alone, together = Accountant(), self._accountant.copy()
+        alone = Accountant()
         alone.add(self._event)
+        one = alone.statement(self._delta)
+        known = [entry.body["details"] for entry in entries if _RUN in entry.body["details"]]
+        together = Accountant.from_details({"events": [event for details in known for event in details["events"]]})
         together.add(self._event)
-        one, all_of_run = alone.statement(self._delta), together.statement(self._delta)
+        run = (max(one.epsilon, together.epsilon(self._delta)), self._delta)
+        total_epsilon, total_delta = self._ledger.spent_with(
+            self._subject, before=_run_figures(known[-1]) if known else (0.0, 0.0), after=run, session=session
+        )
         return Spend(
             subject=self._subject,
             run=self._run,
             round=number,
-            mechanism=one.mechanism,
+            mechanism=one.mechanism + again,
             epsilon=one.epsilon,
             delta=one.delta,
-            total_epsilon=self._before.epsilon + max(one.epsilon, all_of_run.epsilon),
-            total_delta=min(1.0, self._before.delta + self._delta),
-            details=one.details,
+            total_epsilon=total_epsilon,
+            total_delta=total_delta,
+            details={**one.details, _RUN: {"epsilon": run[0], "delta": run[1]}, "composition": _COMPOSITION},
         )
 
-    def spend(self, number: int, phase: Phase, session: Session | None = None) -> None:
-        """Record what a round released."""
-        self._ledger.spend(self.cost(number, phase), session=session)
-        if self._event is not None:
-            self._accountant.add(self._event)
+
+def _run_figures(details: Mapping[str, Any]) -> tuple[float, float]:
+    """What a run had cost with an entry; an infinite epsilon stands there as a text."""
+    return float(details[_RUN]["epsilon"]), float(details[_RUN]["delta"])

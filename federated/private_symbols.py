@@ -8,14 +8,13 @@ refused.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
 
 import numpy as np
 
 from ..core import ConfigError, Metrics, ParameterLayout, canonical_json
 from ..core.nn import Buffer, Module
 from ..privacy import ClientDp, ClientDpSite, Event, Preset
-from .rounds import PrivacyTerms, Quantisation
+from .rounds import PrivacyTerms
 from .symbols import Contribution, Total, UpdateSymbols
 
 _VERSION = 1
@@ -45,11 +44,16 @@ class PrivateSymbols:
         self.sha256 = hashlib.sha256(
             canonical_json(["nasturtium.private-update", _VERSION, layout.sha256]).encode()
         ).hexdigest()
-        self._site = ClientDpSite(self.agreed)
+        self._site: ClientDpSite | None = None  # made by who encodes: its tables take a while
 
     def event(self) -> Event:
         """What the sum of a round costs each site."""
         return self.agreed.event()
+
+    @property
+    def measures(self) -> bool:
+        """Whether counts on validation rows are part of an update."""
+        return False
 
     def first_ranges(self, bound: float) -> np.ndarray:
         """None: the one range is part of the terms."""
@@ -69,6 +73,8 @@ class PrivateSymbols:
         Raises:
             PrivacyError: a value is not finite.
         """
+        if self._site is None:
+            self._site = ClientDpSite(self.agreed)
         return self._site.symbols(contribution.change, rng)
 
     def decode(self, sums: np.ndarray, summands: int, ranges: np.ndarray) -> Total:
@@ -79,14 +85,6 @@ class PrivateSymbols:
         """
         change = self.agreed.decode(sums, summands)
         return Total(change, float(summands), Metrics(0.0, 0, 0), np.empty(0))
-
-
-def layout_sha256(
-    symbols: UpdateSymbols | PrivateSymbols, quantisation: Quantisation, terms: PrivacyTerms | None
-) -> str:
-    """Names what updates of a run mean, as hex: those of sites that were told otherwise do not enter a sum."""
-    told = [symbols.sha256, asdict(quantisation), None if terms is None else asdict(terms)]
-    return hashlib.sha256(canonical_json(told).encode()).hexdigest()
 
 
 def make_symbols(model: Module, preset: Preset, terms: PrivacyTerms | None) -> UpdateSymbols | PrivateSymbols:

@@ -6,6 +6,8 @@ comes in is checked field by field: a message is data from outside.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from math import inf
@@ -13,7 +15,7 @@ from typing import Any, cast, get_args
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from ..privacy import UpdateRejectedError
+from ..privacy import PublicIdentity, Signer, UpdateRejectedError
 from .errors import PlanError
 from .rounds import (
     ClientUpdate,
@@ -29,11 +31,14 @@ from .rounds import (
 )
 
 STYPE = "nasturtium.envelope.v1"
+_SIGNATURE = "signature"
+_DOMAIN = "message v1"
 _PLAN_FIELDS: Mapping[str, type] = {
     "run": str,
     "round": int,
     "attempt": int,
     "phase": str,
+    "take_part": bool,
     "spec": str,
     "preprocessing": str,
     "seed": int,
@@ -55,7 +60,7 @@ _PRIVACY_FIELDS: Mapping[str, type] = {
     "fewest_sites": int,
     "colluders": int,
 }
-_REQUEST_FIELDS: Mapping[str, type] = {"run": str, "round": int, "attempt": int, "step": str}
+_REQUEST_FIELDS: Mapping[str, type] = {"run": str, "round": int, "attempt": int, "step": str, "layout": str}
 _QUANTISATION_FIELDS: Mapping[str, type] = {"preset": str, "bound": float, "rule": str}
 _STATUS_FIELDS: Mapping[str, type] = {
     "model_tag": str,
@@ -85,6 +90,26 @@ def unpack_bytes(record: object) -> bytes:
     if len(record) != 1 or array is None or array.stype != STYPE or array.shape != (len(array.data),):
         raise ValueError(f"expected one array of type {STYPE}")
     return bytes(array.data)
+
+
+def sign_content(content: RecordDict, signer: Signer) -> RecordDict:
+    """The content with the coordinator's signature of all of it, for `check_content`."""
+    content[_SIGNATURE] = pack_bytes(signer.sign(_DOMAIN, _digest(content)))
+    return content
+
+
+def check_content(content: RecordDict, coordinator: PublicIdentity) -> RecordDict:
+    """The content without its signature, which is the coordinator's.
+
+    Raises:
+        PlanError: it is not, or something was changed.
+    """
+    try:
+        signed = RecordDict({name: record for name, record in content.items() if name != _SIGNATURE})
+        coordinator.verify(_DOMAIN, _digest(signed), unpack_bytes(content[_SIGNATURE]))
+        return signed
+    except (KeyError, ValueError, UpdateRejectedError) as exc:
+        raise PlanError(f"a message that {coordinator.name} has not signed") from exc
 
 
 def plan_to_content(plan: RoundPlan) -> RecordDict:
@@ -222,3 +247,16 @@ def _checked(record: object, expected: Mapping[str, type]) -> dict[str, Any]:
         if type(fields[name]) is not kind:
             raise ValueError(f"{name} must be {kind.__name__}, got {type(fields[name]).__name__}")
     return fields
+
+
+def _digest(content: RecordDict) -> bytes:
+    """Of all records by name, and of every byte in them."""
+    digest = hashlib.sha256()
+    for name in sorted(content):
+        record = content[name]
+        if isinstance(record, ArrayRecord):
+            said = json.dumps([name, hashlib.sha256(unpack_bytes(record)).hexdigest()])
+        else:
+            said = json.dumps([name, type(record).__name__, dict(record)], sort_keys=True)
+        digest.update(hashlib.sha256(said.encode()).digest())
+    return digest.digest()

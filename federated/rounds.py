@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import ceil, inf, isfinite
 from typing import Literal
 
-from ..core import ConfigError
+from ..core import ConfigError, canonical_json
 from ..privacy import Preset
 
 Phase = Literal["train", "evaluate", "report"]
@@ -110,6 +111,7 @@ class MaskRequest:
     Attributes:
         run, round, attempt: as in `RoundPlan`.
         step: what the site is to do.
+        layout: `RoundPlan.layout_sha256` of the plan that will come, as hex.
         terms: see `MaskTerms`.
         payload: what the coordinator passes on: adverts, ids of the sites in the sum, confirmations.
     """
@@ -118,6 +120,7 @@ class MaskRequest:
     round: int
     attempt: int
     step: MaskStep
+    layout: str
     terms: MaskTerms
     payload: bytes
 
@@ -138,6 +141,7 @@ class RoundPlan:
         quantisation: see `Quantisation`.
         total: the sum of the round before, as `EncryptedSum` bytes; empty in round 1.
         masks: how the updates of the round are masked under the encryption; None where they are not.
+        take_part: False for a site that is only to open the sum and take the step, since it has no mask in the round.
         shares: what the other sites have dealt to this one for that; empty where there are no masks.
         privacy: the noise each site adds; None for none.
         ledger_head: the signed head of the coordinator's privacy ledger, JSON, for the site to keep; may be empty.
@@ -154,9 +158,25 @@ class RoundPlan:
     total: bytes
     attempt: int = 1
     masks: MaskTerms | None = None
+    take_part: bool = True
     shares: bytes = b""
     privacy: PrivacyTerms | None = None
     ledger_head: str = ""
+
+    def layout_sha256(self, symbols_sha256: str) -> str:
+        """Names what the updates of the round are and how they were made, as hex.
+
+        It covers all that sites are told but the last sum and what is theirs alone. Sites that were told otherwise, to
+        train not at all, say, so that another's update stands alone in the sum, do not enter one sum.
+
+        Args:
+            symbols_sha256: what the symbols mean, for this network.
+        """
+        told = {name: getattr(self, name) for name in ("run", "phase", "spec", "preprocessing", "seed")} | {
+            name: None if (value := getattr(self, name)) is None else asdict(value)
+            for name in ("training", "quantisation", "privacy", "masks")
+        }
+        return hashlib.sha256(canonical_json([symbols_sha256, told]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

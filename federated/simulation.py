@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Literal, get_args
+
+import numpy as np
 
 from ..core import (
     ConfigError,
@@ -96,8 +99,8 @@ class SimulationConfig:
             in the clear.
         bits: of a quantised change, 1 to 16.
         epsilon: a budget of differential privacy for each site as a whole, over all rounds; None adds no noise. With it
-            sites count alike, measure nothing on the way, and the noise differs from run to run. It takes hundreds of
-            sites for a useful model.
+            sites count alike and measure nothing on the way, rows are taken as they are (scale them by what is public),
+            and the noise differs from run to run. It takes hundreds of sites for a useful model.
         delta: of that budget.
         clip: largest L2 norm of a site's change in a round, where there is a budget.
         masked: mask updates under the encryption, so that not even the coordinator and a site together read one.
@@ -133,6 +136,14 @@ class SimulationConfig:
             raise ConfigError(f"masks go under the packed encryption, got the scheme {self.scheme}")
         if self.epsilon is None:
             smallest_preset(self.clients, self.bits)
+        elif not (0 < self.epsilon < inf and 0 < self.delta < 1 and 0 < self.clip < inf):
+            raise ConfigError(
+                f"expected 0 < epsilon, 0 < delta < 1 and 0 < clip, got {self.epsilon}, {self.delta} and {self.clip}"
+            )
+        elif self.scheme == "plain":
+            raise ConfigError(
+                "noise hides a site in the sum, not in an update in the clear", hint="leave out --plain, or epsilon"
+            )
         if min(self.rounds, self.epochs, self.workers) < 1:
             raise ConfigError(
                 f"expected rounds, epochs and workers >= 1, got {self.rounds}, {self.epochs} and {self.workers}"
@@ -315,7 +326,7 @@ def _make_strategy(
         FederationPlan(
             run=run,
             spec=setup.spec,
-            preprocessing=canonical_json(Preprocessing.fit(pool.inputs, pool.task).to_dict()),
+            preprocessing=canonical_json(_preprocess(pool, private=private is not None).to_dict()),
             seed=config.seed,
             rounds=config.rounds,
             training=training,
@@ -328,6 +339,13 @@ def _make_strategy(
         {FIRST_NODE_ID + i: site.identity for i, site in enumerate(sites)},
         coordinator,
     )
+
+
+def _preprocess(pool: Dataset, *, private: bool) -> Preprocessing:
+    """Fitted on all rows; with differential privacy on none of them, for means and scales would be exact releases."""
+    if not private:
+        return Preprocessing.fit(pool.inputs, pool.task)
+    return Preprocessing(pool.task, np.zeros(()), np.ones(()), np.zeros(len(pool.task.columns)))
 
 
 def _mask_terms(sites: list[Site], private: ClientDp | None) -> MaskTerms:
@@ -410,10 +428,21 @@ def _make_sites(setup: SimulationSetup, cipher: Cipher, coordinator: PublicIdent
         rows = derive_rng(config.seed, "validation", identity.public.name).permutation(len(share))
         measured = max(1, round(VALIDATION_FRACTION * len(share)))
         train, validation = share.take(rows[measured:]), share.take(rows[:measured])
-        masks = SiteMasks(identity, members, _roster_sha256(members), AttemptJournal(None)) if config.masked else None
+        journal = AttemptJournal(None)
+        masks = SiteMasks(identity, members, _roster_sha256(members), journal) if config.masked else None
         budget = None if config.epsilon is None else Budget(config.epsilon, config.delta)
-        site = Site(identity, train, validation, cipher, coordinator=coordinator, masks=masks, budget=budget)
-        sites.append(site)
+        sites.append(
+            Site(
+                identity,
+                train,
+                validation,
+                cipher,
+                coordinator=coordinator,
+                journal=journal,
+                masks=masks,
+                budget=budget,
+            )
+        )
     return sites
 
 

@@ -6,10 +6,11 @@ many of them may be in league with the coordinator, it knows by itself.
 
 from __future__ import annotations
 
+from ..core import ConfigError
 from ..privacy import AttemptJournal, Identity, Mask, MaskingError, MaskingPlan, MaskingSite, Members
 from .errors import PlanError
 from .masks import make_masking_plan
-from .rounds import MaskRequest, MaskTerms
+from .rounds import MaskRequest, MaskTerms, RoundPlan
 
 
 class SiteMasks:
@@ -51,7 +52,9 @@ class SiteMasks:
             PlanError: of another roster, or before the first step of its attempt.
             PrivacyError: the step cannot be taken.
         """
-        plan = self._make_plan(request.terms, request.run, request.round, request.attempt, modulus)
+        plan = self._make_plan(
+            request.terms, request.run, request.round, request.attempt, layout=request.layout, modulus=modulus
+        )
         if request.step == "advertise":
             self._attempt = MaskingSite(self._identity, plan, self._members, self._journal, colluders=self._colluders)
             self._plan = plan
@@ -63,14 +66,21 @@ class SiteMasks:
             return attempt.confirm(_read_ids(request.payload))
         return attempt.reveal(request.payload)
 
-    def mask(self, terms: MaskTerms, shares: bytes, *, run: str, round: int, attempt: int, modulus: int) -> Mask:
+    def mask(self, plan: RoundPlan, *, layout: str, modulus: int) -> Mask:
         """The mask of this site's update in the attempt it has dealt shares for.
 
+        Args:
+            plan: the round's.
+            layout: `plan.layout_sha256`.
+            modulus: t of the preset this site protects with.
+
         Raises:
-            PlanError: it has not.
+            PlanError: it has dealt none for this plan.
             PrivacyError: the shares are not what they must be, or the attempt was taken part in before.
         """
-        return self._of(self._make_plan(terms, run, round, attempt, modulus)).mask(shares)
+        assert plan.masks is not None
+        attempt = self._make_plan(plan.masks, plan.run, plan.round, plan.attempt, layout=layout, modulus=modulus)
+        return self._of(attempt).mask(plan.shares)
 
     def _of(self, plan: MaskingPlan) -> MaskingSite:
         if self._attempt is None or plan != self._plan:
@@ -79,14 +89,19 @@ class SiteMasks:
             )
         return self._attempt
 
-    def _make_plan(self, terms: MaskTerms, run: str, round: int, attempt: int, modulus: int) -> MaskingPlan:
+    def _make_plan(
+        self, terms: MaskTerms, run: str, round: int, attempt: int, *, layout: str, modulus: int
+    ) -> MaskingPlan:
         if terms.roster_sha256 != self._roster_sha256:
             raise PlanError(
                 f"{self._identity.public.name} knows the roster {self._roster_sha256[:16]}, "
                 f"the plan is for {terms.roster_sha256[:16]!r}",
                 hint="the coordinator has an old roster: pass the new one on to it",
             )
-        return make_masking_plan(terms, run, round, attempt, modulus)
+        try:
+            return make_masking_plan(terms, run, round, attempt, layout=layout, modulus=modulus)
+        except ConfigError as exc:
+            raise PlanError(f"masks that cannot be: {exc.message}") from exc
 
 
 def _read_ids(payload: bytes) -> list[str]:

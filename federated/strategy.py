@@ -30,13 +30,14 @@ from ..privacy import (
 )
 from .errors import FederationError
 from .masks import RoundMasks, make_masking_plan
-from .private_symbols import layout_sha256, make_symbols
+from .private_symbols import make_symbols
 from .records import (
     answer_from_content,
     pack_bytes,
     plan_size,
     plan_to_content,
     request_to_content,
+    sign_content,
     unpack_bytes,
     update_from_content,
 )
@@ -65,7 +66,8 @@ class FederationPlan:
 
     Attributes:
         rounds: training rounds.
-        masks: how updates are masked under the encryption; None leaves them to the encryption alone.
+        masks: how updates are masked under the encryption; None leaves them to the encryption alone, so that the
+            coordinator and any one site read every update: for simulation.
         privacy: the noise each site adds; None for none.
         min_sites: no sum of fewer updates is given out; >= `MIN_SUMMANDS`.
         timeout: seconds a round waits for answers.
@@ -78,7 +80,7 @@ class FederationPlan:
     rounds: int
     training: LocalTraining
     quantisation: Quantisation
-    masks: MaskTerms | None = None
+    masks: MaskTerms | None
     privacy: PrivacyTerms | None = None
     min_sites: int = MIN_SUMMANDS
     timeout: float = 600.0
@@ -117,6 +119,9 @@ class RelayStrategy(Strategy):
         self._outcomes: tuple[SiteOutcome, ...] = ()
         self._report: SiteReport | None = None
         self._masks: RoundMasks | None = None  # of the open round
+        self._taking_part: set[int] = set()  # whose updates may enter the sum
+        self._unmasked: dict[int, str] = {}  # why nodes failed at a step of its masks
+        self._mask_bytes: Counter[tuple[int, str]] = Counter()  # of its questions and answers, by node and direction
         self._ledger_head = ""  # for the sites to keep
         self._aggregate_seconds = 0.0  # of the open round
         self._failure: FederationError | None = None  # why the open round cannot be closed
@@ -145,7 +150,7 @@ class RelayStrategy(Strategy):
         training: tuple[Phase, ...] = ("train",) * self._plan.rounds
         for number, phase in enumerate(training + closing, 1):
             self._ledger_head = authorise(number, phase)
-            self._masks = self._make_masks(number, grid) if phase != "report" else None
+            self._masks = self._make_masks(number, phase, grid) if phase != "report" else None
             if phase == "train":
                 replies = self._ask(grid, self.configure_train(number, self._total, ConfigRecord(), grid))
                 self.aggregate_train(number, replies)
@@ -200,7 +205,33 @@ class RelayStrategy(Strategy):
         """Nothing: Flower asks for a log of the settings, ours are in the history."""
 
     def _messages(self, kind: str, number: int, phase: Phase, arrays: ArrayRecord, grid: Grid) -> list[Message]:
-        plan = RoundPlan(
+        plan = self._plan_of(number, phase, unpack_bytes(arrays))
+        nodes = [node for node in grid.get_node_ids() if node in self._sites]
+        self._phase = phase
+        self._started, self._clock = datetime.now(UTC), time.perf_counter()
+        self._asked = dict.fromkeys(nodes, 0)
+        self._mask_bytes = Counter()
+        self._failure = None
+        self._unmasked = {}
+        plans = dict.fromkeys(nodes, plan)
+        self._taking_part = set(nodes)
+        if self._masks is not None:
+            try:
+                dealt = self._masks.open(nodes)
+            except PrivacyError as exc:
+                self._failure, dealt = FederationError(f"round {number} has no masks: {exc.message}"), {}
+            self._taking_part = set(dealt)
+            # Who has no mask still takes the step, or would be out of the run for good.
+            plans = {node: replace(plan, take_part=node in dealt, shares=dealt.get(node, b"")) for node in nodes}
+        self._asked = {node: plan_size(each) for node, each in plans.items()}
+        group = f"{plan.run}/{number}"
+        return [
+            Message(sign_content(plan_to_content(each), self._signer), node, kind, group_id=group)
+            for node, each in plans.items()
+        ]
+
+    def _plan_of(self, number: int, phase: Phase, total: bytes = b"") -> RoundPlan:
+        return RoundPlan(
             run=self._plan.run,
             round=number,
             phase=phase,
@@ -210,36 +241,29 @@ class RelayStrategy(Strategy):
             training=self._plan.training,
             quantisation=self._plan.quantisation,
             privacy=self._plan.privacy,
-            total=unpack_bytes(arrays),
+            masks=self._plan.masks,
+            total=total,
             ledger_head=self._ledger_head,
         )
-        nodes = [node for node in grid.get_node_ids() if node in self._sites]
-        self._phase = phase
-        self._started, self._clock = datetime.now(UTC), time.perf_counter()
-        self._asked = dict.fromkeys(nodes, 0)
-        self._failure = None
-        plans = dict.fromkeys(nodes, plan)
-        if self._masks is not None:
-            try:
-                dealt = self._masks.open(nodes)
-            except PrivacyError as exc:
-                self._failure, dealt = FederationError(f"round {number} has no masks: {exc.message}"), {}
-            plans = {node: replace(plan, masks=self._plan.masks, shares=shares) for node, shares in dealt.items()}
-        self._asked |= {node: plan_size(each) for node, each in plans.items()}
-        group = f"{plan.run}/{number}"
-        return [Message(plan_to_content(each), node, kind, group_id=group) for node, each in plans.items()]
 
-    def _make_masks(self, number: int, grid: Grid) -> RoundMasks | None:
+    def _make_masks(self, number: int, phase: Phase, grid: Grid) -> RoundMasks | None:
         """The masks of a round, where the plan has any."""
         terms = self._plan.masks
         if terms is None:
             return None
-        plan = make_masking_plan(terms, self._plan.run, number, 1, self._adder.preset.plain_modulus)
+        layout, modulus = self._layout(number, phase), self._adder.preset.plain_modulus
+        plan = make_masking_plan(terms, self._plan.run, number, 1, layout=layout, modulus=modulus)
 
         def ask(step: MaskStep, questions: Mapping[int, bytes]) -> dict[int, bytes]:
             requests = {
                 node: MaskRequest(
-                    run=plan.run, round=number, attempt=plan.attempt, step=step, terms=terms, payload=payload
+                    run=plan.run,
+                    round=number,
+                    attempt=plan.attempt,
+                    step=step,
+                    layout=layout,
+                    terms=terms,
+                    payload=payload,
                 )
                 for node, payload in questions.items()
             }
@@ -247,11 +271,18 @@ class RelayStrategy(Strategy):
             replies = self._ask(
                 grid,
                 [
-                    Message(request_to_content(request), node, MessageType.QUERY, group_id=group)
+                    Message(
+                        sign_content(request_to_content(request), self._signer), node, MessageType.QUERY, group_id=group
+                    )
                     for node, request in requests.items()
                 ],
             )
-            return self._read(replies, answer_from_content)[0]
+            answers, failed = self._read(replies, answer_from_content)
+            for node, question in questions.items():
+                self._mask_bytes[node, "down"] += len(question)
+                self._mask_bytes[node, "up"] += len(answers.get(node, b""))
+            self._unmasked = failed | self._unmasked  # the first reason of a node is why it fails later, too
+            return answers
 
         return RoundMasks(plan, self._sites, ask)
 
@@ -281,46 +312,55 @@ class RelayStrategy(Strategy):
         parsed, said = self._read(replies, update_from_content)
         started = time.perf_counter()
         aggregator = None if self._phase == "report" else self._make_aggregator(number)
-        refused = self._add(aggregator, parsed)
-        excluded = {} if self._masks is None else self._masks.excluded
-        reasons = dict.fromkeys(self._asked, "no answer in time") | said | excluded | refused
+        excluded = {} if self._masks is None else self._unmasked | self._masks.excluded
+        idle = {
+            node: excluded.get(node, "made no mask in time") for node in self._asked if node not in self._taking_part
+        }
+        refused = self._add(aggregator, parsed) | idle
+        reasons = dict.fromkeys(self._asked, "no answer in time") | said | refused
         accepted = {node: update for node, update in parsed.items() if node not in refused}
-        self._outcomes = tuple(
-            SiteOutcome(
-                site=self._sites[node].name,
-                reason=None if node in accepted else reasons[node],
-                bytes_up=len(parsed[node].update) if node in parsed else 0,
-                bytes_down=sent,
-                seconds=parsed[node].seconds if node in parsed else 0.0,
-                train_seconds=parsed[node].train_seconds if node in parsed else None,
-                encrypt_seconds=parsed[node].encrypt_seconds if node in parsed else None,
-            )
-            for node, sent in self._asked.items()
-        )
         self._report = None
         if self._failure is None and len(accepted) < self._plan.min_sites:
-            told = "; ".join(f"{outcome.site}: {outcome.reason}" for outcome in self._outcomes if outcome.reason)
+            told = "; ".join(f"{self._sites[n].name}: {reasons[n]}" for n in self._asked if n not in accepted)
             self._failure = FederationError(
                 f"round {number} has {len(accepted)} usable answers, expected at least {self._plan.min_sites}: "
                 f"{told or 'no site is connected'}"
             )
-        if self._failure is not None:
-            return
-        self._report = _majority([update.report for update in accepted.values()])
-        if aggregator is not None:
-            self._give_out(number, aggregator)
+        if self._failure is None:
+            self._report = _majority([update.report for update in accepted.values()])
+            if aggregator is not None:
+                self._give_out(number, aggregator)
+        self._outcomes = tuple(
+            self._outcome(node, sent, parsed.get(node), None if node in accepted else reasons[node])
+            for node, sent in self._asked.items()
+        )
         self._aggregate_seconds = time.perf_counter() - started
+
+    def _outcome(self, node: int, sent: int, update: ClientUpdate | None, reason: str | None) -> SiteOutcome:
+        received = 0 if update is None else len(update.update)
+        return SiteOutcome(
+            site=self._sites[node].name,
+            reason=reason,
+            bytes_up=self._mask_bytes[node, "up"] + received,
+            bytes_down=self._mask_bytes[node, "down"] + sent,
+            seconds=0.0 if update is None else update.seconds,
+            train_seconds=None if update is None else update.train_seconds,
+            encrypt_seconds=None if update is None else update.encrypt_seconds,
+        )
 
     def _make_aggregator(self, number: int) -> Aggregator:
         sitting = Sitting(
             run=self._plan.run,
             round=number,
-            layout=layout_sha256(self._symbols, self._plan.quantisation, self._plan.privacy),
+            layout=self._layout(number, self._phase),
             values=self._symbols.values,
             masked=self._masks is not None,
         )
         members = {site.id: site for site in self._sites.values()}
         return Aggregator(self._adder, sitting, members=members, signer=self._signer)
+
+    def _layout(self, number: int, phase: Phase) -> str:
+        return self._plan_of(number, phase).layout_sha256(self._symbols.sha256)
 
     def _add(self, aggregator: Aggregator | None, parsed: Mapping[int, ClientUpdate]) -> dict[int, str]:
         """Add the updates of sites that agree with most others; why the rest is not in the sum."""
@@ -330,7 +370,7 @@ class RelayStrategy(Strategy):
             try:
                 if update.model_tag != agreed:
                     raise UpdateRejectedError("the site's model or key is not the one most sites have")
-                if aggregator is not None:
+                if aggregator is not None and node in self._taking_part:
                     aggregator.add(update.update, sender=self._sites[node].id)
             except UpdateRejectedError as exc:
                 refused[node] = exc.message

@@ -111,6 +111,11 @@ class UpdateSymbols:
         """What the sum of a round costs each site."""
         return ExactRelease(what="exact sum of updates")
 
+    @property
+    def measures(self) -> bool:
+        """Whether counts on validation rows are part of an update."""
+        return True
+
     def first_ranges(self, bound: float) -> np.ndarray:
         """The same range for every tensor: shape (tensors,) float64."""
         return np.full(len(self._tensors), bound)

@@ -18,11 +18,14 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Self
 
 import numpy as np
 
 from ..core import ConfigError, FormatError
+from .budget_file import BudgetFile, BudgetRecord
 from .errors import BudgetExhaustedError
 from .events import (
     DiscreteGaussianSum,
@@ -83,7 +86,7 @@ class Accountant:
                 fields = dict(entry)
                 count = fields.pop("count")
                 accountant.add(event_from_json(fields), count)
-        except (KeyError, TypeError, ConfigError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"no details of a privacy statement: {error}") from error
         return accountant
 
@@ -107,6 +110,15 @@ class Accountant:
     def unit(self) -> str | None:
         """What the figures protect, "record" or "site"; None where it is open."""
         return next((unit for unit in map(_unit, self._counts) if unit is not None), None)
+
+    def include(self, other: Accountant) -> None:
+        """Count what another one has counted.
+
+        Raises:
+            ConfigError: it has another unit of privacy.
+        """
+        for event, count in other._counts.items():
+            self.add(event, count)
 
     def epsilon(self, delta: float) -> float:
         """What all releases together cost at most: infinite where one was exact, or `delta` is too small for the tails.
@@ -135,11 +147,12 @@ class Accountant:
             mechanism=" and ".join(sorted({type(event).__name__ for event in self._counts})) or "no release",
             epsilon=self.epsilon(delta),
             delta=delta,
-            details={
-                "unit": self.unit,
-                "events": [{**event_to_json(event), "count": count} for event, count in self._counts.items()],
-            },
+            details={"unit": self.unit, "events": self.events()},
         )
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events with their counts, as JSON: part of a statement's details, and enough for `from_details`."""
+        return [{**event_to_json(event), "count": count} for event, count in self._counts.items()]
 
     def copy(self) -> Accountant:
         """Another one that has counted the same."""
@@ -166,7 +179,8 @@ class Budget:
     """How much privacy may be lost, all releases together. It is charged before a release is made.
 
     A release that is authorised counts, also if it then fails: nobody knows what was seen of it. A round that is run
-    again releases again.
+    again releases again. This one is forgotten with its process; `open` gives one that is not. Several threads may use
+    it.
 
     Args:
         epsilon: > 0; may be infinite.
@@ -178,15 +192,52 @@ class Budget:
     """
 
     def __init__(self, epsilon: float, delta: float, *, spent: Accountant | None = None) -> None:
-        if not (epsilon > 0 and 0 < delta < 1):
-            raise ConfigError(f"expected a budget of epsilon > 0 and delta in (0, 1), got {epsilon} and {delta}")
-        self._epsilon = epsilon
-        self._delta = delta
-        self._spent = Accountant() if spent is None else spent.copy()
+        self._account = _Account(epsilon, delta, Accountant() if spent is None else spent.copy())
+        self._file: BudgetFile | None = None
+        self._lock = Lock()
+
+    @classmethod
+    def open(cls, path: Path, epsilon: float, delta: float, *, change: bool = False) -> Self:
+        """The budget of a file, made where there is none. Several processes may use it.
+
+        Every release is in the file, on the disk, before it is authorised: no crash makes it forgotten. What the file
+        says counts, whatever another process has changed since it was opened.
+
+        Args:
+            path: in a folder that is there; only its owner can read it.
+            epsilon: as of `Budget`, and as in the file.
+            delta: as of `Budget`, and as in the file.
+            change: the budget was agreed anew: the file takes these figures, and keeps what was spent.
+
+        Raises:
+            ConfigError: out of range, or not the file's figures.
+            KeyFileError: the file is damaged, others can use it, or it cannot be written.
+        """
+        budget = cls(epsilon, delta)
+        file = budget._file = BudgetFile(path)
+        with file.taking_turns():
+            if not file.exists():
+                file.write(budget._account.record(), new=True)
+                return budget
+            kept = _Account.of(file)
+            if (kept.epsilon, kept.delta) != (epsilon, delta):
+                if not change:
+                    raise ConfigError(
+                        f"the privacy budget {path} is epsilon {kept.epsilon:.6g} at delta {kept.delta:.3g}, got "
+                        f"{epsilon:.6g} at {delta:.3g}",
+                        hint="open it with its own figures, or say that it was agreed anew: change=True",
+                    )
+                file.write(_Account(epsilon, delta, kept.spent).record(), new=False)
+        return budget
 
     def spent(self) -> Statement:
-        """What was authorised until now."""
-        return self._spent.statement(self._delta)
+        """What was authorised until now, at the budget's delta.
+
+        Raises:
+            KeyFileError: the budget's file cannot be read.
+        """
+        account = self._account if self._file is None else _Account.of(self._file)
+        return account.spent.statement(account.delta)
 
     def authorise(self, releases: Iterable[tuple[Event, int]]) -> tuple[Statement, Statement]:
         """Charge the next releases, with how often each is made.
@@ -197,20 +248,57 @@ class Budget:
         Raises:
             BudgetExhaustedError: it would be more than the budget; nothing is charged.
             ConfigError: an unknown event, or another unit of privacy.
+            KeyFileError: the budget's file is gone or damaged, or cannot be written; nothing may be released.
         """
-        alone, together = Accountant(), self._spent.copy()
+        alone = Accountant()
         for event, count in releases:
             alone.add(event, count)
-            together.add(event, count)
-        total = together.statement(self._delta)
-        if total.epsilon > self._epsilon:
-            raise BudgetExhaustedError(
-                f"the next release would bring epsilon to {total.epsilon:.6g} of {self._epsilon:.6g} at delta "
-                f"{self._delta:.3g}: it is not made",
-                hint="stop here, or agree on a larger budget with those whose data it is",
-            )
-        self._spent = together
-        return alone.statement(self._delta), total
+        with self._changing() as account:
+            together = account.spent.copy()
+            together.include(alone)
+            one, total = alone.statement(account.delta), together.statement(account.delta)
+            if total.epsilon > account.epsilon:
+                raise BudgetExhaustedError(
+                    f"the next release would bring epsilon to {total.epsilon:.6g} of {account.epsilon:.6g} at delta "
+                    f"{account.delta:.3g}: it is not made",
+                    hint="stop here, or agree on a larger budget with those whose data it is",
+                )
+            account.spent = together
+        return one, total
+
+    @contextmanager
+    def _changing(self) -> Generator[_Account]:
+        """What was spent, to be changed by nobody else; kept once the block ends, but for one that raises."""
+        with self._lock:
+            if self._file is None:
+                yield self._account
+                return
+            with self._file.taking_turns():
+                account = _Account.of(self._file)
+                yield account
+                self._file.write(account.record(), new=False)
+
+
+class _Account:
+    """A budget's figures, and what was spent of it."""
+
+    def __init__(self, epsilon: float, delta: float, spent: Accountant) -> None:
+        if not (epsilon > 0 and 0 < delta < 1):
+            raise ConfigError(f"expected a budget of epsilon > 0 and delta in (0, 1), got {epsilon} and {delta}")
+        self.epsilon = epsilon
+        self.delta = delta
+        self.spent = spent
+
+    @classmethod
+    def of(cls, file: BudgetFile) -> Self:
+        record = file.read()
+        try:
+            return cls(record.epsilon, record.delta, Accountant.from_details({"events": record.events}))
+        except (ValueError, TypeError) as error:
+            raise file.damaged(str(error)) from error
+
+    def record(self) -> BudgetRecord:
+        return BudgetRecord(epsilon=self.epsilon, delta=self.delta, events=self.spent.events())
 
 
 def _unit(event: Event) -> str | None:

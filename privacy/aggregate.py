@@ -2,8 +2,9 @@
 
 Threat model: a site may send anything. What does not belong to this run, round, attempt, key, preset or layout, is not
 signed by its sender, or comes twice, is refused with an error of its own class and leaves the sum as it was. A
-well-formed update with a wrong content is not detected: encryption hides it from us too. A sum of fewer than three
-sites is never formed, for each of two could subtract its own update and read the other's; and no second sum of an
+well-formed update with a wrong content is not seen here: encryption hides it from us too. Where its tag does not fit,
+no site opens the sum, and all leave the key (`sum_tag`), so any member can end its use. A sum of fewer than three sites
+is never formed, for each of two could subtract its own update and read the other's; and no second sum of an
 attempt, for the difference of two sums is an update.
 """
 

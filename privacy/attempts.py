@@ -14,18 +14,19 @@ import os
 import sqlite3
 import stat
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from .errors import KeyFileError, MaskingError, ReplayedUpdateError
 
-_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
-_NO_BLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 _WAIT_S: Final = 10.0  # for another process of the site
-_SCHEMA: Final = """CREATE TABLE IF NOT EXISTS attempt
-(run TEXT PRIMARY KEY, round INTEGER NOT NULL, attempt INTEGER NOT NULL, revealed BLOB) STRICT, WITHOUT ROWID"""
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS attempt (run TEXT PRIMARY KEY, round INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+    " revealed BLOB) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS left_key (key_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+)
 
 
 class AttemptJournal:
@@ -46,7 +47,8 @@ class AttemptJournal:
         if path is None:
             self._memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         with self._writing() as connection:
-            connection.execute(_SCHEMA)
+            for statement in _SCHEMA:
+                connection.execute(statement)
 
     def claim(self, run: str, round: int, attempt: int) -> None:
         """Note, before a site uploads, that it takes part in an attempt; when this returns, it is on the disk.
@@ -95,6 +97,24 @@ class AttemptJournal:
                 )
             connection.execute("UPDATE attempt SET revealed = ? WHERE run = ?", (survivors, run))
 
+    def leave(self, key_id: str) -> None:
+        """Note that a sum under a key was tampered with: the site takes part in nothing under it any more.
+
+        Raises:
+            KeyFileError: the journal cannot be written.
+        """
+        with self._writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO left_key VALUES (?)", (key_id,))
+
+    def has_left(self, key_id: str) -> bool:
+        """Whether the site has left a key.
+
+        Raises:
+            KeyFileError: the journal cannot be read.
+        """
+        with self._writing() as connection:
+            return connection.execute("SELECT 1 FROM left_key WHERE key_id = ?", (key_id,)).fetchone() is not None
+
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
         """A transaction that nobody else writes beside, and that is on the disk once it ends."""
@@ -118,12 +138,13 @@ class AttemptJournal:
 
 
 def _check_file(path: Path) -> None:
-    """Make the file where there is none, and refuse one that is not this user's alone."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_FOLLOW | _NO_BLOCK, 0o600)
-    try:
-        status = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make the file where there is none, and refuse one that is not this user's alone.
+
+    A file that is there is not opened here: closing it would drop the locks SQLite holds on it in this process.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise KeyFileError(f"the journal of attempts {path} is not a regular file", hint="move it away")
     if os.name == "posix" and status.st_mode & 0o077:

@@ -6,7 +6,8 @@ fits, and after a few failures done towards zero, which never lengthens. Noise i
 beyond +-T, so that the preset's sums stay exact. The event says what the sum then costs; `accountant` adds up.
 
 Threat model. Every site is honest about its update and its noise. A site may be curious: it reads the sum, knows what
-it put in itself, its noise included, and may pool that with up to `colluders` - 1 others and with the coordinator. Of
+it put in itself, its noise included, and may pool that with up to `colluders` - 1 others and, where there are masks,
+with the coordinator; without masks those two open single updates, whose noise is a share of what is accounted for. Of
 the S >= `fewest_sites` updates in a sum, at least H = `fewest_sites` - `colluders` then carry noise that these readers
 do not know, and each site adds variance sigma^2 / H: they learn no more of whether another site's update was there or
 was zero than the event says. That holds for sums of at least `fewest_sites` updates: `decode` refuses others, and masks

@@ -28,6 +28,8 @@ class MaskingPlan:
         run: ULID of the federated run; at most 26 letters and digits.
         round: from 1.
         attempt: from 1; a round that is run again has the next one.
+        layout: SHA-256 of all that the sites are told of the round, 64 hexadecimal digits: sites that are told
+            otherwise do not mask with each other.
         roster_sha256: of the roster the members are taken from, 64 hexadecimal digits.
         modulus: t of the masks: the preset's `plain_modulus`.
         threshold: of how many sites' shares a secret is joined; see `smallest_threshold`.
@@ -40,6 +42,7 @@ class MaskingPlan:
     run: str
     round: int
     attempt: int
+    layout: str
     roster_sha256: str
     modulus: int
     threshold: int
@@ -49,8 +52,11 @@ class MaskingPlan:
         check_modulus(self.modulus)
         if _RUN.fullmatch(self.run) is None:
             raise ConfigError(f"a masked round's run: expected 1 to 26 letters and digits, got {self.run!r:.80}")
-        if _SHA256.fullmatch(self.roster_sha256) is None:
-            raise ConfigError(f"a roster's SHA-256: expected 64 hexadecimal digits, got {self.roster_sha256!r:.80}")
+        for name in ("layout", "roster_sha256"):
+            if _SHA256.fullmatch(getattr(self, name)) is None:
+                raise ConfigError(
+                    f"a masked round's {name}: expected 64 hexadecimal digits, got {getattr(self, name)!r:.80}"
+                )
         ranges = {"round": (1, 2**63 - 1), "attempt": (1, 2**31 - 1)}
         ranges |= {"threshold": (2, MAX_SHARES), "colluders": (0, MAX_SHARES)}
         for name, (low, high) in ranges.items():

@@ -15,6 +15,7 @@ import numpy as np
 from .envelope import EncryptedSum, EncryptedUpdate, Signer
 from .errors import MalformedUpdateError, PrivacyError, TooFewSitesError, TooManyClientsError
 from .identity import PublicIdentity
+from .packing import check_symbols
 from .scheme import Cipher, Mask
 from .sitting import ID_BYTES, MIN_SUMMANDS, Sitting, check_header, read_senders
 from .sum_tag import SumTag
@@ -52,6 +53,7 @@ def protect(
     """
     if symbols.shape != (sitting.values,):
         raise PrivacyError(f"expected symbols of shape ({sitting.values},), got {symbols.shape}")
+    check_symbols(symbols, cipher.preset)
     if (mask is not None) != sitting.masked:
         raise PrivacyError(f"expected {'a' if sitting.masked else 'no'} mask for an update of this round")
     sender = signer.public.id

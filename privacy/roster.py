@@ -44,7 +44,7 @@ class Roster:
     Attributes:
         epoch: from 1; a change of members or of the key makes the next one.
         members: 2 to 1000, ascending by id; no two parties share a name (in either case) or a key.
-        coordinator: who sums; not a member. None: sums are not signed.
+        coordinator: who sums, and signs the sums; not a member. None: it is agreed elsewhere.
         issuer: id of the member that makes the aggregation key.
         previous: SHA-256 of the roster before, hexadecimal; None exactly for epoch 1.
         signatures: each member's, in their order; None where it has not signed. Those there are are valid.

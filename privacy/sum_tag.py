@@ -14,14 +14,24 @@ nothing else than a change is ever refused.
 Source: Agrawal & Boneh 2009, homomorphic MACs for network coding, https://doi.org/10.1007/978-3-642-01957-9_18.
 
 Threat model: the coordinator, or whoever is on the way, knows all ciphertexts and not the key. It can still choose
-which (whole) updates it sums. Sites hold the key and are trusted with it: one in league with the coordinator can forge
-tags. Whether a site refuses a sum tells if a ciphertext was changed so little that it still decrypted to the same,
-which is a little about the key: a site takes no part in a run any more after it has refused one.
+which (whole) updates it sums. A site answers an attempt once: of two updates with one pad, any multiple of their
+difference has a tag. Sites hold the key and are trusted with it: one in league with the coordinator can forge tags.
+
+What is opened of a sum's tags are sums of digits, which do not carry and so would tell more than the sum of the
+numbers: enough for a curious site to check a guess of a single update, noise and all. So a tag travels as tag + p r,
+with r of 192 bits from the operating system: of two tags or more, the sums of the digits are then within about 2^-40
+(two levels; 2^-60 and less from four bits on) of telling nothing but the sum modulo p, which the sum of the updates
+tells anyway.
+
+Whether a site refuses a sum tells if a ciphertext was changed so little that it still decrypted to the same, which can
+be a coefficient of the key, of which there are 2048. So a site that has refused a sum follows nothing under that key
+any more, and n sites tell about n coefficients: too few to help with a hundred sites, not with a thousand.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
@@ -32,11 +42,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .blocks import blocks
 from .errors import PrivacyError
-from .limbs import decode_limbs, encode_limbs, limbs_for
+from .limbs import limbs_for
 from .presets import MAX_BASE, Preset
 
 TAGS: Final = 4
 _PRIME: Final = MAX_BASE  # above all sums: a change of one is never a multiple of it
+_BLINDING_BITS: Final = 192
 _BLOCK: Final = 1 << 14  # symbols: sums of that many products of 16-bit numbers are exact in float64
 _ZEROS: Final = memoryview(bytes(4 * TAGS * _BLOCK))
 _LOW: Final = np.uint32(0xFFFF)
@@ -71,7 +82,13 @@ class SumTag:
             sender: id of the site.
         """
         tags = (self._checksums(symbols) + self._pad(sender)) % _PRIME
-        return encode_limbs(tags, self._preset.symbols, _limbs(self._preset))
+        limbs, base = _limbs(self._preset), self._preset.symbols
+        digits = np.empty((TAGS, limbs), np.min_scalar_type(base - 1))
+        for tag in range(TAGS):
+            rest = int(tags[tag]) + _PRIME * secrets.randbits(_BLINDING_BITS)
+            for place in range(limbs):
+                rest, digits[tag, place] = divmod(rest, base)
+        return digits.reshape(-1)
 
     def check(self, sums: np.ndarray, tags: np.ndarray, senders: Iterable[str]) -> None:
         """Check that sums are of the updates of exactly these senders.
@@ -87,7 +104,10 @@ class SumTag:
         expected = self._checksums(sums)
         for sender in senders:
             expected = (expected + self._pad(sender)) % _PRIME
-        found = decode_limbs(tags, self._preset.symbols, _limbs(self._preset)) % _PRIME
+        found = np.zeros(TAGS, np.int64)
+        columns = tags.reshape(TAGS, -1).astype(np.int64)
+        for place in range(columns.shape[1] - 1, -1, -1):
+            found = (found * self._preset.symbols + columns[:, place]) % _PRIME
         if not (found == expected).all():
             raise PrivacyError("the sum cannot be opened")
 
@@ -123,4 +143,4 @@ class SumTag:
 
 
 def _limbs(preset: Preset) -> int:
-    return limbs_for(_PRIME - 1, preset.symbols)
+    return limbs_for((_PRIME << _BLINDING_BITS) - 1, preset.symbols)

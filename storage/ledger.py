@@ -10,7 +10,7 @@ Figures stand in an entry's body as JSON numbers, an infinite one as the text "i
 import math
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any, cast, get_args
 
 from sqlalchemy import Select, insert, select
@@ -88,6 +88,21 @@ class Ledger:
         self._key: SigningKey | None = None
         self._instance: str | None = None
 
+    @contextmanager
+    def transaction(self, session: Session | None = None) -> Generator[Session]:
+        """A durable transaction in which nobody else appends: what is read in it holds until it ends.
+
+        Args:
+            session: the caller's, whose transaction it then is; else it is one of its own.
+        """
+        if session is not None:
+            serialise(session)
+            yield session
+            return
+        with self._database.write(durable=True) as own:
+            serialise(own)
+            yield own
+
     def append(
         self,
         kind: LedgerKind,
@@ -112,7 +127,7 @@ class Ledger:
         """
         if kind in {"budget", "spend"}:
             raise ConfigError(f"an entry of kind {kind} is not appended as it is", hint="use `set_budget` or `spend`")
-        with self._joining(session) as session:
+        with self.transaction(session) as session:
             return self._append(session, kind, body, subject=subject, run=run)
 
     def set_budget(self, subject: str, *, epsilon: float, delta: float, run: str | None = None) -> LedgerRecord:
@@ -128,7 +143,7 @@ class Ledger:
             ConfigError: a figure out of range.
         """
         budget = check_budget(epsilon, delta)
-        with self._joining(None) as session:
+        with self.transaction() as session:
             known = _last_of(session, self._ledger(session), "budget", subject)
             if known is not None and _cost(known) == (budget.epsilon, budget.delta):
                 return known
@@ -147,7 +162,7 @@ class Ledger:
                 something else in that round.
             IntegrityError: the last entry of the ledger is not as it was written.
         """
-        with self._joining(session) as session:
+        with self.transaction(session) as session:
             known = self._same(session, spend)
             if known is not None:
                 return known
@@ -198,10 +213,27 @@ class Ledger:
         with self._database.read() as session:
             return self._budget(session, subject)
 
-    def spent(self, subject: str) -> PrivacySpent:
+    def spent(self, subject: str, session: Session | None = None) -> PrivacySpent:
         """What `subject` has lost."""
-        with self._database.read() as session:
+        with self._reading(session) as session:
             return self._spent(session, subject)
+
+    def spent_with(
+        self, subject: str, *, before: tuple[float, float], after: tuple[float, float], session: Session | None = None
+    ) -> tuple[float, float]:
+        """What `subject` will have lost once a run that cost it `before` costs it `after`, both (epsilon, delta).
+
+        All else that it has lost is added to that (basic composition), and the sum is never less than what it has lost.
+        Asked within a `transaction`, it still holds when it is recorded there.
+
+        Source: Dwork and Roth 2014, theorem 3.16, https://doi.org/10.1561/0400000042.
+        """
+        spent = self.spent(subject, session)
+        epsilon, delta = (
+            max(total, add(subtract(total, old), new))
+            for total, old, new in zip((spent.epsilon, spent.delta), before, after, strict=True)
+        )
+        return epsilon, min(1.0, delta)
 
     def remaining(self, subject: str) -> PrivacyBudget | None:
         """What `subject` has left to lose, nothing if it lost more than its budget; None: it has no budget."""
@@ -248,6 +280,7 @@ class Ledger:
         run: str | None = None,
         kind: LedgerKind | None = None,
         limit: int | None = None,
+        session: Session | None = None,
     ) -> list[LedgerRecord]:
         """The entries, in order: all, or those of a subject, a run (its ULID) or a kind, or of these the last `limit`.
 
@@ -258,7 +291,7 @@ class Ledger:
         for column, value in ((_TABLE.subject, subject), (_TABLE.run_uid, run), (_TABLE.kind, kind)):
             if value is not None:
                 chosen = chosen.where(column == value)
-        with self._database.read() as session:
+        with self._reading(session) as session:
             ledger = self._ledger(session)
             return [to_record(ledger, Link(*row)) for row in reversed(session.execute(chosen).all())]
 
@@ -307,16 +340,8 @@ class Ledger:
         ledger, links = read_export(text)
         return _verify(ledger, lambda: (link for link in links), _heads(head), signatures=signatures)
 
-    @contextmanager
-    def _joining(self, session: Session | None) -> Generator[Session]:
-        """The caller's transaction or one of our own, in which nobody else appends."""
-        if session is not None:
-            serialise(session)
-            yield session
-            return
-        with self._database.write(durable=True) as own:
-            serialise(own)
-            yield own
+    def _reading(self, session: Session | None) -> AbstractContextManager[Session]:
+        return self._database.read() if session is None else nullcontext(session)
 
     def _ledger(self, session: Session) -> str:
         if self._instance is None:

@@ -41,6 +41,7 @@ def measure(parameters: int, clients: int) -> dict[str, float]:
     preset = smallest_preset(clients, 8)
     count = preset.ciphertexts(parameters) * DEGREE
     plan = MaskingPlan(
+        layout="00" * 32,
         run="BENCHMARK",
         round=1,
         attempt=1,

@@ -14,6 +14,7 @@ from nasturtium.federated import FederationPlan, LocalTraining, Quantisation, Ro
 from nasturtium.privacy import (
     ApproximateCkksAdder,
     ApproximateCkksCipher,
+    AttemptJournal,
     CkksSecretKey,
     Identity,
     PackedAdder,
@@ -92,7 +93,9 @@ def make_plan(preset):
 
 @pytest.fixture
 def make_site(preset, coordinator):
-    def make(index: int = 1, *, rows: int = 12, measured: int = 5, cipher=None) -> Site:
+    def make(
+        index: int = 1, *, rows: int = 12, measured: int = 5, cipher=None, masks=None, budget=None, journal=None
+    ) -> Site:
         train, validation = make_rows(rows, index), make_rows(measured, 100 + index)
         return Site(
             make_identity(f"site-{index}"),
@@ -100,6 +103,9 @@ def make_site(preset, coordinator):
             validation,
             cipher or PlainCipher(preset),
             coordinator=coordinator.public,
+            journal=journal or AttemptJournal(None),
+            masks=masks,
+            budget=budget,
         )
 
     return make
@@ -117,7 +123,7 @@ def make_federation_plan(preset):
             "training": LocalTraining(epochs=1, batch_size=4, max_rows=100),
             "quantisation": Quantisation(preset=preset.name, bound=BOUND),
         }
-        return FederationPlan(**fields | changes)
+        return FederationPlan(**{"masks": None} | fields | changes)
 
     return make
 

@@ -49,6 +49,7 @@ REQUESTS = st.builds(
     round=POSITIVE,
     attempt=POSITIVE,
     step=st.sampled_from(get_args(MaskStep)),
+    layout=TEXTS,
     terms=MASKS,
     payload=st.binary(max_size=200),
 )
@@ -205,6 +206,7 @@ def test_a_plan_without_a_record_is_refused(make_plan, record, by):
 
 
 REQUEST = MaskRequest(
+    layout="cd" * 32,
     run="01JRUN",
     round=1,
     attempt=1,

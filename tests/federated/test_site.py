@@ -22,7 +22,6 @@ from nasturtium.core import (
 from nasturtium.core.data import Preprocessing
 from nasturtium.core.spec import parse_json
 from nasturtium.federated import ClientUpdate, PlanError, Quantisation, Site
-from nasturtium.federated.private_symbols import layout_sha256
 from nasturtium.federated.symbols import Contribution, UpdateSymbols
 from nasturtium.privacy import (
     Aggregator,
@@ -233,7 +232,7 @@ def test_a_plan_with_other_ranges_than_the_run_began_with_is_not_followed(sites,
     """A site told of another range would add to a sum what the others read otherwise."""
     total = run_round(make_plan(), sites)
     wider = replace(make_plan().quantisation, bound=0.5)
-    with pytest.raises(PlanError, match="round 2 has other ranges or other noise than the run began with"):
+    with pytest.raises(PlanError, match="round 2 has another quantisation than run 01JRUN began with"):
         sites[0].follow(make_plan(2, total=total, quantisation=wider))
 
 
@@ -283,9 +282,9 @@ def test_a_new_run_begins_anew(sites, make_plan, run_round):
 @pytest.mark.parametrize(
     ("followed", "number", "run", "reason"),
     [
-        pytest.param(0, 2, "01JRUN", "was asked to join run 01JRUN in round 2, expected 1", id="joins-late"),
+        pytest.param(0, 2, "01JRUN", "asked to join run 01JRUN in round 2, expected 1", id="joins-late"),
         pytest.param(0, 0, "01JRUN", "in round 0, expected 1", id="joins-early"),
-        pytest.param(1, 2, "01JOTHER", "was asked to join run 01JOTHER in round 2", id="other-run"),
+        pytest.param(1, 2, "01JOTHER", "asked to join run 01JOTHER in round 2", id="other-run"),
         pytest.param(1, 1, "01JRUN", "has done attempt 1 at round 1, got a plan for attempt 1 at round 1", id="again"),
         pytest.param(1, 3, "01JRUN", "at round 1, got a plan for attempt 1 at round 3", id="one-left-out"),
         pytest.param(2, 1, "01JRUN", "at round 2, got a plan for attempt 1 at round 1", id="back"),
@@ -445,7 +444,7 @@ def test_a_signed_sum_of_other_updates_than_it_names_is_refused_and_the_run_left
     with pytest.raises(PrivacyError, match=r"^the sum cannot be opened$"):
         sites[0].follow(make_plan(2, total=forge(total, adder, choose(ours, theirs))))
     np.testing.assert_array_equal(vector_of(sites[0].release().model), initial(plan))
-    with pytest.raises(PlanError, match="follows no plan of this coordinator any more"):
+    with pytest.raises(PlanError, match="follows no plan under this key any more"):
         sites[0].follow(make_plan(2, total=honest))
     assert sites[1].follow(make_plan(2, total=honest)).model_tag == (
         sites[2].follow(make_plan(2, total=total.to_bytes())).model_tag
@@ -489,7 +488,7 @@ def test_a_sum_spoiled_by_false_values_is_refused_and_moves_nothing(sites, make_
     symbols = UpdateSymbols(build(ModelSpec.from_json(plan.spec), derive_rng(0, "layout")), preset.levels)
     said = Contribution(np.zeros(len(initial(plan))), weight, measured)
     ranges = symbols.first_ranges(plan.quantisation.bound)
-    layout = layout_sha256(symbols, plan.quantisation, None)
+    layout = plan.layout_sha256(symbols.sha256)
     sitting = Sitting(run=plan.run, round=1, layout=layout, values=symbols.values)
     liar = sites[2]
     update = protect(
@@ -561,7 +560,7 @@ def test_a_network_that_cannot_be_is_refused(make_site, make_plan):
 def test_a_plan_for_other_data_is_refused(make_site, make_plan):
     plan = make_plan()
     other = plan.preprocessing.replace('"yes"', '"maybe"')
-    with pytest.raises(PlanError, match="the plan's task is not that of the data of site-1"):
+    with pytest.raises(PlanError, match=r"site-1: the plan's task is not that of the data"):
         make_site().follow(replace(plan, preprocessing=other))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -36,12 +37,14 @@ from nasturtium.privacy import (
     WrongPresetError,
     WrongRoundError,
     WrongRunError,
+    open_sum,
     protect,
     smallest_preset,
 )
 from nasturtium.privacy.packing import unpack_words
 from nasturtium.privacy.presets import DEGREE, MODULUS, MODULUS_BITS, SEED_BYTES
 from nasturtium.privacy.rlwe import Scratch, make_context, seal, seeded_bytes
+from nasturtium.privacy.sitting import ID_BYTES
 
 VALUES = 7
 SITTING = Sitting(run="01JRUN", round=3, attempt=2, layout="ab" * 32, values=VALUES)
@@ -79,7 +82,9 @@ def add(aggregator: Aggregator, update: EncryptedUpdate, site: Identity) -> None
 
 
 def opened(cipher: Cipher, total: EncryptedSum) -> np.ndarray:
-    return cipher.decrypt(EncryptedSum.from_bytes(total.to_bytes()).body, total.header.values)
+    """The sums without a look at their tags."""
+    body = EncryptedSum.from_bytes(total.to_bytes()).body[ID_BYTES * total.header.summands :]
+    return cipher.decrypt(body, replace(SITTING, values=total.header.values).symbols(cipher))[: total.header.values]
 
 
 @pytest.mark.parametrize("values", [1, VALUES, 9001])
@@ -97,7 +102,8 @@ def test_the_sum_is_exact_signed_and_says_what_it_is(scheme, make_aggregator, si
     np.testing.assert_array_equal(opened(cipher, total), sum(updates))
     total.verify(coordinator.public)
     assert total.header == sitting.header(cipher, coordinator.public.id, summands=clients)
-    assert len(total.body) == adder.sum_bytes(values)
+    assert len(total.body) == ID_BYTES * clients + adder.sum_bytes(sitting.symbols(adder))
+    assert bytes(total.body[: ID_BYTES * clients]).hex() == "".join(sorted(aggregator.senders))
 
 
 def test_the_order_of_the_updates_does_not_matter(scheme, make_aggregator, sites):
@@ -153,6 +159,8 @@ REFUSALS = [
     pytest.param(changed(layout="cd" * 32), WrongLayoutError, "layout is 'cdcd", id="layout"),
     pytest.param(changed(values=VALUES - 1), WrongLayoutError, "values is 6, expected 7", id="fewer-values"),
     pytest.param(changed(values=2**31), WrongLayoutError, "values is 2147483648, expected 7", id="more-values"),
+    pytest.param(changed(masked=True), WrongPresetError, "masked is True, expected False", id="masked"),
+    pytest.param(changed(tagged=False), WrongPresetError, "tagged is False, expected True", id="without-tag"),
     pytest.param(changed(summands=2), MalformedUpdateError, "summands is 2, expected 1", id="summands"),
     pytest.param(changed(ciphertexts=9), MalformedUpdateError, "ciphertexts is 9, expected", id="ciphertexts"),
     pytest.param(with_body(lambda body: body[:-1]), MalformedUpdateError, "expected a body of", id="shorter-body"),
@@ -333,7 +341,7 @@ def test_another_key_is_refused_by_its_id_where_seal_itself_would_add(key, other
     evaluator = seal.Evaluator(make_context(preset.plain_modulus))
     evaluator.add(*(as_seal(update.body, preset) for update in updates), total)  # no complaint
 
-    arithmetic = PackedAdder(preset, key.key_id).start(VALUES)
+    arithmetic = PackedAdder(preset, key.key_id).start(SITTING.symbols(ours))
     for update in updates:
         arithmetic.add(memoryview(update.body))  # nor here: numbers are numbers
     assert (ours.decrypt(arithmetic.body(), VALUES) != 2).any()
@@ -349,10 +357,11 @@ def test_a_member_that_encrypts_garbage_breaks_the_sum_but_not_the_aggregator(ke
     cipher, adder = PackedCipher(key, preset), PackedAdder(preset, key.key_id)
     aggregator = make_aggregator(adder)
     for site in sites[:4]:
-        body = b"\xff" * adder.update_bytes(VALUES)
+        body = b"\xff" * adder.update_bytes(SITTING.symbols(adder))
         add(aggregator, EncryptedUpdate.sign(SITTING.header(adder, site.public.id), body, site), site)
     total = aggregator.finish()
-    c0 = unpack_words(np.frombuffer(total.body, np.uint8).reshape(2, -1), DEGREE, MODULUS_BITS)[0]
+    numbers = np.frombuffer(total.body, np.uint8, offset=4 * ID_BYTES)
+    c0 = unpack_words(numbers.reshape(2, -1), DEGREE, MODULUS_BITS)[0]
     largest = (2**preset.word_bits - 1) << preset.dropped_bits
     assert set(c0.tolist()) == {4 * largest % MODULUS}
     assert opened(cipher, total).shape == (VALUES,)
@@ -438,3 +447,94 @@ def test_who_may_send_is_fixed_when_the_sum_is_begun(preset, sites, coordinator)
 def test_a_sitting_that_nothing_can_belong_to_is_no_fault_of_a_site(preset, make_aggregator, changes):
     with pytest.raises(MalformedUpdateError, match=next(iter(changes))):
         make_aggregator(PlainAdder(preset), replace(SITTING, **changes))
+
+
+class Counting:
+    """Masks 1, 2, 3, ... of one site, or of several together."""
+
+    def __init__(self, preset: Preset, sites: int = 1) -> None:
+        self._next = 1
+        self._modulus, self._sites = preset.plain_modulus, sites
+
+    def take(self, count: int) -> np.ndarray:
+        start, self._next = self._next, self._next + count
+        numbers = [number * self._sites * 0x9E3779B97F4A7C15 % self._modulus for number in range(start, self._next)]
+        return np.array(numbers, np.uint64)
+
+
+def test_masks_are_taken_out_of_a_sum_that_has_them_and_of_no_other(key, preset, make_aggregator, sites, coordinator):
+    cipher, adder = PackedCipher(key, preset), PackedAdder(preset, key.key_id)
+    masked = replace(SITTING, masked=True)
+    updates = [
+        (protect(cipher, masked, np.ones(VALUES, np.uint8), signer=site, mask=Counting(preset)), site)
+        for site in sites[:3]
+    ]
+    with pytest.raises(WrongPresetError, match="masked is True, expected False"):
+        add(make_aggregator(adder), updates[0][0], sites[0])
+    aggregator = make_aggregator(adder, masked)
+    with pytest.raises(WrongPresetError, match="masked is False, expected True"):
+        add(aggregator, ones(cipher, sites[0]), sites[0])
+    for update, site in updates:
+        add(aggregator, update, site)
+    with pytest.raises(ConfigError, match="expected the masks of this sum to remove"):
+        aggregator.finish()
+    total = aggregator.finish(masks=Counting(preset, sites=3))
+    sums = open_sum(cipher, masked, total.to_bytes(), coordinator=coordinator.public).sums
+    assert sums.tolist() == [3] * VALUES
+    with pytest.raises(PrivacyError, match="no further sum"):
+        aggregator.finish(masks=Counting(preset, sites=3))
+
+    plain = make_aggregator(adder)
+    for site in sites[:3]:
+        add(plain, ones(cipher, site), site)
+    with pytest.raises(ConfigError, match="expected no masks of this sum"):
+        plain.finish(masks=Counting(preset))
+    assert plain.finish().header.summands == 3
+
+
+def test_a_sum_from_which_other_masks_were_taken_is_not_opened(key, preset, make_aggregator, sites, coordinator):
+    cipher, adder = PackedCipher(key, preset), PackedAdder(preset, key.key_id)
+    masked = replace(SITTING, masked=True)
+    aggregator = make_aggregator(adder, masked)
+    for site in sites[:3]:
+        add(aggregator, protect(cipher, masked, np.ones(VALUES, np.uint8), signer=site, mask=Counting(preset)), site)
+    total = aggregator.finish(masks=Counting(preset, sites=2))
+    with pytest.raises(PrivacyError, match=r"^the sum cannot be opened$"):
+        open_sum(cipher, masked, total.to_bytes(), coordinator=coordinator.public)
+
+
+def test_what_a_sum_was_made_of_is_let_go_with_it(scheme, make_aggregator, sites):
+    """At ten million parameters it is the larger part of the coordinator's memory."""
+    cipher, adder = scheme
+    aggregator = make_aggregator(adder)
+    for site in sites[:3]:
+        add(aggregator, ones(cipher, site), site)
+    held = weakref.ref(aggregator._sum)
+    assert held() is not None
+    aggregator.finish()
+    assert held() is None
+
+
+@pytest.mark.parametrize("values", [VALUES, 9001])
+def test_the_coordinator_adds_noise_to_sums_without_tags_only(scheme, make_aggregator, sites, coordinator, values):
+    cipher, adder = scheme
+    tagged = replace(SITTING, values=values)
+    untagged = replace(tagged, tagged=False)
+    noise = np.random.default_rng(1).integers(-3, 4, values).astype(np.int32)
+    symbols = np.full(values, 7, np.uint8)
+    for sitting in (tagged, untagged):
+        aggregator = make_aggregator(adder, sitting)
+        for site in sites[:3]:
+            add(aggregator, protect(cipher, sitting, symbols, signer=site), site)
+        with pytest.raises(ConfigError, match=f"expected noise of shape .{values},. for a sum without tags"):
+            aggregator.finish(noise=noise if sitting.tagged else noise[:-1])
+    total = aggregator.finish(noise=noise)
+    sums = open_sum(cipher, untagged, total.to_bytes(), coordinator=coordinator.public).sums
+    np.testing.assert_array_equal(sums, 21 + noise)
+    with pytest.raises(WrongPresetError, match="tagged is False, expected True"):
+        open_sum(cipher, tagged, total.to_bytes(), coordinator=coordinator.public)
+
+
+def test_masked_updates_have_tags():
+    with pytest.raises(ConfigError, match="masked updates are tagged"):
+        replace(SITTING, masked=True, tagged=False)

@@ -35,6 +35,7 @@ HEADER = Header(
     values=7,
     summands=1,
     ciphertexts=1,
+    tagged=False,
 )
 BODY = b"the body"
 # As the docstring of `envelope` lays it out. Ed25519 is deterministic (RFC 8032), so the signature is known, too.
@@ -70,6 +71,8 @@ HEADERS = st.builds(
     values=st.integers(1, MAX_VALUES),
     summands=st.integers(1, 2**32 - 1),
     ciphertexts=st.integers(0, MAX_VALUES),
+    masked=st.booleans(),
+    tagged=st.booleans(),
 )
 
 
@@ -89,6 +92,17 @@ def test_the_bytes_are_known(role):
     envelope = role.sign(HEADER, BODY, SITE)
     assert envelope.to_bytes().hex() == known.hex()
     assert role.from_bytes(known) == envelope
+
+
+@pytest.mark.parametrize(
+    ("masked", "tagged", "flags"), [(False, False, 0), (True, False, 1), (False, True, 2), (True, True, 3)]
+)
+def test_flags_stand_in_the_eighth_byte(masked, tagged, flags):
+    envelope = EncryptedUpdate.sign(replace(HEADER, masked=masked, tagged=tagged), BODY, SITE)
+    data = envelope.to_bytes()
+    assert data[7] == flags
+    assert data[:7] + b"\0" + data[8:-64] == good()[:-64]
+    assert EncryptedUpdate.from_bytes(data) == envelope
 
 
 @pytest.mark.parametrize("role", [EncryptedUpdate, EncryptedSum])
@@ -136,7 +150,8 @@ def test_bytes_from_outside_are_refused_or_mean_one_thing(data):
         pytest.param(put(4, b"\0\2"), "not a protected vector of version 1", id="newer"),
         pytest.param(put(6, b"\0"), "expected an update v1, got an envelope of kind 0", id="no-kind"),
         pytest.param(put(6, b"\2"), "expected an update v1, got an envelope of kind 2", id="a-sum"),
-        pytest.param(put(7, b"\1"), "not a protected vector of version 1", id="reserved-byte"),
+        pytest.param(put(7, b"\4"), "not a protected vector of version 1", id="unknown-flag"),
+        pytest.param(put(7, b"\x82"), "not a protected vector of version 1", id="highest-flag"),
         pytest.param(put(32, bytes(26)), "run: expected", id="no-run"),
         pytest.param(put(32, b"\0" * 25 + b"R"), "run: expected", id="run-after-zeros"),
         pytest.param(put(35, b"\0"), "run: expected", id="zero-in-the-run"),
@@ -217,6 +232,8 @@ def test_every_field_the_body_and_the_kind_are_signed():
         "values": 8,
         "summands": 2,
         "ciphertexts": 2,
+        "masked": True,
+        "tagged": True,
     }
     assert set(changes) == set(Header.__slots__)
     forged = [replace(update, header=replace(HEADER, **{name: value})) for name, value in changes.items()]

@@ -48,9 +48,12 @@ given = json.load(sys.stdin)
 members = {member.id: member for member in map(PublicIdentity.from_json, given["members"])}
 adder = PackedAdder(Preset.named(given["preset"]), given["key_id"])
 signer = Identity.generate("coordinator")
-aggregator = Aggregator(adder, Sitting(**given["sitting"]), members=members, signer=signer)
+aggregator, unfinished = (
+    Aggregator(adder, Sitting(**given["sitting"]), members=members, signer=signer) for _ in range(2)
+)
 for sender, update in given["updates"]:
-    aggregator.add(bytes.fromhex(update), sender=sender)
+    for each in (aggregator, unfinished):
+        each.add(bytes.fromhex(update), sender=sender)
 total = aggregator.finish()
 """
 # Everything that can be reached from what the garbage collector knows: it does not know SEAL's objects themselves.
@@ -128,8 +131,8 @@ def test_a_running_coordinator_has_neither_a_key_nor_what_uses_one(key, preset, 
     assert {"Aggregator", "PackedSum", "SEALContext"} <= set(names)  # the search has been there
     assert not set(names) & (SEALS_SECRETS | DECRYPTORS)
     coordinator = PublicIdentity.from_json(coordinator)
-    sums, _ = open_sum(PackedCipher(key, preset), SITTING, bytes.fromhex(total), coordinator=coordinator)
-    np.testing.assert_array_equal(sums, np.arange(VALUES) % preset.symbols * 3)
+    opened = open_sum(PackedCipher(key, preset), SITTING, bytes.fromhex(total), coordinator=coordinator)
+    np.testing.assert_array_equal(opened.sums, np.arange(VALUES) % preset.symbols * 3)
 
 
 @pytest.mark.parametrize(

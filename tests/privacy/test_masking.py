@@ -84,7 +84,7 @@ def identities(count: int) -> list[Identity]:
 def make_plan(sites: int, *, colluders: int = 1, **changes) -> MaskingPlan:
     fields = {"run": "01JRUN", "round": 3, "attempt": 1, "roster_sha256": ROSTER, "modulus": T}
     fields |= {"threshold": smallest_threshold(sites, colluders), "colluders": colluders}
-    return MaskingPlan(**(fields | changes))
+    return MaskingPlan(**({"layout": "1a" * 32} | fields | changes))
 
 
 class Attempt:

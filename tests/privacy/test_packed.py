@@ -301,7 +301,7 @@ def test_our_way_to_encrypt_decrypts_to_the_same_as_seals(preset):
     coefficients = pack_digits(symbols, preset)
     encryptor = rlwe.seal.Encryptor(rlwe.make_context(t), the_key().as_seal(t))
     with rlwe.Scratch() as scratch:
-        layout = rlwe._PLAINTEXT.pack(bytes(32), DEGREE, 1.0) + rlwe._array(coefficients[0])
+        layout = rlwe.PLAINTEXT.pack(bytes(32), DEGREE, 1.0) + rlwe.array_bytes(coefficients[0])
         plaintext = scratch.load(rlwe.seal.Plaintext(), layout, plain_modulus=t)
         written = scratch.dump(encryptor.encrypt_symmetric(plaintext))
     theirs = rlwe.read_polynomials(written, 1)

@@ -76,10 +76,11 @@ def test_what_sites_protect_opens_as_its_exact_sum(key, preset, sites, coordinat
     aggregator = Aggregator(PackedAdder(preset, key.key_id), sitting, members=members, signer=coordinator)
     for site, update in zip(sites, updates, strict=False):
         aggregator.add(protect(cipher, sitting, update, signer=site).to_bytes(), sender=site.public.id)
-    sums, summands = open_sum(cipher, sitting, aggregator.finish().to_bytes(), coordinator=coordinator.public)
-    assert summands == clients
-    assert sums.dtype == np.uint32
-    np.testing.assert_array_equal(sums, sum(update.astype(np.int64) for update in updates))
+    opened = open_sum(cipher, sitting, aggregator.finish().to_bytes(), coordinator=coordinator.public)
+    assert opened.senders == tuple(sorted(aggregator.senders))
+    assert len(opened.senders) == clients
+    assert opened.sums.dtype == np.uint32
+    np.testing.assert_array_equal(opened.sums, sum(update.astype(np.int64) for update in updates))
 
 
 @pytest.mark.parametrize(
@@ -103,14 +104,14 @@ def test_an_update_says_what_it_belongs_to_and_is_signed(scheme, sites):
     cipher, adder = scheme
     update = protect(cipher, SITTING, np.ones(VALUES, np.uint8), signer=sites[0])
     assert update.header == SITTING.header(adder, sites[0].public.id)
-    assert len(update.body) == adder.update_bytes(VALUES)
+    assert len(update.body) == adder.update_bytes(SITTING.symbols(adder))
     EncryptedUpdate.from_bytes(update.to_bytes()).verify(sites[0].public)
 
 
 def test_a_sum_is_opened_as_often_as_it_is_sent(scheme, total, coordinator):
     for _ in range(2):
-        sums, summands = open_sum(scheme[0], SITTING, total.to_bytes(), coordinator=coordinator.public)
-        assert (sums.tolist(), summands) == ([3] * VALUES, 3)
+        opened = open_sum(scheme[0], SITTING, total.to_bytes(), coordinator=coordinator.public)
+        assert (opened.sums.tolist(), len(opened.senders)) == ([3] * VALUES, 3)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,8 @@ def test_a_sum_is_opened_as_often_as_it_is_sent(scheme, total, coordinator):
         pytest.param({"attempt": 1}, WrongRoundError, id="attempt-before"),
         pytest.param({"attempt": 3}, WrongRoundError, id="attempt-to-come"),
         pytest.param({"preset": "cd" * 8}, WrongPresetError, id="preset"),
+        pytest.param({"masked": True}, WrongPresetError, id="masked"),
+        pytest.param({"tagged": False}, WrongPresetError, id="without-tags"),
         pytest.param({"key_id": "ef" * 16}, WrongKeyError, id="key"),
         pytest.param({"layout": "cd" * 32}, WrongLayoutError, id="layout"),
         pytest.param({"values": VALUES - 1}, WrongLayoutError, id="fewer-values"),
@@ -143,7 +146,7 @@ def test_a_sum_that_belongs_elsewhere_is_not_opened(scheme, total, coordinator, 
 
 def test_what_the_coordinator_did_not_sign_is_not_opened(scheme, total, sites, coordinator):
     impostor = Identity("coordinator", bytes([10]) * 64)
-    header, body = total.header, total.body
+    header, body = total.header, bytes(total.body)
     renamed = EncryptedSum.sign(replace(header, sender=impostor.public.id), body, impostor)
     of_a_site = EncryptedSum.sign(replace(header, sender=sites[0].public.id), body, sites[0])
     update = EncryptedUpdate.sign(header, body, coordinator)
@@ -153,7 +156,7 @@ def test_what_the_coordinator_did_not_sign_is_not_opened(scheme, total, sites, c
         (EncryptedSum(header, body, renamed.signature), SignatureError),
         (EncryptedSum(header, body, update.signature), SignatureError),
         (EncryptedSum(header, bytes(len(body)), total.signature), SignatureError),
-        (EncryptedSum(replace(header, summands=4), body, total.signature), SignatureError),
+        (EncryptedSum(replace(header, summands=4), bytes(16) + body, total.signature), SignatureError),
         (update, MalformedUpdateError),
     ]
     for forged, error in forgeries:
@@ -177,8 +180,49 @@ def test_a_site_with_another_key_scheme_or_preset_does_not_open_the_sum(
     assert errors == [WrongPresetError, WrongPresetError, same_preset, WrongPresetError]
 
 
-@pytest.mark.parametrize("change", [lambda body: body[:-1], lambda body: body + b"\0", lambda body: b""])
+@pytest.mark.parametrize("change", [lambda body: body[:-1], lambda body: body + b"\0", lambda body: body[:48]])
 def test_a_signed_sum_of_another_length_is_not_opened_and_nothing_is_told(scheme, total, coordinator, change):
     forged = EncryptedSum.sign(total.header, change(bytes(total.body)), coordinator)
     with pytest.raises(PrivacyError, match=r"^the sum cannot be opened$"):
         open_sum(scheme[0], SITTING, forged.to_bytes(), coordinator=coordinator.public)
+
+
+def ids(body: bytes | memoryview) -> list[bytes]:
+    """Of the three senders a sum begins with."""
+    return [bytes(body[start : start + 16]) for start in (0, 16, 32)]
+
+
+@pytest.mark.parametrize(
+    ("senders", "reason"),
+    [
+        pytest.param(lambda a, b, c: [c, b, a], "not in the order of their ids", id="backwards"),
+        pytest.param(lambda a, b, c: [a, b, b], "or one stands twice", id="one-twice"),
+        pytest.param(lambda a, b, c: [a, a, a], "or one stands twice", id="one-for-all"),
+    ],
+)
+def test_a_sum_names_every_sender_once_and_in_order(scheme, total, coordinator, senders, reason):
+    body = b"".join(senders(*ids(total.body))) + bytes(total.body[48:])
+    forged = EncryptedSum.sign(total.header, body, coordinator).to_bytes()
+    with pytest.raises(MalformedUpdateError, match=reason):
+        open_sum(Untouched(scheme[0]), SITTING, forged, coordinator=coordinator.public)
+
+
+@pytest.mark.parametrize("length", [0, 47])
+def test_a_sum_that_does_not_name_its_senders_is_not_opened(scheme, total, coordinator, length):
+    forged = EncryptedSum.sign(total.header, bytes(total.body[:length]), coordinator).to_bytes()
+    with pytest.raises(MalformedUpdateError, match="a sum of 3 updates does not name their senders"):
+        open_sum(Untouched(scheme[0]), SITTING, forged, coordinator=coordinator.public)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_mask_is_there_exactly_where_the_round_has_them(key, preset, sites, masked):
+    """An update without a mask that says it has one would be opened by whoever holds the key."""
+    mask = None if masked else object()
+    with pytest.raises(PrivacyError, match=f"expected {'a' if masked else 'no'} mask for an update of this round"):
+        protect(
+            PackedCipher(key, preset),
+            replace(SITTING, masked=masked),
+            np.ones(VALUES, np.uint8),
+            signer=sites[0],
+            mask=mask,
+        )

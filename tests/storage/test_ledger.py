@@ -583,6 +583,38 @@ def test_an_accountants_total_counts_instead_of_the_sum(ledger):
 
 
 @pytest.mark.parametrize(
+    ("spent", "before", "after", "expected"),
+    [
+        pytest.param((0.0, 0.0), (0.0, 0.0), (0.5, 1e-7), (0.5, 1e-7), id="the-first-release"),
+        pytest.param((0.5, 1e-7), (0.5, 1e-7), (0.7, 1e-7), (0.7, 1e-7), id="of-the-only-run"),
+        pytest.param((0.8, 2e-7), (0.5, 1e-7), (0.7, 1e-7), (1.0, 2e-7), id="beside-another-run"),
+        pytest.param((0.3, 1e-7), (0.0, 0.0), (0.1, 1e-7), (0.4, 2e-7), id="after-another-run"),
+        pytest.param((0.5, 1e-7), (0.5, 1e-7), (0.4, 1e-8), (0.5, 1e-7), id="never-less"),
+        pytest.param((inf, 0.0), (1.0, 0.0), (2.0, 1e-7), (inf, 1e-7), id="all-was-lost"),
+        pytest.param((0.5, 1e-7), (0.5, 1e-7), (inf, 1e-7), (inf, 1e-7), id="all-is-lost"),
+        pytest.param((0.5, 0.75), (0.0, 0.0), (0.5, 0.75), (1.0, 1.0), id="delta-is-a-chance"),
+    ],
+)
+def test_a_run_is_added_to_all_else_that_was_lost(sqlite_database, spent, before, after, expected):
+    ledger = Ledger(sqlite_database)
+    if any(spent):
+        ledger.spend(release(epsilon=spent[0], delta=spent[1]))
+    assert ledger.spent_with(SUBJECT, before=before, after=after) == expected
+
+
+def test_a_transaction_sees_what_was_recorded_in_it_and_others_see_it_once_it_ends(ledger):
+    with ledger.transaction() as session:
+        ledger.spend(release(epsilon=0.5, delta=0), session)
+        with ledger.transaction(session) as joined:
+            assert joined is session
+        assert ledger.spent(SUBJECT, session).epsilon == 0.5
+        assert ledger.spent_with(SUBJECT, before=(0, 0), after=(0.25, 0), session=session) == (0.75, 0.0)
+        assert len(ledger.entries(run=RUN, session=session)) == 1
+        assert (ledger.spent(SUBJECT).epsilon, ledger.entries()) == (0.0, [])
+    assert ledger.spent(SUBJECT).epsilon == 0.5
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         pytest.param({"epsilon": 0.6}, id="epsilon"),

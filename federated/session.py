@@ -1,0 +1,146 @@
+"""A site's part of one run: its copy of the model, and how far it has come.
+
+All that the sites agree on stands in the first plan of a run; a later one that says otherwise is not followed. Ranges
+and model move with the sums alone, so they are the same at every site that has opened the same sums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from ..core import ModelSpec, ParameterLayout, build, derive_rng, parse_json
+from ..core.data import Preprocessing, Task
+from ..privacy import EncryptedSum, OpenedSum, Preset, Sitting
+from .errors import PlanError
+from .private_symbols import PrivateSymbols, make_symbols
+from .rounds import RoundPlan, SiteReport
+from .symbols import UpdateSymbols
+
+# What differs between the plans of a run.
+_OF_A_ROUND = ("round", "attempt", "phase", "take_part", "total", "shares", "ledger_head")
+
+
+@dataclass(slots=True)
+class Session:
+    """The state of a site in a run. `begin` makes one."""
+
+    agreed: RoundPlan  # the first plan
+    spec: ModelSpec
+    layout: ParameterLayout
+    preprocessing: Preprocessing
+    symbols: UpdateSymbols | PrivateSymbols
+    vector: np.ndarray  # the model, flat, float32
+    ranges: np.ndarray  # of the quantised tensors
+    round: int = 0  # of the last plan that was followed
+    attempt: int = 0  # at that round
+    meaning: str = ""  # of the updates of that round: `RoundPlan.layout_sha256`
+    report: SiteReport | None = None  # of that round
+    chain: bytes = b""  # hash of all sums that were opened
+
+    @classmethod
+    def begin(cls, plan: RoundPlan, task: Task, preset: Preset) -> Session:
+        """The state before the first round.
+
+        Raises:
+            PlanError: the plan is for other data, or not the first of its run.
+            ConfigError: its noise does not fit its network or preset; also FormatError.
+        """
+        if plan.round != 1:
+            raise PlanError(f"asked to join run {plan.run} in round {plan.round}, expected 1")
+        spec = ModelSpec.from_json(plan.spec)
+        preprocessing = Preprocessing.from_dict(parse_json(plan.preprocessing))
+        if preprocessing.task != task:
+            raise PlanError("the plan's task is not that of the data")
+        model = build(spec, derive_rng(plan.seed, "weights"))
+        layout = ParameterLayout.of(model)
+        symbols = make_symbols(model, preset, plan.privacy)
+        return cls(
+            agreed=plan,
+            spec=spec,
+            layout=layout,
+            preprocessing=preprocessing,
+            symbols=symbols,
+            vector=layout.flatten(model.state()),
+            ranges=symbols.first_ranges(plan.quantisation.bound),
+        )
+
+    def check_next(self, plan: RoundPlan) -> None:
+        """Check that a plan goes on from the last one.
+
+        Raises:
+            PlanError: it says something else than the first one, or is out of order.
+        """
+        changed = [
+            field.name
+            for field in fields(plan)
+            if field.name not in _OF_A_ROUND and getattr(plan, field.name) != getattr(self.agreed, field.name)
+        ]
+        if changed:
+            raise PlanError(
+                f"the plan for round {plan.round} has another {', '.join(changed)} than run {plan.run} began with"
+            )
+        again = plan.round == self.round and plan.attempt > self.attempt
+        if not again and plan.round != self.round + 1:
+            raise PlanError(
+                f"has done attempt {self.attempt} at round {self.round}, "
+                f"got a plan for attempt {plan.attempt} at round {plan.round}"
+            )
+
+    def note(self, plan: RoundPlan) -> None:
+        """Count a plan as followed: its step is taken once, and a site that fails afterwards stays in step."""
+        self.round, self.attempt = plan.round, plan.attempt
+        self.meaning = plan.layout_sha256(self.symbols.sha256)
+
+    def sitting(self, total: bytes | None = None) -> Sitting:
+        """What an update of the last round belongs to, or a sum of it.
+
+        Args:
+            total: the sum; it may be of a later attempt than this site's, where the others were asked again.
+
+        Raises:
+            UpdateRejectedError: `total` is no sum.
+        """
+        later = 0 if total is None else EncryptedSum.from_bytes(total).header.attempt
+        return Sitting(
+            run=self.agreed.run,
+            round=self.round,
+            attempt=max(self.attempt, later),
+            layout=self.meaning,
+            values=self.symbols.values,
+            masked=self.agreed.masks is not None,
+        )
+
+    def step(self, opened: OpenedSum, total: bytes) -> SiteReport:
+        """Move the model by the weighted mean of all changes (FedAvg), and the ranges with it.
+
+        Args:
+            opened: what is in the sum of the last round.
+            total: that sum as it came.
+
+        Raises:
+            PrivacyError: it says nothing that contributions could add up to; nothing has moved.
+
+        Source: McMahan et al. 2017, https://arxiv.org/abs/1602.05629, algorithm 1.
+        """
+        said = self.symbols.decode(opened.sums, len(opened.senders), self.ranges)
+        measured = said.measured
+        loss = round(measured.loss, 3) if measured.rows else 0.0
+        report = SiteReport(model_round=self.round - 1, rows=measured.rows, correct=measured.correct, loss=loss)
+        self.chain = hashlib.sha256(self.chain + total).digest()
+        if said.weight > 0:  # a round that only measured has no changes to take
+            self.vector = (self.vector + said.change / said.weight).astype(np.float32)
+            if self.agreed.quantisation.rule == "last-sum":
+                self.ranges = self.symbols.next_ranges(self.ranges, said)
+        return report
+
+    def tag(self, key: bytes | None) -> str:
+        """What tells models apart, and nothing else: keyed, and another one after other sums.
+
+        A plain hash would tell the coordinator what a sum of its own making does to a model it can guess.
+        """
+        run = self.agreed.run.encode().ljust(32, b"\0")
+        return hmac.new(key or bytes(32), run + self.chain + self.vector.tobytes(), hashlib.sha256).hexdigest()
