@@ -14,7 +14,7 @@ So a preset is accepted only if, in integers,
 twice the worst case. No decryption of what `PackedCipher` encrypted can then fail, whatever the values, which also
 keeps out the attacks that learn a key from failures (D'Anvers et al. 2018, https://eprint.iacr.org/2018/1089; Checri et
 al. 2024, https://eprint.iacr.org/2024/116). The bound is for at most K updates: the aggregator refuses more. Sums are
-held in 32 bits and tagged modulo 2^31 - 1 (`sum_tag`), so B <= 2^31 - 1 too.
+held in 32 bits and tagged modulo 2^31 - 19 (`sum_tag`), so B <= 2^31 - 19 too.
 
 Security: n = 2048 with a 54-bit modulus is 128 bits by the Homomorphic Encryption Standard
 (https://eprint.iacr.org/2019/939, table 1), which SEAL enforces.
@@ -37,7 +37,7 @@ SEED_BYTES: Final = 64
 MAX_CLIENTS: Final = 1000
 MAX_LEVELS: Final = 65_536
 _MAX_NOISE_BOUND: Final = 2**24
-MAX_BASE: Final = 2**31 - 1  # the prime of tags: no two sums are the same modulo it
+MAX_BASE: Final = 2**31 - 19  # the prime of tags: no two sums are the same modulo it
 _ERROR: Final = 21  # of a fresh encryption: SEAL's centred binomial distribution
 _NAME = re.compile(r"rlwe2048-k(\d{1,4})-l(\d{1,5})-p(\d{1,2})-d(\d{1,2})(?:-t(\d{1,8}))?")
 
@@ -78,7 +78,7 @@ class Preset:
             if type(value) is not int or not low <= value <= high:
                 raise ConfigError(f"a preset's {name}: expected an integer from {low} to {high}, got {value!r:.40}")
         if self.base > MAX_BASE:
-            raise ConfigError(f"sums under {self.name} reach {self.base - 1}, expected less than 2**31 - 1")
+            raise ConfigError(f"sums under {self.name} reach {self.base - 1}, expected less than 2**31 - 19")
         if not self._worst_case() * self.plain_modulus < MODULUS:
             raise ConfigError(
                 f"sums under {self.name} could be wrong: twice the worst error, {self._worst_case()}, is not below "

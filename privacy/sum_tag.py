@@ -4,7 +4,7 @@ Ciphertexts that can be added can also be tampered with: who holds one can add t
 that one update is the sum of three. Who then sees what a site does with the sum has a way to read it. So each update
 carries a keyed linear checksum of its symbols,
 
-    tag = sum_j a_j x_j + b_sender   modulo p = 2^31 - 1, four times,
+    tag = sum_j a_j x_j + b_sender   modulo p = 2^31 - 19, four times,
 
 with a_j and b drawn from the sites' key anew for each attempt at a round. Tags travel as digits in the same sum, and
 the sum of the tags must be that of the symbols' sums and of the senders the coordinator names. Without the key, a
@@ -19,9 +19,9 @@ difference has a tag. Sites hold the key and are trusted with it: one in league 
 
 What is opened of a sum's tags are sums of digits, which do not carry and so would tell more than the sum of the
 numbers: enough for a curious site to check a guess of a single update, noise and all. So a tag travels as tag + p r,
-with r of 192 bits from the operating system: of two tags or more, the sums of the digits are then within about 2^-40
-(two levels; 2^-60 and less from four bits on) of telling nothing but the sum modulo p, which the sum of the updates
-tells anyway.
+with r of 256 bits from the operating system. Of two tags or more, what the sums of the digits tell beyond the sum
+modulo p, which the sum of the updates tells anyway, is then small: computed for the characters modulo p that digits
+favour, 2^-80 for two levels and less for more. A prime beside a power of two, as 2^31 - 1, would give 2^-11.
 
 Whether a site refuses a sum tells if a ciphertext was changed so little that it still decrypted to the same, which can
 be a coefficient of the key, of which there are 2048. So a site that has refused a sum follows nothing under that key
@@ -47,7 +47,7 @@ from .presets import MAX_BASE, Preset
 
 TAGS: Final = 4
 _PRIME: Final = MAX_BASE  # above all sums: a change of one is never a multiple of it
-_BLINDING_BITS: Final = 192
+_BLINDING_BITS: Final = 256
 _BLOCK: Final = 1 << 14  # symbols: sums of that many products of 16-bit numbers are exact in float64
 _ZEROS: Final = memoryview(bytes(4 * TAGS * _BLOCK))
 _LOW: Final = np.uint32(0xFFFF)
@@ -94,7 +94,7 @@ class SumTag:
         """Check that sums are of the updates of exactly these senders.
 
         Args:
-            sums: shape (n,), unsigned, below 2^31 - 1.
+            sums: shape (n,), unsigned, below 2^31 - 19.
             tags: the sums of their tags, shape (tag_symbols,).
             senders: ids of the sites.
 
