@@ -4,7 +4,7 @@ The protocol is `privacy.MaskingRound`; here it meets the rounds. Before a plan 
 shares; the plan brings each what was dealt to it. When the updates are in, the sites whose updates are in the sum
 confirm it, and reveal what takes the masks out of it. Sites that fail in between have dropped out of the round.
 
-Threat model: see `privacy.masking_site`, which says what even a lying coordinator cannot learn.
+Threat model: see `privacy.masking.site`, which says what even a lying coordinator cannot learn.
 """
 
 from __future__ import annotations

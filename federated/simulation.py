@@ -48,7 +48,7 @@ from ..privacy import (
     Preset,
     PublicIdentity,
     SecretKey,
-    calibrate,
+    calibrate_client_dp,
     smallest_preset,
     smallest_threshold,
 )
@@ -241,7 +241,7 @@ class SimulationSetup:
         config = self.config
         if config.epsilon is None:
             return None
-        private = calibrate(
+        private = calibrate_client_dp(
             config.epsilon,
             config.delta,
             rounds=config.rounds,

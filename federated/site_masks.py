@@ -1,6 +1,6 @@
 """A site's masks, round after round: it answers the coordinator's questions about them and hides its updates.
 
-Threat model: see `privacy.masking_site`. A site takes nothing on trust but its roster: which members there are, and how
+Threat model: see `privacy.masking.site`. A site takes nothing on trust but its roster: which members there are, and how
 many of them may be in league with the coordinator, it knows by itself.
 """
 

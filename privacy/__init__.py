@@ -7,15 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .accountant import Accountant, Budget, Statement
     from .aggregate import Aggregator
     from .approximate_ckks import ApproximateCkksAdder
     from .approximate_ckks_secret import ApproximateCkksCipher, CkksSecretKey
-    from .attempts import AttemptJournal
-    from .calibration import noise_multiplier_for
-    from .client_calibration import calibrate
-    from .client_dp import ClientDp, ClientDpCoordinator, ClientDpSite
-    from .dp_sgd import DpSgd, PrivateTrainer
+    from .dp.accountant import Accountant, Budget, Statement
+    from .dp.client_calibration import calibrate_client_dp
+    from .dp.client_dp import ClientDp, ClientDpCoordinator, ClientDpSite
+    from .dp.dp_sgd import DpSgd, PrivateTrainer
+    from .dp.events import DiscreteGaussianSum, Event, ExactRelease, GaussianRelease, SkellamSum
+    from .dp.record_calibration import noise_multiplier_for
     from .envelope import EncryptedSum, EncryptedUpdate, Header, Signer
     from .errors import (
         BudgetExhaustedError,
@@ -38,20 +38,21 @@ if TYPE_CHECKING:
         WrongRoundError,
         WrongRunError,
     )
-    from .events import DiscreteGaussianSum, Event, ExactRelease, GaussianRelease, SkellamSum
     from .fixed_point import FixedPoint
-    from .identity import PublicIdentity
-    from .identity_secret import Identity
-    from .key_documents import read_document, write_document
-    from .key_folder import KeyFolder
-    from .key_folder_secret import SiteFolder
-    from .key_grant import KeyGrant
+    from .keys.documents import read_document, write_document
+    from .keys.folder import KeyFolder
+    from .keys.folder_secret import SiteFolder
+    from .keys.grant import KeyGrant
+    from .keys.identity import PublicIdentity
+    from .keys.identity_secret import Identity
+    from .keys.roster import Roster
     from .limbs import decode_limbs, encode_limbs, limbs_for
-    from .mask_stream import MaskSum
-    from .masking import MaskingRound
-    from .masking_messages import Members
-    from .masking_plan import MaskingPlan, smallest_threshold
-    from .masking_site import MaskingSite
+    from .masking.attempts import AttemptJournal
+    from .masking.coordinator import MaskingRound
+    from .masking.messages import Members
+    from .masking.plan import MaskingPlan, smallest_threshold
+    from .masking.site import MaskingSite
+    from .masking.stream import MaskSum
     from .packed import PackedAdder
     from .packed_secret import PackedCipher
     from .participant import OpenedSum, open_sum, protect
@@ -59,47 +60,46 @@ if TYPE_CHECKING:
     from .presets import Preset, smallest_preset
     from .quantizer import StochasticQuantizer
     from .rlwe_secret import SecretKey
-    from .roster import Roster
     from .scheme import NO_KEY, Accumulator, Adder, Cipher, Mask
     from .sitting import MIN_SUMMANDS, Sitting
 
 _HOMES = {
-    "Accountant": "accountant",
+    "Accountant": "dp.accountant",
     "Accumulator": "scheme",
     "Adder": "scheme",
     "Aggregator": "aggregate",
     "ApproximateCkksAdder": "approximate_ckks",
     "ApproximateCkksCipher": "approximate_ckks_secret",
-    "AttemptJournal": "attempts",
-    "Budget": "accountant",
+    "AttemptJournal": "masking.attempts",
+    "Budget": "dp.accountant",
     "BudgetExhaustedError": "errors",
     "Cipher": "scheme",
     "CkksSecretKey": "approximate_ckks_secret",
-    "ClientDp": "client_dp",
-    "ClientDpCoordinator": "client_dp",
-    "ClientDpSite": "client_dp",
-    "DiscreteGaussianSum": "events",
-    "DpSgd": "dp_sgd",
+    "ClientDp": "dp.client_dp",
+    "ClientDpCoordinator": "dp.client_dp",
+    "ClientDpSite": "dp.client_dp",
+    "DiscreteGaussianSum": "dp.events",
+    "DpSgd": "dp.dp_sgd",
     "EncryptedSum": "envelope",
     "EncryptedUpdate": "envelope",
-    "Event": "events",
-    "ExactRelease": "events",
+    "Event": "dp.events",
+    "ExactRelease": "dp.events",
     "FixedPoint": "fixed_point",
-    "GaussianRelease": "events",
+    "GaussianRelease": "dp.events",
     "Header": "envelope",
-    "Identity": "identity_secret",
+    "Identity": "keys.identity_secret",
     "KeyFileError": "errors",
-    "KeyFolder": "key_folder",
-    "KeyGrant": "key_grant",
+    "KeyFolder": "keys.folder",
+    "KeyGrant": "keys.grant",
     "MIN_SUMMANDS": "sitting",
     "MalformedUpdateError": "errors",
     "Mask": "scheme",
-    "MaskSum": "mask_stream",
+    "MaskSum": "masking.stream",
     "MaskingError": "errors",
-    "MaskingPlan": "masking_plan",
-    "MaskingRound": "masking",
-    "MaskingSite": "masking_site",
-    "Members": "masking_messages",
+    "MaskingPlan": "masking.plan",
+    "MaskingRound": "masking.coordinator",
+    "MaskingSite": "masking.site",
+    "Members": "masking.messages",
     "NO_KEY": "scheme",
     "OpenedSum": "participant",
     "PackedAdder": "packed",
@@ -108,20 +108,20 @@ _HOMES = {
     "PlainCipher": "plain",
     "Preset": "presets",
     "PrivacyError": "errors",
-    "PrivateTrainer": "dp_sgd",
-    "PublicIdentity": "identity",
+    "PrivateTrainer": "dp.dp_sgd",
+    "PublicIdentity": "keys.identity",
     "ReplayedUpdateError": "errors",
-    "Roster": "roster",
+    "Roster": "keys.roster",
     "RosterError": "errors",
     "SealLayoutError": "errors",
     "SecretKey": "rlwe_secret",
     "SharesError": "errors",
     "SignatureError": "errors",
     "Signer": "envelope",
-    "SiteFolder": "key_folder_secret",
+    "SiteFolder": "keys.folder_secret",
     "Sitting": "sitting",
-    "SkellamSum": "events",
-    "Statement": "accountant",
+    "SkellamSum": "dp.events",
+    "Statement": "dp.accountant",
     "StochasticQuantizer": "quantizer",
     "TooFewSitesError": "errors",
     "TooManyClientsError": "errors",
@@ -132,17 +132,17 @@ _HOMES = {
     "WrongPresetError": "errors",
     "WrongRoundError": "errors",
     "WrongRunError": "errors",
-    "calibrate": "client_calibration",
+    "calibrate_client_dp": "dp.client_calibration",
     "decode_limbs": "limbs",
     "encode_limbs": "limbs",
     "limbs_for": "limbs",
-    "noise_multiplier_for": "calibration",
+    "noise_multiplier_for": "dp.record_calibration",
     "open_sum": "participant",
     "protect": "participant",
-    "read_document": "key_documents",
+    "read_document": "keys.documents",
     "smallest_preset": "presets",
-    "smallest_threshold": "masking_plan",
-    "write_document": "key_documents",
+    "smallest_threshold": "masking.plan",
+    "write_document": "keys.documents",
 }
 
 __all__ = [
@@ -214,7 +214,7 @@ __all__ = [
     "WrongPresetError",
     "WrongRoundError",
     "WrongRunError",
-    "calibrate",
+    "calibrate_client_dp",
     "decode_limbs",
     "encode_limbs",
     "limbs_for",

@@ -26,7 +26,7 @@ from .errors import (
     UpdateRejectedError,
     WrongRoundError,
 )
-from .identity import PublicIdentity
+from .keys.identity import PublicIdentity
 from .scheme import Accumulator, Adder, Mask
 from .sitting import MIN_SUMMANDS, Sitting, check_header, write_senders
 

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol, Self
 
 from .errors import MalformedUpdateError
-from .identity import PublicIdentity
+from .keys.identity import PublicIdentity
 
 _HEADER = struct.Struct(">4sHBB8s16s26sII16s32sQIIQ")
 _MAGIC: Final = b"NSTU"

@@ -14,7 +14,7 @@ import numpy as np
 
 from .envelope import EncryptedSum, EncryptedUpdate, Signer
 from .errors import MalformedUpdateError, PrivacyError, TooFewSitesError, TooManyClientsError
-from .identity import PublicIdentity
+from .keys.identity import PublicIdentity
 from .packing import check_symbols
 from .scheme import Cipher, Mask
 from .sitting import ID_BYTES, MIN_SUMMANDS, Sitting, check_header, read_senders

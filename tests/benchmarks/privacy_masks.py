@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any
 
-from nasturtium.privacy.attempts import AttemptJournal
-from nasturtium.privacy.identity_secret import Identity
-from nasturtium.privacy.mask_stream import MaskSum
-from nasturtium.privacy.masking import MaskingRound
-from nasturtium.privacy.masking_plan import MaskingPlan, smallest_threshold
-from nasturtium.privacy.masking_site import MaskingSite
+from nasturtium.privacy.keys.identity_secret import Identity
+from nasturtium.privacy.masking.attempts import AttemptJournal
+from nasturtium.privacy.masking.coordinator import MaskingRound
+from nasturtium.privacy.masking.plan import MaskingPlan, smallest_threshold
+from nasturtium.privacy.masking.site import MaskingSite
+from nasturtium.privacy.masking.stream import MaskSum
 from nasturtium.privacy.presets import DEGREE, smallest_preset
 
 REPEATS = 3

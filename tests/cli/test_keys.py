@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from nasturtium.cli.schema import DIALECT, SCHEMAS
-from nasturtium.privacy import key_files
+from nasturtium.privacy.keys import files as key_files
 
 NAMES = ("a", "b", "c")
 WORDS = "correct horse battery"
@@ -185,7 +185,7 @@ for words in (["receive", "grant.json"], ["verify"], ["show"]):
 print(*(name for name in sys.modules if name.startswith("nasturtium.privacy") and name.endswith("_secret")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "nasturtium.privacy.identity_secret"
+    assert done.stdout.splitlines()[-1] == "nasturtium.privacy.keys.identity_secret"
 
 
 # Passphrases.

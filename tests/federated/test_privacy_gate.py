@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nasturtium.cli.app import exit_code
 from nasturtium.federated.privacy_gate import PrivacyGate
-from nasturtium.privacy import Accountant, ClientDp, GaussianRelease, calibrate
+from nasturtium.privacy import Accountant, ClientDp, GaussianRelease, calibrate_client_dp
 from nasturtium.storage import BudgetSpentError, Database, Ledger, SignedHead, Spend, open_database
 
 RUNS = ["01K0AAAAAAAAAAAAAAAAAAAAAA", "01K0BBBBBBBBBBBBBBBBBBBBBB", "01K0CCCCCCCCCCCCCCCCCCCCCC"]
@@ -26,7 +26,7 @@ MakeGate = Callable[..., PrivacyGate]
 @pytest.fixture(scope="module")
 def agreed() -> ClientDp:
     """Two rounds cost an epsilon of 8; one costs 5.3."""
-    return calibrate(8.0, DELTA, rounds=ROUNDS, clients=10, clip=1.0, bits=4, dimension=100)
+    return calibrate_client_dp(8.0, DELTA, rounds=ROUNDS, clients=10, clip=1.0, bits=4, dimension=100)
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ from nasturtium.privacy import (
     PlainAdder,
     PlainCipher,
     Sitting,
-    calibrate,
+    calibrate_client_dp,
 )
 from nasturtium.storage import BudgetSpentError, History, Ledger, open_database
 
@@ -159,7 +159,7 @@ def test_batch_norm_is_refused_by_the_coordinator_and_by_each_site(database, pri
 @pytest.fixture(scope="module")
 def agreed() -> ClientDp:
     """For five sites, of which one may drop out of a round."""
-    return calibrate(
+    return calibrate_client_dp(
         EPSILON,
         DELTA,
         rounds=2,

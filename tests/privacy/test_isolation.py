@@ -32,7 +32,7 @@ from nasturtium.privacy import (
     open_sum,
     protect,
 )
-from nasturtium.privacy.identity_secret import SECRET_BYTES
+from nasturtium.privacy.keys.identity_secret import SECRET_BYTES
 
 ROOT = Path(nasturtium.__file__).parent
 DECRYPTING_MODULES = {"approximate_ckks_secret", "packed_secret", "rlwe_secret"}
@@ -159,10 +159,11 @@ def names_in(path: Path) -> tuple[set[str], set[Path]]:
         elif isinstance(node, ast.ImportFrom):
             imported = {alias.name for alias in node.names}
             names |= imported | set((node.module or "").split("."))
-            if node.level == 1 and node.module:
-                files.add(path.parent / f"{node.module}.py")
-            if node.level == 2 and node.module == "privacy":
-                files |= {ROOT / "privacy" / f"{privacy._HOMES[name]}.py" for name in imported}  # of a lazy package
+            if node.level and node.module == "privacy":
+                homes = {privacy._HOMES[name].replace(".", "/") for name in imported}  # of a lazy package
+                files |= {ROOT / "privacy" / f"{home}.py" for home in homes}
+            elif node.level and node.module and node.module.split(".")[0] != "core":
+                files.add(path.parents[node.level - 1] / f"{node.module.replace('.', '/')}.py")
     return names, files
 
 
@@ -172,8 +173,8 @@ def names_in(path: Path) -> tuple[set[str], set[Path]]:
         "federated/strategy.py",
         "privacy/aggregate.py",
         "privacy/approximate_ckks.py",
-        "privacy/identity_secret.py",
-        "privacy/masking.py",
+        "privacy/keys/identity_secret.py",
+        "privacy/masking/coordinator.py",
         "privacy/packed.py",
     ],
 )

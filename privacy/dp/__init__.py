@@ -1,0 +1,1 @@
+"""Differential privacy: noise for sites and for records, and what it costs."""

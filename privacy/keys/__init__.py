@@ -1,0 +1,1 @@
+"""Who the parties are, who takes part, and the key the sites share."""

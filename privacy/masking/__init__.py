@@ -1,0 +1,1 @@
+"""Masks under the encryption, which cancel in the sum of all updates."""
