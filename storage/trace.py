@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -309,8 +309,9 @@ def _with_privacy(database: Database, node: LineageNode) -> LineageNode:
 
 
 def spent_by_run(database: Database, run: str) -> list[dict[str, Any]]:
-    """What the run of that uid released, by the ledger: for each subject how often, and by how much the accountant's
-    total grew from before its first release to its last.
+    """What the run of that uid released, by the ledger: for each subject how often, and what that cost by itself: the
+    figures under `run` in the details of its last entry, else by how much the accountant's total grew from before its
+    first release to its last.
     """
     ledger = Ledger(database)
     told: list[dict[str, Any]] = []
@@ -319,8 +320,12 @@ def spent_by_run(database: Database, run: str) -> list[dict[str, Any]]:
         own = [place for place, entry in enumerate(entries) if entry.run == run]
         before = {"epsilon": 0.0, "delta": 0.0} if own[0] == 0 else entries[own[0] - 1].body["total"]
         after = entries[own[-1]].body["total"]
-        grown = {name: _growth(float(before[name]), float(after[name])) for name in ("epsilon", "delta")}
-        told.append({"subject": subject, "releases": len(own), **grown})
+        alone = entries[own[-1]].body.get("details", {}).get("run")
+        if isinstance(alone, Mapping):
+            cost = {name: float(cast("Mapping[str, Any]", alone)[name]) for name in ("epsilon", "delta")}
+        else:
+            cost = {name: _growth(float(before[name]), float(after[name])) for name in ("epsilon", "delta")}
+        told.append({"subject": subject, "releases": len(own), **cost})
     return told
 
 

@@ -347,3 +347,14 @@ def test_a_change_of_any_length_counts_for_as_much_as_was_accounted_for(agreed, 
     noise = agreed.sigma * agreed.quantizer.step / np.sqrt(3 * 5 * agreed.dimension * rounds)
     assert 6 * noise < each / 4
     assert abs(np.mean(means) - each) < 6 * noise
+
+
+def test_what_a_private_run_cost_is_told_by_itself_also_after_an_exact_one(database):
+    setup = SimulationSetup.load(SimulationConfig(data="digits", clients=5, rounds=1, epochs=1))
+    simulate(setup, database)
+    private = replace(setup, config=replace(setup.config, epsilon=4.0, bits=4))
+    uid = simulate(private, database).run.uid
+    [cost] = next(node.facts["privacy"] for node in History(database).lineage("digits:2").nodes if node.kind == "run")
+    assert History(database).find(uid).state == "completed"
+    assert cost["releases"] == 1
+    assert 3.5 < cost["epsilon"] <= 4.0
