@@ -312,6 +312,7 @@ def main() -> int:
         bar("add_8_bit", median(best.add), "s/M", 0.055),
         bar("open_8_bit", median(best.open), "s/M", 0.09),
         bar("error_of_sums", max(each.cost.error for each in (*ours.values(), ckks)), "levels", 0),
+        bar("masks_that_stay_of_64_clients", masks["uncancelled"], "coefficients", 0),
         bar("upload_4_bit", ours[4].cost.upload, "B/param", 1.05),
     ]
     with tempfile.TemporaryDirectory() as folder:

@@ -36,6 +36,8 @@ def measure(parameters: int, clients: int) -> dict[str, float]:
         `client_protocol_s`: CPU seconds of a client for the messages of a round, whatever the parameters; median.
         `client_sent_bytes`, `client_received_bytes`: of these messages.
         `server_protocol_s`: CPU seconds of the coordinator for the messages.
+        `uncancelled`: coefficients of a ciphertext in which the masks of the sum, without what the coordinator takes
+            out of it, are not zero.
         `server_unmask_s_per_million`: CPU seconds to expand the mask of the sum, per million parameters.
     """
     preset = smallest_preset(clients, 8)
@@ -80,6 +82,7 @@ def measure(parameters: int, clients: int) -> dict[str, float]:
     replies = ask(answering, lambda site: site.reveal(confirmations))
     removed = collect(coordinator.collect_reveals, replies)
 
+    left = sum(mask.take(DEGREE).astype(object) for mask in masks.values()) - removed.take(DEGREE)
     some = list(masks.values())[:REPEATS]
     expanded = median(_expand(mask, count) for mask in some)
     last = ids[-1]
@@ -90,6 +93,7 @@ def measure(parameters: int, clients: int) -> dict[str, float]:
         "client_sent_bytes": sent,
         "client_received_bytes": len(adverts) + len(delivered[last]) + 32 * len(survivors) + len(confirmations),
         "server_protocol_s": spent["coordinator"],
+        "uncancelled": int((left % preset.plain_modulus != 0).sum()),
         "server_unmask_s_per_million": _expand(removed, count) / parameters * 1e6,
     }
 
