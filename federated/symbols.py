@@ -20,11 +20,14 @@ from ..privacy import (
     Event,
     ExactRelease,
     FixedPoint,
+    Preset,
     PrivacyError,
     StochasticQuantizer,
     decode_limbs,
     encode_limbs,
     limbs_for,
+    smallest_preset,
+    tag_symbols,
 )
 
 VALUES = FixedPoint(24)  # weights and changes of buffers, of magnitude at most 256
@@ -187,6 +190,16 @@ class UpdateSymbols:
         if not (possible and ((fills >= 0) & (fills <= 1)).all()):
             raise PrivacyError("a sum that contributions cannot add up to: a site has sent false values")
         return total
+
+
+def choose_preset(model: Module, clients: int, bits: int) -> Preset:
+    """The preset with the fewest bytes for updates of a model.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    levels = smallest_preset(clients, bits)
+    return smallest_preset(clients, bits, values=UpdateSymbols(model, levels.levels).values + tag_symbols(levels))
 
 
 def _length(parts: Sequence[slice]) -> int:

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .rlwe_secret import SecretKey
     from .scheme import NO_KEY, Accumulator, Adder, Cipher, Mask
     from .sitting import MIN_SUMMANDS, Sitting
+    from .sum_tag import tag_symbols
 
 _HOMES = {
     "Accountant": "dp.accountant",
@@ -142,6 +143,7 @@ _HOMES = {
     "read_document": "keys.documents",
     "smallest_preset": "presets",
     "smallest_threshold": "masking.plan",
+    "tag_symbols": "sum_tag",
     "write_document": "keys.documents",
 }
 
@@ -224,6 +226,7 @@ __all__ = [
     "read_document",
     "smallest_preset",
     "smallest_threshold",
+    "tag_symbols",
     "write_document",
 ]
 

@@ -155,13 +155,17 @@ class Preset:
         return self.clients * (2 * _ERROR + 1 + dropped) + 1
 
 
-def smallest_preset(clients: int, bits: int, *, noise_bound: int = 0, minimise: Minimise = "traffic") -> Preset:
+def smallest_preset(
+    clients: int, bits: int, *, noise_bound: int = 0, values: int | None = None, minimise: Minimise = "traffic"
+) -> Preset:
     """The preset with the fewest bytes for `clients` updates of `bits` bits whose sums are exact in the worst case.
 
     Args:
         clients: 2 to 1000.
         bits: 1 to 16; L = 2^bits - 1 levels, of which the middle one is zero (two levels for one bit).
         noise_bound: room for integer noise, >= 0.
+        values: how many numbers an update has, >= 1; None for many. Where they fill a ciphertext or two, it is better
+            to drop bits than to pack more.
         minimise: "traffic", what a site sends and receives in a round, or "upload", what it sends.
 
     Raises:
@@ -179,9 +183,10 @@ def smallest_preset(clients: int, bits: int, *, noise_bound: int = 0, minimise: 
         raise ConfigError(f"no exact preset for {clients} clients of {bits} bits with noise up to {noise_bound}")
 
     def cost(preset: Preset) -> tuple[float, int]:
-        bits_up = SEED_BYTES * 8 / DEGREE + preset.word_bits
-        bits_down = 2 * MODULUS_BITS if minimise == "traffic" else 0
-        return (bits_up + bits_down) / preset.packing, preset.packing
+        ciphertexts = 1 / preset.packing if values is None else preset.ciphertexts(values)
+        up = SEED_BYTES + DEGREE * preset.word_bits / 8
+        down = 2 * DEGREE * MODULUS_BITS / 8 if minimise == "traffic" else 0
+        return ciphertexts * (up + down), preset.packing
 
     return min(found, key=cost)
 

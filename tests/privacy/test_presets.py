@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasturtium.core import ConfigError
-from nasturtium.privacy.presets import DEGREE, MODULUS, Preset, smallest_preset
+from nasturtium.privacy.presets import DEGREE, MODULUS, Preset, _candidates, smallest_preset
 
 
 def worst_error(preset: Preset) -> Fraction:
@@ -242,3 +242,21 @@ def test_the_modulus_is_a_prime_of_54_bits_that_has_roots_of_unity_of_order_2n()
     for base in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41):
         powers = [pow(base, odd * 2**times, MODULUS) for times in range(twos)]
         assert powers[0] == 1 or MODULUS - 1 in powers
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+@pytest.mark.parametrize("values", [1, 1000, 6200, 8193, 20_000, 10**6])
+def test_for_a_known_number_of_values_no_preset_has_fewer_bytes(bits, values):
+    chosen = smallest_preset(10, bits, values=values)
+
+    def traffic(preset: Preset) -> int:
+        return preset.update_bytes(values) + preset.sum_bytes(values)
+
+    assert traffic(chosen) <= traffic(smallest_preset(10, bits))
+    assert traffic(chosen) == min(traffic(each) for each in _candidates(10, 2**bits - 1, 0))
+
+
+def test_few_values_are_sent_with_fewer_bits_instead_of_more_packing():
+    few, many = smallest_preset(4, 4, values=6200), smallest_preset(4, 4)
+    assert few.packing < many.packing
+    assert few.update_bytes(6200) < 0.7 * many.update_bytes(6200)
