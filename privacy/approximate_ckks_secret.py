@@ -31,6 +31,7 @@ from .approximate_ckks import (
 from .approximate_ckks_layout import KEY_SHAPE, context_with, decrypt_slots, encrypt_slots, fresh_context, read_key
 from .derived_key import derive_key
 from .errors import PrivacyError
+from .packing import check_symbols
 from .presets import Preset
 from .rlwe import Scratch
 from .scheme import Mask
@@ -120,12 +121,7 @@ class ApproximateCkksCipher:
         """
         if mask is not None:
             raise PrivacyError(f"{SCHEME} has no masks", hint='use the scheme "packed"')
-        if symbols.ndim != 1 or symbols.dtype.kind != "u" or not len(symbols):
-            raise PrivacyError(f"expected unsigned integers of shape (n,), got {symbols.dtype} of {symbols.shape}")
-        if int(symbols.max()) >= self.preset.symbols:
-            raise PrivacyError(
-                f"a symbol is beyond the {self.preset.symbols} of {self.preset.name}: {int(symbols.max())}"
-            )
+        check_symbols(symbols, self.preset)
         rows = count_ciphertexts(len(symbols))
         slots = np.zeros((rows, SLOTS))
         slots.reshape(-1)[: len(symbols)] = symbols

@@ -37,10 +37,9 @@ from typing import Final, NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .blocks import blocks
+from .derived_key import hkdf
 from .errors import PrivacyError
 from .limbs import limbs_for
 from .presets import MAX_BASE, Preset
@@ -135,8 +134,7 @@ class SumTag:
         return (words % np.uint64(_PRIME)).astype(np.int64)
 
     def _derive(self, purpose: bytes, length: int = 32) -> bytes:
-        info = b"nasturtium sum tag v1\0" + self._context + purpose
-        return HKDF(SHA256(), length, salt=None, info=info).derive(self._key)
+        return hkdf(self._key, b"nasturtium sum tag v1\0" + self._context + purpose, length=length)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("the key of a tag is not pickled or copied")

@@ -18,9 +18,8 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ..derived_key import hkdf
 from ..errors import PrivacyError
 
 KEY_BYTES: Final = 32
@@ -70,4 +69,4 @@ def unseal(private_key: X25519PrivateKey, sealed: bytes, context: bytes) -> byte
 
 
 def _cipher(shared: bytes, salt: bytes, context: bytes) -> ChaCha20Poly1305:
-    return ChaCha20Poly1305(HKDF(SHA256(), KEY_BYTES, salt=salt, info=_DOMAIN + context).derive(shared))
+    return ChaCha20Poly1305(hkdf(shared, _DOMAIN + context, salt=salt))

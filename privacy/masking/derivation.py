@@ -15,11 +15,9 @@ import hashlib
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ..derived_key import hkdf
 from ..errors import MaskingError
-from .stream import STREAM_KEY_BYTES
 
 _CURVE_PRIME: Final = 2**255 - 19
 
@@ -35,12 +33,12 @@ def pairwise_key(private: X25519PrivateKey, public: bytes, transcript: bytes, si
     except ValueError:
         raise MaskingError(f"the mask key of {peer} is of low order: what is agreed with it is no secret") from None
     parties = b"".join(map(bytes.fromhex, sorted((site, peer))))
-    return _derive(shared, transcript, b"nasturtium pairwise mask v1\0" + parties)
+    return hkdf(shared, b"nasturtium pairwise mask v1\0" + parties, salt=transcript)
 
 
 def self_key(seed: bytes, transcript: bytes, site: str) -> bytes:
     """The stream key of a site's self-mask, from its seed; 32 bytes."""
-    return _derive(seed, transcript, b"nasturtium self mask v1\0" + bytes.fromhex(site))
+    return hkdf(seed, b"nasturtium self mask v1\0" + bytes.fromhex(site), salt=transcript)
 
 
 def pairwise_sign(site: str, peer: str) -> int:
@@ -72,7 +70,3 @@ def commit_share(share: bytes, transcript: bytes, dealer: str, recipient: str, k
     """A dealer's commitment to a share, 32 bytes. Shares are uniform in 2^256: it hides what it binds."""
     parties = bytes.fromhex(dealer) + bytes.fromhex(recipient)
     return hashlib.sha256(b"nasturtium mask share v1\0" + kind + transcript + parties + share).digest()
-
-
-def _derive(secret: bytes, transcript: bytes, info: bytes) -> bytes:
-    return HKDF(SHA256(), STREAM_KEY_BYTES, salt=transcript, info=info).derive(secret)
