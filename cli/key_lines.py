@@ -62,6 +62,8 @@ def document_lines(document: Document, known: Roster | None = None) -> list[str]
         role = "coordinator" if party is document.coordinator else "member     "
         change = "" if not before or party.id in before else "  NEW KEY" if party.name.lower() in names else "  new"
         lines.append(f"{role}  {party.name}{change}\n             {party.fingerprint}")
+    if document.coordinator is None:
+        lines.append("coordinator  none")
     here = {party.name.lower() for party in _parties(document)}
     gone = [party.name for party in before.values() if party.name.lower() not in here]
     return lines + [f"gone         {name}" for name in gone]
@@ -78,8 +80,13 @@ def folder_lines(folder: KeyFolder) -> list[str]:
         lines += ["", "in force", *document_lines(grant)]
     if roster is not None and (grant is None or roster.sha256 != grant.roster.sha256):
         lines += ["", "signed, not in force", *document_lines(roster)]
-    retired = [key_id for key_id in folder.key_ids() if grant is None or key_id != grant.key_id]
-    return lines + [f"retired key  {key_id}" for key_id in retired]
+    retired = folder.retired_key_ids()
+    for key_id in folder.key_ids():
+        if key_id in retired:
+            lines.append(f"retired key  {key_id}")
+        elif grant is None or key_id != grant.key_id:
+            lines.append(f"unused key   {key_id}, which no grant here names")
+    return lines
 
 
 def _parties(roster: Roster) -> list[PublicIdentity]:

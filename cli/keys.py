@@ -19,13 +19,16 @@ from .key_lines import describe, describe_folder, document_lines, folder_lines
 from .options import Json, argument, option
 from .output import print_json, stderr, stdout
 
+_TRIES = 3  # at a passphrase that is typed
 PASSPHRASE = "NASTURTIUM_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 app = typer.Typer(no_args_is_help=True, suggest_commands=False, add_completion=False)
 Keys = Annotated[Path, option("--keys", help="The folder with this party's keys.")]
 Identities = Annotated[list[Path], argument(metavar="IDENTITY...", help="identity.pub.json files of members.")]
 Coordinator = Annotated[Path | None, option("--coordinator", help="identity.pub.json of who sums.")]
-Output = Annotated[Path, option("--output", "-o", help="The file to write; none is replaced.")]
+_OUTPUT = "The file to write; none is replaced."
+RosterFile = Annotated[Path | None, option("--output", "-o", help=_OUTPUT, show_default="roster-EPOCH.json")]
+GrantFile = Annotated[Path | None, option("--output", "-o", help=_OUTPUT, show_default="grant-EPOCH.json")]
 Rosters = Annotated[
     list[Path], argument(metavar="ROSTER [COPY]...", help="The roster, and copies whose signatures are gathered.")
 ]
@@ -61,7 +64,10 @@ def init(
         words = _ask_twice()
     folder = KeyFolder.create(keys, name, words)
     _print(describe_folder(folder), folder_lines(folder), as_json=as_json)
-    _note(f"give {keys / 'identity.pub.json'} to the others, and nothing else from this folder")
+    _note(
+        f"send {keys / 'identity.pub.json'} to the member that proposes the roster, and nothing else from this folder\n"
+        "that member, once it has the files of all: nasturtium keys propose IDENTITY... --coordinator IDENTITY"
+    )
 
 
 @app.command("show")
@@ -86,7 +92,7 @@ def propose(
     issuer: Annotated[
         str | None, option("--issuer", help="Member that makes the key.", show_default="this one")
     ] = None,
-    output: Output = Path("roster.json"),
+    output: RosterFile = None,
     keys: Keys = _FOLDER,
     as_json: Json = False,
 ) -> None:
@@ -94,7 +100,7 @@ def propose(
     own = KeyFolder(keys).public()
     members = [own, *(each for path in identities if (each := _identity(path)).id != own.id)]
     roster = Roster.draft(members, issuer=issuer or own.name, coordinator=coordinator and _identity(coordinator))
-    _write_draft(roster, output, as_json=as_json)
+    _write_draft(roster, _output(output, "roster", roster, keys), as_json=as_json)
 
 
 @app.command()
@@ -105,7 +111,7 @@ def rotate(
         str | None, option("--issuer", help="Member that makes the new key.", show_default="who made the last")
     ] = None,
     coordinator: Coordinator = None,
-    output: Output = Path("roster.json"),
+    output: RosterFile = None,
     keys: Keys = _FOLDER,
     as_json: Json = False,
 ) -> None:
@@ -119,7 +125,7 @@ def rotate(
         issuer=issuer,
         coordinator=coordinator and _identity(coordinator),
     )
-    _write_draft(roster, output, as_json=as_json)
+    _write_draft(roster, _output(output, "roster", roster, keys), as_json=as_json)
 
 
 @app.command()
@@ -146,13 +152,13 @@ def sign(
     signed = folder.sign(roster, _passphrase(folder), replace=replace)
     write_document(rosters[0], signed, replace=True)
     _print(describe(signed), document_lines(signed), as_json=as_json)
-    _note_signatures(signed)
+    _note_signatures(signed, rosters[0])
 
 
 @app.command()
 def issue(
     rosters: Rosters,
-    output: Output = Path("grant.json"),
+    output: GrantFile = None,
     keys: Keys = _FOLDER,
     as_json: Json = False,
 ) -> None:
@@ -160,10 +166,12 @@ def issue(
     from ..privacy import SiteFolder
 
     folder = SiteFolder(keys)
-    grant = folder.issue(_gather(rosters), _passphrase(folder))
-    write_document(output, grant)
-    _print(describe(grant), document_lines(grant), as_json=as_json)
-    _note(f"everybody else: nasturtium keys receive {output}")
+    roster = _gather(rosters)
+    path = _output(output, "grant", roster, keys)
+    grant = folder.issue(roster, _passphrase(folder))
+    write_document(path, grant)
+    _print(describe(grant), [*document_lines(grant), "", _in_force_now(grant)], as_json=as_json)
+    _note(f"send {path} to everybody else, the coordinator too, who then: nasturtium keys receive {path}")
 
 
 @app.command()
@@ -177,15 +185,16 @@ def receive(
     if not isinstance(document, KeyGrant):
         raise FormatError(f"{grant} is no grant", hint="nasturtium keys issue makes one")
     folder = KeyFolder(keys)
-    coordinator = document.roster.coordinator
-    if coordinator is not None and coordinator.id == folder.public().id:
-        folder.follow(document)
-    else:
+    own, roster = folder.public(), document.roster
+    # Whoever signed is or was a member; a name alone may be that of a member whose key was exchanged.
+    if own != roster.coordinator and (folder.signed_roster() or own.name in (each.name for each in roster.members)):
         # Imported by members alone: no process of a coordinator loads what can decrypt.
         from ..privacy import SiteFolder
 
         SiteFolder(keys).receive(document, _passphrase(folder))
-    _print(describe(document), document_lines(document), as_json=as_json)
+    else:
+        folder.follow(document)
+    _print(describe(document), [*document_lines(document), "", _in_force_now(document)], as_json=as_json)
 
 
 @app.command()
@@ -203,7 +212,8 @@ def verify(
             if isinstance(document, Roster):
                 document.verify()
         rows = [describe(document) for document in documents]
-        _print(rows, [line for document in documents for line in document_lines(document)], as_json=as_json)
+        lines = [line for document in documents for line in document_lines(document)]
+        _print(rows, [*lines, "", "all is whole, and signed by all who must"], as_json=as_json)
         return
     folder = KeyFolder(keys)
     if folder.key_ids():
@@ -211,11 +221,13 @@ def verify(
 
         folder = SiteFolder(keys)
     folder.verify(_passphrase(folder))
-    _print([describe_folder(folder)], folder_lines(folder), as_json=as_json)
+    grant = folder.grant()
+    in_force = f"epoch {grant.roster.epoch} is in force, key {grant.key_id}" if grant else "no key is in force yet"
+    _print([describe_folder(folder)], [*folder_lines(folder), "", f"all is whole: {in_force}"], as_json=as_json)
 
 
 def _passphrase(folder: KeyFolder) -> str | None:
-    """That of a folder's private keys.
+    """That of a folder's private keys; one that is typed wrong is asked for again.
 
     Raises:
         ConfigError: one is needed, and nobody is there to ask.
@@ -228,13 +240,18 @@ def _passphrase(folder: KeyFolder) -> str | None:
             f"the keys in {folder.path} are under a passphrase, and there is no terminal to ask at",
             hint=f"put it into the variable {PASSPHRASE}",
         )
-    return getpass.getpass(f"Passphrase of {folder.path}: ")
+    prompt = f"Passphrase of {folder.path}: "
+    for _ in range(_TRIES - 1):
+        if folder.opens(words := getpass.getpass(prompt)):
+            return words
+        _note("that is not the passphrase: try again")
+    return getpass.getpass(prompt)
 
 
 def _ask_twice() -> str:
     if not sys.stdin.isatty():
         raise ConfigError("there is no terminal to ask for a passphrase", hint=f"put it into the variable {PASSPHRASE}")
-    words = getpass.getpass("New passphrase: ")
+    words = getpass.getpass(f"New passphrase, at least {KeyFolder.min_passphrase} letters: ")
     if getpass.getpass("The same again: ") != words:
         raise ConfigError("the two passphrases differ", hint="nothing was made: try again")
     return words
@@ -246,7 +263,7 @@ def _confirm(roster: Roster, folder: KeyFolder, fingerprint: str | None) -> None
         told = re.sub(r"[\s:]", "", fingerprint).lower()
         if told != roster.sha256:
             raise RosterError(
-                f"the roster's fingerprint is {roster.fingerprint}, not the one you were told",
+                "the fingerprint of this roster is not the one you were told",  # nor shown, ready to be pasted
                 hint="do not sign: ask the others which one they have; a key in it may have been exchanged",
             )
         return
@@ -283,17 +300,35 @@ def _identity(path: Path) -> PublicIdentity:
     return document
 
 
+def _output(given: Path | None, what: str, roster: Roster, keys: Path) -> Path:
+    """The file to write, by default with the epoch in its name: that of the last one is not in the way."""
+    path = given or Path(f"{what}-{roster.epoch}.json")
+    if path.parent.resolve() == keys.resolve():
+        raise ConfigError(
+            f"{path} would be in the folder of the keys, which keeps files of its own under such names",
+            hint="name a file elsewhere: --output",
+        )
+    return path
+
+
+def _in_force_now(grant: KeyGrant) -> str:
+    return f"in force from now on: epoch {grant.roster.epoch}, key {grant.key_id}"
+
+
 def _write_draft(roster: Roster, output: Path, *, as_json: bool) -> None:
     write_document(output, roster)
     _print(describe(roster), document_lines(roster), as_json=as_json)
-    _note(f"every member compares the fingerprint with the others, then: nasturtium keys sign {output}")
+    _note(f"send {output} to the members: each compares the fingerprint with the others in a call, then:")
+    _note(f"  nasturtium keys sign {output}")
 
 
-def _note_signatures(roster: Roster) -> None:
-    if missing := roster.unsigned:
-        _note(f"not signed yet by {', '.join(member.name for member in missing)}")
+def _note_signatures(roster: Roster, path: Path) -> None:
+    issuer = roster.member(roster.issuer).name
+    if missing := [member.name for member in roster.unsigned]:
+        _note(f"not signed yet by {', '.join(missing)}: pass {path} on to {missing[0]}, who signs next")
+        _note(f"or each signs a copy, and {issuer} gathers them: nasturtium keys issue {path} COPY...")
     else:
-        _note(f"signed by all: {roster.member(roster.issuer).name} can make the key, nasturtium keys issue")
+        _note(f"signed by all: pass {path} on to {issuer}, who can make the key: nasturtium keys issue {path}")
 
 
 def _print(document: Mapping[str, Any] | list[dict[str, Any]], lines: list[str], *, as_json: bool) -> None:

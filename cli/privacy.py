@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,12 +14,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core import ConfigError, FormatError
-from ..storage import Database, History, Ledger, SignedHead, StorageError, UnknownRunError, open_database
+from ..storage import (
+    Database,
+    History,
+    IntegrityError,
+    Ledger,
+    SignedHead,
+    StorageError,
+    UnknownRunError,
+    open_database,
+)
 from .options import Db, FormatOption, Json, argument, chosen, option
-from .output import Format, count, print_json, print_rows, print_table, printable, show, stderr, stdout
+from .output import Format, count, print_json, print_rows, print_table, printable, shorten, show, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..storage import LedgerRecord, PrivacyAccount
+    from ..storage import LedgerRecord, LedgerReport, PrivacyAccount, PrivacyBudget
 
 ACCOUNT = (
     "subject",
@@ -30,11 +40,16 @@ ACCOUNT = (
     "left_epsilon",
     "left_delta",
     "rounds_left",
+    "name",
 )
 ENTRY = ("sequence", "recorded", "kind", "subject", "run", "body", "signer")
 BAR = 20  # columns
 MIN_PREFIX = 4  # letters of a subject
+DIGITS = 8  # of a hash, for people
+SAID = 40  # columns, at most, of a mechanism, and of an entry that is neither a budget nor a release
 _MAX_HEAD_BYTES = 65_536
+_FINGERPRINT = re.compile("(hmac-sha256:)?[0-9a-f]{64}")
+_HASH = re.compile(f"([0-9a-f]{{{DIGITS}}})[0-9a-f]{{{DIGITS},}}")
 
 app = typer.Typer(
     no_args_is_help=True, suggest_commands=False, add_completion=False, help="Ask what privacy was spent."
@@ -56,8 +71,8 @@ class ExportFormat(StrEnum):
 def privacy() -> None:
     """Ask what privacy was spent of which budget, and verify the ledger that says so.
 
-    A subject is the data whose privacy is meant: the fingerprint of a data set or the beginning of one, or a run,
-    which stands for the data it used.
+    A subject is the data whose privacy is meant: the fingerprint of a data set or of a site's data, or the beginning
+    of one, or a run, which stands for the data it used, that of its sites with it.
     """
 
 
@@ -76,13 +91,12 @@ def show_accounts(
         form = chosen(fmt, as_json=as_json)
         if entries:
             records = ledger.entries() if subject is None else _entries_of(ledger, subjects)
-            _print_entries(records, form)
+            _print_entries(records, History(database).data_names(), form)
             return
-        accounts = [ledger.account(each) for each in subjects]
+        accounts, names = [ledger.account(each) for each in subjects], History(database).data_names()
     if not accounts:
         stderr().print("no privacy was spent and no budget set here yet", soft_wrap=True)
-    rows = [_row(account) for account in accounts]
-    print_rows(rows, {name: name for name in ACCOUNT}, form, table=lambda: _print(accounts))
+    _print_accounts(accounts, names, form)
 
 
 @app.command()
@@ -98,13 +112,18 @@ def verify(
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """Check that no entry of the ledger was changed, left out or put in, and that it goes on from the heads kept."""
+    """Check that no entry of the ledger was changed, left out or put in, and that it goes on from the heads kept.
+
+    Another signer than before is told of, for it may be a new key of the same people; with heads, one who began after
+    all of them is an error: nobody who kept one knows that signer.
+    """
     heads = _read_heads(head or [])
     if export is not None:
-        report = Ledger.verify_export(_read(export), heads, signatures=signatures)
+        report = _verify_export(export, heads, signatures=signatures)
     else:
         with open_database(db, create=False) as database:
             report = Ledger(database).verify(heads, signatures=signatures)
+    _tell_changes(report, heads)
     if as_json:
         print_json(
             {
@@ -174,20 +193,36 @@ def set_budget(
     subject: Annotated[str, argument(metavar="RUN_OR_SUBJECT", help="A run, or (the beginning of) a fingerprint.")],
     epsilon: Annotated[float, option("--epsilon", help="What may be spent in all; inf sets no bound.")],
     delta: Annotated[float, option("--delta", help="In [0, 1), and small: less than 1 / the number of people.")],
-    new: Annotated[bool, option("--new", help="SUBJECT is a whole fingerprint that is not known here yet.")] = False,
+    new: Annotated[
+        bool, option("--new", help="SUBJECT is not known here yet: 64 hexadecimal digits, or hmac-sha256: and those.")
+    ] = False,
     db: Db = None,
     fmt: FormatOption = Format.TABLE,
     as_json: Json = False,
 ) -> None:
-    """Say how much privacy a subject may lose in all. Rounds that would go over it are refused before they begin."""
+    """Say how much privacy a subject may lose in all. Rounds that would go over it are refused before they begin.
+
+    A run sets the budgets of all subjects that it stands for, a fingerprint that of one; what changed is told on
+    standard error.
+    """
+    if new and not _FINGERPRINT.fullmatch(subject):
+        raise ConfigError(
+            f"expected the whole fingerprint of somebody new, got {subject!r:.100}",
+            hint="a data set's is 64 lower-case hexadecimal digits, that of a site's data is hmac-sha256: and 64 more;"
+            " without --new, the beginning of a known one is enough",
+        )
     with open_database(db, create=new) as database:
         ledger = Ledger(database)
         subjects = [subject] if new else _resolve(database, ledger, subject)
+        before = [ledger.budget(each) for each in subjects]
         for each in subjects:
             ledger.set_budget(each, epsilon=epsilon, delta=delta)
-        accounts = [ledger.account(each) for each in subjects]
-    rows = [_row(account) for account in accounts]
-    print_rows(rows, {name: name for name in ACCOUNT}, chosen(fmt, as_json=as_json), table=lambda: _print(accounts))
+        accounts, names = [ledger.account(each) for each in subjects], History(database).data_names()
+    for account, old in zip(accounts, before, strict=True):
+        stderr().print(_say_change(account, old, names), soft_wrap=True)
+    if len(subjects) > 1:
+        stderr().print(f"{subject} stands for {len(subjects)} subjects, and the budget of each is set", soft_wrap=True)
+    _print_accounts(accounts, names, chosen(fmt, as_json=as_json))
 
 
 def _resolve(database: Database, ledger: Ledger, ref: str) -> list[str]:
@@ -228,7 +263,42 @@ def _entries_of(ledger: Ledger, subjects: Sequence[str]) -> list[LedgerRecord]:
     return sorted(records, key=lambda record: record.sequence)
 
 
-def _row(account: PrivacyAccount) -> dict[str, Any]:
+def _say_change(account: PrivacyAccount, old: PrivacyBudget | None, names: Mapping[str, str]) -> str:
+    """What a new budget changed, and whether more is spent already."""
+    new = account.budget
+    if new is None:
+        return ""
+    figures = f"epsilon {new.epsilon:g}, delta {new.delta:g}"
+    if old is None:
+        change = f"set to {figures}; it had none"
+    elif old == new:
+        change = f"{figures}, as it was"
+    else:
+        change = f"changed from epsilon {old.epsilon:g}, delta {old.delta:g} to {figures}"
+    lines = [f"budget of {_subject(account.subject, names)}: {change}"]
+    if math.isinf(new.epsilon) and old != new:
+        lines.append("  its epsilon has no bound now: a release without noise is within it")
+    over = _overspent(account)
+    if over:
+        lines.append(f"  already overspent: {' and '.join(over)}; every further release is refused")
+    return "\n".join(lines)
+
+
+def _overspent(account: PrivacyAccount) -> list[str]:
+    budget, spent = account.budget, account.spent
+    if budget is None:
+        return []
+    pairs = [("epsilon", spent.epsilon, budget.epsilon), ("delta", spent.delta, budget.delta)]
+    return [f"{name} {used:g} of {whole:g}" for name, used, whole in pairs if used > whole]
+
+
+def _subject(subject: str, names: Mapping[str, str]) -> str:
+    """A subject for people: its name where the history knows one, and the beginning of its fingerprint."""
+    short = _HASH.sub(r"\1…", subject)
+    return f"{names[subject]} ({short})" if subject in names else short
+
+
+def _row(account: PrivacyAccount, names: Mapping[str, str]) -> dict[str, Any]:
     budget, spent, left = account.budget, account.spent, account.remaining
     return {
         "subject": account.subject,
@@ -240,14 +310,22 @@ def _row(account: PrivacyAccount) -> dict[str, Any]:
         "left_epsilon": left and left.epsilon,
         "left_delta": left and left.delta,
         "rounds_left": account.rounds_left,
+        "name": names.get(account.subject),
     }
 
 
-def _print(accounts: Sequence[PrivacyAccount]) -> None:
+def _print_accounts(accounts: Sequence[PrivacyAccount], names: Mapping[str, str], form: Format) -> None:
+    rows = [_row(account, names) for account in accounts]
+    print_rows(rows, {name: name for name in ACCOUNT}, form, table=lambda: _print(accounts, names))
+
+
+def _print(accounts: Sequence[PrivacyAccount], names: Mapping[str, str]) -> None:
     """Every subject in a few lines."""
     for account in accounts:
         budget, spent, left = account.budget, account.spent, account.remaining
         lines = [account.subject]
+        if account.subject in names:
+            lines.append(f"  data      {names[account.subject]}")
         if budget is None:
             lines.append("  budget    none, so nothing is refused")
         else:
@@ -259,8 +337,20 @@ def _print(accounts: Sequence[PrivacyAccount]) -> None:
             if budget.delta > 0:
                 lines.append(f"            {_bar(left.delta, budget.delta)} of delta: {left.delta:g}")
         if account.rounds_left is not None:
-            lines.append(f"  forecast  {count(account.rounds_left, 'more round')} at the cost of the last one")
+            lines.append(f"  forecast  {_forecast(account)}")
         stdout().print("\n".join(lines), soft_wrap=True)
+
+
+def _forecast(account: PrivacyAccount) -> str:
+    """How long a new run would last, or why it would not begin."""
+    if account.rounds_left:
+        return f"{count(account.rounds_left, 'more round')} of a new run at the cost of the last one"
+    over, cost, left = _overspent(account), account.next_cost, account.remaining
+    if over or cost is None or left is None:
+        return f"no more rounds: overspent, {' and '.join(over)}"
+    pairs = [("epsilon", cost.epsilon, left.epsilon), ("delta", cost.delta, left.delta)]
+    missing = [f"{name} {each:g}, and {rest:g} is left" for name, each, rest in pairs if each > rest]
+    return f"no more rounds: a new run like the last one begins with {'; and '.join(missing)}"
 
 
 def _bar(left: float, whole: float) -> str:
@@ -272,33 +362,45 @@ def _bar(left: float, whole: float) -> str:
     return f"[{'#' * full}{'-' * (BAR - full)}] {share:4.0%}"
 
 
-def _print_entries(records: Sequence[LedgerRecord], form: Format) -> None:
+def _print_entries(records: Sequence[LedgerRecord], names: Mapping[str, str], form: Format) -> None:
     rows = [{name: getattr(record, name) for name in ENTRY} for record in records]
-    print_rows(rows, {name: name for name in ENTRY}, form, table=lambda: _print_chain(records))
+    print_rows(rows, {name: name for name in ENTRY}, form, table=lambda: _print_chain(records, names))
 
 
-def _print_chain(records: Sequence[LedgerRecord]) -> None:
-    """The entries for people: what was said, without its hashes."""
-    headings = ["recorded", "entry", "kind", "subject", "said"]
+def _print_chain(records: Sequence[LedgerRecord], names: Mapping[str, str]) -> None:
+    """The entries for people: what was said, without its hashes, its figures rounded."""
+    headings = ["entry", "kind", "subject", "said", "epsilon", "delta", "in all", "recorded"]
     rows = [
-        [show(record.recorded), show(record.sequence), record.kind, show(record.subject), _said(record)]
+        [
+            show(record.sequence),
+            record.kind,
+            "-" if record.subject is None else _subject(record.subject, names),
+            *_said(record),
+            show(record.recorded),
+        ]
         for record in records
     ]
-    print_table(headings, rows, optional=["recorded", "kind"])
+    print_table(headings, rows, optional=["kind", "in all", "recorded"], whole=["entry", "said", "epsilon", "delta"])
 
 
-def _said(record: LedgerRecord) -> str:
+def _said(record: LedgerRecord) -> list[str]:
+    """What an entry says, its epsilon, its delta, and both of all until then."""
     body = record.body
     try:
         if record.kind == "budget":
-            return f"epsilon {body['epsilon']}, delta {body['delta']}"
+            return ["budget", _rounded(body["epsilon"]), _rounded(body["delta"]), "-"]
         if record.kind == "spend":
             where = "" if body["round"] is None else f", round {body['round']}"
-            total = f"in all {body['total']['epsilon']}, {body['total']['delta']}"
-            return f"{body['mechanism']}{where}: epsilon {body['epsilon']}, delta {body['delta']} ({total})"
-    except (KeyError, TypeError):
+            total = f"{_rounded(body['total']['epsilon'])}, {_rounded(body['total']['delta'])}"
+            mechanism = f"{shorten(body['mechanism'], SAID)}{where}"
+            return [mechanism, _rounded(body["epsilon"]), _rounded(body["delta"]), total]
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass  # it was altered: `verify` tells
-    return record.text
+    return [shorten(_HASH.sub(r"\1…", record.text), SAID), "-", "-", "-"]
+
+
+def _rounded(figure: Any) -> str:
+    return f"{float(figure):.4g}"
 
 
 def _read_heads(paths: Sequence[Path]) -> dict[str, SignedHead]:
@@ -325,3 +427,31 @@ def _read(path: Path, *, limit: int = -1) -> str:
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
         raise ConfigError(f"cannot read {path}: {reason}", hint="check the path") from exc
+
+
+def _verify_export(path: Path, heads: Mapping[str, SignedHead], *, signatures: bool) -> LedgerReport:
+    try:
+        return Ledger.verify_export(_read(path), heads, signatures=signatures)
+    except FormatError as exc:
+        raise FormatError(
+            f"{path} is no whole export of a ledger: {exc.message}",
+            hint="write it again, as JSON or NDJSON: nasturtium privacy export -o FILE; and compare its size where it"
+            " was copied",
+        ) from exc
+
+
+def _tell_changes(report: LedgerReport, heads: Mapping[str, SignedHead]) -> None:
+    """Say where another signer goes on.
+
+    Raises:
+        IntegrityError: one does after all the heads that were kept.
+    """
+    if not report.changes:
+        return
+    last = report.changes[-1]
+    others = "" if len(report.changes) == 1 else f", the last of {len(report.changes)} changes of signer"
+    told = f"another signer goes on from entry {last:,}{others}: its key file was exchanged, or moved away"
+    hint = "ask who writes the ledger for the new public key; if nobody exchanged it, somebody else wrote from there on"
+    if heads and last > max(head.sequence for head in heads.values()):
+        raise IntegrityError(f"{told}, after the last head that was kept", hint=hint)
+    stderr().print(f"{told}\n  {hint}", soft_wrap=True)

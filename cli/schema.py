@@ -262,7 +262,8 @@ _ACCOUNTS = _rows(
         "releases": _whole(),
         "left_epsilon": _maybe(_EPSILON),
         "left_delta": _maybe(_DELTA),
-        "rounds_left": _maybe(_whole("rounds at the cost of the last one"), "no end is known"),
+        "rounds_left": _maybe(_whole("rounds of a new run at the cost of the last one"), "no end is known"),
+        "name": _maybe(_text("of the data"), "the history does not know it"),
     }
 )
 _ENTRIES = _rows(

@@ -1,6 +1,6 @@
 """The history: every search, trial, federated training and round in SQL; a tracker writes, a history reads."""
 
-from .chain import LedgerRecord
+from .chain import LedgerRecord, LedgerReport
 from .curate import Curator, Purged
 from .database import Database, open_database
 from .environment import EnvironmentEntry, describe_environment
@@ -47,7 +47,7 @@ from .records import (
 from .registry import ModelRegistry, model_name
 from .sampler import SystemSampler
 from .signing import SignedHead
-from .spending import PrivacyAccount, Spend
+from .spending import PrivacyAccount, PrivacyBudget, Spend
 from .sqlite import configure_sqlite
 from .trace import LineageEdge, LineageNode, LineageRecord, spent_by_run, trace
 from .tracker import DEFAULT_EXPERIMENT, Tracker
@@ -81,6 +81,7 @@ __all__ = [
     "IntegrityError",
     "Ledger",
     "LedgerRecord",
+    "LedgerReport",
     "LineageEdge",
     "LineageNode",
     "LineageRecord",
@@ -88,6 +89,7 @@ __all__ = [
     "ModelRegistry",
     "NoteRecord",
     "PrivacyAccount",
+    "PrivacyBudget",
     "Purged",
     "QueryError",
     "RoundRecord",

@@ -17,7 +17,7 @@ cut off or rewritten.
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
@@ -107,6 +107,7 @@ class LedgerReport:
     entries: int
     head: SignedHead | None  # None: it is empty
     signers: Mapping[str, int]  # public key -> the first entry that it signed
+    changes: Sequence[int] = ()  # the entries from which on another signer than that of the entry before goes on
 
 
 def entry_hash(ledger: str, link: Link) -> str:
@@ -190,6 +191,7 @@ def check_chain(
     kept = {head.sequence for head in heads.values()}
     found: dict[int, Link] = {}
     signers: dict[str, int] = {}
+    changes: list[int] = []
     ledger_text, sealed, signer, last = quote(ledger), GENESIS, None, None
     number = 0
     for number, link in enumerate(links, 1):
@@ -206,13 +208,15 @@ def check_chain(
             if last is not None:
                 _check_signature(ledger, Link(*last))
             signers.setdefault(by, number)
+            if by != signer and last is not None:
+                changes.append(number)
             signer = by
         if number in kept:
             found[number] = Link(*link)
         last = link
     head = None if last is None else _check_signature(ledger, Link(*last))
     _compare(heads, found, number)
-    return LedgerReport(ledger=ledger, entries=number, head=head, signers=signers)
+    return LedgerReport(ledger=ledger, entries=number, head=head, signers=signers, changes=tuple(changes))
 
 
 def write_export(ledger: str, records: Iterable[LedgerRecord], form: ExportForm) -> str:
@@ -238,15 +242,14 @@ def read_export(text: str) -> tuple[str, list[Link]]:
     """The ledger's ULID and the entries of a JSON or NDJSON text of `write_export`.
 
     Raises:
-        FormatError: not such an export, of a newer version, or with the entries of several ledgers or of none.
+        FormatError: not such an export, of a newer version, or with the entries of several ledgers or of none; or it
+            ends early or is damaged.
     """
     lines = [line for line in text.split("\n") if line.strip()]
     try:
         document = parse_json(text)
-    except FormatError:
-        if len(lines) < 2:
-            raise
-        entries, ledgers = [parse_json(line) for line in lines], set[str]()
+    except FormatError as exc:
+        entries, ledgers = _read_lines(lines, exc), set[str]()
     else:
         if isinstance(document, dict) and "hash" in document:  # NDJSON of one entry
             entries, ledgers = [cast(object, document)], set[str]()
@@ -260,6 +263,24 @@ def read_export(text: str) -> tuple[str, list[Link]]:
     if len(ledgers) != 1:
         raise FormatError(f"expected the entries of one ledger, got those of {len(ledgers)}")
     return ledgers.pop(), [Link(*(_field(entry, name) for name in Link._fields)) for entry in entries]
+
+
+def _read_lines(lines: list[str], whole: FormatError) -> list[object]:
+    """The entries of NDJSON; where not even the first line is JSON, the text was to be one document, and `whole` tells.
+
+    Raises:
+        FormatError: it ends early or is damaged.
+    """
+    if not lines:
+        raise FormatError("the export is empty") from whole
+    entries: list[object] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(parse_json(line))
+        except FormatError as exc:
+            what = f"line {number} is {exc.message}" if entries else f"it is {whole.message}"
+            raise FormatError(f"the export ends early or is damaged: {what}") from exc
+    return entries
 
 
 def _field(entry: object, name: str) -> Any:

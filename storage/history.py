@@ -456,6 +456,11 @@ class History:
                 for role, row in rows
             }
 
+    def data_names(self) -> dict[str, str]:
+        """What the data of all runs and sites is called, by its fingerprint."""
+        with self._database.read() as session:
+            return {row.fingerprint: row.name for row in session.execute(select(Dataset.fingerprint, Dataset.name))}
+
     def notes(self, uid: str) -> list[NoteRecord]:
         """What was written about the run `uid`, oldest first."""
         with self._database.read() as session:

@@ -7,13 +7,15 @@ to it: `verify` checks all, and belongs before a training that relies on a budge
 Figures stand in an entry's body as JSON numbers, an infinite one as the text "inf"; `spending.py` adds them up.
 """
 
+import logging
 import math
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from itertools import accumulate, repeat
 from typing import Any, cast, get_args
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -49,11 +51,14 @@ from .spending import (
     check_text,
     exceeds,
     remainder,
+    rounds_within,
     subtract,
-    times,
 )
 
+logger = logging.getLogger(__name__)
+
 _CHUNK = 500  # rows; sqlite3 is half as fast where it makes thousands of tuples at once
+_NOTHING = PrivacyBudget(epsilon=0.0, delta=0.0)
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _TABLE = LedgerEntry.__table__.c  # plain columns, for rows of mapped ones cost twice as much
 _COLUMNS = (
@@ -240,12 +245,17 @@ class Ledger:
         return self.account(subject).remaining
 
     def rounds_left(self, subject: str, *, epsilon_per_round: float | None = None) -> int | None:
-        """How many more rounds the budget of `subject` lasts; None: no end is known.
+        """How many rounds of a new run like the last one the budget of `subject` lasts; None: no end is known.
+
+        A new run pays again what the last one paid round by round, its delta with the first round where an accountant
+        tells all rounds at one delta. Rounds after those add what the last one did, for an accountant's totals grow
+        more slowly from round to round; of a run of one round nobody knows whether its delta was for all that might
+        have followed, and each round is taken to pay it. There is none where a budget is overspent, or where not even
+        a release like the last one fits. A run that goes on may have more: its delta is paid.
 
         Args:
             subject: whose privacy.
-            epsilon_per_round: what a round adds to the total; by default what the last round did. An accountant's
-                totals grow more slowly from round to round, so the forecast is on the safe side.
+            epsilon_per_round: what every round of the new run costs, instead.
         """
         return self.account(subject, epsilon_per_round=epsilon_per_round).rounds_left
 
@@ -254,17 +264,28 @@ class Ledger:
         with self._database.read() as session:
             budget, spent = self._budget(session, subject), self._spent(session, subject)
             if budget is None:
-                return PrivacyAccount(subject=subject, budget=None, spent=spent, remaining=None, rounds_left=None)
-            epsilon, delta = self._last_round(session, subject)
-        remaining = remainder(budget, spent)
-        epsilon = epsilon if epsilon_per_round is None else epsilon_per_round
-        lasting = [times(remaining.epsilon, epsilon), times(remaining.delta, delta)]
+                return PrivacyAccount(
+                    subject=subject, budget=None, spent=spent, remaining=None, rounds_left=None, next_cost=None
+                )
+            last = _last_of(session, self._ledger(session), "spend", subject)
+            costs = [] if last is None else self._last_run(session, subject, last)
+        epsilon, delta = (0.0, 0.0) if last is None else _cost(last)
+        if epsilon_per_round is not None:
+            epsilon, costs = epsilon_per_round, costs or [_NOTHING]
+            totals = accumulate(repeat(epsilon, len(costs)), add)
+            costs = [PrivacyBudget(epsilon=total, delta=cost.delta) for total, cost in zip(totals, costs, strict=True)]
+        remaining, next_cost = remainder(budget, spent), None
+        if costs:
+            next_cost = PrivacyBudget(epsilon=max(epsilon, costs[0].epsilon), delta=max(delta, costs[0].delta))
+        refused = next_cost is not None and exceeds(next_cost.epsilon, next_cost.delta, remaining)
+        refused = refused or exceeds(spent.epsilon, spent.delta, budget)
         return PrivacyAccount(
             subject=subject,
             budget=budget,
             spent=spent,
             remaining=remaining,
-            rounds_left=min((rounds for rounds in lasting if rounds is not None), default=None),
+            rounds_left=0 if refused else rounds_within(remaining, costs) if costs else None,
+            next_cost=next_cost,
         )
 
     def subjects(self) -> list[str]:
@@ -367,6 +388,16 @@ class Ledger:
         if last is not None:
             check_entry(ledger, last)
         key = self._signing_key()
+        if last is not None and last.signer != key.public:
+            logger.warning(
+                "entry %d of the ledger gets another signer, %s, than entry %d before it, %s: the key file %s was"
+                " exchanged, or moved away and made anew; put the old one back, or tell the sites of the new signer",
+                last.sequence + 1,
+                key.public[:16],
+                last.sequence,
+                last.signer[:16],
+                self._database.key_file,
+            )
         link = Link(
             sequence=1 if last is None else last.sequence + 1,
             kind=kind,
@@ -433,20 +464,40 @@ class Ledger:
             return record
         return None
 
-    def _last_round(self, session: Session, subject: str) -> tuple[float, float]:
-        """By how much the last round, which may have had several releases, raised the totals."""
-        chosen = _of(subject, "spend").execution_options(yield_per=100)
-        ledger, after = self._ledger(session), None
-        place = None
-        with session.execute(chosen) as rows:
+    def _last_run(self, session: Session, subject: str, last: LedgerRecord) -> list[PrivacyBudget]:
+        """By how much the run of the release `last` raised the totals with its first round, its first two, and so on.
+
+        A round may have several releases. Of releases that name no run, those of the last round are taken for one.
+        """
+        begin = None
+        if last.run is not None:
+            own = (_TABLE.subject == subject, _TABLE.kind == "spend", _TABLE.run_uid == last.run)
+            begin = session.scalar(select(func.min(_TABLE.sequence)).where(*own))
+
+        def belongs(record: LedgerRecord) -> bool:
+            together = last.run is not None or last.body.get("round") == record.body.get("round") is not None
+            return record.sequence == last.sequence or (record.run == last.run and together)
+
+        found: list[LedgerRecord] = []  # newest first, back to the one before the run
+        with session.execute(_of(subject, "spend").execution_options(yield_per=100)) as rows:
             for row in rows:
-                record = to_record(ledger, Link(*row))
-                before, where = _totals(record), (record.run, record.body.get("round"))
-                if after is None:
-                    place, after = where, before
-                elif where != place or where[1] is None:
-                    return subtract(after.epsilon, before.epsilon), subtract(after.delta, before.delta)
-        return (0.0, 0.0) if after is None else (after.epsilon, after.delta)
+                found.append(to_record(last.ledger, Link(*row)))
+                if not belongs(found[-1]) if begin is None else found[-1].sequence < begin:
+                    break
+        costs: list[PrivacyBudget] = []
+        cost, before, number = _NOTHING, PrivacySpent(epsilon=0.0, delta=0.0, releases=0), None
+        for record in reversed(found):
+            total = _totals(record)
+            if belongs(record):
+                cost = PrivacyBudget(
+                    epsilon=add(cost.epsilon, subtract(total.epsilon, before.epsilon)),
+                    delta=add(cost.delta, subtract(total.delta, before.delta)),
+                )
+                again = bool(costs) and number == record.body.get("round") is not None
+                costs[-1 if again else len(costs) :] = [cost]
+                number = record.body.get("round")
+            before = total
+        return costs
 
 
 def _verify(

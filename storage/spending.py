@@ -5,7 +5,7 @@ written, in decimal, and never less: three releases of 0.1 fit a budget of 0.3.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any, Final
@@ -42,7 +42,8 @@ class PrivacyAccount:
     budget: PrivacyBudget | None  # None: nobody set one
     spent: PrivacySpent
     remaining: PrivacyBudget | None  # of the budget
-    rounds_left: int | None  # None: no end is known
+    rounds_left: int | None  # of a new run like the last one; None: no end is known
+    next_cost: PrivacyBudget | None  # of the first round of such a run; None: no budget, or nothing was spent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,26 @@ def exceeds(epsilon: float, delta: float, budget: PrivacyBudget) -> bool:
 def remainder(budget: PrivacyBudget, spent: PrivacySpent) -> PrivacyBudget:
     """What is left of the budget."""
     return PrivacyBudget(epsilon=subtract(budget.epsilon, spent.epsilon), delta=subtract(budget.delta, spent.delta))
+
+
+def rounds_within(left: PrivacyBudget, costs: Sequence[PrivacyBudget]) -> int | None:
+    """How many rounds of a run fit into what is left; None where that is without end, or too often to matter.
+
+    Args:
+        left: of a budget.
+        costs: of the first round of the run, the first two together, and so on, at least one; each round after them
+            adds what the last one did.
+    """
+    for rounds, cost in enumerate(costs):
+        if exceeds(cost.epsilon, cost.delta, left):
+            return rounds
+    before, whole = (PrivacyBudget(epsilon=0.0, delta=0.0), *costs)[-2:]
+    further = [
+        times(subtract(left.epsilon, whole.epsilon), subtract(whole.epsilon, before.epsilon)),
+        times(subtract(left.delta, whole.delta), subtract(whole.delta, before.delta)),
+    ]
+    lasting = [rounds for rounds in further if rounds is not None]
+    return len(costs) + min(lasting) if lasting else None
 
 
 def add(a: float, b: float) -> float:

@@ -43,8 +43,13 @@ _COSTS: Final = tuple(2**power for power in range(14, 19))  # that are accepted:
 _SALT_BYTES: Final = 16
 _NONCE_BYTES: Final = 12
 _FIELDS: Final = {"format", "version", "kind", "label", "protection", "content"}
+_RESTORE: Final = "restore it from a copy, or move it away if it is none of this folder's"
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)  # a pipe of that name must not make us wait
+
+
+class WrongPassphraseError(KeyFileError):
+    """A key file that this passphrase does not open, or that was damaged: the two are not told apart."""
 
 
 def save_secret(path: Path, kind: str, label: str, content: bytes, passphrase: str | None) -> None:
@@ -97,15 +102,22 @@ def load_secret(path: Path, kind: str, passphrase: str | None) -> tuple[str, byt
         if passphrase is None:
             return label, content
         # Not opened although it could be: somebody may have put a file of their own in the place of the owner's.
-        raise KeyFileError(f"{path} is under no passphrase, and one was given", hint="give none if that is as it was")
+        raise KeyFileError(
+            f"{path} is under no passphrase, and one was given",
+            hint="if that is as it was, give none: unset NASTURTIUM_PASSPHRASE",
+        )
     if passphrase is None:
-        raise KeyFileError(f"{path} is under a passphrase, and none was given")
+        raise KeyFileError(
+            f"{path} is under a passphrase, and none was given", hint="give it in the variable NASTURTIUM_PASSPHRASE"
+        )
     associated = canonical_json({name: value for name, value in document.items() if name != "content"}).encode()
     key = _stretch(passphrase, bytes.fromhex(protection["salt"]), protection["scrypt"])
     try:
         return label, AESGCM(key).decrypt(bytes.fromhex(protection["nonce"]), content, associated)
     except InvalidTag:
-        raise KeyFileError(f"{path} cannot be opened with this passphrase", hint="or the file was damaged") from None
+        raise WrongPassphraseError(
+            f"{path} cannot be opened with this passphrase", hint="try again; or the file was damaged"
+        ) from None
 
 
 def is_protected(path: Path, kind: str) -> bool:
@@ -182,13 +194,13 @@ def read_file(path: Path, max_bytes: int, *, secret: bool) -> str:
             data = file.read(max_bytes + 1)
     except OSError as exc:
         said = "it is a link" if path.is_symlink() else exc.strerror
-        raise KeyFileError(f"cannot read {path}: {said}") from exc
+        raise KeyFileError(f"cannot read {path}: {said}", hint="check that it is there, and its owner's") from exc
     if len(data) > max_bytes:
-        raise KeyFileError(f"{path} is too long: expected at most {max_bytes} bytes")
+        raise KeyFileError(f"{path} is too long: expected at most {max_bytes} bytes", hint=_RESTORE)
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise KeyFileError(f"{path} is not text") from None
+        raise KeyFileError(f"{path} is not text", hint=_RESTORE) from None
 
 
 def _load(path: Path, kind: str) -> Mapping[str, Any]:
@@ -203,7 +215,7 @@ def _load(path: Path, kind: str) -> Mapping[str, Any]:
         pass
     raise KeyFileError(
         f"{path} is not a key file of the kind {kind!r} that this version can read, or it was damaged",
-        hint="restore it from a copy",
+        hint=_RESTORE,
     )
 
 

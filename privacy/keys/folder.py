@@ -4,12 +4,14 @@
     identity.pub.json   the public identity, to give away
     roster-<epoch>.json the roster this party signed for that epoch
     grant-<epoch>.json  the grant it received; the one of the highest epoch is in force
+    received.json       epoch and key id of the newest grant it ever received
     <key id>.key        aggregation keys, mode 0600; of sites only
 
 Epochs only go up: a roster or grant that is older than what is here, or another one for the same epoch, is refused.
-Nothing in force is replaced; retired keys and grants stay, for the sums that were made under them. The folder is its
-owner's alone to write to. This module opens no aggregation key, so a coordinator, which has an identity too, can use
-it; sites use `key_folder_secret.SiteFolder`.
+Nothing in force is replaced; retired keys and grants stay, for the sums that were made under them. A grant that is lost
+does not put the one before it in force: nothing is, until it is received again. The folder is its owner's alone to
+write to. This module opens no aggregation key, so a coordinator, which has an identity too, can use it; sites use
+`folder_secret.SiteFolder`.
 """
 
 from __future__ import annotations
@@ -18,14 +20,24 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from ...core import ConfigError, FormatError, NasturtiumError
 from ..errors import KeyFileError, RosterError
-from .files import check_passphrase, is_protected, load_secret, read_file, save_secret, write_file
+from .files import (
+    MIN_PASSPHRASE,
+    WrongPassphraseError,
+    check_passphrase,
+    is_protected,
+    load_secret,
+    read_file,
+    save_secret,
+    write_file,
+)
 from .grant import MAX_GRANT_BYTES, KeyGrant
 from .identity import MAX_IDENTITY_BYTES, PublicIdentity, check_name
 from .identity_secret import SECRET_BYTES, Identity
+from .received import Received, read_received, write_received
 from .roster import MAX_ROSTER_BYTES, Roster
 
 _IDENTITY_KIND: Final = "identity"
@@ -39,7 +51,12 @@ class KeyFolder:
 
     Raises:
         KeyFileError: it is none, or others can write to it.
+
+    Attributes:
+        min_passphrase: letters that a new passphrase must have.
     """
+
+    min_passphrase: ClassVar = MIN_PASSPHRASE
 
     def __init__(self, path: Path) -> None:
         try:
@@ -100,6 +117,18 @@ class KeyFolder:
         """
         return is_protected(self.path / "identity.key", _IDENTITY_KIND)
 
+    def opens(self, passphrase: str) -> bool:
+        """Whether the identity can be opened with this passphrase.
+
+        Raises:
+            KeyFileError: it could not be with any.
+        """
+        try:
+            load_secret(self.path / "identity.key", _IDENTITY_KIND, passphrase)
+        except WrongPassphraseError:
+            return False
+        return True
+
     def public(self) -> PublicIdentity:
         """The public identity, without a passphrase.
 
@@ -153,10 +182,29 @@ class KeyFolder:
         """The grant in force; None if there is none yet.
 
         Raises:
-            KeyFileError: its file is damaged.
+            KeyFileError: its file is damaged, or missing although it was received.
         """
-        files = self._epochs("grant")
-        return self._grant(files[max(files)]) if files else None
+        known, received = self._newest_grant(), self._received()
+        if received is not None and (known is None or known.roster.epoch < received.epoch):
+            what = (
+                f"a key of epoch {received.epoch} is here"
+                if received.key_id in self.key_ids()
+                else f"epoch {received.epoch} was in force here"
+            )
+            raise KeyFileError(
+                f"{what} and its grant is missing: receive it again",
+                hint=f"nasturtium keys receive GRANT; every party of epoch {received.epoch} has a copy of it, also as"
+                f" grant-{received.epoch}.json in its folder",
+            )
+        return known
+
+    def retired_key_ids(self) -> tuple[str, ...]:
+        """Ids of the keys that were in force before the grant that is, oldest first; not all need be kept here.
+
+        Raises:
+            KeyFileError: a grant's file is damaged.
+        """
+        return tuple(self._grant(path).key_id for _, path in sorted(self._epochs("grant").items())[:-1])
 
     def key_ids(self) -> tuple[str, ...]:
         """Ids of the aggregation keys that are kept here, in use or retired; their files are not opened."""
@@ -167,10 +215,12 @@ class KeyFolder:
         """Open and check all that is kept here.
 
         Raises:
-            KeyFileError: something is damaged, readable by others, or under another passphrase.
+            KeyFileError: something is damaged, missing, readable by others, under another passphrase, or another
+                party's.
             RosterError: a grant does not follow the one before.
         """
-        self.identity(passphrase)
+        own = self.identity(passphrase).public
+        self.grant()
         for path in self._epochs("roster").values():
             self._roster(path)
         before: KeyGrant | None = None
@@ -179,6 +229,13 @@ class KeyFolder:
             if before is not None:
                 grant.roster.check_follows(before.roster)
             before = grant
+        roster = before.roster if before is not None else self.signed_roster()
+        if roster is not None and own not in (*roster.members, roster.coordinator):
+            raise KeyFileError(
+                f"the identity in {self.path} is that of {own.name}, id {own.id}, who is not in the roster of epoch"
+                f" {roster.epoch} here",
+                hint="another party's identity was put there: restore identity.key and identity.pub.json from a copy",
+            )
         if before is not None and self._is_member(before.roster) and before.key_id not in self.key_ids():
             raise KeyFileError(
                 f"the key of the grant in force, {before.key_id}, is not in {self.path}",
@@ -217,8 +274,16 @@ class KeyFolder:
         """
         coordinator = grant.roster.coordinator
         if coordinator is None or coordinator.id != self.public().id:
+            name, epoch = self.public().name, grant.roster.epoch
+            if coordinator is None:
+                raise RosterError(
+                    f"the grant of epoch {epoch} names no coordinator, and {name} is not a member",
+                    hint="a member drafts a roster that names one: nasturtium keys rotate --coordinator",
+                )
             raise RosterError(
-                f"{self.public().name} is not the coordinator that the roster of epoch {grant.roster.epoch} names"
+                f"{name} is not the coordinator that the roster of epoch {epoch} names: {coordinator.name} is, under"
+                f" the id {coordinator.id}",
+                hint="a member drafts a roster that names another one: nasturtium keys rotate --coordinator",
             )
         self._check_grant(grant)
         self._keep(grant)
@@ -228,6 +293,9 @@ class KeyFolder:
         path = self.path / f"grant-{grant.roster.epoch}.json"
         if not os.path.lexists(path):
             write_file(path, grant.to_json() + "\n", replace=False)
+        received = self._received()
+        if received is None or received.epoch < grant.roster.epoch:
+            write_received(self.path / "received.json", Received(epoch=grant.roster.epoch, key_id=grant.key_id))
 
     def _check_grant(self, grant: KeyGrant) -> None:
         """Check that a grant is the one in force or may follow it.
@@ -235,14 +303,29 @@ class KeyFolder:
         Raises:
             RosterError: it is old, a second one for its epoch, or of another history.
         """
-        known = self.grant()
-        if known is None:
-            return
-        grant.roster.check_follows(known.roster)
-        if grant.roster.epoch == known.roster.epoch and grant.key_id != known.key_id:
+        self._check_not_old(grant)
+        known, received = self._newest_grant(), self._received()
+        if known is not None:
+            grant.roster.check_follows(known.roster)
+        # What was received counts, too: its grant may be lost, and this one come in its place.
+        for epoch, key_id in (
+            *([(known.roster.epoch, known.key_id)] if known else []),
+            *([(received.epoch, received.key_id)] if received else []),
+        ):
+            if grant.roster.epoch == epoch and grant.key_id != key_id:
+                raise RosterError(
+                    f"a second key for epoch {epoch}: {grant.key_id}, and {key_id} is in force",
+                    hint="a new key needs a new roster: nasturtium keys rotate",
+                )
+
+    def _check_not_old(self, grant: KeyGrant) -> None:
+        """Told before anything else is: an old grant is late, and no sign of an exchanged key."""
+        known, received = self._newest_grant(), self._received()
+        newest = max(known.roster.epoch if known else 0, received.epoch if received else 0)
+        if grant.roster.epoch < newest:
             raise RosterError(
-                f"a second key for epoch {known.roster.epoch}: {grant.key_id}, and {known.key_id} is in force",
-                hint="a new key needs a new roster: nasturtium keys rotate",
+                f"an old grant: it is of epoch {grant.roster.epoch}, and epoch {newest} is in force",
+                hint="nothing is to be done; ask for the newest grant if another one was meant",
             )
 
     def _check_follows(self, roster: Roster, *, replace: bool) -> None:
@@ -257,6 +340,13 @@ class KeyFolder:
     def _is_member(self, roster: Roster) -> bool:
         own = self.public().id
         return any(member.id == own for member in roster.members)
+
+    def _newest_grant(self) -> KeyGrant | None:
+        files = self._epochs("grant")
+        return self._grant(files[max(files)]) if files else None
+
+    def _received(self) -> Received | None:
+        return read_received(self.path / "received.json")
 
     def _publish(self, identity: Identity) -> None:
         write_file(self.path / "identity.pub.json", identity.public.to_json() + "\n", replace=True)

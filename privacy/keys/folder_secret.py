@@ -49,11 +49,15 @@ class SiteFolder(KeyFolder):
         """Open a grant for the roster that this party signed, and put it in force.
 
         Raises:
-            RosterError: it is for another roster, or a second one for its epoch.
+            RosterError: it is old, for others, for another roster, or a second one for its epoch.
             PrivacyError: it cannot be opened.
             KeyFileError: a key file cannot be used or written.
         """
-        key = open_grant(self.identity(passphrase), grant, self._signed())
+        self._check_not_old(grant)
+        identity, signed = self.identity(passphrase), self.signed_roster()
+        if signed is None:
+            grant.roster.check_names(identity.public)
+        key = open_grant(identity, grant, signed or self._signed())
         self._check_grant(grant)
         self._save(key, passphrase)
         self._keep(grant)

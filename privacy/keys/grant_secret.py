@@ -56,16 +56,16 @@ def open_grant(identity: Identity, grant: KeyGrant, signed: Roster) -> SecretKey
         signed: the roster that this member signed, from its own folder and not from who brought the grant.
 
     Raises:
-        RosterError: the grant is for another roster, or its key is not the one it names.
+        RosterError: the grant is old, for others or for another roster, or its key is not the one it names.
         PrivacyError: the member's box cannot be opened.
     """
+    _check_is_for(identity, grant.roster, signed)
     if grant.roster.sha256 != signed.sha256:
         raise RosterError(
             f"the grant is for another roster (epoch {grant.roster.epoch}) than the one signed here (epoch"
             f" {signed.epoch})",
             hint="compare the fingerprints with the other members; somebody may have exchanged a key",
         )
-    grant.roster.check_names(identity.public)
     place = [member.id for member in grant.roster.members].index(identity.public.id)
     wrapping = identity.unseal(grant.boxes[place], box_context(grant.roster, grant.key_id, identity.public.id))
     try:
@@ -76,3 +76,21 @@ def open_grant(identity: Identity, grant: KeyGrant, signed: Roster) -> SecretKey
     if key is None or key.key_id != grant.key_id:
         raise RosterError("the sealed key is not the one the grant names: its issuer made it wrong")
     return key
+
+
+def _check_is_for(identity: Identity, roster: Roster, signed: Roster) -> None:
+    """Tell what is only late, or for others, from a roster that somebody may have made up."""
+    own, members = identity.public, {member.id for member in roster.members}
+    if roster.epoch < signed.epoch:
+        raise RosterError(
+            f"an old grant: it is of epoch {roster.epoch}, and the roster of epoch {signed.epoch} was signed here",
+            hint="ask the issuer for the newest grant",
+        )
+    renamed = own.id not in members and any(member.name == own.name for member in roster.members)
+    of_ours = any(member.id in members for member in signed.members)
+    if own.id not in members and not renamed and of_ours and roster.epoch > signed.epoch:
+        raise RosterError(
+            f"you are not in the roster of epoch {roster.epoch}: you were taken out",
+            hint=f"ask its members if {own.name} should be in it; the key you have still opens the sums made under it",
+        )
+    roster.check_names(own)

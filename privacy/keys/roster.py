@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROSTER_FORMAT: Final = "nasturtium.roster"
 ROSTER_VERSION: Final = 1
 ROSTER_DOMAIN: Final = "roster v1"
-MIN_MEMBERS: Final = 2  # for trials; sums of fewer than three sites are not formed
+MIN_MEMBERS: Final = 3  # a key for fewer is of no use: sums of fewer than three sites are not formed
 MAX_MEMBERS: Final = MAX_CLIENTS
 MAX_ROSTER_BYTES: Final = 2**20  # as JSON; a thousand members with the longest names need 0.7 MB
 _MAX_EPOCH: Final = 2**31 - 1
@@ -43,7 +43,7 @@ class Roster:
 
     Attributes:
         epoch: from 1; a change of members or of the key makes the next one.
-        members: 2 to 1000, ascending by id; no two parties share a name (in either case) or a key.
+        members: 3 to 1000, ascending by id; no two parties share a name (in either case) or a key.
         coordinator: who sums, and signs the sums; not a member. None: it is agreed elsewhere.
         issuer: id of the member that makes the aggregation key.
         previous: SHA-256 of the roster before, hexadecimal; None exactly for epoch 1.
@@ -66,9 +66,20 @@ class Roster:
         if type(self.epoch) is not int or not 1 <= self.epoch <= _MAX_EPOCH:
             raise RosterError(f"a roster's epoch: expected an integer from 1, got {self.epoch!r:.40}")
         if not MIN_MEMBERS <= len(self.members) <= MAX_MEMBERS:
-            raise RosterError(f"expected {MIN_MEMBERS} to {MAX_MEMBERS} members, got {len(self.members)}")
+            raise RosterError(
+                f"expected {MIN_MEMBERS} to {MAX_MEMBERS} members, got {len(self.members)}",
+                hint="sums of fewer than three sites are never formed, so a key for them is of no use: propose with the"
+                " identity.pub.json of more members, rotate with --add of one"
+                if len(self.members) < MIN_MEMBERS
+                else None,
+            )
         if (self.previous is None) != (self.epoch == 1):
             raise RosterError(f"the roster of epoch {self.epoch} {'names' if self.previous else 'lacks'} one before it")
+        if self.coordinator is not None and self.coordinator in self.members:
+            raise RosterError(
+                f"{self.coordinator.name} is the coordinator, and cannot be a member as well: who sums gets no key",
+                hint="a site of the same people needs an identity of its own: nasturtium keys init",
+            )
         _check_distinct([*self.members, *([self.coordinator] if self.coordinator else [])])
         ids = [member.id for member in self.members]
         if ids != sorted(ids):
@@ -143,7 +154,9 @@ class Roster:
         """
         gone = {_named(self.members, name).id for name in without}
         if issuer is None and self.issuer in gone:
-            raise RosterError("the issuer of the last key goes", hint="say which member makes the new one (issuer)")
+            raise RosterError(
+                "the issuer of the last key goes", hint="say which member makes the new one: --issuer NAME"
+            )
         return Roster.draft(
             [*(member for member in self.members if member.id not in gone), *add],
             issuer=issuer or self.member(self.issuer).name,

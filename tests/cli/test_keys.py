@@ -1,9 +1,10 @@
-"""`nasturtium keys`: a consortium of three folders and a coordinator, as people would walk through it, and go wrong."""
+"""`nasturtium keys`: a consortium of four folders and a coordinator, as people would walk through it, and go wrong."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from nasturtium.cli.app import run
 from nasturtium.cli.schema import DIALECT, SCHEMAS
 from nasturtium.privacy.keys import files as key_files
 
-NAMES = ("a", "b", "c")
+NAMES = ("a", "b", "c", "d")
+LEFT = ("a", "b", "d")  # without c
+IDENTITIES = tuple(f"{name}/identity.pub.json" for name in NAMES)
 WORDS = "correct horse battery"
 
 
@@ -49,11 +53,10 @@ def keys(command):
 
 @pytest.fixture
 def parties(keys):
-    """Three sites and a coordinator that have identities, and a draft."""
+    """Four sites and a coordinator that have identities, and a draft."""
     for name in (*NAMES, "hub"):
         keys("init", name, folder=name)
-    others = ["b/identity.pub.json", "c/identity.pub.json"]
-    return keys("propose", *others, "--coordinator", "hub/identity.pub.json", folder="a")
+    return keys("propose", *IDENTITIES[1:], "--coordinator", "hub/identity.pub.json", folder="a")
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def federation(keys, parties):
     return keys
 
 
-def agree(keys, roster: dict, names=NAMES, file: str = "roster.json", grant: str = "grant.json") -> dict:
+def agree(keys, roster: dict, names=NAMES, file: str = "roster-1.json", grant: str = "grant-1.json") -> dict:
     for name in names:
         roster = keys("sign", file, "--fingerprint", roster["fingerprint"], folder=name)
     issued = keys("issue", file, "-o", grant, folder=names[0])
@@ -84,9 +87,9 @@ def test_a_consortium_agrees_on_a_key_and_revokes_a_site(keys, parties):
     draft = keys("rotate", "--without", "c", "-o", "next.json", folder="b")
     assert (draft["epoch"], draft["previous"]) == (2, first["roster"]["sha256"])
     assert keys("show", folder="a")["in_force"] == first
-    second = agree(keys, draft, ("a", "b"), "next.json", "next-grant.json")
+    second = agree(keys, draft, LEFT, "next.json", "next-grant.json")
     assert second["key_id"] != first["key_id"]
-    for name in ("a", "b", "hub"):
+    for name in (*LEFT, "hub"):
         [folder] = keys("verify", folder=name)
         assert folder["in_force"] == second
         assert folder["key_ids"] == ([] if name == "hub" else sorted([first["key_id"], second["key_id"]]))
@@ -94,12 +97,12 @@ def test_a_consortium_agrees_on_a_key_and_revokes_a_site(keys, parties):
 
 def test_copies_signed_apart_are_gathered(keys, parties):
     for name in NAMES:
-        shutil.copy("roster.json", f"{name}.json")
+        shutil.copy("roster-1.json", f"{name}.json")
         signed = keys("sign", f"{name}.json", "--fingerprint", parties["fingerprint"], folder=name)
         assert [member["name"] for member in signed["members"] if member["signed"]] == [name]
-    assert not keys("show", "roster.json")["complete"]
-    assert keys("issue", "roster.json", "a.json", "b.json", "c.json", folder="a")["roster"]["complete"]
-    assert [each["is"] for each in keys("verify", "grant.json")] == ["grant"]
+    assert not keys("show", "roster-1.json")["complete"]
+    assert keys("issue", "roster-1.json", "a.json", "b.json", "c.json", "d.json", folder="a")["roster"]["complete"]
+    assert [each["is"] for each in keys("verify", "grant-1.json")] == ["grant"]
 
 
 def test_people_are_told_what_to_do_next(command):
@@ -107,20 +110,69 @@ def test_people_are_told_what_to_do_next(command):
     assert answer.code == 0
     assert "fingerprint  " in answer.out
     assert "the mode of the files is all that protects them" in answer.out
-    assert "give nasturtium.keys/identity.pub.json to the others, and nothing else" in answer.err
-    command("keys", "init", "hospital-b", "--keys", "b")
-    answer = command("keys", "propose", "b/identity.pub.json")
-    assert "nasturtium keys sign roster.json" in answer.err
-    told = command("keys", "show", "roster.json").out
-    assert "signed by 0 of 2 members" in told
-    fingerprint = json.loads(command("keys", "show", "roster.json", "--json").out)["fingerprint"]
-    answer = command("keys", "sign", "roster.json", "--fingerprint", fingerprint)
-    assert "not signed yet by hospital-b" in answer.err
-    answer = command("keys", "sign", "roster.json", "--fingerprint", fingerprint, "--keys", "b")
-    assert "hospital-a can make the key" in answer.err
-    answer = command("keys", "issue", "roster.json")
-    assert "nasturtium keys receive grant.json" in answer.err
-    assert "in force" in command("keys", "show").out
+    assert "send nasturtium.keys/identity.pub.json to the member that proposes the roster, and nothing" in answer.err
+    for name in ("b", "c"):
+        command("keys", "init", f"hospital-{name}", "--keys", name)
+    answer = command("keys", "propose", *IDENTITIES[1:3])
+    assert "coordinator  none" in answer.out
+    assert "nasturtium keys sign roster-1.json" in answer.err
+    told = command("keys", "show", "roster-1.json").out
+    assert "signed by 0 of 3 members" in told
+    fingerprint = json.loads(command("keys", "show", "roster-1.json", "--json").out)["fingerprint"]
+    answer = command("keys", "sign", "roster-1.json", "--fingerprint", fingerprint)
+    members = json.loads(command("keys", "show", "roster-1.json", "--json").out)["members"]
+    [first, second] = [member["name"] for member in members if not member["signed"]]
+    assert f"not signed yet by {first}, {second}: pass roster-1.json on to {first}, who signs next" in answer.err
+    assert "hospital-a gathers them: nasturtium keys issue roster-1.json COPY" in answer.err
+    for name in ("b", "c"):
+        answer = command("keys", "sign", "roster-1.json", "--fingerprint", fingerprint, "--keys", name)
+    assert "pass roster-1.json on to hospital-a, who can make the key: nasturtium keys issue roster-1" in answer.err
+    assert "all is whole: no key is in force yet" in command("keys", "verify").out
+    answer = command("keys", "issue", "roster-1.json")
+    assert "nasturtium keys receive grant-1.json" in answer.err
+    [key_id] = [path.stem for path in Path("nasturtium.keys").glob("*.key") if path.stem != "identity"]
+    for name in ("b", "c"):
+        answer = command("keys", "receive", "grant-1.json", "--keys", name)
+        assert f"in force from now on: epoch 1, key {key_id}" in answer.out
+    assert f"all is whole: epoch 1 is in force, key {key_id}" in command("keys", "verify", "--keys", "b").out
+    assert "all is whole, and signed by all" in command("keys", "verify", "grant-1.json").out
+    command("keys", "init", "hub", "--keys", "hub")
+    answer = command("keys", "receive", "grant-1.json", "--keys", "hub")
+    assert answer.code == 1
+    assert "the grant of epoch 1 names no coordinator, and hub is not a member" in answer.err
+
+
+README = Path(__file__).parents[2] / "cli" / "README.md"
+
+
+def test_the_walk_of_the_readme_works_as_it_is_written(tmp_path, monkeypatch, capsys):
+    """Each command in the working directories of those whose it is; what it writes is then sent to all."""
+    section = README.read_text().split("## The keys of a federation")[1].split("\n## ")[0]
+    commands = re.findall(r"^    nasturtium (keys \S.*?)(?:  |$)", section, re.MULTILINE)
+    verbs = [words.split()[1] for words in commands]
+    assert verbs == ["init", "propose", "sign", "issue", "receive", "verify", "rotate", "sign", "issue", "receive"]
+    members, everybody = [f"hospital-{name}" for name in NAMES], [*(f"hospital-{name}" for name in NAMES), "hub"]
+    for party in everybody:
+        tmp_path.joinpath(party).mkdir()
+    for verb, words in zip(verbs, commands, strict=True):
+        if verb == "rotate":
+            members.remove(words.split()[-1])
+        whose = {"propose": members[:1], "rotate": members[1:2], "sign": members, "issue": members[:1]}
+        for party in whose.get(verb, [*(members[1:] if verb == "receive" else members), "hub"]):
+            monkeypatch.chdir(tmp_path / party)
+            monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+            code = run((words.replace("hospital-a", party) if verb == "init" else words).split())
+            assert code == 0, capsys.readouterr().err
+            if verb == "init":
+                shutil.copy("nasturtium.keys/identity.pub.json", f"{party.removeprefix('hospital-')}.pub.json")
+            for other in everybody:
+                for file in Path().glob("*.json"):
+                    if other != party:
+                        shutil.copy(file, tmp_path / other)
+    capsys.readouterr()
+    for party in (*members, "hub"):
+        assert run(["keys", "verify", "--keys", str(tmp_path / party / "nasturtium.keys")]) == 0
+        assert "all is whole: epoch 2 is in force" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -132,18 +184,21 @@ def test_people_are_told_what_to_do_next(command):
     ],
 )
 def test_a_fingerprint_is_told_in_several_ways(keys, parties, tell):
-    keys("sign", "roster.json", "--fingerprint", tell(parties["fingerprint"]), folder="a")
+    keys("sign", "roster-1.json", "--fingerprint", tell(parties["fingerprint"]), folder="a")
 
 
 def test_a_member_whose_key_was_exchanged_is_not_signed_for(command, keys, parties):
     """The coordinator gives c another b: the fingerprint c is told is not that of the file it got."""
     keys("init", "b", folder="fake")
-    swapped = ["fake/identity.pub.json", "c/identity.pub.json"]
+    swapped = ["fake/identity.pub.json", *IDENTITIES[2:]]
     keys("propose", *swapped, "--coordinator", "hub/identity.pub.json", "-o", "swapped.json", folder="a")
     before = Path("swapped.json").read_bytes()
     answer = command("keys", "sign", "swapped.json", "--fingerprint", parties["fingerprint"], "--keys", "c")
     assert (answer.code, answer.out) == (1, "")
     assert "not the one you were told" in answer.err
+    real = keys("show", "swapped.json")["fingerprint"]
+    assert real not in answer.err
+    assert real.replace(" ", "") not in answer.err
     answer = command("keys", "sign", "swapped.json", "--fingerprint", parties["fingerprint"], "--keys", "b")
     assert (answer.code, answer.out) == (1, "")
     assert "another key under the name b" in answer.err
@@ -155,8 +210,8 @@ def test_a_member_whose_key_was_exchanged_is_not_signed_for(command, keys, parti
 def test_at_a_terminal_one_is_asked(command, federation, monkeypatch, typed, code):
     shutil.rmtree("c")
     federation("init", "c", folder="c")
-    federation("init", "d", folder="d")
-    added = ["--add", "c/identity.pub.json", "--add", "d/identity.pub.json"]
+    federation("init", "e", folder="e")
+    added = ["--add", "c/identity.pub.json", "--add", "e/identity.pub.json"]
     draft = federation("rotate", "--without", "b", "--without", "c", *added, "-o", "next.json", folder="a")
     monkeypatch.setattr("sys.stdin", Terminal(typed))
     answer = command("keys", "sign", "next.json", "--keys", "a")
@@ -166,7 +221,8 @@ def test_at_a_terminal_one_is_asked(command, federation, monkeypatch, typed, cod
     assert changes == [
         ["member", "a"],
         ["member", "c", "NEW", "KEY"],
-        ["member", "d", "new"],
+        ["member", "d"],
+        ["member", "e", "new"],
         ["coordinator", "hub"],
         ["gone", "b"],
     ]
@@ -180,7 +236,7 @@ def test_a_coordinator_loads_nothing_that_decrypts(command, keys, parties):
     code = """
 import sys
 from nasturtium.cli.app import run
-for words in (["receive", "grant.json"], ["verify"], ["show"]):
+for words in (["receive", "grant-1.json"], ["verify"], ["show"]):
     assert run(["keys", *words, "--keys", "hub"]) == 0
 print(*(name for name in sys.modules if name.startswith("nasturtium.privacy") and name.endswith("_secret")))
 """
@@ -223,6 +279,7 @@ def test_a_passphrase_for_keys_that_have_none_is_refused(command, keys, monkeypa
     answer = command("keys", "verify", "--keys", "a")
     assert answer.code == 1
     assert "is under no passphrase, and one was given" in answer.err
+    assert "unset NASTURTIUM_PASSPHRASE" in answer.err
 
 
 def test_a_passphrase_is_asked_for_without_echo(command, keys, monkeypatch):
@@ -237,11 +294,30 @@ def test_a_passphrase_is_asked_for_without_echo(command, keys, monkeypatch):
     monkeypatch.setattr("getpass.getpass", getpass)
     assert keys("init", "a", "--passphrase", folder="a")["protected"]
     keys("verify", folder="a")
-    assert asked == ["New passphrase: ", "The same again: ", "Passphrase of a: "]
+    assert asked == ["New passphrase, at least 8 letters: ", "The same again: ", "Passphrase of a: "]
     answer = command("keys", "init", "b", "--passphrase", "--keys", "b")
     assert answer.code == 2
     assert "the two passphrases differ" in answer.err
     assert not Path("b").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "again"),
+    [(["no", WORDS], 0, 1), (["no", "no", WORDS], 0, 2), (["no", "no", "no", WORDS], 1, 2)],
+    ids=["second", "third", "never"],
+)
+def test_a_passphrase_may_be_typed_three_times(command, monkeypatch, typed, code, again):
+    monkeypatch.setenv("NASTURTIUM_PASSPHRASE", WORDS)
+    command("keys", "init", "a", "--keys", "a")
+    monkeypatch.delenv("NASTURTIUM_PASSPHRASE")
+    monkeypatch.setattr("sys.stdin", Terminal())
+    typed = [*typed]
+    monkeypatch.setattr("getpass.getpass", lambda prompt: typed.pop(0))
+    answer = command("keys", "verify", "--keys", "a")
+    assert answer.code == code
+    assert typed == ([WORDS] if code else [])
+    assert answer.err.count("that is not the passphrase: try again") == again
+    assert ("cannot be opened with this passphrase" in answer.err) == (code != 0)
 
 
 def test_without_a_terminal_nobody_is_asked(command):
@@ -254,6 +330,8 @@ def test_without_a_terminal_nobody_is_asked(command):
 # What goes wrong.
 
 PUBLIC = "b/identity.pub.json"
+OTHERS = IDENTITIES[1:3]
+HUB = "hub/identity.pub.json"
 SAME = ("--fingerprint", "ab" * 32)
 
 
@@ -264,7 +342,7 @@ SAME = ("--fingerprint", "ab" * 32)
         pytest.param(2, "expected the name", ["init", "hospital a", "--keys", "new"], id="bad-name"),
         pytest.param(2, "expected the name", ["init", "../a", "--keys", "new"], id="name-with-a-path"),
         pytest.param(1, "there is an identity in a already", ["init", "a", "--keys", "a"], id="second-identity"),
-        pytest.param(1, "cannot use the folder", ["init", "a", "--keys", "roster.json"], id="folder-is-a-file"),
+        pytest.param(1, "cannot use the folder", ["init", "a", "--keys", "roster-1.json"], id="folder-is-a-file"),
         pytest.param(1, "no identity in nasturtium.keys", ["show"], id="no-folder"),
         pytest.param(1, "no identity in nasturtium.keys", ["verify"], id="verify-no-folder"),
         pytest.param(2, "cannot read absent.json", ["show", "absent.json"], id="absent-file"),
@@ -276,31 +354,42 @@ SAME = ("--fingerprint", "ab" * 32)
         pytest.param(1, "not valid JSON", ["show", "cut.json"], id="file-cut-off"),
         pytest.param(1, "changed.json: a signature", ["show", "changed.json"], id="identity-changed"),
         pytest.param(2, "Missing argument", ["propose", "--keys", "a"], id="propose-nobody"),
-        pytest.param(1, "expected 2 to 1000 members, got 1", ["propose", "a/identity.pub.json", "--keys", "a"], id="1"),
-        pytest.param(1, "roster.json is no identity", ["propose", "roster.json", "--keys", "a"], id="propose-roster"),
-        pytest.param(1, "the same name", ["propose", PUBLIC, PUBLIC, "--keys", "a"], id="propose-twice"),
-        pytest.param(1, "no member is called 'x'", ["propose", PUBLIC, "--issuer", "x", "--keys", "a"], id="issuer"),
-        pytest.param(1, "the same name", ["propose", PUBLIC, "--coordinator", PUBLIC, "--keys", "a"], id="coordinator"),
-        pytest.param(1, "roster.json is there already", ["propose", PUBLIC, "--keys", "a"], id="draft-is-there"),
-        pytest.param(1, "cannot write", ["propose", PUBLIC, "-o", "no/such/x", "--keys", "a"], id="no-output-folder"),
-        pytest.param(1, "no grant is in force", ["rotate", "--keys", "a"], id="rotate-before-the-first"),
-        pytest.param(2, "--fingerprint", ["sign", "roster.json", "--keys", "a"], id="sign-without-a-fingerprint"),
-        pytest.param(1, "not the one you", ["sign", "roster.json", "--keys", "a", *SAME], id="sign-another"),
+        pytest.param(1, "sums of fewer than three sites", ["propose", PUBLIC, "--keys", "a"], id="propose-two"),
         pytest.param(
-            1, "not the one you", ["sign", "roster.json", "--keys", "a", "--fingerprint", ""], id="sign-empty"
+            1, "roster-1.json is no identity", ["propose", "roster-1.json", "--keys", "a"], id="propose-roster"
         ),
-        pytest.param(1, "hub is not a member", ["sign", "roster.json", "--keys", "hub", *SAME], id="coordinator-signs"),
+        pytest.param(1, "the same name", ["propose", PUBLIC, *OTHERS, "--keys", "a"], id="propose-twice"),
+        pytest.param(1, "no member is called 'x'", ["propose", *OTHERS, "--issuer", "x", "--keys", "a"], id="issuer"),
+        pytest.param(
+            1, "b is the coordinator", ["propose", *OTHERS, "--coordinator", PUBLIC, "--keys", "a"], id="coordinator"
+        ),
+        pytest.param(1, "roster-1.json is there already", ["propose", *OTHERS, "--keys", "a"], id="draft-is-there"),
+        pytest.param(1, "cannot write", ["propose", *OTHERS, "-o", "no/such/x", "--keys", "a"], id="no-output-folder"),
+        pytest.param(
+            2, "in the folder of the keys", ["propose", *OTHERS, "-o", "a/x", "--keys", "a"], id="in-the-folder"
+        ),
+        pytest.param(1, "no grant is in force", ["rotate", "--keys", "a"], id="rotate-before-the-first"),
+        pytest.param(2, "--fingerprint", ["sign", "roster-1.json", "--keys", "a"], id="sign-without-a-fingerprint"),
+        pytest.param(1, "not the one you", ["sign", "roster-1.json", "--keys", "a", *SAME], id="sign-another"),
+        pytest.param(
+            1, "not the one you", ["sign", "roster-1.json", "--keys", "a", "--fingerprint", ""], id="sign-empty"
+        ),
+        pytest.param(
+            1, "hub is not a member", ["sign", "roster-1.json", "--keys", "hub", *SAME], id="coordinator-signs"
+        ),
         pytest.param(1, "is no roster", ["sign", PUBLIC, "--keys", "a", *SAME], id="sign-an-identity"),
-        pytest.param(1, "no roster was signed here", ["issue", "roster.json", "--keys", "a"], id="issue-unsigned"),
-        pytest.param(1, "roster.json is no grant", ["receive", "roster.json", "--keys", "b"], id="receive-a-roster"),
-        pytest.param(1, "is not signed by 3 of its 3", ["verify", "roster.json"], id="verify-a-draft"),
+        pytest.param(1, "no roster was signed here", ["issue", "roster-1.json", "--keys", "a"], id="issue-unsigned"),
+        pytest.param(
+            1, "roster-1.json is no grant", ["receive", "roster-1.json", "--keys", "b"], id="receive-a-roster"
+        ),
+        pytest.param(1, "is not signed by 4 of its 4", ["verify", "roster-1.json"], id="verify-a-draft"),
     ],
 )
 def test_what_goes_wrong_is_said(command, parties, code, said, words):
     Path("binary").write_bytes(b"\xff\xfe")
     Path("empty").touch()
     Path("other.json").write_text('{"format": ["x"]}')
-    Path("cut.json").write_text(Path("roster.json").read_text()[:300])
+    Path("cut.json").write_text(Path("roster-1.json").read_text()[:300])
     Path("changed.json").write_text(Path(PUBLIC).read_text().replace('"name":"b"', '"name":"x"'))
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     for form in ([], ["--json"]):
@@ -314,20 +403,22 @@ def test_what_goes_wrong_is_said(command, parties, code, said, words):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        pytest.param("an old roster", ["sign", "roster.json", "--keys", "a"], id="sign-an-old-roster"),
-        pytest.param("an old roster", ["sign", "roster.json", "--keys", "a", "--replace"], id="replace-an-old-one"),
-        pytest.param("not copies of one roster", ["issue", "roster.json", "--keys", "a"], id="issue-an-old-one"),
-        pytest.param("for another roster", ["receive", "grant.json", "--keys", "b"], id="receive-an-old-grant"),
-        pytest.param("an old roster", ["receive", "grant.json", "--keys", "hub"], id="follow-an-old-grant"),
-        pytest.param("for another roster", ["receive", "next-grant.json", "--keys", "c"], id="receive-after-leaving"),
+        pytest.param("an old roster", ["sign", "roster-1.json", "--keys", "a"], id="sign-an-old-roster"),
+        pytest.param("an old roster", ["sign", "roster-1.json", "--keys", "a", "--replace"], id="replace-an-old-one"),
+        pytest.param("not copies of one roster", ["issue", "roster-1.json", "--keys", "a"], id="issue-an-old-one"),
+        pytest.param("epoch 2 is in force", ["receive", "grant-1.json", "--keys", "b"], id="receive-an-old-grant"),
+        pytest.param("epoch 2 is in force", ["receive", "grant-1.json", "--keys", "hub"], id="follow-an-old-grant"),
+        pytest.param("you were taken out", ["receive", "next-grant.json", "--keys", "c"], id="receive-after-leaving"),
+        pytest.param("hub is the coordinator", ["rotate", "--add", HUB, "--keys", "a"], id="add-the-coordinator"),
+        pytest.param("sums of fewer than three", ["rotate", "--without", "d", "--keys", "a"], id="rotate-to-two"),
         pytest.param("no member is called 'c'", ["rotate", "--without", "c", "--keys", "a"], id="who-is-gone"),
-        pytest.param("the issuer of the last key goes", ["rotate", "--without", "a", "--keys", "b"], id="issuer-goes"),
+        pytest.param("--issuer", ["rotate", "--without", "a", "--keys", "b"], id="issuer-goes"),
     ],
 )
 def test_what_was_replaced_is_not_used_again(command, federation, said, words):
-    roster = federation("show", "roster.json")
+    roster = federation("show", "roster-1.json")
     draft = federation("rotate", "--without", "c", "-o", "next.json", folder="a")
-    agree(federation, draft, ("a", "b"), "next.json", "next-grant.json")
+    agree(federation, draft, LEFT, "next.json", "next-grant.json")
     if words[0] == "sign":
         words = [*words, "--fingerprint", roster["fingerprint"]]
     answer = command("keys", *words)
@@ -346,3 +437,40 @@ def test_damage_in_a_folder_is_found(command, federation):
     key.chmod(0o644)
     answer = command("keys", "verify", "--keys", "b")
     assert (answer.code, "its mode is 644" in answer.err) == (1, True)
+
+
+def test_a_grant_that_is_lost_is_found_and_received_again(command, federation):
+    """Its key was not retired, and the one of the member that was taken out is not in force again."""
+    draft = federation("rotate", "--without", "c", folder="b")
+    second = agree(federation, draft, LEFT, "roster-2.json", "grant-2.json")
+    Path("b/grant-2.json").unlink()
+    for words in (["verify"], ["show"], ["rotate"]):
+        answer = command("keys", *words, "--keys", "b")
+        assert (answer.code, answer.out) == (1, "")
+        assert "a key of epoch 2 is here and its grant is missing: receive it again" in answer.err
+    assert federation("receive", "grant-2.json", folder="b") == second
+    told = command("keys", "verify", "--keys", "b").out
+    assert f"all is whole: epoch 2 is in force, key {second['key_id']}" in told
+    assert told.count("retired key") == 1
+    assert f"retired key  {second['key_id']}" not in told
+
+
+def test_a_key_that_no_grant_names_is_not_called_retired(command, federation):
+    """As a crash leaves it, after the key was written and before its grant was."""
+    draft = federation("rotate", folder="b")
+    second = agree(federation, draft, file="roster-2.json", grant="grant-2.json")
+    for name in ("grant-2.json", "received.json"):
+        Path("b", name).unlink()
+    told = command("keys", "verify", "--keys", "b").out
+    assert f"unused key   {second['key_id']}, which no grant here names" in told
+    assert "retired" not in told
+
+
+def test_the_identity_of_another_party_is_found(command, federation):
+    federation("init", "e", folder="e")
+    for name in ("identity.key", "identity.pub.json"):
+        shutil.copy(Path("e", name), Path("b", name))
+    answer = command("keys", "verify", "--keys", "b")
+    assert (answer.code, answer.out) == (1, "")
+    assert "the identity in b is that of e" in answer.err
+    assert "not in the roster of epoch 1" in answer.err

@@ -15,7 +15,10 @@ import pytest
 from nasturtium.storage import DatasetEntry, Ledger, SignedHead, Spend, Tracker, open_database
 
 DIGITS, SITE = "sha256:1f00000000000000", "keyed:7700000000000000"
-HEADER = "subject budget_epsilon budget_delta spent_epsilon spent_delta releases left_epsilon left_delta rounds_left"
+KEYED = "hmac-sha256:" + "5a" * 32
+HEADER = (
+    "subject budget_epsilon budget_delta spent_epsilon spent_delta releases left_epsilon left_delta rounds_left name"
+)
 
 
 @pytest.fixture
@@ -42,6 +45,28 @@ def history(command):
     return run
 
 
+@pytest.fixture
+def federated(command):
+    """A history with a federated training on two data sets: that of all, and the keyed one of a site."""
+    with open_database("nasturtium.db") as database, Tracker(database) as tracker:
+        run = tracker.start_federated(
+            name="digits",
+            seed=0,
+            config={},
+            dataset=DatasetEntry(fingerprint="1f" * 32, name="digits", rows=1797, body={}),
+            clients=3,
+            rounds=12,
+            strategy="fedavg",
+            scheme="packed",
+            alpha=None,
+            model_run=None,
+            spec={},
+        ).uid
+        entry = DatasetEntry(fingerprint=KEYED, name="digits at site-2", rows=None, body={}, keyed=True)
+        tracker.record_site(run, "site-2", dataset=entry)
+    return run
+
+
 def alter(statement: str) -> None:
     with closing(sqlite3.connect("nasturtium.db")) as connection, connection:
         named = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'nst_ledger'"
@@ -54,12 +79,12 @@ def test_accounts_are_shown_to_programs(command, history):
     answer = command("privacy", "show", "--json")
     assert answer.code == 0
     assert json.loads(answer.out) == [
-        dict(zip(HEADER.split(), [SITE, None, None, "Infinity", 0.0, 1, None, None, None], strict=True)),
-        dict(zip(HEADER.split(), [DIGITS, 2.0, 1e-5, 1.0, 2e-6, 2, 1.0, 8e-6, 2], strict=True)),
+        dict(zip(HEADER.split(), [SITE, None, None, "Infinity", 0.0, 1, None, None, None, None], strict=True)),
+        dict(zip(HEADER.split(), [DIGITS, 2.0, 1e-5, 1.0, 2e-6, 2, 1.0, 8e-6, 2, "digits"], strict=True)),
     ]
     lines = command("privacy", "show").out.splitlines()  # a pipe
     assert lines[0] == "\t".join(HEADER.split())
-    assert lines[2] == f"{DIGITS}\t2.0\t1e-05\t1.0\t2e-06\t2\t1.0\t8e-06\t2"
+    assert lines[2] == f"{DIGITS}\t2.0\t1e-05\t1.0\t2e-06\t2\t1.0\t8e-06\t2\tdigits"
     assert command("privacy", "show", "--format", "csv").out.splitlines()[0] == ",".join(HEADER.split())
 
 
@@ -70,11 +95,12 @@ def test_accounts_are_shown_to_people(command, history, monkeypatch):
         "  budget    none, so nothing is refused",
         "  spent     epsilon inf, delta 0 in 1 release",
         DIGITS,
+        "  data      digits",
         "  budget    epsilon 2, delta 1e-05",
         "  spent     epsilon 1, delta 2e-06 in 2 releases",
         "  left      [##########----------]  50% of epsilon: 1",
         "            [################----]  80% of delta: 8e-06",
-        "  forecast  2 more rounds at the cost of the last one",
+        "  forecast  2 more rounds of a new run at the cost of the last one",
     ]
 
 
@@ -113,7 +139,8 @@ def test_who_is_not_known_is_not_found(command, history, ref):
 
 
 def test_a_beginning_of_several_subjects_is_not_found(command, history):
-    command("privacy", "budget", "sha256:1f11", "--epsilon", 1, "--delta", 0, "--new")
+    with open_database("nasturtium.db") as database:
+        Ledger(database).set_budget("sha256:1f11", epsilon=1, delta=0)
     answer = command("privacy", "show", "1f")
     assert answer.code == 3  # too short
     answer = command("privacy", "show", "sha256:1f")
@@ -136,9 +163,33 @@ def test_entries_are_shown(command, history, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "150")
     shown = command("privacy", "show", "--entries").out
-    assert "gaussian, round 2: epsilon 0.5, delta 1e-06 (in all 1.0, 2e-06)" in shown
-    assert "exact sum: epsilon inf, delta 0.0 (in all inf, 0.0)" in shown
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert lines[4].startswith("4 spend digits (sha256:1f000000…) gaussian, round 2 0.5 1e-06 1, 2e-06")
+    assert lines[5].startswith("5 spend keyed:77000000… exact sum inf 0 inf, 0")
     assert '{"scheme":"ckks"}' in shown
+
+
+@pytest.mark.parametrize("columns", [120, 80])
+def test_what_an_entry_cost_is_whole_on_a_terminal(command, federated, monkeypatch, columns):
+    spend = Spend(
+        subject=KEYED,
+        mechanism="SkellamSum, attempt 2",
+        epsilon=5.266_666_1,
+        delta=1.234_56e-5,
+        round=12,
+        run=federated,
+    )
+    with open_database("nasturtium.db") as database:
+        Ledger(database).append("key", {"key_id": "ab" * 32}, run=federated)
+        Ledger(database).spend(spend)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = command("privacy", "show", "--entries").out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert '{"key_id":"abababab…"}' in lines[1]
+    assert "SkellamSum, attempt 2, round 12    5.267  1.235e-05" in lines[2]
+    if columns == 120:
+        assert "digits at site-2 (hmac-sha256:5a5a5a5a…)" in lines[2]
 
 
 def test_a_ledger_without_entries_says_so(command):
@@ -293,7 +344,7 @@ def test_a_budget_is_set_for_the_data_of_a_run(command, history):
 
 
 def test_a_budget_of_somebody_new_has_to_be_meant(command):
-    words = ["privacy", "budget", SITE, "--epsilon", "inf", "--delta", "1e-5"]
+    words = ["privacy", "budget", KEYED, "--epsilon", "inf", "--delta", "1e-5"]
     open_database("nasturtium.db").close()
     assert command(*words).code == 3
     assert command(*words, "--new").code == 0
@@ -306,3 +357,95 @@ def test_a_budget_of_somebody_new_has_to_be_meant(command):
 def test_a_budget_out_of_range_is_wrong_usage(command, history, epsilon, delta):
     answer = command("privacy", "budget", DIGITS, "--epsilon", epsilon, "--delta", delta)
     assert (answer.code, answer.out) == (2, "")
+
+
+@pytest.mark.parametrize(
+    "name", ["deadbeef", "digits", "sha256:" + "ab" * 32, "AB" * 32, "ab" * 31, "keyed:" + "ab" * 32, "ab" * 32 + "\n"]
+)
+def test_somebody_new_is_named_by_a_whole_fingerprint(command, name):
+    answer = command("privacy", "budget", name, "--epsilon", 1, "--delta", 0, "--new")
+    assert (answer.code, answer.out) == (2, "")
+    assert "64 lower-case hexadecimal digits" in answer.err
+    assert "hmac-sha256:" in answer.err
+    assert list(Path.cwd().iterdir()) == []
+    for whole in ("ab" * 32, KEYED):
+        assert command("privacy", "budget", whole, "--epsilon", 1, "--delta", 0, "--new").code == 0
+
+
+def test_a_change_of_a_budget_is_told(command, history):
+    def told(epsilon: object, delta: object) -> list[str]:
+        answer = command("privacy", "budget", DIGITS, "--epsilon", epsilon, "--delta", delta, "--json")
+        assert answer.code == 0
+        assert len(json.loads(answer.out)) == 1
+        return answer.err.splitlines()
+
+    whose = "budget of digits (sha256:1f000000…)"
+    assert told(3, 1e-5) == [f"{whose}: changed from epsilon 2, delta 1e-05 to epsilon 3, delta 1e-05"]
+    assert told(3, 1e-5) == [f"{whose}: epsilon 3, delta 1e-05, as it was"]
+    assert told(0.5, 1e-5)[1:] == ["  already overspent: epsilon 1 of 0.5; every further release is refused"]
+    assert told("inf", 0) == [
+        f"{whose}: changed from epsilon 0.5, delta 1e-05 to epsilon inf, delta 0",
+        "  its epsilon has no bound now: a release without noise is within it",
+        "  already overspent: delta 2e-06 of 0; every further release is refused",
+    ]
+
+
+def test_a_budget_for_a_run_says_whose_it_set(command, federated):
+    answer = command("privacy", "budget", 1, "--epsilon", 4, "--delta", 1e-5, "--json")
+    assert [(each["subject"], each["name"]) for each in json.loads(answer.out)] == [
+        ("1f" * 32, "digits"),
+        (KEYED, "digits at site-2"),
+    ]
+    assert answer.err.splitlines() == [
+        "budget of digits (1f1f1f1f…): set to epsilon 4, delta 1e-05; it had none",
+        "budget of digits at site-2 (hmac-sha256:5a5a5a5a…): set to epsilon 4, delta 1e-05; it had none",
+        "1 stands for 2 subjects, and the budget of each is set",
+    ]
+    answer = command("privacy", "budget", "5a5a", "--epsilon", 3, "--delta", 1e-5)
+    assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "said"),
+    [
+        (9, 2e-6, "a new run like the last one begins with delta 1e-06, and 0 is left"),
+        (1.25, 1e-5, "a new run like the last one begins with epsilon 0.5, and 0.25 is left"),
+        (1, 2e-6, "begins with epsilon 0.5, and 0 is left; and delta 1e-06, and 0 is left"),
+        (9, 1e-6, "overspent, delta 2e-06 of 1e-06"),
+    ],
+)
+def test_the_forecast_says_what_is_missing(command, history, monkeypatch, epsilon, delta, said):
+    command("privacy", "budget", DIGITS, "--epsilon", epsilon, "--delta", delta)
+    [account] = json.loads(command("privacy", "show", DIGITS, "--json").out)
+    assert account["rounds_left"] == 0
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert said in command("privacy", "show", DIGITS).out.splitlines()[-1]
+    assert "forecast  no more rounds" in command("privacy", "show", DIGITS).out
+
+
+def test_an_export_that_ends_early_says_so(command, history):
+    text = command("privacy", "export").out
+    Path("e4.json").write_text(text[: len(text) // 2])
+    answer = command("privacy", "verify", "--export", "e4.json")
+    assert (answer.code, answer.out) == (1, "")
+    assert "e4.json is no whole export of a ledger: the export ends early or is damaged" in answer.err
+    assert "nasturtium privacy export -o FILE" in answer.err
+
+
+def test_another_signer_is_told_and_with_a_head_kept_before_it_an_error(command, history, caplog):
+    Path("old.json").write_text(command("privacy", "head").out)
+    assert "signer" not in command("privacy", "verify").err
+    [key] = Path.cwd().glob("*.ledger-key")
+    key.rename("moved-away")
+    assert command("privacy", "budget", DIGITS, "--epsilon", 4, "--delta", 1e-5).code == 0
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "entry 6 of the ledger gets another signer" in caplog.text
+    answer = command("privacy", "verify")
+    assert answer.code == 0
+    assert "another signer goes on from entry 6" in answer.err
+    assert len(json.loads(command("privacy", "verify", "--json").out)["signers"]) == 2
+    answer = command("privacy", "verify", "--head", "old.json")
+    assert (answer.code, answer.out) == (6, "")
+    assert "another signer goes on from entry 6" in answer.err
+    Path("new.json").write_text(command("privacy", "head").out)
+    assert command("privacy", "verify", "--head", "old.json", "--head", "new.json").code == 0

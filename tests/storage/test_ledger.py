@@ -25,7 +25,7 @@ from nasturtium.storage import BudgetSpentError, IntegrityError, StorageError, o
 from nasturtium.storage.chain import GENESIS, Link, check_chain, entry_hash, seal
 from nasturtium.storage.ledger import Ledger
 from nasturtium.storage.signing import SignedHead, SigningKey
-from nasturtium.storage.spending import PrivacyBudget, PrivacySpent, Spend, add
+from nasturtium.storage.spending import PrivacyBudget, PrivacySpent, Spend, add, rounds_within
 
 RUN = "01KB5ZZZZZZZZZZZZZZZZZZZZZ"
 OTHER_RUN = "01KB5YYYYYYYYYYYYYYYYYYYYY"
@@ -377,6 +377,7 @@ def test_entries_of_several_signers_are_in_order(written, database):
     written.append("config", {})  # it still has the first key
     second = SigningKey.open(database.key_file).public
     assert written.verify().signers == {first: 1, second: 7}
+    assert written.verify(signatures=True).changes == (7, 8)
     allow_changes(database)
     change(database, 7, "signature", b"00" * 64)
     assert named(written.verify) == 7
@@ -658,7 +659,7 @@ def test_releases_without_a_run_cannot_be_told_apart_and_all_count(ledger):
     assert ledger.spent(SUBJECT) == PrivacySpent(epsilon=1.5, delta=0.0, releases=3)
 
 
-def test_the_forecast_is_the_cost_of_the_last_round(ledger):
+def test_the_forecast_is_that_of_a_new_run_like_the_last_one(ledger):
     assert ledger.rounds_left(SUBJECT) is None
     ledger.set_budget(SUBJECT, epsilon=1, delta=1e-5)
     assert ledger.rounds_left(SUBJECT) is None  # nothing was spent: who knows
@@ -668,12 +669,56 @@ def test_the_forecast_is_the_cost_of_the_last_round(ledger):
     ledger.spend(release(round=2, epsilon=0.1, delta=0))
     ledger.spend(release(round=2, mechanism="counts", epsilon=0.1, delta=1e-6))
     assert ledger.rounds_left(SUBJECT) == 2
-    assert ledger.rounds_left(SUBJECT, epsilon_per_round=0.01) == 9  # by then delta is spent
+    assert ledger.rounds_left(SUBJECT, epsilon_per_round=0.01) == 10  # by then delta is spent: the first is free of it
     ledger.set_budget(SUBJECT, epsilon=inf, delta=0.5)
-    assert ledger.rounds_left(SUBJECT) == 499_999
+    assert ledger.rounds_left(SUBJECT) == 500_000
     account = ledger.account(SUBJECT)
     assert (account.budget, account.spent) == (ledger.budget(SUBJECT), ledger.spent(SUBJECT))
     assert (account.remaining, account.rounds_left) == (ledger.remaining(SUBJECT), ledger.rounds_left(SUBJECT))
+
+
+@pytest.mark.parametrize(
+    ("budget", "rounds"),
+    [
+        pytest.param((10, 3e-6), 15, id="steps-of-the-last-round"),
+        pytest.param((3.5, 3e-6), 2, id="as-the-run-was"),
+        pytest.param((2.75, 3e-6), 0, id="the-first-round-costs-most"),
+        pytest.param((10, 2e-6), 15, id="one-more-delta"),
+        pytest.param((10, 1e-6), 0, id="no-delta-left"),
+        pytest.param((10, 1.5e-6), 0, id="less-than-a-delta-left"),
+        pytest.param((10, 0), 0, id="delta-overspent"),
+        pytest.param((1, 0.5), 0, id="epsilon-overspent"),
+        pytest.param((inf, 1e-6), 0, id="no-delta-left-of-any-epsilon"),
+        pytest.param((inf, 2e-6), None, id="no-end"),
+    ],
+)
+def test_a_new_run_pays_its_delta_and_its_dear_first_rounds_again(ledger, budget, rounds):
+    for number, total in enumerate((1, 1.5, 2), 1):
+        ledger.spend(release(round=number, epsilon=1, delta=1e-6, total_epsilon=total, total_delta=1e-6))
+    ledger.set_budget(SUBJECT, epsilon=budget[0], delta=budget[1])
+    assert ledger.rounds_left(SUBJECT) == rounds
+    assert ledger.account(SUBJECT).next_cost == PrivacyBudget(epsilon=1.0, delta=1e-6)
+
+
+def test_the_forecast_looks_at_the_last_run_alone_and_at_all_of_its_rounds(ledger):
+    ledger.set_budget(SUBJECT, epsilon=10, delta=0.5)
+    ledger.spend(release(run=OTHER_RUN, epsilon=2, delta=0))
+    ledger.spend(release(epsilon=1, delta=0))
+    ledger.spend(release(run=OTHER_RUN, round=2, epsilon=2, delta=0))
+    ledger.spend(release(round=2, epsilon=0.5, delta=0))
+    assert ledger.rounds_left(SUBJECT) == 8  # 4.5 are left for 1, 1.5, 2, ...
+    ledger.spend(release(run=None, round=3, epsilon=0.25, delta=0))
+    ledger.spend(release(run=None, round=3, mechanism="counts", epsilon=0.25, delta=0))
+    assert ledger.rounds_left(SUBJECT) == 8  # 4 are left for 0.5, 1, ...
+    ledger.spend(release(run=None, round=None, epsilon=1, delta=0))
+    ledger.spend(release(run=None, round=None, epsilon=2, delta=0))
+    assert ledger.rounds_left(SUBJECT) == 0  # 1 is left, and the last one cost 2
+
+
+def test_a_forecast_of_tenths_is_that_of_decimal_figures(ledger):
+    ledger.set_budget(SUBJECT, epsilon=0.3, delta=0)
+    assert ledger.rounds_left(SUBJECT, epsilon_per_round=0.1) == 3
+    assert rounds_within(PrivacyBudget(epsilon=0.3, delta=0.0), [PrivacyBudget(epsilon=0.1, delta=0.0)]) == 3
 
 
 def check_offline(rows):
@@ -728,6 +773,32 @@ def test_a_changed_export_is_found(written, form):
     lines = "\n".join(json.dumps(entry) for entry in shorter)
     assert Ledger.verify_export(lines).entries == 4
     assert named(lambda: Ledger.verify_export(lines, head)) == 5
+
+
+@pytest.mark.parametrize(
+    ("form", "what"), [("json", r"it is not valid JSON: .* line \d{2}"), ("ndjson", "line 3 is not valid JSON")]
+)
+def test_an_export_that_ends_early_says_so_and_where(written, form, what):
+    exported = written.export(form)
+    with pytest.raises(FormatError, match=f"the export ends early or is damaged: {what}"):
+        Ledger.verify_export(exported[: len(exported) * 5 // 12])
+
+
+def test_another_signer_than_that_of_the_last_entry_is_warned_of_once(written, database, caplog):
+    first = SigningKey.open(database.key_file).public
+    written.append("config", {})
+    Ledger(database).append("config", {})
+    assert caplog.messages == []
+    database.key_file.rename(database.key_file.with_name("moved-away"))
+    changed = Ledger(database)
+    changed.append("config", {})
+    changed.append("config", {})
+    Ledger(database).append("config", {})
+    second = SigningKey.open(database.key_file).public
+    [message] = caplog.messages
+    assert f"entry 9 of the ledger gets another signer, {second[:16]}, than entry 8 before it, {first[:16]}" in message
+    assert str(database.key_file) in message
+    assert changed.verify().changes == (9,)
 
 
 def test_exports_of_one_and_of_no_entry(ledger):

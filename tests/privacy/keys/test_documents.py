@@ -15,9 +15,9 @@ from nasturtium.privacy.keys.grant_secret import issue_key
 from nasturtium.privacy.keys.identity_secret import Identity
 from nasturtium.privacy.keys.roster import Roster
 
-SITES = [Identity.generate(name) for name in ("a", "b")]
+SITES = [Identity.generate(name) for name in ("a", "b", "c")]
 DRAFT = Roster.draft([site.public for site in SITES], issuer="a")
-ROSTER = DRAFT.signed(SITES[0]).signed(SITES[1])
+ROSTER = DRAFT.signed(SITES[0]).signed(SITES[1]).signed(SITES[2])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Folders of keys: a consortium of three and a coordinator, what a crash leaves, and that epochs never go back."""
+"""Folders of keys: a consortium of four and a coordinator, what a crash leaves, and that epochs never go back."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from nasturtium.privacy.keys import files as key_files
 from nasturtium.privacy.keys.folder import KeyFolder
 from nasturtium.privacy.keys.folder_secret import SiteFolder
 from nasturtium.privacy.keys.grant import KeyGrant
+from nasturtium.privacy.keys.grant_secret import issue_key
 from nasturtium.privacy.keys.roster import Roster
 
 WORDS = "correct horse battery"
-NAMES = ("site-0", "site-1", "site-2")
+NAMES = ("site-0", "site-1", "site-2", "site-3")
+LEFT = ("site-0", "site-1", "site-3")  # without site-2
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, links and signals are POSIX's")
 
 
@@ -34,7 +36,7 @@ def cheap(monkeypatch):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Three sites and a coordinator under the key of epoch 1; only copied."""
+    """Four sites and a coordinator under the key of epoch 1; only copied."""
     root = tmp_path_factory.mktemp("made")
     for name in NAMES:
         SiteFolder.create(root / name, name)
@@ -182,7 +184,7 @@ def test_all_members_have_the_key_and_the_coordinator_has_not(made):
     keys = {site.aggregation_key().to_bytes() for site in sites(made)}
     assert len(keys) == 1
     [key_id] = {folder.grant().key_id for folder in (*sites(made), KeyFolder(made / "hub"))}
-    assert [site.key_ids() for site in sites(made)] == [(key_id,)] * 3
+    assert [site.key_ids() for site in sites(made)] == [(key_id,)] * 4
     assert KeyFolder(made / "hub").key_ids() == ()
     secret = keys.pop().hex()
     assert all(secret not in path.read_text() for path in (made / "hub").iterdir())
@@ -191,12 +193,12 @@ def test_all_members_have_the_key_and_the_coordinator_has_not(made):
 
 
 def test_under_a_passphrase_all_private_files_are(tmp_path):
-    folders = [SiteFolder.create(tmp_path / name, name, WORDS) for name in NAMES[:2]]
+    folders = [SiteFolder.create(tmp_path / name, name, WORDS) for name in NAMES]
     roster = Roster.draft([folder.public() for folder in folders], issuer="site-0")
     for folder in folders:
         roster = folder.sign(roster, WORDS)
     grant = folders[0].issue(roster, WORDS)
-    key = folders[1].receive(grant, WORDS)
+    [key, *_] = [folder.receive(grant, WORDS) for folder in folders[1:]]
     for folder in folders:
         assert key_files.is_protected(folder.path / f"{grant.key_id}.key", "aggregation key")
         assert folder.aggregation_key(WORDS).key_id == key.key_id
@@ -218,7 +220,7 @@ def test_before_anything_was_signed_or_received_there_is_no_key(tmp_path):
 def test_what_was_not_signed_here_is_not_issued_or_received(root):
     grant = sites(root)[0].grant()
     for name in NAMES:
-        for path in (root / name).glob("*-1.json"):
+        for path in (*(root / name).glob("*-1.json"), root / name / "received.json"):
             path.unlink()
     with pytest.raises(RosterError, match="no roster was signed here"):
         sites(root)[1].receive(grant)
@@ -228,7 +230,7 @@ def test_what_was_not_signed_here_is_not_issued_or_received(root):
 
 def test_a_grant_is_issued_once_and_received_as_often_as_one_likes(root):
     before = content(root)
-    issuer, member, _ = sites(root)
+    issuer, member, *_ = sites(root)
     grant = issuer.grant()
     assert issuer.issue(grant.roster) == grant
     member.receive(grant)
@@ -238,10 +240,8 @@ def test_a_grant_is_issued_once_and_received_as_often_as_one_likes(root):
 
 def test_a_second_key_for_an_epoch_is_refused(root):
     """Of an issuer that lost its grant, or gives different keys to different members."""
-    issuer, member, _ = sites(root)
-    complete = issuer.grant().roster
-    (issuer.path / "grant-1.json").unlink()
-    second = issuer.issue(complete)
+    issuer, member, *_ = sites(root)
+    second, _ = issue_key(issuer.identity(), issuer.grant().roster)
     before = content(root)
     for receive in (member.receive, KeyFolder(root / "hub").follow):
         with pytest.raises(RosterError, match="a second key for epoch 1"):
@@ -311,14 +311,14 @@ def test_a_draft_that_was_wrong_is_replaced_only_if_that_is_meant(root):
     site.sign(right, replace=True)
     assert site.signed_roster().sha256 == right.sha256
     assert site.grant().roster == first
-    grant_to(root, right, ("site-1", "site-0", "site-2"))
+    grant_to(root, right, ("site-1", "site-0", "site-2", "site-3"))
     assert site.grant().roster.sha256 == right.sha256
 
 
 def test_a_grant_for_the_draft_that_was_replaced_is_refused(root):
     first = sites(root)[0].grant().roster
     wrong, right = first.successor(without=["site-2"]), first.successor()
-    complete = sign_all(root, wrong, NAMES[:2])
+    complete = sign_all(root, wrong, LEFT)
     grant = sites(root)[0].issue(complete)
     sites(root)[1].sign(right, replace=True)
     with pytest.raises(RosterError, match="for another roster"):
@@ -330,14 +330,15 @@ def test_a_grant_for_the_draft_that_was_replaced_is_refused(root):
 
 def test_a_site_is_revoked(root):
     first = sites(root)[0].grant()
-    second = grant_to(root, first.roster.successor(without=["site-2"]), NAMES[:2])
-    for site in sites(root, NAMES[:2]):
+    second = grant_to(root, first.roster.successor(without=["site-2"]), LEFT)
+    for site in sites(root, LEFT):
         assert site.aggregation_key().key_id == second.key_id != first.key_id
         assert site.retired_key(first.key_id).key_id == first.key_id
         assert site.key_ids() == tuple(sorted((first.key_id, second.key_id)))
+        assert site.retired_key_ids() == (first.key_id,)
         site.verify()
     revoked = SiteFolder(root / "site-2")
-    with pytest.raises(RosterError, match="for another roster"):
+    with pytest.raises(RosterError, match="you are not in the roster of epoch 2: you were taken out"):
         revoked.receive(second)
     assert revoked.aggregation_key().key_id == first.key_id
     third = grant_to(root, second.roster.successor(add=[revoked.public()]))  # and it comes back
@@ -354,11 +355,53 @@ def test_an_old_grant_that_is_sent_again_is_refused(root):
     first = sites(root)[0].grant()
     grant_to(root, first.roster.successor())
     before = content(root)
-    with pytest.raises(RosterError, match="for another roster"):
-        sites(root)[1].receive(first)
-    with pytest.raises(RosterError, match="an old roster"):
-        KeyFolder(root / "hub").follow(first)
+    for receive in (sites(root)[1].receive, KeyFolder(root / "hub").follow):
+        with pytest.raises(RosterError, match="an old grant: it is of epoch 1, and epoch 2 is in force"):
+            receive(first)
     assert content(root) == before
+
+
+@pytest.mark.parametrize("name", ["site-1", "hub"])
+def test_a_grant_that_is_lost_puts_no_old_key_in_force(root, name):
+    """The newest one goes; what counts is only found again by receiving it, and nothing else takes its place."""
+    first = sites(root)[0].grant()
+    second = grant_to(root, first.roster.successor(without=["site-2"]), LEFT)
+    folder = KeyFolder(root / "hub") if name == "hub" else SiteFolder(root / name)
+    receive = folder.receive if isinstance(folder, SiteFolder) else folder.follow
+    before = content(root)
+    (folder.path / "grant-2.json").unlink()
+    said = "epoch 2 was in force here" if name == "hub" else "a key of epoch 2 is here"
+    message = f"{said} and its grant is missing: receive it again"
+    for call in (folder.grant, folder.verify, *([folder.aggregation_key] if name != "hub" else [])):
+        with pytest.raises(KeyFileError, match=message):
+            call()
+    with pytest.raises(RosterError, match="an old grant: it is of epoch 1, and epoch 2 is in force"):
+        receive(first)
+    other, _ = issue_key(SiteFolder(root / "site-0").identity(), second.roster)
+    with pytest.raises(RosterError, match="a second key for epoch 2"):
+        receive(other)
+    receive(second)
+    folder.verify()
+    assert content(root) == before
+
+
+def test_all_grants_lost_are_not_a_fresh_folder(root):
+    (root / "site-1" / "grant-1.json").unlink()
+    with pytest.raises(KeyFileError, match="a key of epoch 1 is here and its grant is missing"):
+        sites(root)[1].verify()
+
+
+def test_a_grant_that_names_no_coordinator_says_so(root):
+    grant = sites(root)[0].grant()
+    identities = [site.identity() for site in sites(root)]
+    roster = Roster.draft([each.public for each in identities], issuer="site-0")
+    for each in identities:
+        roster = roster.signed(each)
+    other, _ = issue_key(identities[0], roster)
+    assert other.roster.coordinator is None
+    assert grant.roster.coordinator is not None
+    with pytest.raises(RosterError, match="the grant of epoch 1 names no coordinator, and hub is not a member"):
+        KeyFolder(root / "hub").follow(other)
 
 
 def test_epochs_are_numbers_not_texts(root):
@@ -382,6 +425,9 @@ def test_epochs_are_numbers_not_texts(root):
         pytest.param("grant-1.json", lambda data: b"\xff", r"grant-1\.json is not text", id="grant-garbage"),
         pytest.param("roster-1.json", lambda data: b"", r"roster-1\.json is damaged", id="roster-empty"),
         pytest.param("roster-1.json", lambda data: b"{}", r"roster-1\.json is damaged", id="roster-foreign"),
+        pytest.param("received.json", lambda data: b"{}", r"received\.json is damaged", id="received-foreign"),
+        pytest.param("received.json", lambda data: b"\xff", r"received\.json is not text", id="received-garbage"),
+        pytest.param("received.json", lambda data: data.replace(b":1,", b":0,"), "is damaged", id="received-epoch"),
         pytest.param("identity.key", lambda data: data[:100], "not a key file", id="identity-cut-off"),
         pytest.param("KEY", lambda data: data[:100], "not a key file", id="key-cut-off"),
         pytest.param("KEY", lambda data: data.replace(b'"content":"', b'"content":"00', 1), "damaged", id="key-long"),
@@ -398,6 +444,28 @@ def test_damage_is_found(root, name, damage, message):
         path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(KeyFileError, match=message):
         site.verify()
+
+
+@pytest.mark.parametrize("when", ["in-force", "only-signed"])
+def test_the_identity_of_somebody_else_is_found(root, when):
+    KeyFolder.create(root / "other", "other")
+    site = SiteFolder(root / "site-1")
+    for name in ("identity.key", "identity.pub.json"):
+        shutil.copy(root / "other" / name, site.path / name)
+    if when == "only-signed":
+        for path in (site.path / "grant-1.json", site.path / "received.json"):
+            path.unlink()
+    with pytest.raises(KeyFileError, match=r"that of other, id [0-9a-f]{32}, who is not in the roster of epoch 1"):
+        site.verify()
+
+
+def test_a_passphrase_can_be_tried(tmp_path):
+    folder = KeyFolder.create(tmp_path / "keys", "site", WORDS)
+    assert folder.opens(WORDS)
+    assert not folder.opens("wrong horse battery")
+    (folder.path / "identity.key").write_text("{}")
+    with pytest.raises(KeyFileError, match="not a key file"):
+        folder.opens(WORDS)
 
 
 def test_a_key_under_the_name_of_another_is_refused(root):

@@ -32,6 +32,7 @@ def identity(name: str, number: int = 0) -> Identity:
 
 
 SITES = [identity(f"site-{i}") for i in range(3)]
+NEW = identity("site-3")
 HUB = identity("hub")
 
 
@@ -110,7 +111,6 @@ def test_only_the_issuer_of_a_complete_roster_makes_its_key(signer, roster, mess
 @pytest.mark.parametrize(
     "signed",
     [
-        pytest.param(NEXT, id="next-epoch"),
         pytest.param(Roster.draft(ROSTER.members, issuer="site-0"), id="same-epoch"),
         pytest.param(Roster.draft(ROSTER.members, issuer="site-1", coordinator=HUB.public), id="another-issuer"),
     ],
@@ -118,6 +118,17 @@ def test_only_the_issuer_of_a_complete_roster_makes_its_key(signer, roster, mess
 def test_a_grant_for_another_roster_than_the_member_signed_is_refused(grant, signed):
     with pytest.raises(RosterError, match=r"for another roster .* than the one signed here"):
         open_grant(SITES[1], grant, signed)
+
+
+def test_an_old_grant_is_told_from_a_false_one(grant):
+    with pytest.raises(RosterError, match="an old grant: it is of epoch 1, and the roster of epoch 2 was signed here"):
+        open_grant(SITES[1], grant, NEXT)
+
+
+def test_a_later_grant_that_was_not_signed_for_is_refused():
+    grant, _ = issue_key(SITES[0], NEXT)
+    with pytest.raises(RosterError, match=r"another roster \(epoch 2\) than the one signed here \(epoch 1\)"):
+        open_grant(SITES[1], grant, ROSTER)
 
 
 def test_a_grant_of_a_consortium_that_was_made_up_is_refused():
@@ -235,14 +246,27 @@ def test_a_mutated_grant_is_refused(grant, data):
             KeyGrant.from_json(text[:place] + letter + text[place + 1 :])
 
 
+def test_a_grant_of_strangers_is_for_others():
+    strangers = [identity(f"far-{i}") for i in range(3)]
+    roster = complete(Roster.draft([each.public for each in strangers], issuer="far-0"), strangers)
+    later = complete(roster.successor(), strangers)
+    for each in (roster, later):
+        with pytest.raises(RosterError, match="site-1 is not a member in this roster"):
+            open_grant(SITES[1], issue_key(strangers[0], each)[0], ROSTER)
+
+
 def test_a_member_that_left_opens_no_later_key():
-    later = complete(ROSTER.successor(without=["site-2"]), SITES[:2])
+    later = complete(ROSTER.successor(add=[NEW.public], without=["site-2"]), [*SITES[:2], NEW])
     grant, _ = issue_key(SITES[0], later)
-    assert len(grant.boxes) == 2
-    with pytest.raises(RosterError, match="another roster"):
+    assert len(grant.boxes) == 3
+    with pytest.raises(RosterError, match="you are not in the roster of epoch 2: you were taken out"):
         open_grant(SITES[2], grant, ROSTER)
     with pytest.raises(RosterError, match="site-2 is not a member"):
         open_grant(SITES[2], grant, later)
+    again = identity("site-2", 1)  # somebody else in its place: that is not to be passed over
+    exchanged = complete(ROSTER.successor(add=[again.public], without=["site-2"]), [*SITES[:2], again])
+    with pytest.raises(RosterError, match="another key under the name site-2"):
+        open_grant(SITES[2], issue_key(SITES[0], exchanged)[0], ROSTER)
     for box, member in zip(grant.boxes, later.members, strict=True):
         with pytest.raises(PrivacyError, match="cannot be opened"):
             SITES[2].unseal(box, box_context(later, grant.key_id, member.id))

@@ -22,6 +22,7 @@ def identity(name: str, number: int = 0) -> Identity:
 
 
 SITES = [identity(f"site-{i}") for i in range(3)]
+NEW = identity("site-3")
 HUB = identity("hub")
 MALLORY = identity("mallory")
 
@@ -114,8 +115,8 @@ def test_who_is_no_member_cannot_sign():
         pytest.param({"issuer": SITES[1].public.id}, "something in it was changed", id="issuer"),
         pytest.param({"issuer": HUB.public.id}, "is not a member", id="issuer-is-the-coordinator"),
         pytest.param({"members": FIRST.members[::-1]}, "not in the order", id="order"),
-        pytest.param({"members": FIRST.members[:1]}, "expected 2 to 1000 members, got 1", id="one-member"),
-        pytest.param({"members": FIRST.members[:2]}, "places for 3 signatures|is not a member", id="member-left-out"),
+        pytest.param({"members": FIRST.members[:1]}, "expected 3 to 1000 members, got 1", id="one-member"),
+        pytest.param({"members": FIRST.members[:2]}, "expected 3 to 1000 members, got 2", id="member-left-out"),
         pytest.param({"members": (FIRST.members[0], *FIRST.members)}, "same name", id="member-twice"),
         pytest.param({"signatures": FIRST.signatures[::-1]}, "is not for this roster", id="signatures-of-others"),
         pytest.param({"signatures": FIRST.signatures[:2]}, "places for 2", id="too-few-signatures"),
@@ -129,15 +130,14 @@ def test_a_roster_of_which_anything_was_changed_is_refused(changes, message):
 @pytest.mark.parametrize(
     ("members", "coordinator", "what"),
     [
-        pytest.param([SITES[0], identity("site-0", 1)], HUB, "name", id="name"),
-        pytest.param([SITES[0], identity("SITE-0", 1)], HUB, "name", id="name-in-other-letters"),
-        pytest.param([SITES[0], identity("hub", 1)], HUB, "name", id="name-of-the-coordinator"),
-        pytest.param([SITES[0], SITES[1]], SITES[1], "name", id="coordinator-is-a-member"),
+        pytest.param([*SITES, identity("site-0", 1)], HUB, "name", id="name"),
+        pytest.param([*SITES, identity("SITE-0", 1)], HUB, "name", id="name-in-other-letters"),
+        pytest.param([*SITES, identity("hub", 1)], HUB, "name", id="name-of-the-coordinator"),
         pytest.param(
-            [SITES[0], Identity("b", SITES[0].secret_bytes()[:32] + bytes(32))], HUB, "signing key", id="signing-key"
+            [*SITES, Identity("b", SITES[0].secret_bytes()[:32] + bytes(32))], HUB, "signing key", id="signing-key"
         ),
         pytest.param(
-            [SITES[0], Identity("b", bytes(32) + SITES[0].secret_bytes()[32:])], HUB, "sealing key", id="sealing-key"
+            [*SITES, Identity("b", bytes(32) + SITES[0].secret_bytes()[32:])], HUB, "sealing key", id="sealing-key"
         ),
         pytest.param(
             SITES, Identity("b", bytes(32) + SITES[0].secret_bytes()[32:]), "sealing key", id="coordinator-can-unseal"
@@ -149,6 +149,20 @@ def test_two_parties_cannot_be_taken_for_each_other(members, coordinator, what):
         draft(members, coordinator=coordinator.public)
 
 
+def test_the_coordinator_is_no_member():
+    with pytest.raises(RosterError, match="site-1 is the coordinator, and cannot be a member"):
+        draft(coordinator=SITES[1].public)
+    with pytest.raises(RosterError, match="hub is the coordinator, and cannot be a member"):
+        FIRST.successor(add=[HUB.public])
+
+
+def test_fewer_than_three_members_get_no_key():
+    with pytest.raises(RosterError, match=r"expected 3 to 1000 members, got 2 .*sums of fewer than three sites"):
+        draft(SITES[:2])
+    with pytest.raises(RosterError, match=r"expected 3 to 1000 members, got 2 .*--add"):
+        FIRST.successor(without=["site-2"])
+
+
 def test_an_issuer_is_a_member():
     with pytest.raises(RosterError, match=r"no member is called 'hub'.*members: site-"):
         draft(issuer="hub")
@@ -158,8 +172,7 @@ def test_an_issuer_is_a_member():
 
 
 def test_the_next_roster_names_the_one_before():
-    new = identity("site-3")
-    second = FIRST.successor(add=[new.public], without=["site-1"])
+    second = FIRST.successor(add=[NEW.public], without=["site-1"])
     assert (second.epoch, second.previous, second.coordinator) == (2, FIRST.sha256, HUB.public)
     assert {member.name for member in second.members} == {"site-0", "site-2", "site-3"}
     assert second.issuer == FIRST.issuer
@@ -183,9 +196,9 @@ def test_a_member_can_come_back_with_a_new_key():
 
 
 def test_an_issuer_that_goes_needs_a_successor():
-    with pytest.raises(RosterError, match="say which member makes the new one"):
-        FIRST.successor(without=["site-0"])
-    assert FIRST.successor(without=["site-0"], issuer="site-1").issuer == SITES[1].public.id
+    with pytest.raises(RosterError, match="say which member makes the new one: --issuer"):
+        FIRST.successor(add=[NEW.public], without=["site-0"])
+    assert FIRST.successor(add=[NEW.public], without=["site-0"], issuer="site-1").issuer == SITES[1].public.id
     with pytest.raises(RosterError, match="no member is called 'site-0'"):
         FIRST.successor(without=["site-0"], issuer="site-0")
 
@@ -195,7 +208,7 @@ def test_who_is_no_member_cannot_be_left_out():
         FIRST.successor(without=["site-9"])
 
 
-SECOND = complete(FIRST.successor(without=["site-2"]), SITES[:2])
+SECOND = complete(FIRST.successor(add=[NEW.public], without=["site-2"]), [*SITES[:2], NEW])
 FORK = complete(draft(coordinator=None))
 
 
@@ -216,7 +229,7 @@ def test_a_roster_that_does_not_follow_is_refused(known, roster, message):
 def test_a_roster_may_follow():
     FIRST.check_follows(FIRST)
     SECOND.check_follows(FIRST)
-    third = complete(SECOND.successor(add=[SITES[2].public]))
+    third = complete(SECOND.successor(add=[SITES[2].public]), [*SITES, NEW])
     third.check_follows(FIRST)  # who was out at epoch 2
 
 
@@ -224,10 +237,11 @@ def test_a_roster_may_follow():
 
 
 @settings(max_examples=20)
-@given(signers=st.sets(st.sampled_from(SITES)), members=st.sampled_from([2, 3]), coordinator=st.booleans())
+@given(signers=st.sets(st.sampled_from([*SITES, NEW])), members=st.sampled_from([3, 4]), coordinator=st.booleans())
 def test_a_roster_survives_json(signers, members, coordinator):
-    roster = draft(SITES[:members], coordinator=HUB.public if coordinator else None)
-    for site in signers & set(SITES[:members]):
+    sites = [*SITES, NEW][:members]
+    roster = draft(sites, coordinator=HUB.public if coordinator else None)
+    for site in signers & set(sites):
         roster = roster.signed(site)
     again = Roster.from_json(roster.to_json())
     assert again == roster
