@@ -8,7 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from ..storage import FederatedRecord, History, RunRecord, SearchRecord, TrialRecord, spent_by_run
+from .output import count
 
+UNMEASURED = (
+    "loss and accuracy of the rounds are not known: with noise, sites give out no counts, which would cost privacy too"
+)
 SUMMARY = (
     "id",
     "uid",
@@ -131,6 +135,21 @@ def _describe_federated(past: History, run: FederatedRecord) -> dict[str, Any]:
             for each in rounds
         ],
     }
+
+
+def protection(scheme: str, config: Mapping[str, Any]) -> str:
+    """How the updates of a federated run were protected, by what it was asked for, in words."""
+    told = [scheme]
+    if config.get("bits") is not None:
+        told.append(count(config["bits"], "bit"))
+    if config.get("masked"):
+        told.append("masked")
+    if config.get("epsilon") is not None:
+        epsilon, delta = (
+            f"{x:g}" if isinstance(x, int | float) else x for x in (config["epsilon"], config.get("delta"))
+        )
+        told.append(f"epsilon {epsilon} at delta {delta}")
+    return ", ".join(told)
 
 
 def privacy_of(past: History, uid: str) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def simulate(
     """Simulate a federation on this machine: real messages and ciphertexts, without a network."""
     from ..core import ConfigError
     from . import library
-    from .describe import privacy_of
+    from .describe import UNMEASURED, privacy_of, protection
     from .history.show import privacy_line
     from .progress import FederationProgress
     from .result import print_result
@@ -77,7 +77,10 @@ def simulate(
     if plain and ckks:
         raise ConfigError("--plain and --ckks exclude each other", hint="leave both away for the packed encryption")
     if epsilon is None and (delta, clip) != (None, None):
-        raise ConfigError("--delta and --clip belong to a privacy budget", hint="add --epsilon")
+        name = "--clip" if delta is None else "--delta"
+        raise ConfigError(
+            f"{name} belongs to a privacy budget, and there is none", hint=f"add --epsilon, or leave out {name}"
+        )
     with FederationProgress() as progress:
         try:
             result = library.federate(
@@ -101,9 +104,10 @@ def simulate(
                 clip=clip,
             )
         except KeyboardInterrupt:
-            if progress.number is not None:
-                more = with_db(f"history show {progress.number}", db)
-                progress.say(f"interrupted after {count(progress.done, 'round')}, which are kept: {more}")
+            if progress.uid is not None:
+                for line in _interrupted(progress.done, progress.uid, epsilon, db):
+                    progress.say(line)
+                progress.say(f"more: {with_db(f'history show {progress.number}', db)}")
             raise
     rows = [
         {
@@ -118,7 +122,7 @@ def simulate(
         for each in result.rounds
     ]
     test, metrics = result.test, result.run.run.metrics
-    scheme = f"{result.run.scheme}, masked" if masked else result.run.scheme
+    protected = protection(result.run.scheme, result.run.run.config)
     with library.open_history(db) as history:
         privacy = [privacy_line(spent) for spent in privacy_of(history, result.run.run.uid)]
     print_result(
@@ -129,10 +133,25 @@ def simulate(
         title="Rounds",
         closing=[
             f"test accuracy {show(test.accuracy)} ({test.correct} of {test.rows} rows)",
-            f"updates under {scheme}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down, "
+            f"updates under {protected}: {size(metrics['bytes_up'])} up, {size(metrics['bytes_down'])} down, "
             "closing rounds included",
+            *([] if epsilon is None else [UNMEASURED]),
             *privacy,
             f"saved: {result.model}",
         ],
         db=db,
     )
+
+
+def _interrupted(done: int, uid: str, epsilon: float | None, db: str | None) -> list[str]:
+    """What an interrupted run leaves behind."""
+    from . import library
+    from .describe import privacy_of
+    from .history.show import privacy_line
+
+    told = f"after {count(done, 'round')}, whose figures are kept; the model is not" if done else "in its first round"
+    lines = [f"interrupted {told}"]
+    if epsilon is not None:  # a round that was begun has cost what it costs
+        with library.open_history(db) as history:
+            lines += [privacy_line(spent) for spent in privacy_of(history, uid)]
+    return lines

@@ -151,11 +151,19 @@ def find_model(database: Database, ref: str | int) -> tuple[RunRecord, SavedMode
     weights = files.get(WEIGHTS_NAME)
     if weights is None:
         name = run.number if run.number is not None else run.uid
-        raise UnknownRunError(
-            f"run {name} has no saved model: it is {run.state}",
-            hint=f"finish it with: nasturtium search --resume {name}" if run.state == "interrupted" else None,
-        )
+        raise UnknownRunError(f"run {name} has no saved model: it is {run.state}", hint=_without_model(run))
     folder = database.models_dir / run.uid
     if not folder.exists():  # the artifacts are what counts, the folder is for people
         unpack_model(database, files.values(), folder)
     return run, load_model(folder, weights_sha256=weights.sha256)
+
+
+def _without_model(run: RunRecord) -> str | None:
+    """How there would be a model of a run that was interrupted."""
+    if run.state != "interrupted":
+        return None
+    if run.kind == "search":
+        return f"finish it with: nasturtium search --resume {run.number}"
+    if run.kind == "federated":
+        return "a federated run saves its model at its end: begin another with nasturtium federate simulate"
+    return None

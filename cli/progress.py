@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ..federated import FederationEvent, FederationStarted, RoundFinished
 from ..nas import RetrainStarted, SearchEvent, SearchStarted, SpaceUsedUp, TrialFinished, TrialProgress
+from .describe import protection
 from .output import count, duration, show, size, stderr
 
 
@@ -109,19 +110,22 @@ class FederationProgress(_Line):
     def __init__(self) -> None:
         super().__init__(total=1)
         self.number: int | None = None  # of the run, once it is in the history
+        self.uid: str | None = None
         self.done = 0  # rounds
         self._started = time.monotonic()
 
     def __call__(self, event: FederationEvent) -> None:
         """Take one event."""
         match event:
-            case FederationStarted(run):
-                self.number = run.run.number
+            case FederationStarted(run, noise_to_clip):
+                self.number, self.uid = run.run.number, run.uid
                 self._started = time.monotonic()
                 self.say(
                     f"federated run {run.run.number} ({run.uid}) on {run.run.name}: {run.clients} clients, "
-                    f"{run.rounds} rounds, updates under {run.scheme}"
+                    f"{run.rounds} rounds, updates under {protection(run.scheme, run.run.config)}"
                 )
+                if noise_to_clip is not None:
+                    self.say(noise_line(noise_to_clip, run.clients))
                 self.move(0, run.rounds, f"round 1/{run.rounds}", "")
             case RoundFinished(number, total, reported, accuracy, bytes_up, seconds):
                 self.done = number
@@ -131,3 +135,13 @@ class FederationProgress(_Line):
                 self.move(number, total, f"round {number}/{total}", note)
                 if not self.live:
                     self.say(f"round {number}/{total} took {duration(seconds)}: {note}")
+
+
+def noise_line(noise_to_clip: float, clients: int) -> str:
+    """How much noise there is in a round beside what the sites say; it falls with their number."""
+    times = f"{noise_to_clip:,.0f}" if noise_to_clip >= 10 else f"{noise_to_clip:.2g}"
+    told = f"noise: in the mean of {clients} sites it is {times} times as long as the longest change, the clip"
+    if noise_to_clip <= 1:
+        return told
+    enough = float(f"{noise_to_clip * clients:.1g}")
+    return f"{told}, and hides what they learn: it would be as long as that with some {enough:,.0f} sites"

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
         FederationEvent,
         FederationStarted,
         RoundFinished,
-        SimulationConfig,
         SimulationResult,
         SimulationSetup,
         simulate,
     )
+    from .simulation_config import SimulationConfig
     from .site import Site
     from .site_masks import SiteMasks
     from .strategy import FederationPlan, RelayStrategy
@@ -59,7 +59,7 @@ _HOMES = {
     "RoundFinished": "simulation",
     "RoundPlan": "rounds",
     "RoundResult": "rounds",
-    "SimulationConfig": "simulation",
+    "SimulationConfig": "simulation_config",
     "SimulationResult": "simulation",
     "SimulationSetup": "simulation",
     "Site": "site",

@@ -11,12 +11,12 @@ share it. Sites that do not rely on that have budgets of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from ..privacy import Accountant, ClientDp, Event
-from ..storage import BudgetSpentError, Ledger, Spend
+from ..storage import BudgetSpentError, Ledger, LedgerRecord, Spend
 from .rounds import Phase
 
 if TYPE_CHECKING:
@@ -49,7 +49,21 @@ class PrivacyGate:
         self._run = run
         self._event: Event | None = None if private is None else private.event()
         self._delta = delta
+        self._hint = f"see it with: nasturtium privacy show {run}"
         self._authorised: set[int] = set()  # rounds
+
+    def check_plan(self, rounds: int) -> None:
+        """Refuse a run that its budget does not last for, before anything of it is released. Nothing is charged.
+
+        Args:
+            rounds: how many are still to be authorised, each once.
+
+        Raises:
+            BudgetSpentError: all of them together would release more than the budget allows.
+        """
+        missing, told = self._need(rounds)
+        if missing:
+            raise BudgetSpentError(f"the run {told}", hint=self._hint)
 
     def authorise(self, number: int, phase: Phase) -> str:
         """Charge a round before it is begun; one that is authorised again releases again, and is charged again.
@@ -64,11 +78,8 @@ class PrivacyGate:
             try:
                 self._charge(number, phase)
             except BudgetSpentError as exc:
-                what = "without noise, whose epsilon is unbounded" if self._event is None else "beyond what is left"
-                raise BudgetSpentError(
-                    f"round {number} is not begun: it releases a sum {what}, and {self._subject} has a privacy budget",
-                    hint=f"see it with: nasturtium privacy show {self._run}",
-                ) from exc
+                _, told = self._need(1)
+                raise BudgetSpentError(f"round {number} is not begun: it {told}", hint=self._hint) from exc
             self._authorised.add(number)
         head = self._ledger.head()
         return "" if head is None else head.to_json()
@@ -89,8 +100,8 @@ class PrivacyGate:
     def _cost(self, number: int, phase: Phase, session: Session) -> Spend:
         """What a round releases: a sum of updates with or without noise, or only counts."""
         entries = self._ledger.entries(subject=self._subject, run=self._run, kind="spend", session=session)
-        before = sum(entry.body["round"] == number for entry in entries)
-        again = f", attempt {before + 1}" if before else ""  # the ledger takes what has the same name for the same
+        attempts = sum(entry.body["round"] == number for entry in entries)
+        again = f", attempt {attempts + 1}" if attempts else ""  # the ledger takes what has the same name for the same
         if self._event is None:
             mechanism = "exact sum of updates" if phase == "train" else "exact counts"
             return Spend(
@@ -105,13 +116,8 @@ class PrivacyGate:
         alone = Accountant()
         alone.add(self._event)
         one = alone.statement(self._delta)
-        known = [entry.body["details"] for entry in entries if _RUN in entry.body["details"]]
-        together = Accountant.from_details({"events": [event for details in known for event in details["events"]]})
-        together.add(self._event)
-        run = (max(one.epsilon, together.epsilon(self._delta)), self._delta)
-        total_epsilon, total_delta = self._ledger.spent_with(
-            self._subject, before=_run_figures(known[-1]) if known else (0.0, 0.0), after=run, session=session
-        )
+        before, run = self._compose(entries, 1)
+        total_epsilon, total_delta = self._ledger.spent_with(self._subject, before=before, after=run, session=session)
         return Spend(
             subject=self._subject,
             run=self._run,
@@ -123,6 +129,44 @@ class PrivacyGate:
             total_delta=total_delta,
             details={**one.details, _RUN: {"epsilon": run[0], "delta": run[1]}, "composition": _COMPOSITION},
         )
+
+    def _compose(self, entries: Sequence[LedgerRecord], rounds: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """What the run costs by itself, (epsilon, delta): with its entries, and with so many rounds more."""
+        if self._event is None:
+            return (0.0, 0.0), (inf, 0.0)
+        known = [entry.body["details"] for entry in entries if _RUN in entry.body["details"]]
+        before = _run_figures(known[-1]) if known else (0.0, 0.0)
+        together = Accountant.from_details({"events": [event for details in known for event in details["events"]]})
+        together.add(self._event, rounds)
+        return before, (max(before[0], together.epsilon(self._delta)), self._delta)
+
+    def _need(self, rounds: int) -> tuple[Sequence[str], str]:
+        """Which figures of the budget do not last for so many rounds more, and what they need and have, in words."""
+        account = self._ledger.account(self._subject)
+        if account.budget is None or account.remaining is None:
+            return [], ""
+        before, after = self._compose(self._ledger.entries(subject=self._subject, run=self._run, kind="spend"), rounds)
+        epsilon, delta = self._ledger.spent_with(self._subject, before=before, after=after)
+        over = {"epsilon": epsilon > account.budget.epsilon, "delta": delta > account.budget.delta}
+        missing = [name for name, is_over in over.items() if is_over]
+        epsilon, left_epsilon = _apart(inf if after[0] == inf else after[0] - before[0], account.remaining.epsilon)
+        delta, left_delta = _apart(after[1] - before[1], account.remaining.delta)
+        needs = f"needs epsilon {epsilon}, delta {delta}"
+        if self._event is None:
+            needs = "releases sums without noise, whose epsilon is unbounded"
+        told = f"{needs}; left are {left_epsilon} and {left_delta}"
+        if missing:
+            told += f": {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} what is missing"
+        return missing, told
+
+
+def _apart(need: float, left: float) -> tuple[str, str]:
+    """Two figures with as many digits as tell them apart."""
+    for digits in (4, 8, 17):
+        told = f"{need:.{digits}g}", f"{left:.{digits}g}"
+        if told[0] != told[1]:
+            break
+    return told
 
 
 def _run_figures(details: Mapping[str, Any]) -> tuple[float, float]:

@@ -12,14 +12,11 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from math import inf
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
 from ..core import (
-    ConfigError,
     Metrics,
     ModelSpec,
     ParameterLayout,
@@ -49,7 +46,6 @@ from ..privacy import (
     PublicIdentity,
     SecretKey,
     calibrate_client_dp,
-    smallest_preset,
     smallest_threshold,
 )
 from ..storage import (
@@ -69,87 +65,20 @@ from ..storage import (
 )
 from .client import make_client_app
 from .default_model import check_fits, default_spec
+from .errors import FederationError
 from .grid import FIRST_NODE_ID, LocalGrid, partition_id
 from .privacy_gate import PrivacyGate
 from .private_symbols import PrivateSymbols, privacy_terms
 from .rounds import LocalTraining, MaskTerms, Quantisation, RoundResult, first_bound
+from .simulation_config import Scheme, SimulationConfig
 from .site import Site
 from .site_masks import SiteMasks
 from .strategy import NAME, FederationPlan, RelayStrategy
+from .symbols import choose_preset
 
 VALIDATION_FRACTION = 0.2  # of a site's rows, on which it measures
 MIN_ROWS = 2  # of a site: one to train on, one to measure on
 COLLUDERS = 1  # sites that may be in league with the coordinator, where updates are masked
-Scheme = Literal["packed", "ckks-approximate", "plain"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulationConfig:
-    """What to simulate. The history keeps it.
-
-    Attributes:
-        data, target: see `load_dataset`.
-        clients: number of sites, 3 to 1000: each of two could read the other's update off the sum.
-        rounds: training rounds, >= 1.
-        seed: decides the split, the weights and the shuffling. The key is never seeded.
-        split_seed: decides which rows no site has, if it is not to be `seed`: the seed of the search that chose the
-            network, whose test rows must stay unseen.
-        alpha: Dirichlet concentration of the classes over the sites, > 0.
-        scheme: how updates travel: "packed", "ckks-approximate" for parity with others, or "plain", the same integers
-            in the clear.
-        bits: of a quantised change, 1 to 16.
-        epsilon: a budget of differential privacy for each site as a whole, over all rounds; None adds no noise. With it
-            sites count alike and measure nothing on the way, rows are taken as they are (scale them by what is public),
-            and the noise differs from run to run. It takes hundreds of sites for a useful model.
-        delta: of that budget.
-        clip: largest L2 norm of a site's change in a round, where there is a budget.
-        masked: mask updates under the encryption, so that not even the coordinator and a site together read one.
-        epochs: passes of each site over its rows in a round.
-        workers: sites that work at the same time.
-    """
-
-    data: str
-    target: str | None = None
-    clients: int = 4
-    rounds: int = 20
-    seed: int = 0
-    split_seed: int | None = None
-    alpha: float = 0.5
-    scheme: Scheme = "packed"
-    bits: int = 8
-    epsilon: float | None = None
-    delta: float = 1e-5
-    clip: float = 1.0
-    masked: bool = False
-    epochs: int = 2
-    workers: int = 2
-
-    def __post_init__(self) -> None:
-        if self.clients < MIN_SUMMANDS:
-            raise ConfigError(
-                f"expected clients >= {MIN_SUMMANDS}, got {self.clients}",
-                hint="each of two sites could subtract its own update from the sum and read the other's",
-            )
-        if self.scheme not in get_args(Scheme):
-            raise ConfigError(f"expected a scheme of {', '.join(get_args(Scheme))}, got {self.scheme!r:.40}")
-        if self.masked and self.scheme != "packed":
-            raise ConfigError(f"masks go under the packed encryption, got the scheme {self.scheme}")
-        if self.epsilon is None:
-            smallest_preset(self.clients, self.bits)
-        elif not (0 < self.epsilon < inf and 0 < self.delta < 1 and 0 < self.clip < inf):
-            raise ConfigError(
-                f"expected 0 < epsilon, 0 < delta < 1 and 0 < clip, got {self.epsilon}, {self.delta} and {self.clip}"
-            )
-        elif self.scheme == "plain":
-            raise ConfigError(
-                "noise hides a site in the sum, not in an update in the clear", hint="leave out --plain, or epsilon"
-            )
-        if min(self.rounds, self.epochs, self.workers) < 1:
-            raise ConfigError(
-                f"expected rounds, epochs and workers >= 1, got {self.rounds}, {self.epochs} and {self.workers}"
-            )
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +100,13 @@ class SimulationResult:
 
 @dataclass(frozen=True, slots=True)
 class FederationStarted:
-    """The run is in the history."""
+    """The run is in the history.
+
+    `noise_to_clip` says how long the noise of a round is, in the mean of all sites; see `ClientDp`. None: no noise.
+    """
 
     run: FederatedRecord
+    noise_to_clip: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +209,14 @@ def simulate(
         monitor: seconds between samples of CPU, memory and GPUs; None takes none.
 
     Raises:
-        BudgetSpentError: the data has a privacy budget, and the next release would exceed it.
-        FederationError: a round had too few usable answers.
+        BudgetSpentError: the data has a privacy budget, and the run would exceed it: before the first round, or before
+            a later one where another run has spent what was left.
+        FederationError: a round had too few usable answers, or the model is not finite.
     """
     config, data = setup.config, setup.data
     private = setup.calibrate()
-    preset = smallest_preset(config.clients, config.bits) if private is None else private.preset
+    model = build(setup.spec, derive_rng(0, "layout"))
+    preset = choose_preset(model, config.clients, config.bits) if private is None else private.preset
     cipher, adder = _make_scheme(config.scheme, preset)
     coordinator = Identity.generate("coordinator")
     sites = _make_sites(setup, cipher, coordinator.public)
@@ -303,9 +238,10 @@ def simulate(
         )
         watch = nullcontext() if monitor is None else SystemSampler(database, record.uid, interval=monitor)
         with tracker.ending(record.uid), watch:
-            observe(FederationStarted(record))
-            _record_parties(tracker, record.uid, setup, sites, adder)
+            observe(FederationStarted(record, None if private is None else private.noise_to_clip(config.clients)))
             gate = PrivacyGate(Ledger(database), data.fingerprint, record.uid, private, config.delta)
+            gate.check_plan(config.rounds)
+            _record_parties(tracker, record.uid, setup, sites, adder)
             recorder = _RoundRecorder(tracker, gate, setup, record.uid, observe)
             strategy = _make_strategy(setup, record.uid, sites, adder, coordinator, private)
             _run_rounds(config, strategy, sites, gate, recorder, database.heads_dir / record.uid)
@@ -533,8 +469,11 @@ def _release(
 ) -> SimulationResult:
     """What the sites decide after the last round: give the model out, test it once and save it."""
     released = site.release()
+    _check_finite("weights", *released.model.state().values())
     inputs = released.preprocessing.apply(held_out.inputs)
-    test = evaluate(released.model, inputs, held_out.labels)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        test = evaluate(released.model, inputs, held_out.labels)
+    _check_finite("test loss", np.asarray(test.loss))
     plan = released.spec.plan()
     figures = {
         "test_accuracy": test.accuracy,
@@ -560,3 +499,11 @@ def _release(
     return SimulationResult(
         run=history.federated(record.uid), rounds=history.rounds(record.uid), test=test, model=folder
     )
+
+
+def _check_finite(what: str, *arrays: np.ndarray) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise FederationError(
+            f"the model of the last round is not kept: its {what} went beyond what is finite",
+            hint="choose a smaller clip or a larger epsilon where there is noise, else fewer epochs or scaled data",
+        )

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .packed_secret import PackedCipher
     from .participant import OpenedSum, open_sum, protect
     from .plain import PlainAdder, PlainCipher
-    from .presets import Preset, smallest_preset
+    from .presets import MAX_CLIENTS, Preset, smallest_preset
     from .quantizer import StochasticQuantizer
     from .rlwe_secret import SecretKey
     from .scheme import NO_KEY, Accumulator, Adder, Cipher, Mask
@@ -92,6 +92,7 @@ _HOMES = {
     "KeyFileError": "errors",
     "KeyFolder": "keys.folder",
     "KeyGrant": "keys.grant",
+    "MAX_CLIENTS": "presets",
     "MIN_SUMMANDS": "sitting",
     "MalformedUpdateError": "errors",
     "Mask": "scheme",
@@ -148,6 +149,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "MAX_CLIENTS",
     "MIN_SUMMANDS",
     "NO_KEY",
     "Accountant",

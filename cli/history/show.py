@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 from ...core import ConfigError
 from ...storage import RELATIONS, LineageRecord, RunRecord
 from .. import library
-from ..describe import describe
+from ..describe import UNMEASURED, describe, protection
 from ..options import Db, FormatOption, Json, argument, chosen, option
 from ..output import (
     Format,
@@ -265,7 +265,8 @@ def _print_search(details: Mapping[str, Any], say: Any) -> None:
 
 def _print_federation(details: Mapping[str, Any], say: Any) -> None:
     federation = details["federation"]
-    said = f"{federation['clients']} clients, {federation['strategy']}, updates under {federation['scheme']}"
+    protected = protection(federation["scheme"], details["config"])
+    said = f"{federation['clients']} clients, {federation['strategy']}, updates under {protected}"
     say(f"  {'federation':<11}{said}, alpha {federation['alpha']}\n")
     rounds = [
         [
@@ -277,6 +278,8 @@ def _print_federation(details: Mapping[str, Any], say: Any) -> None:
     ]
     headings = ["round", "participants", "rejected", "loss", "accuracy", "up", "down", "took"]
     print_table(headings, rounds, title="Rounds")
+    if rounds and details["config"].get("epsilon") is not None:
+        say(UNMEASURED)
     for spent in details["privacy"]:
         say(privacy_line(spent))
     for each in details["rounds"]:

@@ -53,7 +53,7 @@ class Account:
         releases: in order.
         budget: epsilon that may be spent in all; None: nobody set one.
         delta: of the budget, else of what was spent.
-        rounds_left: how many more rounds like the last the budget lasts; None: no end is known.
+        rounds_left: how many rounds of a new run like the last one the budget lasts; None: no end is known.
     """
 
     subject: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Final
 
 from ...core import ConfigError
@@ -16,7 +17,7 @@ from ..presets import smallest_preset
 from ..quantizer import StochasticQuantizer
 from .accountant import Accountant
 from .client_dp import ClientDp, Distribution, NoiseBy, noise_of, rounded_l2_squared, sum_event
-from .integer_noise import tail_bound
+from .integer_noise import MAX_BOUND, IntegerNoise, tail_bound
 
 _TAIL_SHARE: Final = 1e-3  # of delta that is spent on truncation
 _PRECISION: Final = 1e-5  # of sigma
@@ -81,12 +82,20 @@ def calibrate_client_dp(
         )
         return accountant.epsilon(delta) <= epsilon
 
-    sigma = _least(is_enough, _LEAST_SHARE[distribution] * math.sqrt(sources) * (1 + 1e-12))
-    noise = noise_of(distribution, sigma / math.sqrt(sources))
-    bound = tail_bound(noise, samples=sources * dimension, mass=tail)
-    room = bound if noise_by == "sites" else -(-bound // fewest_sites)
+    try:
+        sigma = _least(is_enough, _LEAST_SHARE[distribution] * math.sqrt(sources) * (1 + 1e-12))
+        noise = noise_of(distribution, sigma / math.sqrt(sources))
+        _check_reach(noise, tail / (sources * dimension))
+        bound = tail_bound(noise, samples=sources * dimension, mass=tail)
+        room = bound if noise_by == "sites" else -(-bound // fewest_sites)
+        preset = smallest_preset(clients, bits, noise_bound=room)
+    except ConfigError as exc:
+        raise ConfigError(
+            f"epsilon {epsilon:g} over {rounds} rounds with {bits} bits needs more noise than fits",
+            hint="fewer bits (3 or 4 are enough), fewer rounds or a larger epsilon",
+        ) from exc
     return ClientDp(
-        preset=smallest_preset(clients, bits, noise_bound=room),
+        preset=preset,
         clip=clip,
         value_range=value_range,
         dimension=dimension,
@@ -98,13 +107,20 @@ def calibrate_client_dp(
     )
 
 
+def _check_reach(noise: IntegerNoise, chance: float) -> None:
+    """Refuse noise that is clearly too wide before its tails are computed exactly, which then takes a minute."""
+    reach = -NormalDist().inv_cdf(chance / 2) * math.sqrt(noise.variance)  # Skellam noise reaches further
+    if 0.99 * reach > MAX_BOUND:
+        raise ConfigError(f"noise reaches beyond {MAX_BOUND} steps, to about {reach:.0f}")
+
+
 def _least(is_enough: Callable[[float], bool], floor: float) -> float:
     """The least number from `floor` on that is enough, or a little more."""
     enough = floor
     while not is_enough(enough):
         enough *= 2
         if enough > _MOST_SIGMA:
-            raise ConfigError(f"noise of {_MOST_SIGMA:.0f} steps is not enough", hint="fewer rounds or fewer bits")
+            raise ConfigError(f"noise of {_MOST_SIGMA:.0f} steps is not enough")
     too_little = max(floor, enough / 2)
     while enough > too_little * (1 + _PRECISION):
         middle = math.sqrt(enough * too_little)

@@ -126,6 +126,16 @@ class ClientDp:
         """Beyond how many steps a noise never is: T for a site, and what the sites leave room for together else."""
         return self.preset.noise_bound * (1 if self.noise_by == "sites" else self.fewest_sites)
 
+    def noise_to_clip(self, summands: int) -> float:
+        """How long the noise in the mean of `summands` updates is, its L2 norm, in clips.
+
+        What the updates have in common is at most one clip long, so above 1 it is less than the noise. The figure is
+        that of one sum, and falls with the number of updates.
+        """
+        noises = summands if self.noise_by == "sites" else 1
+        deviation = self.sigma * math.sqrt(noises / self.noise_sources) * self.quantizer.step / summands
+        return deviation * math.sqrt(self.dimension) / self.clip
+
     def event(self) -> DiscreteGaussianSum | SkellamSum:
         """What one sum costs each site.
 

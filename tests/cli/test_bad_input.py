@@ -106,8 +106,12 @@ CASES = [
         "1000 clients, got 5000",
         id="clients-over-sum",
     ),
-    pytest.param(("federate", "simulate", "--data", "digits", "--clients", 2), 2, "clients >= 3", id="two-clients"),
-    pytest.param(("federate", "simulate", "--data", "digits", "--clients", 1), 2, "clients >= 3", id="one-client"),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--clients", 2), 2, "expected 3 to 1000 clients", id="two-clients"
+    ),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--clients", 1), 2, "expected 3 to 1000 clients", id="one-client"
+    ),
     pytest.param(("federate", "simulate", "--data", "digits", "--bits", 0), 2, "1 to 16 bits", id="no-bits"),
     pytest.param(("federate", "simulate", "--data", "digits", "--bits", 17), 2, "1 to 16 bits", id="too-many-bits"),
     pytest.param(

@@ -70,7 +70,7 @@ def test_two_runs_begun_at_once_do_not_both_complete(ledger, make_gate):
     gates[0].authorise(1, "train")
     before = ledger.entries()
     with pytest.raises(
-        BudgetSpentError, match="round 1 is not begun: it releases a sum beyond what is left"
+        BudgetSpentError, match=r"round 1 is not begun: it needs epsilon .*, delta 1e-05; left are"
     ) as refused:
         gates[1].authorise(1, "train")
     assert exit_code(refused.value) == 7
@@ -79,6 +79,52 @@ def test_two_runs_begun_at_once_do_not_both_complete(ledger, make_gate):
     assert ledger.spent(DATA).epsilon <= 8.0
     with pytest.raises(BudgetSpentError, match="round 3 is not begun"):
         gates[0].authorise(3, "train")
+
+
+def test_a_plan_is_refused_by_what_all_its_rounds_cost_and_nothing_is_charged(ledger, make_gate, costs):
+    make_gate().check_plan(1000)  # there is no budget
+    ledger.set_budget(DATA, epsilon=costs[3] * (1 + 1e-6), delta=1e-3)
+    gate = make_gate()
+    gate.check_plan(3)
+    with pytest.raises(
+        BudgetSpentError,
+        match=r"^the run needs epsilon .*, delta 1e-05; left are .* and 0.001: epsilon is what is missing",
+    ) as refused:
+        gate.check_plan(4)
+    assert exit_code(refused.value) == 7
+    assert ledger.spent(DATA).releases == 0
+    gate.authorise(1, "train")
+    gate.check_plan(2)
+    make_gate().check_plan(2)  # what the run has charged counts, whoever asks
+    with pytest.raises(BudgetSpentError, match=r"^the run needs epsilon .*, delta 0; left are"):
+        gate.check_plan(3)
+    with pytest.raises(BudgetSpentError, match="epsilon is what is missing"):
+        make_gate(1).check_plan(2)
+    for number in (2, 3):
+        gate.authorise(number, "train")
+    assert ledger.spent(DATA).epsilon == pytest.approx(costs[3])
+
+
+@pytest.mark.parametrize(
+    ("budget", "missing"),
+    [
+        pytest.param((100.0, 1e-6), "left are 100 and 1e-06: delta is what is missing", id="delta"),
+        pytest.param((1.0, 1e-6), "left are 1 and 1e-06: epsilon and delta are what is missing", id="both"),
+    ],
+)
+def test_what_is_missing_is_named(ledger, make_gate, budget, missing):
+    ledger.set_budget(DATA, epsilon=budget[0], delta=budget[1])
+    for ask in (lambda: make_gate().check_plan(ROUNDS), lambda: make_gate().authorise(1, "train")):
+        with pytest.raises(BudgetSpentError, match=missing):
+            ask()
+
+
+def test_a_need_that_is_a_little_more_than_what_is_left_is_told_apart(ledger, make_gate, costs):
+    ledger.set_budget(DATA, epsilon=costs[2] * (1 - 1e-6), delta=1e-3)
+    with pytest.raises(BudgetSpentError) as refused:
+        make_gate().check_plan(2)
+    need, left = (part.split()[0] for part in str(refused.value).removeprefix("the run needs epsilon ").split(" are "))
+    assert float(need.rstrip(",")) > float(left)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
@@ -187,7 +233,7 @@ def test_without_noise_any_budget_refuses_and_without_a_budget_epsilon_is_infini
     ledger.set_budget(DATA, epsilon=1e9, delta=0.5)
     with pytest.raises(BudgetSpentError, match="without noise, whose epsilon is unbounded"):
         make_gate(2, noise=False).authorise(1, phase)
-    with pytest.raises(BudgetSpentError, match="beyond what is left"):
+    with pytest.raises(BudgetSpentError, match=r"left are 0 and .*: epsilon is what is missing"):
         make_gate(1).authorise(2, "train")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from dataclasses import replace
-from math import inf, isfinite
+from math import inf, isfinite, nan
 
 import numpy as np
 import pytest
@@ -14,10 +14,12 @@ from nasturtium.core import ConfigError, Metrics, ModelSpec, ParameterLayout, bu
 from nasturtium.core.nn import layer_spec
 from nasturtium.federated import (
     FederationError,
+    FederationStarted,
     MaskTerms,
     PlanError,
     PrivacyTerms,
     Quantisation,
+    RoundFinished,
     RoundPlan,
     SimulationConfig,
     SimulationSetup,
@@ -105,17 +107,41 @@ def test_a_run_without_noise_has_no_bound(database):
 def test_the_ledger_refuses_a_round_beyond_the_budget(database):
     setup = load()
     ledger, data = Ledger(database), setup.data.fingerprint
-    ledger.set_budget(data, epsilon=7.0, delta=DELTA)
-    with pytest.raises(BudgetSpentError, match="round 3 is not begun: it releases a sum beyond what is left"):
-        simulate(setup, database)
+
+    def spend_elsewhere(event: object) -> None:
+        if isinstance(event, RoundFinished) and event.number == 1:
+            ledger.set_budget(data, epsilon=7.0, delta=DELTA)
+
+    with pytest.raises(BudgetSpentError, match=r"round 3 is not begun: it needs epsilon .*, delta 0; left are"):
+        simulate(setup, database, observe=spend_elsewhere)
     [run] = History(database).runs()
     assert run.state == "failed"
     assert [entry.body["round"] for entry in ledger.entries(subject=data, kind="spend")] == [1, 2]
     assert ledger.spent(data).epsilon <= 7.0
-    with pytest.raises(BudgetSpentError, match="round 1 is not begun"):
-        simulate(setup, database)
     with pytest.raises(BudgetSpentError, match="without noise, whose epsilon is unbounded"):
         simulate(load(epsilon=None), database)
+
+
+def test_a_run_that_its_budget_does_not_last_for_is_refused_before_it_releases_anything(database):
+    setup, events = load(epsilon=6.0), []
+    ledger, data = Ledger(database), setup.data.fingerprint
+    ledger.set_budget(data, epsilon=3.0, delta=9e-5)
+    with pytest.raises(
+        BudgetSpentError,
+        match=r"^the run needs epsilon 6, delta 1e-05; left are 3 and 9e-05: epsilon is what is missing",
+    ):
+        simulate(setup, database, observe=events.append)
+    assert [type(event) for event in events] == [FederationStarted]
+    [run] = History(database).runs()
+    assert (run.state, History(database).rounds(run.uid)) == ("failed", [])
+    assert ledger.spent(data).releases == 0
+    simulate(load(epsilon=3.0), database)
+
+
+def test_the_start_says_how_long_the_noise_is(database):
+    setup, events = load(rounds=1), []
+    simulate(setup, database, observe=events.append)
+    assert events[0].noise_to_clip == setup.calibrate().noise_to_clip(6)
 
 
 def test_noise_is_another_for_the_same_seed(database):
@@ -128,14 +154,29 @@ def test_noise_is_another_for_the_same_seed(database):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        pytest.param({"epsilon": 0.0}, "expected 0 < epsilon", id="epsilon"),
-        pytest.param({"epsilon": -1.0}, "expected 0 < epsilon", id="negative-epsilon"),
-        pytest.param({"epsilon": inf}, "expected 0 < epsilon", id="no-bound"),
-        pytest.param({"delta": 0.0}, "0 < delta < 1", id="delta"),
-        pytest.param({"delta": 1.0}, "0 < delta < 1", id="delta-of-one"),
-        pytest.param({"clip": 0.0}, "0 < clip", id="clip"),
-        pytest.param({"bits": 1}, "2 to 16 bits", id="bits"),
-        pytest.param({"epsilon": 1e-6}, "expected a variance", id="too-much-noise"),
+        pytest.param({"epsilon": 0.0}, "^expected epsilon > 0 and finite, got 0.0$", id="epsilon"),
+        pytest.param({"epsilon": -1.0}, "^expected epsilon > 0 and finite, got -1.0$", id="negative-epsilon"),
+        pytest.param({"epsilon": inf}, "^expected epsilon > 0 and finite, got inf$", id="no-bound"),
+        pytest.param({"epsilon": nan}, "^expected epsilon > 0 and finite, got nan$", id="no-number"),
+        pytest.param({"epsilon": "8"}, "^expected epsilon > 0 and finite, got '8'$", id="text"),
+        pytest.param({"epsilon": True}, "^expected epsilon > 0 and finite, got True$", id="truth"),
+        pytest.param({"epsilon": 10**400}, "^expected epsilon > 0 and finite, got 1000", id="no-float"),
+        pytest.param({"delta": 0.0}, "^expected delta with 0 < delta < 1, got 0.0$", id="delta"),
+        pytest.param({"delta": 1.0}, "^expected delta with 0 < delta < 1, got 1.0$", id="delta-of-one"),
+        pytest.param({"delta": nan}, "^expected delta with 0 < delta < 1, got nan$", id="delta-nan"),
+        pytest.param({"clip": 0.0}, "^expected clip from 1e-06 to 1e[+]06, got 0.0$", id="clip"),
+        pytest.param({"clip": 1e20}, "^expected clip from 1e-06 to 1e[+]06, got 1e[+]20$", id="vast-clip"),
+        pytest.param({"clip": nan}, "^expected clip from 1e-06 to 1e[+]06, got nan$", id="clip-nan"),
+        pytest.param({"bits": 1}, "^expected 2 to 16 bits with a privacy budget, got 1$", id="bits"),
+        pytest.param({"bits": 17}, "^expected 2 to 16 bits with a privacy budget, got 17$", id="too-many-bits"),
+        pytest.param(
+            {"bits": 16, "rounds": 100},
+            "epsilon 8 over 100 rounds with 16 bits needs more noise than fits",
+            id="no-preset",
+        ),
+        pytest.param({"epsilon": 1e-9}, "epsilon 1e-09 over 3 rounds with 4 bits needs more noise", id="much-noise"),
+        pytest.param({"epsilon": 0.1, "delta": 1e-12, "bits": 16}, "needs more noise than fits", id="noise-and-bits"),
+        pytest.param({"rounds": 10**9}, "over 1000000000 rounds with 4 bits needs more noise", id="many-rounds"),
     ],
 )
 def test_a_budget_that_cannot_be_kept_is_refused_and_nothing_written(database, changes, reason):

@@ -297,3 +297,32 @@ def test_a_budget_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> Non
     } | changes  # fmt: skip
     with pytest.raises(ConfigError, match="expected"):
         calibrate_client_dp(**plan)
+
+
+@pytest.mark.parametrize("noise_by", ["sites", "coordinator"])
+def test_noise_is_as_long_in_clips_as_it_is_said_to_be(noise_by: Any) -> None:
+    agreed = calibrate_client_dp(
+        8.0, 1e-5, rounds=2, clients=6, clip=0.5, bits=4, dimension=20_000, fewest_sites=5, noise_by=noise_by
+    )
+    rng = np.random.default_rng(0)
+    site = ClientDpSite(agreed)
+    sums = sum(site.symbols(np.zeros(agreed.dimension), rng).astype(np.int64) for _ in range(6))
+    if noise_by == "coordinator":
+        sums = sums + ClientDpCoordinator(agreed).noise()
+    mean = agreed.decode(sums, 6).astype(np.float64) / 6
+    assert np.linalg.norm(mean) / 0.5 == pytest.approx(agreed.noise_to_clip(6), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "rounds", "bits"),
+    [(8.0, 1e-5, 20, 16), (0.1, 1e-12, 20, 16), (1e-9, 1e-5, 20, 8), (8.0, 1e-5, 2**31 - 1, 4), (8.0, 1e-300, 20, 8)],
+    ids=["bits", "budget-and-bits", "epsilon", "rounds", "delta"],
+)
+def test_more_noise_than_fits_is_refused_with_what_would_help(
+    epsilon: float, delta: float, rounds: int, bits: int
+) -> None:
+    with pytest.raises(
+        ConfigError, match=f"over {rounds} rounds with {bits} bits needs more noise than fits"
+    ) as refused:
+        calibrate_client_dp(epsilon, delta, rounds=rounds, clients=4, clip=1.0, bits=bits, dimension=2410)
+    assert refused.value.hint == "fewer bits (3 or 4 are enough), fewer rounds or a larger epsilon"

@@ -1,0 +1,125 @@
+"""What a simulated federation is asked for, checked before any data is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final, Literal, get_args
+
+from ..core import ConfigError
+from ..privacy import MAX_CLIENTS, MIN_SUMMANDS
+
+MOST_ROUNDS: Final = 2**31 - 1  # the history counts no further
+CLIPS: Final = (1e-6, 1e6)  # weights are float32: what is beyond does not change a network, or ruins it
+Scheme = Literal["packed", "ckks-approximate", "plain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationConfig:
+    """What to simulate. The history keeps it.
+
+    Attributes:
+        data, target: see `load_dataset`.
+        clients: number of sites, 3 to 1000: each of two could read the other's update off the sum.
+        rounds: training rounds, >= 1.
+        seed: decides the split, the weights and the shuffling. The key is never seeded.
+        split_seed: decides which rows no site has, if it is not to be `seed`: the seed of the search that chose the
+            network, whose test rows must stay unseen.
+        alpha: Dirichlet concentration of the classes over the sites, > 0.
+        scheme: how updates travel: "packed", "ckks-approximate" for parity with others, or "plain", the same integers
+            in the clear.
+        bits: of a quantised change, 1 to 16; 2 to 16 with a budget, where 3 or 4 are enough.
+        epsilon: a budget of differential privacy for each site as a whole, over all rounds; None adds no noise. With it
+            sites count alike and measure nothing on the way, rows are taken as they are (scale them by what is public),
+            and the noise differs from run to run. It takes hundreds of sites for a useful model.
+        delta: of that budget, in (0, 1).
+        clip: largest L2 norm of a site's change in a round, where there is a budget; 1e-6 to 1e6.
+        masked: mask updates under the encryption, so that not even the coordinator and a site together read one.
+        epochs: passes of each site over its rows in a round.
+        workers: sites that work at the same time.
+
+    Raises:
+        ConfigError: a value is out of range, or two exclude each other.
+    """
+
+    data: str
+    target: str | None = None
+    clients: int = 4
+    rounds: int = 20
+    seed: int = 0
+    split_seed: int | None = None
+    alpha: float = 0.5
+    scheme: Scheme = "packed"
+    bits: int = 8
+    epsilon: float | None = None
+    delta: float = 1e-5
+    clip: float = 1.0
+    masked: bool = False
+    epochs: int = 2
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        self._check_clients()
+        for name in ("rounds", "epochs", "workers"):
+            value = getattr(self, name)
+            if not _is_count(value) or value < 1:
+                raise ConfigError(f"expected {name} >= 1, got {value!r:.40}")
+            if value > MOST_ROUNDS:
+                raise ConfigError(f"expected {name} <= {MOST_ROUNDS}, got {value!r:.40}")
+        for name in ("seed", "split_seed"):
+            value = getattr(self, name)
+            if not (_is_count(value) and 0 <= value < 2**63) and not (name == "split_seed" and value is None):
+                raise ConfigError(f"expected 0 <= {name} < 2**63, got {value!r:.40}")
+        if not (_is_finite(self.alpha) and self.alpha > 0):
+            raise ConfigError(f"expected alpha > 0 and finite, got {self.alpha!r:.40}")
+        self._check_scheme()
+        self._check_budget()
+
+    def _check_clients(self) -> None:
+        if not _is_count(self.clients) or not MIN_SUMMANDS <= self.clients <= MAX_CLIENTS:
+            few = _is_count(self.clients) and self.clients < MIN_SUMMANDS
+            raise ConfigError(
+                f"expected {MIN_SUMMANDS} to {MAX_CLIENTS} clients, got {self.clients!r:.40}",
+                hint="each of two sites could subtract its own update from the sum and read the other's"
+                if few
+                else None,
+            )
+
+    def _check_scheme(self) -> None:
+        if self.scheme not in get_args(Scheme):
+            raise ConfigError(f"expected a scheme of {', '.join(get_args(Scheme))}, got {self.scheme!r:.40}")
+        if self.masked and self.scheme != "packed":
+            option = "--plain" if self.scheme == "plain" else "--ckks"
+            raise ConfigError(
+                f"masks go under the packed encryption, got the scheme {self.scheme}",
+                hint=f'leave out {option} (in Python: scheme="packed"), or the masks',
+            )
+        if self.epsilon is not None and self.scheme == "plain":
+            raise ConfigError(
+                "noise hides a site in the sum, not in an update in the clear",
+                hint='leave out --plain (in Python: scheme="packed"), or epsilon',
+            )
+
+    def _check_budget(self) -> None:
+        fewest = 1 if self.epsilon is None else 2  # a level for zero, to which noise is added
+        if not _is_count(self.bits) or not fewest <= self.bits <= 16:
+            told = "" if self.epsilon is None else " with a privacy budget"
+            raise ConfigError(f"expected {fewest} to 16 bits{told}, got {self.bits!r:.40}")
+        if self.epsilon is not None and not (_is_finite(self.epsilon) and self.epsilon > 0):
+            raise ConfigError(f"expected epsilon > 0 and finite, got {self.epsilon!r:.40}")
+        if not (_is_finite(self.delta) and 0 < self.delta < 1):
+            raise ConfigError(f"expected delta with 0 < delta < 1, got {self.delta!r:.40}")
+        if not (_is_finite(self.clip) and CLIPS[0] <= self.clip <= CLIPS[1]):
+            raise ConfigError(f"expected clip from {CLIPS[0]:g} to {CLIPS[1]:g}, got {self.clip!r:.40}")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is a number a float can hold: what a caller got from a text is none."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    except OverflowError:
+        return False
