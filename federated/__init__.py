@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .client import make_client_app
     from .errors import FederationError, PlanError
     from .grid import LocalGrid
+    from .round_recorder import FederationEvent, FederationStarted, RoundFinished
     from .rounds import (
         ClientUpdate,
         LocalTraining,
@@ -29,15 +30,9 @@ if TYPE_CHECKING:
         SiteOutcome,
         SiteReport,
     )
-    from .simulation import (
-        FederationEvent,
-        FederationStarted,
-        RoundFinished,
-        SimulationResult,
-        SimulationSetup,
-        simulate,
-    )
+    from .simulation import SimulationResult, simulate
     from .simulation_config import SimulationConfig
+    from .simulation_setup import SimulationSetup
     from .site import Site
     from .site_masks import SiteMasks
     from .strategy import FederationPlan, RelayStrategy
@@ -45,9 +40,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "ClientUpdate": "rounds",
     "FederationError": "errors",
-    "FederationEvent": "simulation",
+    "FederationEvent": "round_recorder",
     "FederationPlan": "strategy",
-    "FederationStarted": "simulation",
+    "FederationStarted": "round_recorder",
     "LocalGrid": "grid",
     "LocalTraining": "rounds",
     "MaskRequest": "rounds",
@@ -56,12 +51,12 @@ _HOMES = {
     "PrivacyTerms": "rounds",
     "Quantisation": "rounds",
     "RelayStrategy": "strategy",
-    "RoundFinished": "simulation",
+    "RoundFinished": "round_recorder",
     "RoundPlan": "rounds",
     "RoundResult": "rounds",
     "SimulationConfig": "simulation_config",
     "SimulationResult": "simulation",
-    "SimulationSetup": "simulation",
+    "SimulationSetup": "simulation_setup",
     "Site": "site",
     "SiteMasks": "site_masks",
     "SiteOutcome": "rounds",
