@@ -191,7 +191,9 @@ def test_no_file_behind_the_coordinator_names_a_decryptor(start):
     assert ROOT / "federated/site.py" not in seen
 
 
-@pytest.mark.parametrize("start", ["federated/simulated_sites.py", "privacy/packed_secret.py", "privacy/rlwe_secret.py"])
+@pytest.mark.parametrize(
+    "start", ["federated/simulated_sites.py", "privacy/packed_secret.py", "privacy/rlwe_secret.py"]
+)
 def test_a_file_that_names_a_decryptor_is_seen_to(start):
     assert names_in(ROOT / start)[0] & (DECRYPTORS | SEALS_SECRETS)
 
