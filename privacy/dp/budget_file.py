@@ -86,7 +86,9 @@ class BudgetFile:
         text = read_file(self.path, MAX_BUDGET_BYTES, secret=True)
         try:
             document = check_header(parse_json(text), BUDGET_FORMAT, BUDGET_VERSION)
-            if set(document) == _FIELDS and document["sha256"] == _sha256(document):
+            # The text, too: a digit beyond what a float holds would be a change that no hash of the values shows.
+            as_written = text.rstrip("\n") == canonical_json(document)
+            if as_written and set(document) == _FIELDS and document["sha256"] == _sha256(document):
                 epsilon = inf if document["epsilon"] == "inf" else document["epsilon"]
                 return BudgetRecord(epsilon=epsilon, delta=document["delta"], events=document["events"])
             reason = "its content and its hash differ"

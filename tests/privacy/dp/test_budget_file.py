@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -208,6 +209,17 @@ def test_a_lock_that_is_held_for_long_is_an_error(path, monkeypatch):
     with budget_file.BudgetFile(path).taking_turns(), pytest.raises(KeyFileError, match="cannot lock"):
         budget.authorise([(EVENT, 1)])
     budget.authorise([(EVENT, 1)])
+
+
+def test_a_digit_that_no_float_holds_is_damage_too(path):
+    open_budget(path).authorise([(EVENT, 1)])
+    text = path.read_text()
+    [figure] = re.findall(r'"delta":([0-9.e-]+)', text)[:1]
+    longer = f"{float(figure):.25e}"
+    assert float(longer) == float(figure)
+    path.write_text(text.replace(f'"delta":{figure}', f'"delta":{longer}', 1))
+    with pytest.raises(KeyFileError):
+        open_budget(path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
