@@ -26,20 +26,10 @@ def make_client_app(find_site: Callable[[Context], Site]) -> ClientApp:
     app = ClientApp()
 
     def follow(message: Message, context: Context) -> Message:
-        def answer() -> RecordDict:
-            site = find_site(context)
-            plan = plan_from_content(check_content(message.content, site.coordinator))
-            return update_to_content(site.follow(plan))
-
-        return _answer(message, answer)
+        return _answer(message, lambda: find_site(context), _follow)
 
     def mask(message: Message, context: Context) -> Message:
-        def answer() -> RecordDict:
-            site = find_site(context)
-            request = request_from_content(check_content(message.content, site.coordinator))
-            return answer_to_content(site.answer(request))
-
-        return _answer(message, answer)
+        return _answer(message, lambda: find_site(context), _mask)
 
     app.train()(follow)
     app.evaluate()(follow)
@@ -47,10 +37,19 @@ def make_client_app(find_site: Callable[[Context], Site]) -> ClientApp:
     return app
 
 
-def _answer(message: Message, make_content: Callable[[], RecordDict]) -> Message:
-    """The answer to a message, or what kind of failure kept it."""
+def _follow(site: Site, content: RecordDict) -> RecordDict:
+    return update_to_content(site.follow(plan_from_content(content)))
+
+
+def _mask(site: Site, content: RecordDict) -> RecordDict:
+    return answer_to_content(site.answer(request_from_content(content)))
+
+
+def _answer(message: Message, find: Callable[[], Site], respond: Callable[[Site, RecordDict], RecordDict]) -> Message:
+    """The answer to a message that the coordinator has signed, or what kind of failure kept it."""
     try:
-        return Message(make_content(), reply_to=message)
+        site = find()
+        return Message(respond(site, check_content(message.content, site.coordinator)), reply_to=message)
     except NasturtiumError as exc:
         # The text may speak of the data; it stays here, the coordinator learns the kind.
         logger.warning("not answered: %s", exc)

@@ -8,6 +8,7 @@ refused.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict, fields
 
 import numpy as np
 
@@ -98,14 +99,7 @@ def make_symbols(model: Module, preset: Preset, terms: PrivacyTerms | None) -> U
 
 def privacy_terms(agreed: ClientDp) -> PrivacyTerms:
     """What a plan says of a mechanism."""
-    return PrivacyTerms(
-        clip=agreed.clip,
-        value_range=agreed.value_range,
-        sigma=agreed.sigma,
-        distribution=agreed.distribution,
-        fewest_sites=agreed.fewest_sites,
-        colluders=agreed.colluders,
-    )
+    return PrivacyTerms(**{field.name: getattr(agreed, field.name) for field in fields(PrivacyTerms)})
 
 
 def make_agreement(dimension: int, preset: Preset, terms: PrivacyTerms) -> ClientDp:
@@ -114,13 +108,4 @@ def make_agreement(dimension: int, preset: Preset, terms: PrivacyTerms) -> Clien
     Raises:
         ConfigError: out of range.
     """
-    return ClientDp(
-        preset=preset,
-        clip=terms.clip,
-        value_range=terms.value_range,
-        dimension=dimension,
-        sigma=terms.sigma,
-        distribution=terms.distribution,
-        fewest_sites=terms.fewest_sites,
-        colluders=terms.colluders,
-    )
+    return ClientDp(preset=preset, dimension=dimension, **asdict(terms))

@@ -57,11 +57,11 @@ if TYPE_CHECKING:
     from .packed_secret import PackedCipher
     from .participant import OpenedSum, open_sum, protect
     from .plain import PlainAdder, PlainCipher
-    from .presets import MAX_CLIENTS, Preset, smallest_preset
+    from .presets import MAX_CLIENTS, MIN_SUMMANDS, Preset, smallest_preset
     from .quantizer import StochasticQuantizer
     from .rlwe_secret import SecretKey
     from .scheme import NO_KEY, Accumulator, Adder, Cipher, Mask
-    from .sitting import MIN_SUMMANDS, Sitting
+    from .sitting import Sitting
     from .sum_tag import tag_symbols
 
 _HOMES = {
@@ -93,7 +93,7 @@ _HOMES = {
     "KeyFolder": "keys.folder",
     "KeyGrant": "keys.grant",
     "MAX_CLIENTS": "presets",
-    "MIN_SUMMANDS": "sitting",
+    "MIN_SUMMANDS": "presets",
     "MalformedUpdateError": "errors",
     "Mask": "scheme",
     "MaskSum": "masking.stream",

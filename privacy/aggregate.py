@@ -27,8 +27,9 @@ from .errors import (
     WrongRoundError,
 )
 from .keys.identity import PublicIdentity
+from .presets import MIN_SUMMANDS
 from .scheme import Accumulator, Adder, Mask
-from .sitting import MIN_SUMMANDS, Sitting, check_header, write_senders
+from .sitting import Sitting, check_header, write_senders
 
 
 class Aggregator:

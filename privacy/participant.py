@@ -16,8 +16,9 @@ from .envelope import EncryptedSum, EncryptedUpdate, Signer
 from .errors import MalformedUpdateError, PrivacyError, TooFewSitesError, TooManyClientsError
 from .keys.identity import PublicIdentity
 from .packing import check_symbols
+from .presets import MIN_SUMMANDS
 from .scheme import Cipher, Mask
-from .sitting import ID_BYTES, MIN_SUMMANDS, Sitting, check_header, read_senders
+from .sitting import ID_BYTES, Sitting, check_header, read_senders
 from .sum_tag import SumTag
 
 _TAG_PURPOSE = b"sum tag"

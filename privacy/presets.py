@@ -34,6 +34,7 @@ DEGREE: Final = 2048  # n: coefficients of a polynomial
 MODULUS: Final = 0x3FFFFFFFFED001  # q: the prime SEAL takes for n = 2048 and 54 bits
 MODULUS_BITS: Final = 54
 SEED_BYTES: Final = 64
+MIN_SUMMANDS: Final = 3  # each of two sites could subtract its own update from the sum and read the other's
 MAX_CLIENTS: Final = 1000
 MAX_LEVELS: Final = 65_536
 _MAX_NOISE_BOUND: Final = 2**24

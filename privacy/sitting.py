@@ -24,7 +24,6 @@ from .scheme import NO_KEY, Scheme
 from .sum_tag import SumTag, tag_symbols
 
 ID_BYTES: Final = 16
-MIN_SUMMANDS: Final = 3  # each of two sites could subtract its own update from the sum and read the other's
 # In this order: what is of another run is said to be that, and not of another round.
 _ERRORS: Final[Mapping[str, type[UpdateRejectedError]]] = {
     "run": WrongRunError,

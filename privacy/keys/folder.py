@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeVar
 
 from ...core import ConfigError, FormatError, NasturtiumError
 from ..errors import KeyFileError, RosterError
@@ -41,6 +41,8 @@ from .received import Received, read_received, write_received
 from .roster import MAX_ROSTER_BYTES, Roster
 
 _IDENTITY_KIND: Final = "identity"
+
+_Document = TypeVar("_Document")
 
 
 class KeyFolder:
@@ -135,15 +137,12 @@ class KeyFolder:
         Raises:
             KeyFileError: its file is missing or damaged; `identity` makes it again.
         """
-        path = self.path / "identity.pub.json"
-        try:
-            return PublicIdentity.from_json(read_file(path, MAX_IDENTITY_BYTES, secret=False))
-        except KeyFileError:
-            raise
-        except NasturtiumError as exc:
-            raise KeyFileError(
-                f"{path} is damaged: {exc.message}", hint="delete it: nasturtium keys verify makes it again"
-            ) from exc
+        return _read(
+            self.path / "identity.pub.json",
+            PublicIdentity.from_json,
+            MAX_IDENTITY_BYTES,
+            hint="delete it: nasturtium keys verify makes it again",
+        )
 
     def identity(self, passphrase: str | None = None) -> Identity:
         """The identity with its private keys; a public file that is missing is made again.
@@ -352,22 +351,10 @@ class KeyFolder:
         write_file(self.path / "identity.pub.json", identity.public.to_json() + "\n", replace=True)
 
     def _roster(self, path: Path) -> Roster:
-        try:
-            return Roster.from_json(read_file(path, MAX_ROSTER_BYTES, secret=False))
-        except KeyFileError:
-            raise
-        except NasturtiumError as exc:
-            raise KeyFileError(f"{path} is damaged: {exc.message}", hint="restore it from a copy") from exc
+        return _read(path, Roster.from_json, MAX_ROSTER_BYTES, hint="restore it from a copy")
 
     def _grant(self, path: Path) -> KeyGrant:
-        try:
-            return KeyGrant.from_json(read_file(path, MAX_GRANT_BYTES, secret=False))
-        except KeyFileError:
-            raise
-        except NasturtiumError as exc:
-            raise KeyFileError(
-                f"{path} is damaged: {exc.message}", hint="move it away and receive the grant again"
-            ) from exc
+        return _read(path, KeyGrant.from_json, MAX_GRANT_BYTES, hint="move it away and receive the grant again")
 
     def _epochs(self, what: str) -> Mapping[int, Path]:
         """The files of rosters or grants by epoch."""
@@ -380,3 +367,17 @@ def _check_mode(path: Path, status: os.stat_result) -> None:
     """Refuse a folder in which others could exchange files."""
     if os.name == "posix" and status.st_mode & 0o022:
         raise KeyFileError(f"others than its owner can write to {path}", hint=f"chmod go-w {path}")
+
+
+def _read(path: Path, parse: Callable[[str], _Document], max_bytes: int, *, hint: str) -> _Document:
+    """What is in a file of the folder.
+
+    Raises:
+        KeyFileError: it is missing or damaged; `hint` says what to do about damage.
+    """
+    try:
+        return parse(read_file(path, max_bytes, secret=False))
+    except KeyFileError:
+        raise
+    except NasturtiumError as exc:
+        raise KeyFileError(f"{path} is damaged: {exc.message}", hint=hint) from exc

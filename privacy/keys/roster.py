@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from ...core import FormatError, canonical_json, check_header, parse_json
 from ..errors import RosterError, SignatureError, UnknownSenderError
-from ..presets import MAX_CLIENTS
+from ..presets import MAX_CLIENTS, MIN_SUMMANDS
 from .identity import SIGNATURE_BYTES, PublicIdentity, parse_hex
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROSTER_FORMAT: Final = "nasturtium.roster"
 ROSTER_VERSION: Final = 1
 ROSTER_DOMAIN: Final = "roster v1"
-MIN_MEMBERS: Final = 3  # a key for fewer is of no use: sums of fewer than three sites are not formed
+MIN_MEMBERS: Final = MIN_SUMMANDS  # a key for fewer is of no use: sums of fewer than three sites are not formed
 MAX_MEMBERS: Final = MAX_CLIENTS
 MAX_ROSTER_BYTES: Final = 2**20  # as JSON; a thousand members with the longest names need 0.7 MB
 _MAX_EPOCH: Final = 2**31 - 1

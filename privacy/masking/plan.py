@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from ...core import ConfigError, canonical_json
 from ..errors import MaskingError, TooFewSitesError
-from ..sitting import MIN_SUMMANDS
+from ..presets import MIN_SUMMANDS
 from .shamir import MAX_SHARES
 from .stream import check_modulus
 

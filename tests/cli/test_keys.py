@@ -185,6 +185,8 @@ def test_the_walk_of_the_readme_works_as_it_is_written(tmp_path, monkeypatch, ca
 )
 def test_a_fingerprint_is_told_in_several_ways(keys, parties, tell):
     keys("sign", "roster-1.json", "--fingerprint", tell(parties["fingerprint"]), folder="a")
+    signed = {member["name"]: member["signed"] for member in keys("show", "roster-1.json")["members"]}
+    assert [name for name, done in signed.items() if done] == ["a"]
 
 
 def test_a_member_whose_key_was_exchanged_is_not_signed_for(command, keys, parties):

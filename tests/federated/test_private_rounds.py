@@ -365,7 +365,9 @@ def test_a_site_with_a_budget_follows_no_plan_without_noise(private_sites, make_
 
 
 def test_sites_that_refuse_end_the_run_with_the_reason(database, monkeypatch):
-    half = lambda epsilon, delta: Budget(epsilon / 2, delta)  # noqa: E731
+    def half(epsilon, delta):
+        return Budget(epsilon / 2, delta)
+
     monkeypatch.setattr("nasturtium.federated.simulated_sites.Budget", half)
     setup = load()
     with pytest.raises(FederationError, match=r"round 1 has 0 usable answers.*the site failed: 'BudgetExhaustedError'"):

@@ -231,6 +231,7 @@ def test_a_roster_may_follow():
     SECOND.check_follows(FIRST)
     third = complete(SECOND.successor(add=[SITES[2].public]), [*SITES, NEW])
     third.check_follows(FIRST)  # who was out at epoch 2
+    assert [roster.epoch for roster in (FIRST, SECOND, third)] == [1, 2, 3]
 
 
 # JSON from outside.

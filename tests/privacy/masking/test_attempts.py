@@ -21,6 +21,8 @@ def journal(request, tmp_path):
 def test_rounds_and_attempts_go_on(journal):
     for round, attempt in [(1, 1), (1, 2), (2, 1), (5, 3), (6, 1)]:
         journal.claim("RUN", round, attempt)
+        with pytest.raises(ReplayedUpdateError):
+            journal.claim("RUN", round, attempt)
 
 
 @pytest.mark.parametrize(

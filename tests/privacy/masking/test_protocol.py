@@ -848,4 +848,4 @@ def test_presets_of_every_size_have_a_modulus_masks_can_have():
     for clients in (2, 64, 1000):
         for bits in (4, 8, 16):
             preset: Preset = smallest_preset(clients, bits)
-            make_plan(5, modulus=preset.plain_modulus)
+            assert make_plan(5, modulus=preset.plain_modulus).modulus == preset.plain_modulus
