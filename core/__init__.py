@@ -2,7 +2,7 @@
 
 from . import metrics, nn, ops, optim
 from .autograd import checkpoint, grad, stop_gradient, value_and_grad, vjp
-from .candidate import Budget, Candidate, Evaluation
+from .candidate import Budget, Candidate, Evaluation, Scalar
 from .custom import custom_jvp, custom_vjp, kernel_op
 from .debug import check_numerics
 from .determinism import allow_nondeterminism
@@ -80,6 +80,7 @@ __all__ = [
     "Registry",
     "Reporting",
     "SavedModel",
+    "Scalar",
     "ShapeError",
     "Tensor",
     "TensorFileHeader",

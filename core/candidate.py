@@ -13,6 +13,8 @@ from .errors import ConfigError
 from .spec import ModelSpec
 from .train import Curves
 
+Scalar = bool | int | float | str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -21,14 +23,16 @@ class Candidate:
     Attributes:
         id: unique; the history keeps what becomes of the candidate under it.
         spec: the network.
-        hyperparameters: fields of `TrainingConfig` that the search chose, such as learning_rate.
+        hyperparameters: how the search wants it trained, such as learning_rate.
         seed: decides initial weights and shuffling; the same candidate gives the same evaluation.
+        flat: the point of the search space it stands at, for evaluators that look it up or share weights.
     """
 
     id: str
     spec: ModelSpec
-    hyperparameters: Mapping[str, float]
+    hyperparameters: Mapping[str, Scalar]
     seed: int
+    flat: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +40,24 @@ class Budget:
     """How far to train: the first `epochs` of a schedule that is `total` epochs long.
 
     Raising `epochs` in steps and comparing in between is how a search stops early what does not learn.
+
+    Attributes:
+        epochs: to train, 1 <= epochs <= total.
+        total: the length of the schedule.
+        rows: the part of the training rows that is learned from, in (0, 1].
+        resolution: the side of images as a part of their own, in (0, 1].
     """
 
     epochs: int
     total: int
+    rows: float = 1.0
+    resolution: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.epochs <= self.total:
             raise ConfigError(f"expected 1 <= epochs <= total, got {self.epochs} and {self.total}")
+        if not (0 < self.rows <= 1 and 0 < self.resolution <= 1):
+            raise ConfigError(f"expected rows and resolution in (0, 1], got {self.rows} and {self.resolution}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

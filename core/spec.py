@@ -44,7 +44,7 @@ class ModelSpec:
         self.plan()
 
     def plan(self) -> LayerPlan:
-        """Output shape, trainable parameters and multiply-accumulates per sample, without building."""
+        """Output shape, state, multiply-accumulates and memory per sample, without building; see `LayerPlan`."""
         return plan_layers(self.layers, self.input_shape, self.other_shapes)
 
     @property

@@ -9,7 +9,6 @@ the same ranges for the next round, so no range speaks of one site alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,17 +16,17 @@ import numpy as np
 from ..core import Metrics, ParameterLayout, canonical_json
 from ..core.nn import Module, Parameter
 from ..privacy import (
+    EXACT_OFFSET,
     Event,
     ExactRelease,
     FixedPoint,
     Preset,
     PrivacyError,
     StochasticQuantizer,
+    UpdateSize,
     decode_limbs,
     encode_limbs,
-    limbs_for,
-    smallest_preset,
-    tag_symbols,
+    exact_limbs,
 )
 
 VALUES = FixedPoint(24)  # weights and changes of buffers, of magnitude at most 256
@@ -39,7 +38,6 @@ FILLS = FixedPoint(30)  # mean squares of changes, in units of the range
 RANGE_PER_RMS = 8.0
 _LARGEST_GROWTH = 8.0  # of a range in a round, and the inverse of the largest shrinking
 _SMALLEST_RANGE = 2.0**-40
-_OFFSET = round(VALUES.bound * 2**VALUES.fraction_bits)  # 2**32: fixed-point integers are of either sign, limbs are not
 _VERSION = 1
 
 
@@ -92,7 +90,7 @@ class UpdateSymbols:
         quantised = {name for name, _ in model.named_tensors(Parameter)}
         self._levels = levels
         self._size = layout.size
-        self._limbs = limbs_for(2 * _OFFSET, levels)
+        self._limbs = exact_limbs(levels)
         self._tensors: list[slice] = []  # of the flat vector, that are quantised
         self._exact: list[slice] = []  # the others
         start = 0
@@ -100,8 +98,7 @@ class UpdateSymbols:
             part = slice(start, start + int(np.prod(shape)))
             (self._tensors if name in quantised else self._exact).append(part)
             start = part.stop
-        exact = _length(self._exact) + len(self._tensors) + 4
-        self.values = _length(self._tensors) + exact * self._limbs
+        self.values = update_size(model).symbols(levels)
         self.sha256 = hashlib.sha256(
             canonical_json(["nasturtium.update", _VERSION, layout.sha256, sorted(quantised), self._limbs]).encode()
         ).hexdigest()
@@ -156,7 +153,7 @@ class UpdateSymbols:
                 LOSSES.encode(np.array([measured.loss_sum])),
             ]
         )
-        parts.append(encode_limbs(exact + _OFFSET, self._levels, self._limbs))
+        parts.append(encode_limbs(exact + EXACT_OFFSET, self._levels, self._limbs))
         return np.concatenate(parts)
 
     def decode(self, sums: np.ndarray, summands: int, ranges: np.ndarray) -> Total:
@@ -176,7 +173,7 @@ class UpdateSymbols:
             stop = start + part.stop - part.start
             change[part] = StochasticQuantizer(self._levels, float(bound)).decode(sums[start:stop], summands)
             start = stop
-        exact = decode_limbs(sums[start:], self._levels, self._limbs) - summands * _OFFSET
+        exact = decode_limbs(sums[start:], self._levels, self._limbs) - summands * EXACT_OFFSET
         start = 0
         for part in self._exact:
             stop = start + part.stop - part.start
@@ -198,9 +195,11 @@ def choose_preset(model: Module, clients: int, bits: int) -> Preset:
     Raises:
         ConfigError: there is none.
     """
-    levels = smallest_preset(clients, bits)
-    return smallest_preset(clients, bits, values=UpdateSymbols(model, levels.levels).values + tag_symbols(levels))
+    return update_size(model).preset(clients, bits)
 
 
-def _length(parts: Sequence[slice]) -> int:
-    return sum(part.stop - part.start for part in parts)
+def update_size(model: Module) -> UpdateSize:
+    """What an update of a model carries."""
+    quantised = [tensor.size for _, tensor in model.named_tensors(Parameter)]
+    exact = ParameterLayout.of(model).size - sum(quantised)
+    return UpdateSize(quantised=sum(quantised), tensors=len(quantised), exact=exact)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .keys.identity import PublicIdentity
     from .keys.identity_secret import Identity
     from .keys.roster import Roster
-    from .limbs import decode_limbs, encode_limbs, limbs_for
+    from .limbs import decode_limbs, encode_limbs
     from .masking.attempts import AttemptJournal
     from .masking.coordinator import MaskingRound
     from .masking.messages import Members
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .rlwe_secret import SecretKey
     from .scheme import NO_KEY, Accumulator, Adder, Cipher, Mask
     from .sitting import Sitting
-    from .sum_tag import tag_symbols
+    from .update_size import EXACT_OFFSET, UpdateSize, exact_limbs
 
 _HOMES = {
     "Accountant": "dp.accountant",
@@ -81,6 +81,7 @@ _HOMES = {
     "ClientDpSite": "dp.client_dp",
     "DiscreteGaussianSum": "dp.events",
     "DpSgd": "dp.dp_sgd",
+    "EXACT_OFFSET": "update_size",
     "EncryptedSum": "envelope",
     "EncryptedUpdate": "envelope",
     "Event": "dp.events",
@@ -129,6 +130,7 @@ _HOMES = {
     "TooManyClientsError": "errors",
     "UnknownSenderError": "errors",
     "UpdateRejectedError": "errors",
+    "UpdateSize": "update_size",
     "WrongKeyError": "errors",
     "WrongLayoutError": "errors",
     "WrongPresetError": "errors",
@@ -137,18 +139,18 @@ _HOMES = {
     "calibrate_client_dp": "dp.client_calibration",
     "decode_limbs": "limbs",
     "encode_limbs": "limbs",
-    "limbs_for": "limbs",
+    "exact_limbs": "update_size",
     "noise_multiplier_for": "dp.record_calibration",
     "open_sum": "participant",
     "protect": "participant",
     "read_document": "keys.documents",
     "smallest_preset": "presets",
     "smallest_threshold": "masking.plan",
-    "tag_symbols": "sum_tag",
     "write_document": "keys.documents",
 }
 
 __all__ = [
+    "EXACT_OFFSET",
     "MAX_CLIENTS",
     "MIN_SUMMANDS",
     "NO_KEY",
@@ -213,6 +215,7 @@ __all__ = [
     "TooManyClientsError",
     "UnknownSenderError",
     "UpdateRejectedError",
+    "UpdateSize",
     "WrongKeyError",
     "WrongLayoutError",
     "WrongPresetError",
@@ -221,14 +224,13 @@ __all__ = [
     "calibrate_client_dp",
     "decode_limbs",
     "encode_limbs",
-    "limbs_for",
+    "exact_limbs",
     "noise_multiplier_for",
     "open_sum",
     "protect",
     "read_document",
     "smallest_preset",
     "smallest_threshold",
-    "tag_symbols",
     "write_document",
 ]
 

@@ -46,6 +46,7 @@ from .layers import (
     Reshape,
     SequenceMean,
     Softmax,
+    Zeros,
 )
 from .merge import Add, Concat, Maximum, Multiply, Select
 from .module import Buffer, Module, Parameter, Sequential, StateReport, functional_call
@@ -152,6 +153,7 @@ __all__ = [
     "Synaptic",
     "TransformerEncoderLayer",
     "Upsample",
+    "Zeros",
     "build_layers",
     "count_layers",
     "functional_call",

@@ -91,7 +91,10 @@ class MultiHeadAttention(Module):
         narrow = features // heads * (heads if groups is None else groups)
         weights = 2 * features * features + 2 * features * narrow
         biases = (2 * features + 2 * narrow) * bias
-        return LayerPlan(shape, weights + biases, steps * weights + 2 * steps * steps * features)
+        # Queries, keys and values with the input they are made of, or with what they attend to.
+        peak = 2 * steps * (features + narrow)
+        macs = steps * weights + 2 * steps * steps * features
+        return LayerPlan(shape, weights + biases, macs, tensors=4 * (1 + bias), peak=peak, late_peak=peak)
 
     @classmethod
     def build(
@@ -199,7 +202,17 @@ class TransformerEncoderLayer(Module):
         expect(norm in ("layer", "rms"), f"expected the norm 'layer' or 'rms', got {norm!r}")
         parameters = 2 * features * hidden + hidden + features + (4 if norm == "layer" else 2) * features
         macs = 2 * steps * features * hidden + 4 * steps * features
-        return LayerPlan(shape, attention.parameters + parameters, attention.macs + macs)
+        size, inner = steps * features, steps * hidden
+        # The second part: around the activation, where the last map narrows, and the sum with what comes in.
+        late_peak = max(size + 2 * inner, 2 * size + inner, 3 * size)
+        return LayerPlan(
+            shape,
+            attention.parameters + parameters,
+            attention.macs + macs,
+            tensors=attention.tensors + 4 + (4 if norm == "layer" else 2),
+            peak=max(attention.peak_for(size, kept=True), late_peak),
+            late_peak=late_peak,
+        )
 
     @classmethod
     def build(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Self
 
@@ -11,7 +12,7 @@ from ..tensor import Tensor
 from .conv import Conv2d
 from .dropout import StochasticDepth
 from .expect import expect, image
-from .layer import LayerPlan, LayerSpec, Shape, build_layers, layer, plan_layers
+from .layer import LayerPlan, LayerSpec, Shape, build_layers, in_sequence, layer, plan_layers
 from .layers import ACTIVATIONS
 from .module import Module, Sequential
 from .norm import BatchNorm
@@ -36,7 +37,17 @@ class Residual(Module):
             main.output_shape == side.output_shape,
             f"the branches differ: body gives {main.output_shape}, shortcut {side.output_shape}",
         )
-        return LayerPlan(main.output_shape, main.parameters + side.parameters, main.macs + side.macs)
+        inputs, out = prod(shape), prod(main.output_shape)
+        return LayerPlan(
+            main.output_shape,
+            main.parameters + side.parameters,
+            main.macs + side.macs,
+            main.tensors + side.tensors,
+            main.buffers + side.buffers,
+            # The body while the input waits, the shortcut while the body's output waits, and the sum of both.
+            max(main.peak_for(inputs, kept=True), side.peak + out, 3 * out),
+            max(side.late_peak + out, 3 * out) if shortcut else 0,
+        )
 
     @classmethod
     def build(
@@ -91,7 +102,7 @@ class SqueezeExcite(Module):
         for name in (activation, gate):
             expect(name in ACTIVATIONS, f"unknown activation {name!r}, known: {', '.join(ACTIVATIONS)}")
         hidden = _share(channels, ratio)
-        return LayerPlan(shape, 2 * channels * hidden + channels + hidden, 2 * channels * hidden + prod(shape))
+        return _plan_gates(shape, hidden)
 
     @classmethod
     def build(
@@ -110,6 +121,18 @@ class SqueezeExcite(Module):
         """Weigh the channels."""
         means = x.mean((2, 3), keepdims=True)
         return x * self.gate(self.excite(self.activation(self.squeeze(means))))
+
+
+def _plan_gates(shape: Shape, hidden: int) -> LayerPlan:
+    """Cost of squeeze and excite: all channels are there while one number for each is computed."""
+    channels = shape[0]
+    return LayerPlan(
+        shape,
+        2 * channels * hidden + channels + hidden,
+        2 * channels * hidden + prod(shape),
+        tensors=4,
+        peak=max(2 * prod(shape) + channels, prod(shape) + channels + hidden),
+    )
 
 
 def _share(channels: int, ratio: float) -> int:
@@ -191,13 +214,14 @@ class MBConv(Module):
         inner = parts[-1].output_shape
         parts.append(BatchNorm.plan(inner))
         if ratio:
-            hidden = _share(channels, ratio)
-            parts.append(LayerPlan(inner, 2 * wide * hidden + wide + hidden, 2 * wide * hidden + prod(inner)))
+            parts.append(_plan_gates(inner, _share(channels, ratio)))
         parts.append(Conv2d.plan(inner, out_channels=out_channels, kernel=1, bias=False))
         parts.append(BatchNorm.plan(parts[-1].output_shape))
-        return LayerPlan(
-            parts[-1].output_shape, sum(part.parameters for part in parts), sum(part.macs for part in parts)
-        )
+        whole = in_sequence(parts, prod(shape), shape)
+        if stride != 1 or whole.output_shape != shape:
+            return whole
+        peak = max(whole.peak_for(prod(shape), kept=True), 3 * prod(shape))  # the input waits for the sum
+        return replace(whole, peak=peak, late_peak=0)
 
     @classmethod
     def build(

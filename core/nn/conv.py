@@ -90,7 +90,7 @@ class _Convolution(Module):
         weight = (out_channels, shape[0] // groups, *size)
         options = {"stride": strides, "padding": sides, "dilation": steps, "groups": groups}
         out = inferred(partial(cls.function, **options), shape, weight)
-        return LayerPlan(out, prod(weight) + out_channels * bias, prod(weight) * prod(out[1:]))
+        return LayerPlan(out, prod(weight) + out_channels * bias, prod(weight) * prod(out[1:]), tensors=1 + bias)
 
     @classmethod
     def build(
@@ -207,7 +207,7 @@ class _Transposed(Module):
         }
         weight = (shape[0], out_channels // groups, *size)
         out = inferred(partial(cls.function, **options), shape, weight)
-        return LayerPlan(out, prod(weight) + out_channels * bias, prod(weight) * prod(shape[1:]))
+        return LayerPlan(out, prod(weight) + out_channels * bias, prod(weight) * prod(shape[1:]), tensors=1 + bias)
 
     @classmethod
     def build(

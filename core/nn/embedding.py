@@ -38,7 +38,7 @@ class Embedding(Module):
         """One vector for each element."""
         expect(min(tokens, features) >= 1, f"expected tokens and features >= 1, got {tokens} and {features}")
         expect(padding is None or 0 <= padding < tokens, f"expected padding in [0, {tokens}), got {padding}")
-        return LayerPlan((*shape, features), tokens * features)
+        return LayerPlan((*shape, features), tokens * features, tensors=1)
 
     @classmethod
     def build(
@@ -82,7 +82,7 @@ class PositionalEncoding(Module):
     def plan(cls, shape: Shape, *, learned: bool = False) -> LayerPlan:
         """Shape unchanged."""
         steps, features = sequence(shape)
-        return LayerPlan(shape, steps * features * learned)
+        return LayerPlan(shape, steps * features * learned, tensors=int(learned))
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, learned: bool = False) -> Self:

@@ -110,13 +110,26 @@ class Graph(Module):
         """
         _check_names(nodes, inputs, other_shapes)
         result = LayerPlan(shape)
-        parameters = macs = 0
+        parameters = macs = tensors = buffers = peak = late_peak = 0
         sizes = {name: prod(s) for name, s in zip(inputs, (shape, *other_shapes), strict=True)}
         alive = sum(sizes.values())  # elements that a later node needs
         last_use = {name: i for i, node in enumerate(nodes) for name in node.inputs}
+        let_go = max(last_use.get(name, 0) for name in inputs)  # the last node that needs an input of the graph
         for i, (node, _, _, result) in enumerate(_walk(nodes, inputs, (shape, *other_shapes))):
-            parameters += 0 if isinstance(node.layer, str) else result.parameters
+            if not isinstance(node.layer, str):
+                parameters += result.parameters
+                tensors += result.tensors
+                buffers += result.buffers
             macs += result.macs
+            given = sum(sizes[name] for name in set(node.inputs))
+            kept = sum(sizes[name] for name in set(node.inputs) if last_use[name] > i)
+            waiting = alive - given
+            most = waiting + max(result.peak_for(given), result.late_peak + kept)
+            peak = max(peak, most)
+            if i > let_go:
+                late_peak = max(late_peak, most)
+            elif i == let_go and result.late_peak:
+                late_peak = max(late_peak, waiting + result.late_peak + kept)
             sizes[node.name] = prod(result.output_shape)
             alive += sizes[node.name]
             if max(parameters, alive) > MAX_ELEMENTS:
@@ -124,7 +137,7 @@ class Graph(Module):
             if macs > MAX_MACS:
                 raise FormatError(f"node {node.name!r}: the network exceeds {MAX_MACS} multiply-accumulates")
             alive -= sum(sizes[name] for name in set(node.inputs) if last_use[name] == i)
-        return LayerPlan(result.output_shape, parameters, macs)
+        return LayerPlan(result.output_shape, parameters, macs, tensors, buffers, peak, late_peak)
 
     @classmethod
     def build(

@@ -55,11 +55,39 @@ class LayerSpec:
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """What a layer makes of a sample and what it costs."""
+    """What a layer makes of a sample and what it costs.
+
+    Memory is that of inference, in elements: a value is let go after its last use, a layer that could be one kernel
+    (norms, activations, convolutions with their bias) holds its inputs and its output, one of several steps what these
+    hold. What a kernel needs for itself, as the patches of a convolution, is not counted.
+
+    Attributes:
+        output_shape: of a sample.
+        parameters: trainable elements.
+        macs: multiply-accumulates per sample.
+        tensors: how many arrays the parameters are.
+        buffers: elements of what a model's state holds beside parameters, such as running means.
+        peak: elements alive at the worst moment, inputs and output included; 0 where they are all there is.
+        late_peak: the same of those moments only in which the inputs are not needed any more; 0 if there are none.
+    """
 
     output_shape: Shape
-    parameters: int = 0  # trainable elements
-    macs: int = 0  # multiply-accumulates per sample
+    parameters: int = 0
+    macs: int = 0
+    tensors: int = 0
+    buffers: int = 0
+    peak: int = 0
+    late_peak: int = 0
+
+    def peak_for(self, inputs: int, *, kept: bool = False) -> int:
+        """Elements alive at the worst moment.
+
+        Args:
+            inputs: elements of the inputs.
+            kept: whether somebody else needs the inputs afterwards, so that they stay.
+        """
+        peak = self.peak or inputs + prod(self.output_shape)
+        return max(peak, self.late_peak + inputs) if kept else peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +168,8 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape, other_shapes: tuple[S
         FormatError: a layer does not fit its input, or the whole is larger than `MAX_ELEMENTS` or `MAX_MACS`.
     """
     parameters = macs = 0
+    start = shape
+    parts: list[LayerPlan] = []
     for position, spec in enumerate(layers):
         try:
             if LAYERS[spec.kind].joins:
@@ -150,6 +180,7 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape, other_shapes: tuple[S
             part = LAYERS[spec.kind].plan(shape, **spec.options)
         except FormatError as exc:
             raise FormatError(f"layer {position} ({spec.kind}) on samples of shape {shape}: {exc}") from exc
+        parts.append(part)
         shape = part.output_shape
         parameters += part.parameters
         macs += part.macs
@@ -157,7 +188,32 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape, other_shapes: tuple[S
             raise FormatError(f"layer {position} ({spec.kind}): the network exceeds {MAX_ELEMENTS} elements")
         if macs > MAX_MACS:
             raise FormatError(f"layer {position} ({spec.kind}): the network exceeds {MAX_MACS} multiply-accumulates")
-    return LayerPlan(shape, parameters, macs)
+    return in_sequence(parts, prod(start) + sum(map(prod, other_shapes)), start)
+
+
+def in_sequence(parts: Sequence[LayerPlan], inputs: int, shape: Shape) -> LayerPlan:
+    """Cost of layers one after the other.
+
+    Args:
+        parts: what each costs.
+        inputs: elements of the first one's inputs.
+        shape: of its first input, which is the output if there are no layers.
+    """
+    alive, peak, late_peak = inputs, 0, 0
+    for position, part in enumerate(parts):
+        most = part.peak_for(alive)
+        peak = max(peak, most)
+        late_peak = max(late_peak, most if position else part.late_peak)
+        alive = prod(part.output_shape)
+    return LayerPlan(
+        parts[-1].output_shape if parts else shape,
+        sum(part.parameters for part in parts),
+        sum(part.macs for part in parts),
+        sum(part.tensors for part in parts),
+        sum(part.buffers for part in parts),
+        peak or inputs,
+        late_peak,
+    )
 
 
 def build_layers(layers: Sequence[LayerSpec], shape: Shape, rng: np.random.Generator) -> Sequential:

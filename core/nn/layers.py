@@ -55,7 +55,8 @@ class Linear(Module):
         expect(len(shape) in (1, 2), f"expected samples of shape (features,), got {shape}; flatten images first")
         expect(out_features >= 1, f"expected out_features >= 1, got {out_features}")
         weights = shape[-1] * out_features
-        return LayerPlan((*shape[:-1], out_features), weights + out_features * bias, weights * prod(shape[:-1]))
+        out = (*shape[:-1], out_features)
+        return LayerPlan(out, weights + out_features * bias, weights * prod(shape[:-1]), tensors=1 + bias)
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, out_features: int, bias: bool = True) -> Self:
@@ -148,7 +149,7 @@ class PReLU(Module):
     @classmethod
     def plan(cls, shape: Shape, *, shared: bool = False, slope: float = 0.25) -> LayerPlan:
         """Shape unchanged."""
-        return LayerPlan(shape, 1 if shared else shape[0])
+        return LayerPlan(shape, 1 if shared else shape[0], tensors=1)
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, shared: bool = False, slope: float = 0.25) -> Self:
@@ -245,6 +246,25 @@ class Reshape(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) -> (N, *shape)."""
         return x.reshape(x.shape[0], *self.shape)
+
+
+@layer("zeros")
+class Zeros(Module):
+    """Nothing of what comes in: a branch that a search switched off."""
+
+    @classmethod
+    def plan(cls, shape: Shape) -> LayerPlan:
+        """Shape unchanged."""
+        return LayerPlan(shape)
+
+    @classmethod
+    def build(cls, shape: Shape, rng: np.random.Generator) -> Self:
+        """For any shape."""
+        return cls()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros of the same shape; not x * 0, which is no number where x is infinite."""
+        return ops.where(x < -np.inf, x, 0.0)
 
 
 @layer("image_to_sequence")

@@ -40,7 +40,7 @@ class BatchNorm(Module):
         """Shape unchanged."""
         expect(0 <= momentum <= 1, f"expected 0 <= momentum <= 1, got {momentum}")
         expect(epsilon > 0, f"expected epsilon > 0, got {epsilon}")
-        return LayerPlan(shape, 2 * shape[0], prod(shape))
+        return LayerPlan(shape, 2 * shape[0], prod(shape), tensors=2, buffers=2 * shape[0])
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, momentum: float = 0.1, epsilon: float = 1e-5) -> Self:
@@ -89,7 +89,7 @@ class LayerNorm(Module):
         """Shape unchanged."""
         expect(over in ("sample", "last"), f"expected over 'sample' or 'last', got {over!r}")
         expect(epsilon > 0, f"expected epsilon > 0, got {epsilon}")
-        return LayerPlan(shape, 2 * shape[0 if over == "sample" else -1], 2 * prod(shape))
+        return LayerPlan(shape, 2 * shape[0 if over == "sample" else -1], 2 * prod(shape), tensors=2)
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, over: str = "sample", epsilon: float = 1e-5) -> Self:
@@ -120,7 +120,7 @@ class RMSNorm(Module):
     def plan(cls, shape: Shape, *, epsilon: float = 1e-5) -> LayerPlan:
         """Shape unchanged."""
         expect(epsilon > 0, f"expected epsilon > 0, got {epsilon}")
-        return LayerPlan(shape, shape[-1], 2 * prod(shape))
+        return LayerPlan(shape, shape[-1], 2 * prod(shape), tensors=1)
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, epsilon: float = 1e-5) -> Self:
@@ -152,7 +152,7 @@ class GroupNorm(Module):
             f"expected a number of groups that divides {shape[0]} channels, got {groups}",
         )
         expect(epsilon > 0, f"expected epsilon > 0, got {epsilon}")
-        return LayerPlan(shape, 2 * shape[0], 2 * prod(shape))
+        return LayerPlan(shape, 2 * shape[0], 2 * prod(shape), tensors=2)
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, groups: int, epsilon: float = 1e-5) -> Self:
@@ -181,7 +181,7 @@ class InstanceNorm(Module):
         """Shape unchanged."""
         expect(len(shape) >= 2, f"expected samples of shape (C, ...) with positions, got {shape}")
         expect(epsilon > 0, f"expected epsilon > 0, got {epsilon}")
-        return LayerPlan(shape, 2 * shape[0], 2 * prod(shape))
+        return LayerPlan(shape, 2 * shape[0], 2 * prod(shape), tensors=2)
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, epsilon: float = 1e-5) -> Self:

@@ -88,7 +88,31 @@ class _Recurrent(Module):
         wide = hidden * (1 + bidirectional)
         weights = cls.gates * wide * (features + hidden + (layers - 1) * (wide + hidden))
         out = (steps, wide) if sequences else (wide,)
-        return LayerPlan(out, weights + 2 * cls.gates * wide * layers, steps * weights)
+        peaks, late_peaks = zip(
+            *(
+                cls._peaks(steps, features if level == 0 else wide, hidden, bidirectional=bidirectional)
+                for level in range(min(layers, 2))  # further ones are as the second
+            ),
+            strict=True,
+        )
+        return LayerPlan(
+            out,
+            weights + 2 * cls.gates * wide * layers,
+            steps * weights,
+            tensors=4 * layers * (1 + bidirectional),
+            peak=max(peaks),
+            late_peak=max((late_peaks[0], *peaks[1:])),
+        )
+
+    @classmethod
+    def _peaks(cls, steps: int, features: int, hidden: int, *, bidirectional: bool) -> tuple[int, int]:
+        """Elements alive at the worst moment of one layer, and at the worst without its input."""
+        inputs, states = steps * features, steps * hidden  # states: those of one direction at all steps
+        gates, scanned = cls.gates * states, cls.states * states
+        if not bidirectional:
+            return max(inputs + gates, gates + scanned), gates + scanned
+        late = max(states + gates + scanned, 4 * states)  # the second direction's scan; joining both
+        return max(inputs + gates + max(scanned, states), late), late
 
     @classmethod
     def build(cls, shape: Shape, rng: np.random.Generator, *, hidden: int, **options: Any) -> Self:

@@ -97,7 +97,11 @@ class _Neuron(Module):
             expect(value > 0 and (name == "threshold" or value <= 1), f"{name} is out of range: {value}")
         inner = shape[1] * shape[1] * recurrent
         return LayerPlan(
-            shape, len(constants) * shape[1] * learned + inner, prod(shape) * cls.states + shape[0] * inner
+            shape,
+            len(constants) * shape[1] * learned + inner,
+            prod(shape) * cls.states + shape[0] * inner,
+            tensors=len(constants) * learned + recurrent,
+            peak=2 * prod(shape) + cls.states * prod(shape[1:]),
         )
 
     @classmethod

@@ -26,7 +26,7 @@ from .config import Precision, ScheduleName, TrainingConfig
 from .criterion import Criterion, CrossEntropy, MeanSquaredError, Metric, RowCriterion
 from .evaluation import Metrics, evaluate, predict_logits
 from .feed import ArrayFeed, Batches, Feed, Order
-from .snapshot import Snapshot, SnapshotReader
+from .snapshot import Snapshot, SnapshotReader, description
 from .step import TrainingStep
 from .trainer import Curves, Progress, Trainer
 
@@ -53,6 +53,7 @@ __all__ = [
     "Trainer",
     "TrainingConfig",
     "TrainingStep",
+    "description",
     "evaluate",
     "load_checkpoint",
     "predict_logits",

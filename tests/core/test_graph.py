@@ -71,7 +71,8 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 def test_an_inception_module_is_its_branches_side_by_side():
     spec = ModelSpec((3, 6, 5), (INCEPTION,))
-    assert spec.plan() == nn.LayerPlan((9, 6, 5), 8 + 12 + 112, 30 * (6 + 9 + 108))
+    # At the join the branches of 2 and 4 channels and the input of 3 are there, and the 9 of the output.
+    assert spec.plan() == nn.LayerPlan((9, 6, 5), 8 + 12 + 112, 30 * (6 + 9 + 108), tensors=6, peak=30 * 18)
     model = build(spec, np.random.default_rng(0))
     x = Tensor(numbers(2, 3, 6, 5))
     nodes = model.layers[0].nodes
@@ -93,6 +94,63 @@ def test_a_residual_layer_and_its_graph_are_the_same_network():
     x = Tensor(numbers(2, 3, 6, 6))
     first, second = (build(ModelSpec((3, 6, 6), (spec,)), np.random.default_rng(0))(x) for spec in (residual, same))
     np.testing.assert_array_equal(values(first), values(second))
+
+
+IDENTITY = layer_spec("residual", body=(conv(3, 3),))
+SHORTCUT = layer_spec("residual", body=(conv(4, 3), layer_spec("batch_norm")), shortcut=(conv(2), conv(4)))
+
+
+def as_graph(spec: LayerSpec, prefix: str, source: str) -> list[Node]:
+    """A residual layer or another one as nodes."""
+    if spec.kind != "residual":
+        return [Node(f"{prefix}x", spec, (source,))]
+    nodes, ends = [], []
+    for branch in ("body", "shortcut"):
+        end = source
+        for i, layer in enumerate(spec.options.get(branch, ())):
+            nodes += as_graph(layer, f"{prefix}{branch}{i}", end)
+            end = nodes[-1].name
+        ends.append(end)
+    return [*nodes, Node(f"{prefix}sum", layer_spec("add"), tuple(ends))]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(IDENTITY, id="identity"),
+        pytest.param(SHORTCUT, id="shortcut"),
+        pytest.param(layer_spec("residual", body=(SHORTCUT, conv(3))), id="inner-lets-go"),
+        pytest.param(layer_spec("residual", body=(conv(3), IDENTITY), shortcut=(IDENTITY,)), id="both-nested"),
+        pytest.param(layer_spec("residual", body=(IDENTITY,), shortcut=(conv(9), conv(3))), id="wide-shortcut"),
+    ],
+)
+def test_a_residual_layer_costs_what_its_graph_does(spec):
+    plan = nn.plan_layers((spec,), (3, 6, 6))
+    assert plan == nn.plan_layers((graph(*as_graph(spec, "", "input")),), (3, 6, 6))
+
+
+@pytest.mark.parametrize(("out", "stride"), [pytest.param(4, 1, id="residual"), pytest.param(6, 2, id="smaller")])
+def test_a_mobile_bottleneck_costs_what_its_graph_does(out, stride):
+    silu = layer_spec("activation", function="silu")
+    depthwise = layer_spec("conv2d", out_channels=12, kernel=3, stride=stride, groups=12, bias=False)
+    gates = layer_spec("squeeze_excite", ratio=1 / 12, activation="silu")  # one hidden feature, a quarter of 4 channels
+    norm = layer_spec("batch_norm")
+    chain = (conv(12, bias=False), norm, silu, depthwise, norm, silu, gates, conv(out, bias=False), norm)
+    names = ("input", *(f"n{i}" for i in range(len(chain))))
+    nodes = [Node(name, spec, (before,)) for before, name, spec in zip(names, names[1:], chain, strict=False)]
+    if stride == 1:
+        nodes.append(Node("sum", layer_spec("add"), ("input", names[-1])))
+    block = layer_spec("mbconv", out_channels=out, stride=stride, expand=3)
+    assert nn.plan_layers((block,), (4, 6, 6)) == nn.plan_layers((graph(*nodes),), (4, 6, 6))
+
+
+def test_a_chain_of_layers_costs_what_its_graph_does():
+    chain = (conv(4, 3), layer_spec("batch_norm"), RELU, layer_spec("max_pool2d"), layer_spec("flatten"))
+    names = ("input", "a", "b", "c", "d", "e")
+    nodes = [Node(name, spec, (before,)) for before, name, spec in zip(names, names[1:], chain, strict=False)]
+    plan = nn.plan_layers(chain, (3, 6, 6))
+    assert plan == nn.plan_layers((graph(*nodes),), (3, 6, 6))
+    assert (plan.peak, plan.late_peak) == (2 * 144, 2 * 144)
 
 
 def test_values_and_gradients_are_those_of_torch():
@@ -163,7 +221,8 @@ def test_merges_compute_what_they_say(spec, inputs, expected):
     shapes = [x.shape[1:] for x in inputs]
     join = graph(Node("join", spec, names), inputs=names, other_shapes=tuple(shapes[1:]))
     network = ModelSpec(shapes[0], (join,))
-    assert network.plan() == nn.LayerPlan(expected.shape[1:])
+    alive = sum(x[0].size for x in (*inputs, expected))
+    assert network.plan() == nn.LayerPlan(expected.shape[1:], peak=alive)
     result = build(network, np.random.default_rng(0))(*(Tensor(x) for x in inputs))
     np.testing.assert_array_equal(result.numpy(), expected)
 
@@ -187,7 +246,8 @@ def test_select_takes_a_part(options, expected):
 
 def test_a_shared_layer_has_its_weights_once_and_both_gradients():
     spec = ModelSpec((4,), (SIAMESE,))
-    assert spec.plan() == nn.LayerPlan((3,), 15, 24)
+    # Worst are both inputs and the left half; without inputs, the halves and their difference.
+    assert spec.plan() == nn.LayerPlan((3,), 15, 24, tensors=2, peak=11, late_peak=9)
     model = build(spec, np.random.default_rng(0))
     assert list(model.state()) == ["layers.0.nodes.left.weight", "layers.0.nodes.left.bias"]
     a, b = numbers(5, 4), numbers(5, 4, seed=1)
@@ -209,7 +269,8 @@ def test_a_convolution_may_be_shared_between_images_of_two_sizes():
         Node("both", layer_spec("concat"), ("mean of large", "mean of small")),
     )
     network = ModelSpec((3, 8, 8), (spec,))
-    assert network.plan() == nn.LayerPlan((4,), 56, 54 * (64 + 16))
+    plan = network.plan()
+    assert (plan.output_shape, plan.parameters, plan.macs, plan.tensors) == ((4,), 56, 54 * (64 + 16), 2)
     assert build(network, np.random.default_rng(0))(Tensor(numbers(2, 3, 8, 8))).shape == (2, 4)
 
 
@@ -352,6 +413,46 @@ def computed(module: nn.Graph, spec: LayerSpec, x: Tensor) -> Tensor:
         modules[node.name] = module.nodes[node.name] if isinstance(node.layer, LayerSpec) else modules[node.layer]
         values[node.name] = modules[node.name](*(values[name] for name in node.inputs))
     return values[spec.options["nodes"][-1].name]
+
+
+def flattened(spec: LayerSpec, outside: str = "input", prefix: str = "") -> list[Node]:
+    """The nodes of a graph and of the graphs in it, side by side; its own input is called `outside`."""
+    names, owners, nodes = {"input": outside}, {}, []
+    for node in spec.options["nodes"]:
+        owner = node.layer if isinstance(node.layer, str) else node.name
+        owners.setdefault(owner, node.layer)
+        layer, inputs = owners[owner], tuple(names[name] for name in node.inputs)
+        if layer.kind == "graph":
+            inner = flattened(layer, *inputs, prefix=f"{prefix}{node.name}/")
+            nodes += inner
+            names[node.name] = inner[-1].name
+            continue
+        names[node.name] = f"{prefix}{node.name}"
+        nodes.append(Node(names[node.name], layer, inputs))
+    return nodes
+
+
+def most_alive(nodes: list[Node], sizes: dict[str, int]) -> int:
+    """By the definition: at every node, what was computed before and is used there or later, and its output."""
+    worst = 0
+    known = {"input"}
+    for i, node in enumerate(nodes):
+        needed = {name for later in nodes[i:] for name in later.inputs} & known
+        known.add(node.name)
+        worst = max(worst, sum(sizes[name] for name in needed | {node.name}))
+    return worst
+
+
+@given(graphs(depth=2))
+@settings(max_examples=200, deadline=None)
+def test_the_peak_is_that_of_all_nodes_side_by_side(spec):
+    nodes = flattened(spec)
+    shapes = {"input": (3,)}
+    for node in nodes:
+        given = tuple(shapes[name] for name in node.inputs)
+        plan = nn.LAYERS[node.layer.kind].plan(given if len(given) > 1 else given[0], **node.layer.options)
+        shapes[node.name] = plan.output_shape
+    assert nn.plan_layers((spec,), (3,)).peak == most_alive(nodes, {name: s[0] for name, s in shapes.items()})
 
 
 @given(graphs())

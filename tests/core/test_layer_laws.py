@@ -20,6 +20,7 @@ EXAMPLES: list[tuple[str, dict, tuple[int, ...]]] = [
     ("linear", {"out_features": 3}, ROW),
     ("linear", {"out_features": 3, "bias": False}, ROW),
     ("linear", {"out_features": 3}, SEQUENCE),
+    ("prelu", {"shared": True}, IMAGE),
     ("activation", {"function": "gelu"}, ROW),
     ("leaky_relu", {}, ROW),
     ("elu", {}, ROW),
@@ -27,6 +28,7 @@ EXAMPLES: list[tuple[str, dict, tuple[int, ...]]] = [
     ("gate", {"function": "glu"}, ROW),
     ("softmax", {}, ROW),
     ("flatten", {}, IMAGE),
+    ("zeros", {}, IMAGE),
     ("reshape", {"shape": (2, 3)}, ROW),
     ("image_to_sequence", {}, IMAGE),
     ("sequence_mean", {}, SEQUENCE),
@@ -43,7 +45,9 @@ EXAMPLES: list[tuple[str, dict, tuple[int, ...]]] = [
     ("instance_norm", {}, IMAGE),
     ("local_response_norm", {"size": 3}, IMAGE),
     ("multi_head_attention", {"heads": 2}, SEQUENCE),
+    ("multi_head_attention", {"heads": 4, "groups": 2, "bias": False}, SEQUENCE),
     ("transformer_encoder", {"heads": 2}, SEQUENCE),
+    ("transformer_encoder", {"heads": 2, "norm": "rms", "norm_first": False, "hidden": 5}, SEQUENCE),
     ("conv1d", {"out_channels": 3, "kernel": 3}, LINE),
     ("conv2d", {"out_channels": 3, "kernel": 3}, IMAGE),
     ("conv2d", {"out_channels": 8, "kernel": 3, "groups": 4, "stride": 2, "dilation": 2}, IMAGE),
@@ -52,8 +56,10 @@ EXAMPLES: list[tuple[str, dict, tuple[int, ...]]] = [
     ("conv_transpose2d", {"out_channels": 3, "kernel": 3, "stride": 2}, IMAGE),
     ("conv_transpose3d", {"out_channels": 3, "kernel": 2, "stride": 2}, VOLUME),
     ("residual", {"body": (layer_spec("linear", out_features=6),)}, ROW),
+    ("residual", {"body": (layer_spec("group_norm", groups=2),), "shortcut": (layer_spec("prelu"),)}, IMAGE),
     ("squeeze_excite", {}, IMAGE),
     ("mbconv", {"out_channels": 4}, IMAGE),
+    ("mbconv", {"out_channels": 3, "expand": 1, "stride": 2, "ratio": 0.0}, IMAGE),
     ("embedding", {"tokens": 7, "features": 3}, (5,)),
     ("positional_encoding", {"learned": True}, SEQUENCE),
     ("max_pool1d", {}, LINE),
@@ -69,7 +75,9 @@ EXAMPLES: list[tuple[str, dict, tuple[int, ...]]] = [
     ("rnn", {"hidden": 3}, SEQUENCE),
     ("gru", {"hidden": 3, "bidirectional": True}, SEQUENCE),
     ("lstm", {"hidden": 3, "sequences": True}, SEQUENCE),
+    ("lstm", {"hidden": 3, "layers": 3, "bidirectional": True, "sequences": False}, SEQUENCE),
     ("leaky", {"learned": True}, SEQUENCE),
+    ("leaky", {"recurrent": True}, SEQUENCE),
     ("synaptic", {"learned": True}, SEQUENCE),
     ("alpha", {"learned": True}, SEQUENCE),
     ("adaptive_leaky", {"learned": True}, SEQUENCE),
@@ -116,6 +124,10 @@ def test_the_plan_is_what_is_built(spec, shape):
     assert output.dtype == np.float32
     parameters = {id(tensor): tensor.size for tensor in model.parameters()}
     assert plan.parameters == sum(parameters.values())
+    assert plan.tensors == len(parameters)
+    assert plan.buffers == sum(tensor.size for _, tensor in model.named_tensors(nn.Buffer))
+    assert plan.peak >= max(x[0].size, output[0].size)
+    assert plan.late_peak <= plan.peak
 
 
 @pytest.mark.parametrize(("spec", "shape"), CASES)

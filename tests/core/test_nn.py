@@ -33,6 +33,7 @@ SAMPLES = [
     ("avg_pool2d", IMAGE, {"size": 3}),
     ("global_avg_pool", IMAGE, {}),
     ("flatten", IMAGE, {}),
+    ("zeros", IMAGE, {}),
     ("flatten", ROW, {}),
     ("select", IMAGE, {"start": 1, "stop": 5, "axis": 1}),
     ("graph", ROW, {"nodes": (nn.Node("row", layer_spec("linear", out_features=2), ("input",)),)}),
