@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..storage import RunState, SearchRecord
@@ -10,47 +10,72 @@ from ..storage import RunState, SearchRecord
 
 @dataclass(frozen=True, slots=True)
 class SearchStarted:
-    """The search is in the history; if it was resumed, `finished` of its trials are done, the best with `best`."""
+    """The search is in the history; if it was resumed, `finished` of its trials are done, the best with `best`.
+
+    `goal` is what values are of: the first of its goals.
+    """
 
     search: SearchRecord
+    goal: str
     finished: int
     best: float | None
 
 
 @dataclass(frozen=True, slots=True)
+class TrialStarted:
+    """A trial begins, or begins again: `attempt` > 1 after one that was lost."""
+
+    number: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrialProgress:
-    """A trial reached a rung: `epochs` epochs of `total`."""
+    """A trial reached a rung: `epochs` epochs of `total`, with these figures."""
 
     number: int
     epochs: int
     total: int
-    val_accuracy: float
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """A trial ended; `best` is the highest validation accuracy of the completed ones, None before the first."""
+    """A trial ended; `value` is of the first goal, `best` that of the best completed trial, None before the first.
+
+    `cause` says in a few words why it failed.
+    """
 
     number: int
     state: RunState
-    val_accuracy: float | None
+    value: float | None
     best: float | None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class SpaceUsedUp:
-    """No architecture is left to try: the search goes on to its end after `finished` of `planned` trials."""
+class TrialLost:
+    """An attempt at a trial came to nothing by no fault of its own; it is tried again."""
 
+    number: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialsEnded:
+    """No more trials: why, and how many were finished of those planned."""
+
+    reason: str
     finished: int
     planned: int
 
 
 @dataclass(frozen=True, slots=True)
-class RetrainStarted:
-    """The best architecture is trained again, on training and validation rows together."""
+class Working:
+    """Something else that takes its time, in words: the best are trained again, references are fitted, ..."""
 
-    number: int
+    what: str
 
 
-SearchEvent = SearchStarted | TrialProgress | TrialFinished | SpaceUsedUp | RetrainStarted
+SearchEvent = SearchStarted | TrialStarted | TrialProgress | TrialFinished | TrialLost | TrialsEnded | Working
 SearchObserver = Callable[[SearchEvent], None]

@@ -1,25 +1,22 @@
-"""An architecture search from data to a saved model: propose, train, prune, retrain the best, test it once.
+"""An architecture search from data to a saved model: propose, train, stop early, train the best again, test once.
 
 Everything that counts is in the database as soon as it is known, so a search can be killed anywhere and resumed; what
-is lost is the trial in flight, which is then proposed and trained again with the same result.
+is lost is the trials in flight, which are begun again under the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from math import ceil
+from math import isfinite
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final
 
-from optuna.study import Study
-from optuna.trial import Trial, TrialState
-
-from ..core import Budget, Candidate, ConfigError, Evaluation, Metrics, NasturtiumError, derive_seed
+from ..core import ConfigError, Evaluation, derive_rng
 from ..storage import (
     DEFAULT_EXPERIMENT,
-    ArchitectureEntry,
     Database,
     DatasetEntry,
     History,
@@ -28,21 +25,46 @@ from ..storage import (
     Tracker,
     TrialRecord,
 )
-from .architecture import Architecture
-from .evaluate import Evaluator, LocalEvaluator
-from .events import RetrainStarted, SearchObserver, SearchStarted, SpaceUsedUp, TrialFinished, TrialProgress
-from .pareto import choose_best, front_of
-from .retrain import retrain
+from .engines import EngineChoice, open_engine
+from .evaluate import Evaluator
+from .events import (
+    SearchObserver,
+    SearchStarted,
+    TrialFinished,
+    TrialLost,
+    TrialProgress,
+    TrialsEnded,
+    TrialStarted,
+    Working,
+)
+from .fidelity import SCHEDULERS, Rungs, Scoreboard
+from .finale import FinaleData, FinaleOptions, SearchReport, conclude
+from .objectives import figures_of, front_of, total_violation
+from .prior import Prior, prior_of
+from .runner import (
+    Begun,
+    Broker,
+    Ending,
+    Heartbeat,
+    HistoryStore,
+    Limits,
+    NoImprovement,
+    Outcome,
+    Plan,
+    Progress,
+    RunnerEvent,
+    SearchBudget,
+    TargetReached,
+)
+from .runner.mirror import StudyMirror
 from .setup import SearchConfig, SearchSetup
-from .strategies import SpaceUsedUpError, distributions
-from .study import PRUNER, count_finished, open_study, settle
+from .space import Flat
+from .strategies_new import Proposer, distributions
+from .zero_cost import ZeroCostScorer
 
-REDUCTION = 3  # each rung trains this many times longer than the one before
-MAX_FAILURES = 3  # trials in a row; one that fails costs one trial, a broken machine fails them all
-
-
-class TrialFailedError(NasturtiumError, RuntimeError):
-    """The evaluator raised: a candidate that cannot be trained here, as for lack of memory."""
+FEWEST_RANDOM: Final = 4  # trials that a search begins with, to be compared with
+RANDOM_PART: Final = 5  # one of so many trials, at least `FEWEST_RANDOM`
+MIRROR_SECONDS: Final = 10.0  # at least between two updates of Optuna's tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +73,17 @@ class SearchResult:
 
     Attributes:
         search: its record in the history.
-        front: completed trials that no other beats in accuracy, parameters and MACs; most accurate first.
-        best: the trial whose architecture was retrained.
-        test: the retrained model on rows that nothing was chosen by.
+        front: completed trials that keep the constraints and that no other beats in all goals; the best by the first
+            goal first.
+        best: the trial that won.
+        report: all that is to be said of it.
         model: the folder of the saved model.
     """
 
     search: SearchRecord
     front: Sequence[TrialRecord]
     best: TrialRecord
-    test: Metrics
+    report: SearchReport
     model: Path
 
 
@@ -68,6 +91,7 @@ def run_search(
     setup: SearchSetup,
     database: Database,
     *,
+    engine: EngineChoice | None = None,
     evaluator: Evaluator | None = None,
     observe: SearchObserver = lambda event: None,
     experiment: str = DEFAULT_EXPERIMENT,
@@ -77,28 +101,16 @@ def run_search(
 
     Args:
         setup: what to search.
-        database: keeps trials, results and Optuna's study; stays the caller's.
-        evaluator: trains the candidates; by default in this process, on the setup's rows.
+        database: keeps trials, results and a copy for Optuna's tools; stays the caller's.
+        engine: where trials are trained; by default in processes of this machine, one for each of the workers.
+        evaluator: trains the candidates in this process instead.
         observe: called with every `SearchEvent`, in this thread.
         experiment: the name to gather it under in the history.
         monitor: seconds between samples of CPU, memory and GPUs; None takes none.
     """
-    config, data, space = setup.config, setup.data, setup.space
     with Tracker(database, experiment=experiment) as tracker:
-        search = tracker.start_search(
-            name=data.name,
-            seed=config.seed,
-            config=asdict(config),
-            dataset=DatasetEntry(
-                fingerprint=data.fingerprint, name=data.name, rows=len(data), body=data.task.to_dict()
-            ),
-            space=space.name,
-            space_sha256=setup.space_sha256,
-            sampler=config.strategy,
-            pruner=PRUNER,
-            trials=config.trials,
-        )
-        return _Run(setup, database, tracker, search, evaluator, observe, monitor).finish()
+        search = _start(setup, tracker)
+        return _Run(setup, database, tracker, search, engine, evaluator, observe, monitor).finish()
 
 
 def resume_search(
@@ -106,6 +118,7 @@ def resume_search(
     database: Database,
     *,
     data: str | None = None,
+    engine: EngineChoice | None = None,
     evaluator: Evaluator | None = None,
     observe: SearchObserver = lambda event: None,
     monitor: float | None = None,
@@ -120,33 +133,49 @@ def resume_search(
         RunBusyError: another process runs it.
     """
     search = History(database).search(uid)
+    setup = setup_of(search, database, data=data)
+    with Tracker(database) as tracker:
+        tracker.resume(uid)
+        return _Run(setup, database, tracker, search, engine, evaluator, observe, monitor).finish()
+
+
+def setup_of(search: SearchRecord, database: Database, *, data: str | None = None) -> SearchSetup:
+    """What a search of the history was started with, loaded again.
+
+    Raises:
+        ConfigError: its data or its space changed.
+    """
     config = SearchConfig.from_dict(search.run.config)
-    setup = SearchSetup.load(config if data is None else replace(config, data=data))
-    known = History(database).dataset(uid)
+    setup = SearchSetup.load(config if data is None else replace(config, data=data), document=search.space_document)
+    known = History(database).dataset(search.uid)
     if known is None or setup.data.fingerprint != known.fingerprint:
         raise ConfigError(
             f"search {search.run.number} cannot go on: {setup.config.data} is not the data it started with",
             hint="restore the file, or start a new search",
         )
-    if setup.space_sha256 != search.space_sha256:
+    if setup.space.sha256 != search.space_sha256:
         raise ConfigError(
             f"search {search.run.number} cannot go on: space {search.space!r} has changed since it was started",
             hint="go on with the version of nasturtium that started it, or start a new search",
         )
-    with Tracker(database) as tracker:
-        tracker.resume(uid)
-        return _Run(setup, database, tracker, search, evaluator, observe, monitor).finish()
+    return setup
 
 
-def rungs(epochs: int) -> list[int]:
-    """After how many epochs a trial is compared with the others, before it is trained for all of `epochs`."""
-    return sorted({ceil(epochs / REDUCTION**2), ceil(epochs / REDUCTION)} - {epochs})
-
-
-def budgets(epochs: int) -> list[Budget]:
-    """The steps in which a trial is trained: its rungs, and every tenth of the way so that a watcher sees it move."""
-    tenths = range(max(1, epochs // 10), epochs, max(1, epochs // 10))
-    return [Budget(epochs=step, total=epochs) for step in sorted({*rungs(epochs), *tenths, epochs})]
+def _start(setup: SearchSetup, tracker: Tracker) -> SearchRecord:
+    config, data = setup.config, setup.data
+    return tracker.start_search(
+        name=data.name,
+        seed=config.seed,
+        config=asdict(config),
+        dataset=DatasetEntry(fingerprint=data.fingerprint, name=data.name, rows=len(data), body=data.task.to_dict()),
+        space=setup.space.name,
+        space_sha256=setup.space.sha256,
+        space_document=setup.space.to_document(),
+        sampler=config.strategy,
+        pruner=config.scheduler,
+        trials=config.trials,
+        objectives=[(goal.name, goal.direction) for goal in setup.goals],
+    )
 
 
 class _Run:
@@ -158,163 +187,242 @@ class _Run:
         database: Database,
         tracker: Tracker,
         search: SearchRecord,
+        engine: EngineChoice | None,
         evaluator: Evaluator | None,
         observe: SearchObserver,
         monitor: float | None,
     ) -> None:
         self._setup = setup
         self._config = setup.config
-        self._space = setup.space
         self._database = database
-        self._search = search
-        self._observe = observe
-        self._evaluator = evaluator or LocalEvaluator(setup.train, setup.validation, device=setup.device)
         self._tracker = tracker
+        self._search = search
+        self._engine = engine or EngineChoice()
+        self._evaluator = evaluator
+        self._observe = observe
         self._history = History(database)
         self._monitor = monitor
-        self._best: float | None = None  # the highest validation accuracy of the completed trials
-        self._failures = 0  # trials in a row that could not be trained
-        self._logged: set[tuple[str, int]] = set()  # points of the trial's curves that are in the history
+        self._best: float | None = None
+        self._mirror = StudyMirror(database, search, distributions(setup.space))
+        self._mirrored = time.monotonic()
 
     def finish(self) -> SearchResult:
-        """Run the trials that are missing, then retrain the best. Whatever stops it is in the history."""
+        """Run the trials that are missing, then conclude. Whatever stops it is in the history."""
         uid = self._search.uid
         with self._tracker.ending(uid), self._watch(uid):
-            trials = self._history.trials(uid)
-            accuracies = [trial.metrics["val_accuracy"] for trial in trials if trial.state == "completed"]
-            finished = {trial.number for trial in trials if trial.state in {"completed", "pruned", "failed"}}
-            self._best = max(accuracies, default=None)
-            self._observe(SearchStarted(self._search, len(finished), self._best))
-            with open_study(self._database, self._search, self._space) as study:
-                self._run_trials(study)
-            trials = self._history.trials(uid)
-            best = choose_best(trials)
-            self._observe(RetrainStarted(best.number))
-            retrained = retrain(self._setup, self._database, self._tracker, self._search, best)
+            trials = self._trials()
+            finished = [trial for trial in trials if trial.state in {"completed", "pruned", "failed"}]
+            for trial in finished:
+                self._note_best(trial.state, figures_of(trial))
+            self._observe(SearchStarted(self._search, self._setup.goals[0].name, len(finished), self._best))
+            ending = self._run_trials(self._search, self._config.strategy, self._random_start())
+            trials = self._trials()
+            control = self._control(trials)
+            concluded = conclude(
+                self._finale_data(),
+                self._finale_options(),
+                self._database,
+                self._tracker,
+                self._search,
+                trials,
+                control,
+                spent=self._spent(),
+                notes=self._notes(ending),
+                say=lambda what: self._observe(Working(what)),
+            )
+            self._mirror.update()
+        best = next(trial for trial in trials if trial.number == concluded.report.winner)
         return SearchResult(
             search=self._history.search(uid),
-            front=front_of(trials),
+            front=front_of(trials, self._setup.goals, self._setup.constraints),
             best=best,
-            test=retrained.test,
-            model=retrained.model,
+            report=concluded.report,
+            model=concluded.model,
         )
 
-    def _watch(self, uid: str) -> AbstractContextManager[object]:
-        if self._monitor is None:
-            return nullcontext()
-        return SystemSampler(self._database, uid, interval=self._monitor)
+    def _trials(self) -> list[TrialRecord]:
+        """The last attempt at every trial."""
+        return list({trial.number: trial for trial in self._history.trials(self._search.uid)}.values())
 
-    def _run_trials(self, study: Study) -> None:
-        trials = self._history.trials(self._search.uid)
-        settle(study, trials)
-        ended = {trial.number for trial in trials if trial.state in {"completed", "pruned", "failed"}}
-        if count_finished(study) < len(ended):
-            raise ConfigError(
-                f"search {self._search.run.number} cannot go on: its Optuna study knows {count_finished(study)} of"
-                f" {len(ended)} ended trials",
-                hint="studies are not part of an export: go on where it was started, or start a new search",
+    @contextmanager
+    def _watch(self, uid: str) -> Generator[None]:
+        with ExitStack() as stack:
+            if self._monitor is not None:
+                stack.enter_context(SystemSampler(self._database, uid, interval=self._monitor))
+            yield
+
+    def _random_start(self) -> list[Flat]:
+        """Points that the search begins with, whatever its strategy: what the result is compared with."""
+        config = self._config
+        count = min(config.trials, max(FEWEST_RANDOM, config.trials // RANDOM_PART))
+        if config.control == "equal":
+            count = 0
+        return [self._setup.space.sample(derive_rng(config.seed, "control", index)) for index in range(count)]
+
+    def _run_trials(self, search: SearchRecord, strategy: str, first: Sequence[Flat]) -> Ending:
+        """Run the trials of a search that are missing."""
+        setup, config = self._setup, self._config
+        own = search.uid == self._search.uid
+        prior = prior_of(self._history, setup) if own else Prior()
+        proposer = Proposer(
+            setup.space,
+            strategy,
+            config.seed,
+            setup.directions,
+            prior.trials,
+            constrained=bool(setup.constraints),
+            repeat_prior=prior.points_only,
+            first=first,
+            score=self._score() if own else None,
+        )
+        rungs = Rungs(total=config.epochs, fidelity=config.fidelity)
+        scheduler = Scoreboard(SCHEDULERS.find(config.scheduler)(rungs, setup.directions))
+        with ExitStack() as stack:
+            heartbeat = stack.enter_context(Heartbeat(self._database, search.uid))
+            engine = stack.enter_context(
+                open_engine(setup, self._database, search, self._engine, evaluator=self._evaluator)
             )
-        try:
-            while (number := count_finished(study)) < self._config.trials:
-                self._run_trial(study, number)
-        except SpaceUsedUpError:
-            settle(study, self._history.trials(self._search.uid))
-            self._observe(SpaceUsedUp(count_finished(study), self._config.trials))
+            store = HistoryStore(
+                self._database,
+                self._tracker,
+                search.uid,
+                setup.space,
+                objectives=[goal.name for goal in setup.goals],
+                stepwise=config.scheduler != "none",
+                heartbeat=heartbeat,
+            )
+            broker = Broker(
+                self._plan(),
+                proposer=proposer,
+                scheduler=scheduler,
+                engine=engine,
+                store=store,
+                observe=self._hear if own else lambda event: None,
+            )
+            return broker.run()
 
-    def _run_trial(self, study: Study, number: int) -> None:
-        trial = study.ask(distributions(self._space))
-        candidate = self._start_trial(trial, number)
-        self._logged = set()
-        try:
-            with self._tracker.ending(candidate.id):
-                evaluation, state = self._climb(trial, candidate, number)
-        except TrialFailedError as exc:
-            # It counts and is not proposed again, or resuming would meet it for ever.
-            study.tell(trial, state=TrialState.PRUNED)
-            self._observe(TrialFinished(number, "failed", None, self._best))
-            self._failures += 1
-            if self._failures == MAX_FAILURES:
-                raise NasturtiumError(f"{MAX_FAILURES} trials in a row failed, the last one with {exc}") from exc
-            return
-        except BaseException:
-            study.tell(trial, state=TrialState.FAIL)
-            raise
-        self._failures = 0
-        accuracy = evaluation.objectives.get("val_accuracy")
-        # Ours first: `settle` tells Optuna what it missed, should the process die in between.
-        self._tracker.finish(
-            candidate.id,
-            state=state,
-            metrics=evaluation.objectives,
-            error="the loss was not finite" if evaluation.diverged else None,
-        )
-        if state == "completed":
-            study.tell(trial, accuracy)
-            self._best = max(x for x in (accuracy, self._best) if x is not None)
-        else:
-            study.tell(trial, state=TrialState.PRUNED)
-        self._observe(TrialFinished(number, state, accuracy, self._best))
-
-    def _start_trial(self, trial: Trial, number: int) -> Candidate:
-        choices, hyperparameters = self._space.decode(trial.params)
-        architecture = Architecture.of(self._space, choices)
-        spec = architecture.to_spec(self._space)
-        plan = spec.plan()
-        seed = derive_seed(self._config.seed, "candidate", number)
-        uid = self._tracker.start_trial(
-            self._search.uid,
-            number=number,
-            architecture=ArchitectureEntry(
-                sha256=architecture.id,
-                space=architecture.space,
-                choices=choices,
-                spec=spec.to_dict(),
-                parameters=plan.parameters,
-                macs=plan.macs,
+    def _plan(self) -> Plan:
+        config, setup = self._config, self._setup
+        rules: list[Any] = []
+        if config.stop_at is not None:
+            rules.append(TargetReached([config.stop_at, *[None] * (len(setup.goals) - 1)], setup.directions))
+        if config.stop_after is not None:
+            rules.append(NoImprovement(config.stop_after, setup.directions))
+        return Plan(
+            seed=config.seed,
+            objectives=tuple(goal.name for goal in setup.goals),
+            judge=self._judge,
+            budget=SearchBudget(
+                trials=config.trials,
+                wall_seconds=config.seconds,
+                cpu_seconds=config.cpu_seconds,
+                bytes=config.upload_bytes,
             ),
-            hyperparameters=hyperparameters,
-            seed=seed,
-            optuna_number=trial.number,
+            window=config.workers,
+            end_rules=rules,
+            limits=Limits(memory_bytes=config.trial_memory, seconds=config.trial_seconds),
         )
-        return Candidate(id=uid, spec=spec, hyperparameters=hyperparameters, seed=seed)
 
-    def _climb(
-        self, trial: Trial, candidate: Candidate, number: int
-    ) -> tuple[Evaluation, Literal["completed", "pruned"]]:
-        """Train a candidate step by step; the last evaluation, and whether it was stopped early or diverged."""
-        compared = rungs(self._config.epochs)
-        *lower, full = budgets(self._config.epochs)
-        for budget in lower:
-            evaluation = self._evaluate(candidate, budget, number)
-            if evaluation.diverged:
-                return evaluation, "pruned"
-            if evaluation.epochs < budget.epochs:
-                return evaluation, "completed"  # its patience ran out: more budget would change nothing
-            if budget.epochs in compared:
-                trial.report(evaluation.objectives["val_accuracy"], step=budget.epochs)
-                if trial.should_prune():
-                    return evaluation, "pruned"
-        evaluation = self._evaluate(candidate, full, number)
-        return evaluation, "pruned" if evaluation.diverged else "completed"
+    def _judge(self, evaluation: Evaluation) -> tuple[tuple[float, ...], float]:
+        figures = evaluation.objectives
+        values = tuple(goal.value(figures) for goal in self._setup.goals)
+        return values, total_violation(self._setup.constraints, figures)
 
-    def _log(self, uid: str, evaluation: Evaluation) -> None:
-        """Log what the curves have grown by since the last budget."""
-        steps: dict[int, dict[str, float]] = {}
-        for name, curve in evaluation.curves.items():
-            for step, value in curve.items():
-                if (name, step) not in self._logged:
-                    self._logged.add((name, step))
-                    steps.setdefault(step, {})[name] = value
-        for step, figures in sorted(steps.items()):
-            self._tracker.log(uid, figures, step=step)
+    def _score(self) -> Callable[[Flat], float] | None:
+        """A zero-cost score of points, where one is to choose among proposals."""
+        name = self._config.zero_cost
+        if name is None:
+            return None
+        scorer = ZeroCostScorer(self._setup.train, names=(name,), seed=self._config.seed)
+        space, seed = self._setup.space, self._config.seed
+        return lambda flat: scorer.scores(space.spec(flat), seed)[name]
 
-    def _evaluate(self, candidate: Candidate, budget: Budget, number: int) -> Evaluation:
-        try:
-            evaluation = self._evaluator.evaluate(candidate, budget)
-        except Exception as exc:
-            raise TrialFailedError(f"{type(exc).__name__}: {exc}") from exc
-        self._log(candidate.id, evaluation)
-        if not evaluation.diverged:
-            accuracy = evaluation.objectives["val_accuracy"]
-            self._observe(TrialProgress(number, evaluation.epochs, budget.total, accuracy))
-        return evaluation
+    def _hear(self, event: RunnerEvent) -> None:
+        match event:
+            case Begun(number, attempt):
+                self._observe(TrialStarted(number, attempt))
+            case Progress():
+                self._observe(TrialProgress(event.number, event.epochs, event.total, event.figures))
+            case Outcome(state="lost"):
+                self._observe(TrialLost(event.number, event.cause or "lost"))
+            case Outcome():
+                figures = {} if event.evaluation is None else event.evaluation.objectives
+                self._note_best(event.state, figures)
+                value = figures.get(self._setup.goals[0].name)
+                self._observe(TrialFinished(event.number, event.state, value, self._best, event.cause))  # pyright: ignore[reportArgumentType]
+                self._copy()
+            case Ending(reason, finished):
+                self._observe(TrialsEnded(reason, finished, self._config.trials))
+
+    def _note_best(self, state: str, figures: Any) -> None:
+        goal = self._setup.goals[0]
+        value = figures.get(goal.name)
+        if state != "completed" or value is None or not isfinite(value):
+            return
+        if total_violation(self._setup.constraints, figures):
+            return
+        if self._best is None or goal.sign * value > goal.sign * self._best:
+            self._best = value
+
+    def _copy(self) -> None:
+        """Bring Optuna's tables up to date, now and then."""
+        if time.monotonic() - self._mirrored > MIRROR_SECONDS:
+            self._mirror.update()
+            self._mirrored = time.monotonic()
+
+    def _control(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Trials that were proposed at random."""
+        if self._config.control == "start":
+            return [trial for trial in trials if trial.number < len(self._random_start())]
+        self._observe(Working(f"random search: {self._config.trials} trials to compare with"))
+        record = self._control_search()
+        if record.run.state != "completed":
+            with self._tracker.ending(record.uid):
+                self._run_trials(record, "random", [])
+                self._tracker.finish(record.uid, state="completed", metrics={})
+        return list({trial.number: trial for trial in self._history.trials(record.uid)}.values())
+
+    def _control_search(self) -> SearchRecord:
+        """The random search beside this one: found in the history, or begun."""
+        config = replace(self._config, strategy="random", control_of=self._search.uid, zero_cost=None, warm_start=())
+        own = self._search.uid
+        known = [run for run in self._history.runs(kind="search") if run.config.get("control_of") == own]
+        if known:
+            record = self._history.search(known[0].uid)
+            if record.run.state != "completed":
+                self._tracker.resume(record.uid)
+            return record
+        return _start(replace(self._setup, config=config), self._tracker)
+
+    def _finale_data(self) -> FinaleData:
+        setup = self._setup
+        return FinaleData(setup.data.name, setup.data.fingerprint, setup.train, setup.validation, setup.test)
+
+    def _finale_options(self) -> FinaleOptions:
+        config, setup = self._config, self._setup
+        return FinaleOptions(
+            epochs=config.epochs,
+            goals=setup.goals,
+            constraints=setup.constraints,
+            top=config.top,
+            seeds=config.repeats,
+            ensemble=config.ensemble,
+            folds=config.folds,
+            seed=config.seed,
+            device=config.device,
+        )
+
+    def _spent(self) -> dict[str, float]:
+        status = self._history.search_status(self._search.uid)
+        return {"trials_cpu_seconds": status.cpu_seconds, "wall_seconds": status.active_seconds}
+
+    def _notes(self, ending: Ending) -> list[str]:
+        """What a reader of the report should know of how far it can be had again."""
+        notes: list[str] = []
+        measured = [goal.name for goal in self._setup.goals if goal.exempt]
+        measured += [limit.objective.name for limit in self._setup.constraints if limit.objective.source == "measured"]
+        if measured:
+            notes.append(f"Searched by {', '.join(measured)}, measured by the clock: another run may find others.")
+        if not ending.exact:
+            notes.append(f"Ended by {ending.reason}: another run may end earlier or later.")
+        return notes

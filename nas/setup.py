@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from math import inf
+from pathlib import Path
+from typing import Any, Literal, Self, cast, get_args
 
-from ..core import ConfigError, Device, canonical_json, device
-from ..core.data import Dataset, load_dataset, resolve_source, train_validation_test
-from . import spaces as _spaces  # noqa: F401 - fills SPACES  # pyright: ignore[reportUnusedImport]
-from .space import SPACES, Space
-from .strategies import STRATEGIES
+from ..core import ConfigError, Device, device
+from ..core.data import Dataset, LoadOptions, Task, load_dataset, resolve_source, train_validation_test
+from .fidelity import SCHEDULERS, Fidelity
+from .objectives import Constraint, Goal, parse_constraint, parse_goal
+from .space import Space, load_space
+from .spaces import default_space
+from .strategies_new import STRATEGIES, StrategyContext
+from .zero_cost import ZERO_COST
+
+Evaluation = Literal["training", "zero-cost", "supernet"]
+Control = Literal["start", "equal"]
+DEFAULT_STRATEGY = "predictor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,44 +29,134 @@ class SearchConfig:
 
     Attributes:
         data: a bundled data set or a path, see `load_dataset`.
-        target: the column or array with the classes, for a file.
-        trials: architectures to train, >= 1.
+        target: the column or array with what is to be learned, for a file.
+        task: "classification" or "regression"; None looks at the target.
+        trials: candidates to evaluate, >= 1.
         seed: decides the split, the proposals and the weights.
-        space: a name of `SPACES`; None takes "cnn" for images and "mlp" for tables.
+        space: a name of `SPACES` or a .json or .toml file; None takes what fits the data.
         strategy: a name of `STRATEGIES`.
+        objectives: goals such as "val_accuracy" or "minimize latency_ms"; the first is what the winner is chosen by.
+            None takes the accuracy, or R2 of a regression.
+        constraints: such as "parameters <= 50000" and "latency_ms <= 2".
         epochs: the longest a trial is trained, >= 1.
+        scheduler: a name of `SCHEDULERS`, which stops early what does not get on.
+        fidelity: what a trial gets less of at first: "epochs", "rows" or "resolution".
+        evaluate: by "training", by "zero-cost" scores of untrained networks, or with a weight-sharing "supernet".
+        zero_cost: a score of `ZERO_COST`: of several proposals the one with the best score is tried; None takes the
+            first.
+        folds: cross-validate over so many folds; "auto" does where there are few rows, None never.
+        workers: trials at a time, >= 1. Part of what decides the proposals: trial n is proposed when 0 to n - workers
+            are known.
         device: where to train.
+        trial_memory: bytes a trial may take above what its process starts with; None does not limit it.
+        trial_seconds: a trial may take; None does not limit it.
+        seconds, cpu_seconds, upload_bytes: budgets of the whole search; None does not limit it.
+        stop_at: end when the first objective reaches this.
+        stop_after: end after so many trials that made nothing better.
+        warm_start: uids or numbers of earlier searches in the same space whose trials the strategy may learn from.
+        top: how many of the best are trained again before one is chosen, >= 1.
+        repeats: with how many seeds, >= 1.
+        ensemble: also report a greedy ensemble of them.
+        control: random search that the result is compared with: what the search "start"s with, or an "equal" number
+            of trials.
+        control_of: uid of the search that this one, a random one, is compared with; set by that search.
     """
 
     data: str
     target: str | None = None
+    task: Literal["classification", "regression"] | None = None
     trials: int = 20
     seed: int = 0
     space: str | None = None
-    strategy: str = "tpe"
+    strategy: str = DEFAULT_STRATEGY
+    objectives: tuple[str, ...] | None = None
+    constraints: tuple[str, ...] = ()
     epochs: int = 30
+    scheduler: str = "asha"
+    fidelity: Fidelity = "epochs"
+    evaluate: Evaluation = "training"
+    zero_cost: str | None = None
+    folds: int | Literal["auto"] | None = "auto"
+    workers: int = 1
     device: str = "cpu"
+    trial_memory: int | None = None
+    trial_seconds: float | None = None
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    upload_bytes: float | None = None
+    stop_at: float | None = None
+    stop_after: int | None = None
+    warm_start: tuple[str, ...] = ()
+    top: int = 3
+    repeats: int = 3
+    ensemble: bool = False
+    control: Control = "start"
+    control_of: str | None = None
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> SearchConfig:
-        """What the history kept of a configuration.
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """What the history kept of a configuration, or a file said.
 
         Raises:
-            ConfigError: fields of another version of nasturtium.
+            ConfigError: fields nobody knows, as of another version of nasturtium.
+        """
+        known = {each.name for each in fields(cls)}
+        if unknown := given.keys() - known:
+            raise ConfigError(
+                f"a search has no settings {', '.join(sorted(unknown))}", hint=f"it has: {', '.join(sorted(known))}"
+            )
+        values = {key: tuple(cast(list[Any], value)) if isinstance(value, list) else value for key, value in given.items()}
+        try:
+            return cls(**values)
+        except TypeError as exc:
+            raise ConfigError(f"the search cannot be configured so: {exc}") from exc
+
+    @classmethod
+    def read(cls, path: str | Path, **given: Any) -> Self:
+        """A configuration from a TOML file; what is given besides goes before what the file says.
+
+        Raises:
+            ConfigError: the file cannot be read, or says what cannot be.
         """
         try:
-            return cls(**fields)
-        except TypeError as exc:
-            raise ConfigError(f"the search was configured by another version of nasturtium: {exc}") from exc
+            document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+            raise ConfigError(f"the configuration {path} cannot be read: {exc}") from exc
+        return cls.from_dict(document | given)
 
     def __post_init__(self) -> None:
-        if self.trials < 1 or self.epochs < 1:
-            raise ConfigError(f"expected trials >= 1 and epochs >= 1, got {self.trials} and {self.epochs}")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed}")
-        if self.space is not None:
-            SPACES.find(self.space)
+        for name in ("trials", "epochs", "workers", "top", "repeats"):
+            _check_at_least_one(name, getattr(self, name))
+        for name in ("trial_memory", "stop_after"):
+            if getattr(self, name) is not None:
+                _check_at_least_one(name, getattr(self, name))
+        for name in ("trial_seconds", "seconds", "cpu_seconds", "upload_bytes"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and 0 < value < inf):
+                raise ConfigError(f"expected {name} > 0, got {value!r}")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed!r}")
+        for name, allowed in (("evaluate", Evaluation), ("control", Control), ("fidelity", Fidelity)):
+            if getattr(self, name) not in get_args(allowed):
+                raise ConfigError(f"expected {name} as one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}")
         STRATEGIES.find(self.strategy)
+        SCHEDULERS.find(self.scheduler)
+        if self.zero_cost is not None:
+            ZERO_COST.find(self.zero_cost)
+        for goal in self.objectives or ():
+            parse_goal(goal)
+        for constraint in self.constraints:
+            parse_constraint(constraint)
+
+    def goals(self, task: Task) -> tuple[Goal, ...]:
+        """What is searched for, the most important first."""
+        usual = "val_accuracy" if task.kind == "classification" else "val_r2"
+        return tuple(parse_goal(text) for text in self.objectives or (usual,))
+
+    @property
+    def limits(self) -> tuple[Constraint, ...]:
+        """What every candidate must keep."""
+        return tuple(parse_constraint(text) for text in self.constraints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +164,12 @@ class SearchSetup:
     """All a search needs before it touches a database: checked, loaded, split.
 
     Attributes:
-        config: with an absolute path to the data, because resuming may start elsewhere.
+        config: with an absolute path to the data, because resuming may start elsewhere, and what kind of task it is.
         data: all rows.
         train, validation, test: its parts.
         space: made for the data's task.
+        goals: what is searched for.
+        constraints: what every candidate must keep.
         device: where to train.
     """
 
@@ -78,24 +179,44 @@ class SearchSetup:
     validation: Dataset
     test: Dataset
     space: Space
+    goals: tuple[Goal, ...]
+    constraints: tuple[Constraint, ...]
     device: Device
 
     @classmethod
-    def load(cls, config: SearchConfig) -> SearchSetup:
+    def load(cls, config: SearchConfig, *, document: Mapping[str, Any] | None = None) -> SearchSetup:
         """Load and check everything.
+
+        Args:
+            config: what is asked for.
+            document: of the space the search was started in, which stays what it was; None takes the config's.
 
         Raises:
             ConfigError: the request cannot be served.
             DataError: the data cannot be learned from.
         """
         place = device(config.device)
-        data = load_dataset(config.data, config.target)
-        space = SPACES[config.space or ("cnn" if data.task.is_image else "mlp")](data.task)
-        config = replace(config, data=resolve_source(config.data))
+        data = load_dataset(config.data, config.target, LoadOptions(kind=config.task))
+        goals, limits = config.goals(data.task), config.limits
+        if document is not None:
+            space = Space.from_document(document, data.task)
+        else:
+            space = load_space(config.space, data.task) if config.space else default_space(data.task)
+            static = tuple(text for text, limit in zip(config.constraints, limits, strict=True) if limit.static)
+            space = space.constrained(*static)
+        # A strategy that cannot serve says so here, before there is a search.
+        context = StrategyContext(space=space, seed=config.seed, directions=tuple(goal.direction for goal in goals))
+        STRATEGIES.find(config.strategy).sampler(context, constrained=bool(limits))
+        config = replace(config, data=resolve_source(config.data), task=data.task.kind)
         train, validation, test = train_validation_test(data, config.seed)
-        return cls(config, data, train, validation, test, space, place)
+        return cls(config, data, train, validation, test, space, goals, limits, place)
 
     @property
-    def space_sha256(self) -> str:
-        """Hash of what can be chosen: a search is only resumed in the space it was started in."""
-        return hashlib.sha256(canonical_json(self.space.to_dict()).encode()).hexdigest()
+    def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
+        """Of the goals."""
+        return tuple(goal.direction for goal in self.goals)
+
+
+def _check_at_least_one(name: str, value: object) -> None:
+    if type(value) is not int or value < 1:
+        raise ConfigError(f"expected {name} >= 1, got {value!r}")

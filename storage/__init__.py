@@ -1,6 +1,7 @@
 """The history: every search, trial, federated training and round in SQL; a tracker writes, a history reads."""
 
 from .chain import LedgerRecord, LedgerReport
+from .control import SearchControl
 from .curate import Curator, Purged
 from .database import Database, open_database
 from .environment import EnvironmentEntry, describe_environment
@@ -12,6 +13,7 @@ from .errors import (
     DatabaseVersionError,
     ForeignDatabaseError,
     IntegrityError,
+    LeaseLostError,
     QueryError,
     RunBusyError,
     StorageError,
@@ -19,6 +21,7 @@ from .errors import (
     UnknownRunError,
 )
 from .history import History
+from .leases import Leases
 from .ledger import Ledger
 from .lineage import RELATIONS
 from .model_files import MODEL_ROLE, WEIGHTS_NAME, unpack_model
@@ -34,13 +37,21 @@ from .records import (
     EndState,
     EventRecord,
     FederatedRecord,
+    FlightRecord,
+    LeaseGrant,
+    LeaseRecord,
+    LeaseState,
     MetricSummary,
     NoteRecord,
+    OutcomeEntry,
+    ProposalEntry,
+    ReportRecord,
     RoundRecord,
     RunKind,
     RunRecord,
     RunState,
     SearchRecord,
+    SearchStatus,
     TrialRecord,
     VersionRecord,
 )
@@ -76,9 +87,15 @@ __all__ = [
     "EnvironmentEntry",
     "EventRecord",
     "FederatedRecord",
+    "FlightRecord",
     "ForeignDatabaseError",
     "History",
     "IntegrityError",
+    "LeaseGrant",
+    "LeaseLostError",
+    "LeaseRecord",
+    "LeaseState",
+    "Leases",
     "Ledger",
     "LedgerRecord",
     "LedgerReport",
@@ -88,16 +105,21 @@ __all__ = [
     "MetricSummary",
     "ModelRegistry",
     "NoteRecord",
+    "OutcomeEntry",
     "PrivacyAccount",
     "PrivacyBudget",
+    "ProposalEntry",
     "Purged",
     "QueryError",
+    "ReportRecord",
     "RoundRecord",
     "RunBusyError",
     "RunKind",
     "RunRecord",
     "RunState",
+    "SearchControl",
     "SearchRecord",
+    "SearchStatus",
     "SignedHead",
     "Spend",
     "StorageError",

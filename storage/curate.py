@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, inspect, select, update
+from sqlalchemy import delete, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from ..core import ConfigError
@@ -33,7 +32,6 @@ from .models import (
 )
 from .names import NameBook, check_name, find_names
 from .runs import require_run, study_name
-from .sqlite import configure_sqlite
 from .upsert import put_rows
 
 MAX_TEXT_LETTERS: Final = 10_000
@@ -296,22 +294,34 @@ def _remove_model(database: Database, folder: str) -> None:
 
 
 def _delete_studies(database: Database, names: Sequence[str]) -> None:
+    """In bulk: Optuna's own way loads every row of every trial, minutes for a study of ten thousand."""
     if not names:
         return
-    with database.read() as session:
-        if not inspect(session.connection()).has_table("studies"):
+    with database.write() as session:
+        tables = set(inspect(session.connection()).get_table_names())
+        if "studies" not in tables:
             return
-    import optuna
-
-    storage = optuna.storages.RDBStorage(database.url)
-    try:
-        configure_sqlite(storage.engine)
         for name in names:
-            with suppress(KeyError):  # there is none, or it is gone already
-                optuna.delete_study(study_name=name, storage=storage)
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+            study_id = session.scalar(text("SELECT study_id FROM studies WHERE study_name = :name"), {"name": name})
+            if study_id is None:
+                continue  # it was never copied there, or is gone already
+            for table in _OF_TRIALS:
+                if table in tables:
+                    of_study = "trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
+                    session.execute(text(f"DELETE FROM {table} WHERE {of_study}"), {"study": study_id})  # noqa: S608
+            for table in _OF_STUDIES:
+                session.execute(text(f"DELETE FROM {table} WHERE study_id = :study"), {"study": study_id})  # noqa: S608
+
+
+_OF_TRIALS: Final = (  # Optuna's tables, those that point to others first
+    "trial_heartbeats",
+    "trial_intermediate_values",
+    "trial_values",
+    "trial_params",
+    "trial_system_attributes",
+    "trial_user_attributes",
+)
+_OF_STUDIES: Final = ("trials", "study_system_attributes", "study_user_attributes", "study_directions", "studies")
 
 
 def _check_text(text: str, *, most: int = MAX_TEXT_LETTERS) -> None:

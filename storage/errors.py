@@ -43,6 +43,10 @@ class RunBusyError(StorageError):
     """The run is in the hands of another live process."""
 
 
+class LeaseLostError(StorageError):
+    """The trial is no longer the worker's: its lease ran out, or the search went on without it."""
+
+
 class UnknownRunError(NasturtiumError, LookupError):
     """No run answers to that name, or more than one does."""
 

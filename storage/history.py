@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,6 +23,7 @@ from .models import (
     Experiment,
     Federation,
     Metric,
+    MetricPoint,
     Name,
     Node,
     Note,
@@ -38,6 +39,7 @@ from .models import (
 )
 from .names import find_names
 from .points import read_points, read_system_points
+from .progress import read_status
 from .query import Query, Scope, combine, names_in, run_query, show_sql
 from .readonly import SqlResult, run_sql
 from .records import (
@@ -54,6 +56,7 @@ from .records import (
     RunKind,
     RunRecord,
     SearchRecord,
+    SearchStatus,
     TrialRecord,
 )
 from .runs import read_figures, read_runs, require_run, resolve_run
@@ -183,29 +186,32 @@ class History:
     def search(self, uid: str) -> SearchRecord:
         """The search `uid`."""
         with self._database.read() as session:
-            run_id = require_run(session, uid, kind="search")
-            search = session.get_one(Search, run_id)
-            return SearchRecord(
-                run=read_runs(session, [run_id])[run_id],
-                space=search.space,
-                space_sha256=search.space_sha256,
-                sampler=search.sampler,
-                pruner=search.pruner,
-                objectives=[(metric, direction) for metric, direction in search.objectives],
-                trials=search.trials,
-                study_name=search.study_name,
-            )
+            return _read_search(session, require_run(session, uid, kind="search"))
 
-    def trials(self, uid: str) -> list[TrialRecord]:
-        """The trials of the search `uid`, all attempts, by number and attempt."""
+    def search_status(self, uid: str, *, clock: Callable[[], int] | None = None) -> SearchStatus:
+        """How far the search `uid` is, and who is at it.
+
+        Args:
+            uid: the search.
+            clock: tells the time in microseconds UTC; by default that of the database, which all machines share.
+        """
         with self._database.read() as session:
             search_id = require_run(session, uid, kind="search")
-            of_search = select(Trial.run_id).where(Trial.search_id == search_id)
-            runs = read_runs(session, of_search)
+            search = _read_search(session, search_id)
+            return read_status(
+                session, search_id, search=search, trial=lambda run_id: _read_trial(session, run_id), clock=clock
+            )
+
+    def trials(self, uid: str, *, first: int = 0) -> list[TrialRecord]:
+        """The trials of the search `uid` from number `first` on, all attempts, by number and attempt."""
+        with self._database.read() as session:
+            search_id = require_run(session, uid, kind="search")
+            chosen = (Trial.search_id == search_id, Trial.number >= first)
+            runs = read_runs(session, select(Trial.run_id).where(*chosen))
             rows = session.execute(
                 select(Trial, Architecture)
                 .join(Architecture, Architecture.id == Trial.architecture_id)
-                .where(Trial.search_id == search_id)
+                .where(*chosen)
                 .order_by(Trial.number, Trial.attempt)
             )
             return [_trial_record(trial, architecture, runs[trial.run_id]) for trial, architecture in rows]
@@ -213,13 +219,7 @@ class History:
     def trial(self, uid: str) -> TrialRecord:
         """The trial `uid`."""
         with self._database.read() as session:
-            run_id = require_run(session, uid, kind="trial")
-            trial, architecture = session.execute(
-                select(Trial, Architecture)
-                .join(Architecture, Architecture.id == Trial.architecture_id)
-                .where(Trial.run_id == run_id)
-            ).one()
-            return _trial_record(trial, architecture, read_runs(session, [run_id])[run_id])
+            return _read_trial(session, require_run(session, uid, kind="trial"))
 
     def trial_numbers(self, uids: Sequence[str]) -> dict[str, int]:
         """The numbers, from 0, of those of some runs that are trials."""
@@ -317,14 +317,16 @@ class History:
                 )
             return rounds
 
-    def best_below(self, uids: Sequence[str], metric: str) -> dict[str, float]:
-        """The highest figure of a metric among the completed runs below each of some runs, where there is one."""
+    def best_below(self, uids: Sequence[str], metric: str, *, lowest: bool = False) -> dict[str, float]:
+        """The highest figure of a metric, or the lowest, among the completed runs below each of some runs, where there
+        is one.
+        """
         above = aliased(Run)
         best: dict[str, float] = {}
         with self._database.read() as session:
             for start in range(0, len(uids), _CHUNK):
                 rows = session.execute(
-                    select(above.uid, func.max(Metric.value).label("best"))
+                    select(above.uid, (func.min if lowest else func.max)(Metric.value).label("best"))
                     .join(Run, Run.parent_id == above.id)
                     .join(Metric, Metric.run_id == Run.id)
                     .join(Name, Name.id == Metric.name_id)
@@ -384,6 +386,23 @@ class History:
                 name: dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
                 for name, curve in found.items()
             }
+
+    def trial_curves(self, uid: str, name: str, *, first: int = 0) -> dict[str, dict[int, float]]:
+        """One curve of all trials of the search `uid` from number `first` on: uid of the trial -> step -> value."""
+        with self._database.read() as session:
+            search_id = require_run(session, uid, kind="search")
+            rows = session.execute(
+                select(Run.uid, MetricPoint.step, MetricPoint.value)
+                .join(Trial, Trial.run_id == Run.id)
+                .join(MetricPoint, MetricPoint.run_id == Run.id)
+                .join(Name, (Name.id == MetricPoint.name_id) & (Name.name == name))
+                .where(Trial.search_id == search_id, Trial.number >= first)
+                .order_by(Run.id, MetricPoint.step)
+            )
+            curves: dict[str, dict[int, float]] = {}
+            for trial, step, value in rows:
+                curves.setdefault(trial, {})[step] = from_column(value)
+            return curves
 
     def system_curves(self, uid: str) -> dict[str, Curve]:
         """What was sampled of the machine while the run `uid` was on it; steps are milliseconds since its start."""
@@ -500,6 +519,30 @@ class History:
             return None if parent_id is None else session.get_one(Run, parent_id).uid
 
 
+def _read_search(session: Session, run_id: int) -> SearchRecord:
+    search = session.get_one(Search, run_id)
+    return SearchRecord(
+        run=read_runs(session, [run_id])[run_id],
+        space=search.space,
+        space_sha256=search.space_sha256,
+        sampler=search.sampler,
+        pruner=search.pruner,
+        objectives=[(metric, direction) for metric, direction in search.objectives],
+        trials=search.trials,
+        study_name=search.study_name,
+        space_document=search.space_document,
+    )
+
+
+def _read_trial(session: Session, run_id: int) -> TrialRecord:
+    trial, architecture = session.execute(
+        select(Trial, Architecture)
+        .join(Architecture, Architecture.id == Trial.architecture_id)
+        .where(Trial.run_id == run_id)
+    ).one()
+    return _trial_record(trial, architecture, read_runs(session, [run_id])[run_id])
+
+
 def _curve_names(session: Session, run_id: int) -> Mapping[int, str]:
     rows = session.execute(
         select(Name.id, Name.name)
@@ -551,4 +594,11 @@ def _trial_record(trial: Trial, architecture: Architecture, run: RunRecord) -> T
         ended=run.ended,
         error=run.error,
         metrics=run.metrics,
+        flat=trial.flat,
+        cause=trial.cause,
+        cpu_seconds=trial.cpu_seconds,
+        peak_memory_bytes=trial.peak_memory_bytes,
+        rung=trial.rung,
+        wall_seconds=trial.wall_seconds,
+        transferred_bytes=trial.transferred_bytes,
     )

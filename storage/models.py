@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-from .records import CeremonyState, ContributionState, NodeKind, RoundState, RunKind, RunState
+from .records import CeremonyState, ContributionState, LeaseState, NodeKind, RoundState, RunKind, RunState
 
 Uid = Annotated[str, mapped_column(CHAR(26))]  # ULID
 Sha256 = Annotated[str, mapped_column(CHAR(64))]
@@ -67,6 +67,7 @@ class Base(DeclarativeBase):
         RoundState: _words("state", RoundState),
         ContributionState: _words("state", ContributionState),
         CeremonyState: _words("state", CeremonyState),
+        LeaseState: _words("state", LeaseState),
     }
 
 
@@ -211,6 +212,11 @@ class Search(Base):
     objectives: Mapped[list[Any]]  # [["val_accuracy", "maximize"], ...]
     trials: Mapped[int]  # planned
     study_name: Mapped[str] = mapped_column(unique=True)
+    space_document: Mapped[dict[str, Any] | None]  # what can be chosen, as it was; None: of before 0003
+    active_us: Mapped[int | None]  # how long brokers were at it, all of them together; None: none said so yet
+    heartbeat_us: Mapped[int | None]  # when its broker last said that it lives
+    alive_until_us: Mapped[int | None]  # how long that counts
+    stop_us: Mapped[int | None]  # when somebody asked its broker to stop
 
 
 class Trial(Base):
@@ -225,7 +231,37 @@ class Trial(Base):
     attempt: Mapped[int]
     architecture_id: Mapped[int] = mapped_column(ForeignKey("nst_architecture.id"), index=True)
     hyperparameters: Mapped[dict[str, Any]]
-    optuna_number: Mapped[int | None]
+    optuna_number: Mapped[int | None]  # None: that of Optuna is our own
+    flat: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the point of the space, all leaves
+    cause: Mapped[str | None]  # in a word, why it has no result: "out of memory", "time limit", ...
+    cpu_seconds: Mapped[float | None]
+    peak_memory_bytes: Mapped[int | None]
+    rung: Mapped[int | None]  # epochs that it was trained for
+    wall_seconds: Mapped[float | None]  # of the evaluation alone: the run's times have waiting in them
+    transferred_bytes: Mapped[int | None]  # that the evaluation sent and received, where it did
+
+
+class Lease(Base):
+    """A trial that is to be evaluated, or is being evaluated, and by whom; its row goes when its outcome is recorded.
+
+    With `job` any worker may claim it; without, the broker has a worker of its own at it.
+    """
+
+    __tablename__ = "nst_lease"
+
+    search_id: Mapped[int] = mapped_column(ForeignKey("nst_run.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    run_id: Mapped[RunId] = mapped_column(index=True)  # of the trial
+    job: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    state: Mapped[LeaseState]
+    token: Mapped[str | None] = mapped_column(CHAR(26))  # of the claim: an old one renews and reports nothing
+    worker: Mapped[str | None]
+    offered_us: Mapped[int]
+    leased_us: Mapped[int | None]
+    heartbeat_us: Mapped[int | None]
+    expires_us: Mapped[int | None]
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Param(Base):

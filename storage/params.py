@@ -36,7 +36,7 @@ def flatten_params(mapping: Mapping[str, Any]) -> dict[str, Scalar]:
             case int() | float():
                 put(name, value if -_LARGEST <= value <= _LARGEST else json.dumps(value))
             case str():
-                put(name, _storable(value))
+                put(name, storable(value))
             case _:
                 pass
 
@@ -57,5 +57,6 @@ def param_row(value: Scalar) -> dict[str, Any]:
     return {"text": json.dumps(value), "number": float(value), "is_text": False}
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """A text as both databases take it: PostgreSQL takes no NUL, and no driver takes half of a surrogate pair."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -82,11 +82,13 @@ def put_points(session: Session, curves: Curves) -> None:
     put_rows(session, Metric, rows, keep={"value": Metric.reported, "reported": Metric.reported})
 
 
-def put_figures(session: Session, run_id: int, figures: Mapping[int, float]) -> None:
-    """Write the figures a run is ended with, by the key of their name; the summary of their curves stays."""
+def put_figures(session: Session, figures: Mapping[tuple[int, int], float]) -> None:
+    """Write the figures that runs are ended with, by the keys of the run and of the name; the summaries of their curves
+    stay.
+    """
     rows = [
         {"run_id": run_id, "name_id": name_id, "value": to_column(value), "reported": True, "points": 0}
-        for name_id, value in sorted(figures.items())
+        for (run_id, name_id), value in sorted(figures.items())
     ]
     put_rows(session, Metric, rows, only=("value", "reported"))
 

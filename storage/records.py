@@ -23,6 +23,7 @@ ChildKind = Literal["retrain", "eval", "export"]
 RoundState = Literal["completed", "failed"]
 ContributionState = Literal["accepted", "rejected"]
 CeremonyState = Literal["completed", "failed"]
+LeaseState = Literal["open", "leased", "reported", "lost"]
 NodeKind = Literal["run", "dataset", "architecture", "artifact", "version", "deployment", "ceremony"]
 
 
@@ -88,6 +89,7 @@ class SearchRecord:
     objectives: Sequence[tuple[str, str]]  # (metric, "maximize" or "minimize")
     trials: int  # planned
     study_name: str  # of the Optuna study in the same database
+    space_document: Mapping[str, Any] | None = None  # what can be chosen; None: of a version that did not keep it
 
     @property
     def uid(self) -> str:
@@ -111,11 +113,119 @@ class TrialRecord:
     ended: datetime | None
     error: str | None
     metrics: Mapping[str, float]
+    flat: Mapping[str, Scalar] | None = None  # the point of the space, all its leaves; None: from before there was one
+    cause: str | None = None  # in a word, why it has no result: "out of memory", "time limit", ...
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    rung: int | None = None  # epochs that it was trained for
+    wall_seconds: float | None = None  # of the evaluation alone: `seconds` has waiting in it
+    transferred_bytes: int | None = None  # that the evaluation sent and received
 
     @property
     def seconds(self) -> float | None:
         """Wall time from start to end; None without an end."""
         return _seconds(self.started, self.ended)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseGrant:
+    """A trial that goes to a worker at once, without being offered to others."""
+
+    worker: str
+    ttl_seconds: float  # after which it counts as lost, unless it is renewed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalEntry:
+    """A trial that was proposed and starts now.
+
+    With a `job` and no `lease` any worker may claim it; with both or with a `lease` alone it is that worker's; with
+    neither nobody else needs to know.
+    """
+
+    number: int  # from 0; one that was tried before gets its next attempt
+    architecture: ArchitectureEntry
+    hyperparameters: Mapping[str, Any]
+    seed: int
+    flat: Mapping[str, Scalar] | None = None  # the point of the space, all its leaves
+    optuna_number: int | None = None  # None: Optuna's number is `number`
+    job: Mapping[str, Any] | None = None  # JSON: all that a worker needs
+    lease: LeaseGrant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeEntry:
+    """How a trial ended."""
+
+    uid: str  # of the attempt
+    state: EndState
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict[str, Mapping[int, float]])
+    error: str | None = None
+    cause: str | None = None
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    rung: int | None = None
+    wall_seconds: float | None = None
+    transferred_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRecord:
+    """A trial that a worker has, and until when."""
+
+    search: str  # uid
+    trial: str  # uid of the attempt, which also names the candidate
+    number: int
+    attempt: int
+    job: Mapping[str, Any]
+    worker: str
+    token: str  # of this claim
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRecord:
+    """What a worker said of a trial it had."""
+
+    trial: str  # uid of the attempt
+    number: int
+    attempt: int
+    worker: str
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightRecord:
+    """A trial that is not ended: waiting for a worker, at one, or waiting for the broker to take its result."""
+
+    trial: str  # uid of the attempt
+    number: int
+    attempt: int
+    state: LeaseState | None  # None: it has no lease
+    worker: str | None
+    started: datetime  # when it was proposed
+    leased: datetime | None  # since when the worker has it
+    heartbeat: datetime | None  # when the worker last said that it lives
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchStatus:
+    """How far a search is."""
+
+    search: SearchRecord
+    at: datetime  # when this was read, by the clock of the database
+    trials: Mapping[RunState, int]  # by the state of their last attempt
+    in_flight: Sequence[FlightRecord]  # by number
+    leases: Mapping[LeaseState, int]
+    best: TrialRecord | None  # of the completed ones, by the first objective
+    cpu_seconds: float  # of all attempts that say so
+    transferred_bytes: int
+    active_seconds: float  # how long brokers were at it, all of them together
+    heartbeat: datetime | None  # when its broker last said that it lives
+    broker_alive: bool  # whether it is being searched, as far as can be seen from here
+    stop_requested: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from .records import RunKind, RunRecord, RunState, Scalar
 HINT: Final = "list the runs: nasturtium history list"
 _UID_PREFIX = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{0,25}")  # Crockford's base 32, in which ULIDs are written
 _SHOWN = 5  # candidates of an ambiguous prefix
+_QUALITIES: Final = ("val_accuracy", "val_r2")  # what the models of a data set are compared by; it has one of them
 
 
 def require_run(session: Session, uid: str, *, kind: RunKind | None = None) -> int:
@@ -185,7 +186,7 @@ def _resolve_alias(session: Session, ref: str) -> int:
     elif ref == "@best":
         candidates = (
             top_level.join(Metric, Metric.run_id == Run.id)
-            .join(Name, (Name.id == Metric.name_id) & (Name.name == "val_accuracy"))
+            .join(Name, (Name.id == Metric.name_id) & Name.name.in_(_QUALITIES))
             .outerjoin(RunDataset, (RunDataset.run_id == Run.id) & (RunDataset.role == "data"))
             .where(
                 Run.state == "completed",
@@ -193,14 +194,14 @@ def _resolve_alias(session: Session, ref: str) -> int:
                 select(RunArtifact.run_id).where(RunArtifact.run_id == Run.id, RunArtifact.role == "model").exists(),
             )
         )
-        # Accuracies on different data do not compare: the newest candidate says which data is meant.
+        # Figures on different data do not compare: the newest candidate says which data is meant.
         newest = candidates.with_only_columns(RunDataset.dataset_id).order_by(Run.number.desc()).scalar_subquery()
         found = session.scalar(
             candidates.where(RunDataset.dataset_id.is_not_distinct_from(newest)).order_by(
                 Metric.value.desc(), Run.number.desc()
             )
         )
-        missing = "there is no completed run with a model and a val_accuracy yet"
+        missing = "there is no completed run with a model and a val_accuracy or val_r2 yet"
     else:
         raise UnknownRunError(f"expected @last or @best, got {ref!r}", hint=HINT)
     if found is None:

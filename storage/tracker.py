@@ -24,6 +24,7 @@ from ..core import ConfigError
 from . import process
 from .artifacts import ArtifactStore, StoredFile
 from .clock import now_us
+from .control import take_search
 from .database import Database, serialise
 from .environment import EnvironmentEntry, describe_environment
 from .errors import RunBusyError, StorageError
@@ -31,7 +32,6 @@ from .history import History
 from .lineage import link
 from .model_files import MEDIA_TYPES, MODEL_ROLE
 from .models import (
-    Architecture,
     Artifact,
     Ceremony,
     Contribution,
@@ -40,6 +40,7 @@ from .models import (
     Event,
     Experiment,
     Federation,
+    Lease,
     Lineage,
     Meta,
     Node,
@@ -49,12 +50,11 @@ from .models import (
     RunArtifact,
     RunDataset,
     Search,
-    Trial,
     to_column,
     to_us,
 )
 from .names import NameBook, check_name
-from .params import Scalar, flatten_params, param_row
+from .params import Scalar, flatten_params, param_row, storable
 from .points import Point, put_figures, put_points
 from .records import (
     ArchitectureEntry,
@@ -64,11 +64,14 @@ from .records import (
     DatasetEntry,
     EndState,
     FederatedRecord,
+    OutcomeEntry,
+    ProposalEntry,
     RoundRecord,
     RunKind,
     SearchRecord,
 )
 from .runs import require_run, study_name
+from .trials import TrialRecorder
 from .upsert import ensure_row, insert, put_rows
 from .writer import PointWriter, RunKey
 
@@ -96,6 +99,7 @@ class Tracker:
         self._clock = clock
         self._names = NameBook(database)
         self._points = PointWriter(database, self._names)
+        self._trials = TrialRecorder(database, self._names, environment=lambda: self._environment, clock=clock)
         self._runs: dict[str, RunKey] = {}  # that points were logged for
 
     def __enter__(self) -> Self:
@@ -127,6 +131,7 @@ class Tracker:
         pruner: str,
         trials: int,
         objectives: Sequence[tuple[str, str]] = (("val_accuracy", "maximize"),),
+        space_document: Config | None = None,
     ) -> SearchRecord:
         """Start a search of `trials` planned trials in `space`, under the next free number."""
         params = self._prepare(config)
@@ -143,6 +148,7 @@ class Tracker:
                     objectives=[list(objective) for objective in objectives],
                     trials=trials,
                     study_name=study_name(run.uid),
+                    space_document=None if space_document is None else dict(space_document),
                 )
             )
             uid = run.uid
@@ -203,33 +209,45 @@ class Tracker:
         optuna_number: int | None,
     ) -> str:
         """Start the next attempt at trial `number` of a search; the attempt's uid, which also names the candidate."""
-        params = self._prepare({**architecture.choices, **hyperparameters})
-        with self._database.write() as session:
-            search = session.get_one(Run, require_run(session, search_uid, kind="search"))
-            _refuse_deleted(search)
-            run = self._start(session, kind="trial", name=search.name, seed=seed, config={}, parent=search)
-            self._put_params(session, run, params)
-            attempts = session.scalar(
-                select(func.max(Trial.attempt)).where(Trial.search_id == search.id, Trial.number == number)
-            )
-            architecture_id = ensure_row(session, Architecture, "sha256", _architecture_row(architecture))
-            session.add(
-                Trial(
-                    run_id=run.id,
-                    search_id=search.id,
-                    number=number,
-                    attempt=(attempts or 0) + 1,
-                    architecture_id=architecture_id,
-                    hyperparameters=dict(hyperparameters),
-                    optuna_number=optuna_number,
-                )
-            )
-            link(
-                session,
-                (("run", search.id), "proposed", ("run", run.id)),
-                (("architecture", architecture_id), "evaluated by", ("run", run.id)),
-            )
-            return run.uid
+        entry = ProposalEntry(
+            number=number,
+            architecture=architecture,
+            hyperparameters=hyperparameters,
+            seed=seed,
+            optuna_number=optuna_number,
+        )
+        return self.record_proposals(search_uid, [entry])[number]
+
+    def record(
+        self, search_uid: str, *, outcomes: Iterable[OutcomeEntry] = (), proposals: Sequence[ProposalEntry] = ()
+    ) -> dict[int, str]:
+        """End some trials of a search and start others, in one transaction: all of it is written, or nothing.
+
+        The leases of trials that end go. A trial that was tried before gets its next attempt; earlier ones that still
+        run are interrupted, and whoever holds a lease of them finds that out. Recording an outcome twice is harmless.
+
+        Args:
+            search_uid: the search.
+            outcomes: of trials of the search.
+            proposals: each number once.
+
+        Returns:
+            The uids of the attempts that start, by the number of the trial.
+
+        Raises:
+            ConfigError: a trial is completed and its outcome says otherwise; a value that cannot be.
+            UnknownRunError: there is no such search, or it has no such trial.
+        """
+        self._points.flush()
+        return self._trials.record(search_uid, outcomes=outcomes, proposals=proposals)
+
+    def record_proposals(self, search_uid: str, entries: Sequence[ProposalEntry]) -> dict[int, str]:
+        """Start some trials of a search, their uids by number; see `record`."""
+        return self.record(search_uid, proposals=entries)
+
+    def record_outcomes(self, search_uid: str, entries: Iterable[OutcomeEntry]) -> None:
+        """End some trials of a search; see `record`."""
+        self.record(search_uid, outcomes=entries)
 
     def start_child(
         self, parent_uid: str, *, kind: ChildKind = "retrain", seed: int, config: Config, origin: str | None = None
@@ -274,9 +292,12 @@ class Tracker:
     def resume(self, uid: str) -> None:
         """Take a search or federated training over, to go on where it stopped; what was running in it is interrupted.
 
+        Trials that are offered to workers, or that one of them has or has reported, go on without their broker.
+
         Raises:
             ConfigError: it is finished, or no top-level run.
-            RunBusyError: another live process of this machine has it. Processes of other machines cannot be seen.
+            RunBusyError: another live process of this machine has it, or a search's broker on another machine said a
+                moment ago that it lives. Of a federated training, processes of other machines cannot be seen.
         """
         with self._database.write() as session:
             run = session.get_one(Run, require_run(session, uid), with_for_update=True)
@@ -290,6 +311,8 @@ class Tracker:
                 raise RunBusyError(
                     f"run {run.number} ({uid}) is in the hands of process {run.pid}", hint="wait for it, or stop it"
                 )
+            if run.kind == "search":
+                take_search(session, run)
             self._interrupt_children(session, run)
             run.state, run.ended_us, run.error = "running", None, None
             run.host, run.pid, run.born = process.host(), os.getpid(), process.birth(os.getpid())
@@ -354,10 +377,11 @@ class Tracker:
                 raise ConfigError(f"run {uid} is completed and cannot become {state}")
             if run.ended_us is None:
                 run.ended_us = self._clock()
-            run.state, run.error = state, None if error is None else _storable(error)
+            run.state, run.error = state, None if error is None else storable(error)
+            session.execute(delete(Lease).where((Lease.run_id == run.id) | (Lease.search_id == run.id)))
             self._interrupt_children(session, run)
             put_points(session, _points_of(run, curves or {}, ids))
-            put_figures(session, run.id, {ids[name]: float(value) for name, value in metrics.items()})
+            put_figures(session, {(run.id, ids[name]): float(value) for name, value in metrics.items()})
             self._tell(session, run.id, "ended", state=state)
 
     def record_artifact(self, uid: str, path: Path, *, role: str, name: str | None = None, media_type: str) -> None:
@@ -582,9 +606,10 @@ class Tracker:
             session.execute(delete(Lineage).where(replaced, Lineage.target_id.not_in(still)))
 
     def _interrupt_children(self, session: Session, run: Run) -> None:
+        at_workers = select(Lease.run_id).where(Lease.search_id == run.id)  # where their leases were left to them
         session.execute(
             update(Run)
-            .where(Run.parent_id == run.id, Run.state == "running")
+            .where(Run.parent_id == run.id, Run.state == "running", Run.id.not_in(at_workers))
             .values(state="interrupted", ended_us=self._clock())
         )
 
@@ -630,11 +655,6 @@ def _next_number(session: Session) -> int:
     return number
 
 
-def _storable(message: str) -> str:
-    # PostgreSQL takes no NUL, and no driver takes half of a surrogate pair; messages of others may hold both.
-    return message.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
-
-
 def _dataset_row(entry: DatasetEntry) -> dict[str, Any]:
     return {
         "fingerprint": entry.fingerprint,
@@ -642,17 +662,6 @@ def _dataset_row(entry: DatasetEntry) -> dict[str, Any]:
         "name": entry.name,
         "rows": entry.rows,
         "body": dict(entry.body),
-    }
-
-
-def _architecture_row(entry: ArchitectureEntry) -> dict[str, Any]:
-    return {
-        "sha256": entry.sha256,
-        "space": entry.space,
-        "choices": dict(entry.choices),
-        "spec": dict(entry.spec),
-        "parameters": entry.parameters,
-        "macs": entry.macs,
     }
 
 

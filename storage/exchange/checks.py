@@ -8,7 +8,7 @@ import math
 import re
 import reprlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
@@ -116,13 +116,21 @@ def maybe(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
 
-def record(fields: Mapping[str, Check]) -> Check:
-    """An object with these fields, no less and no more."""
+def record(fields: Mapping[str, Check], *, later: Collection[str] = ()) -> Check:
+    """An object with these fields, no less and no more.
+
+    Args:
+        fields: by name.
+        later: those that documents of an older version lack, where they are null.
+    """
     names = fields.keys()
     items = tuple(fields.items())
+    absent = dict.fromkeys(later)
 
     def check(value: object) -> dict[str, Any]:
         given = _object(value)
+        if given.keys() != names and not given.keys() & absent.keys():
+            given = {**absent, **given}
         if given.keys() != names:
             missing = sorted(names - given.keys())
             said = f"without {', '.join(missing)}" if missing else f"with {_some(sorted(given.keys() - names))}"

@@ -58,6 +58,7 @@ from .shape import (
     DATASET,
     DEPLOYMENT,
     FEDERATION,
+    LATER,
     NODE,
     ROUND,
     RUN,
@@ -537,10 +538,14 @@ def _points(curve: Mapping[str, Any]) -> list[Point]:
 
 
 def _comparable(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Runs without what two databases may say differently of the same one."""
+    """Runs without what two databases may say differently of the same one, whatever version they are in."""
     return [
         {
             **{name: value for name, value in run.items() if name not in _OWN},
+            **{
+                part: None if run[part] is None else {**dict.fromkeys(later), **run[part]}
+                for part, later in LATER.items()
+            },
             "state": "interrupted" if run["state"] == "running" else run["state"],
         }
         for run in runs

@@ -40,7 +40,7 @@ from .checks import (
 )
 
 FORMAT: Final = "nasturtium.history"
-VERSION: Final = 1
+VERSION: Final = 2  # 1 knew less of searches and trials: `LATER`
 
 Document = Mapping[str, Any]
 Fields = Mapping[str, Check]
@@ -179,12 +179,32 @@ SEARCH: Final[Fields] = {
     "objectives": _objectives,
     "trials": _INTEGER,
     "study_name": _LABEL,
+    "active_us": maybe(_COUNT),
 }
 TRIAL: Final[Fields] = {
     "number": _ORDINAL,
     "attempt": _ORDINAL,
     "hyperparameters": body,
     "optuna_number": maybe(_INTEGER),
+    "flat": maybe(body),
+    "cause": maybe(_LONG),
+    "cpu_seconds": maybe(measure),
+    "peak_memory_bytes": maybe(_COUNT),
+    "rung": maybe(_COUNT),
+    "wall_seconds": maybe(measure),
+    "transferred_bytes": maybe(_COUNT),
+}
+LATER: Final[Mapping[str, Sequence[str]]] = {  # fields of version 2, null in a document of version 1
+    "search": ("active_us",),
+    "trial": (
+        "flat",
+        "cause",
+        "cpu_seconds",
+        "peak_memory_bytes",
+        "rung",
+        "wall_seconds",
+        "transferred_bytes",
+    ),
 }
 FEDERATION: Final[Fields] = {
     "clients": _INTEGER,
@@ -265,8 +285,8 @@ _check_document = record(
                     "metrics": table(name, _metric),
                     "system": table(name, _system_curve),
                     "artifacts": array(record({"role": _TEXT, "name": _LABEL, "sha256": _SHA256})),
-                    "search": maybe(record(SEARCH)),
-                    "trial": maybe(record({**TRIAL, "search": _UID, "architecture": _SHA256})),
+                    "search": maybe(record(SEARCH, later=LATER["search"])),
+                    "trial": maybe(record({**TRIAL, "search": _UID, "architecture": _SHA256}, later=LATER["trial"])),
                     "federation": maybe(record({**FEDERATION, "model_run": maybe(_UID)})),
                     "rounds": array(record({**ROUND, "contributions": table(_LABEL, record(CONTRIBUTION))})),
                 }

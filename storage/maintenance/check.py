@@ -18,6 +18,7 @@ from ..models import (
     Artifact,
     Contribution,
     Federation,
+    Lease,
     LedgerEntry,
     Lineage,
     Metric,
@@ -230,6 +231,7 @@ def _check_runs(database: Database, deep: bool) -> Findings:
         ("warning", "has ended and does not say when", and_(ended, Run.ended_us.is_(None))),
         ("warning", "is running and has an end", and_(Run.state == "running", Run.ended_us.is_not(None))),
         ("warning", "ended before it started", Run.ended_us < Run.started_us),
+        ("warning", "has ended and is still leased", and_(ended, exists().where(Lease.run_id == Run.id))),
         (
             "warning",
             "is not deleted, though what it is part of is",
@@ -413,7 +415,7 @@ _TRIALS_UNKNOWN: Final = text(
     "SELECT s.study_name, count(*) FROM trials p JOIN studies o ON o.study_id = p.study_id"
     " JOIN nst_search s ON s.study_name = o.study_name"
     " WHERE p.state = 'COMPLETE' AND NOT EXISTS"
-    " (SELECT 1 FROM nst_trial t WHERE t.search_id = s.run_id AND t.optuna_number = p.number)"
+    " (SELECT 1 FROM nst_trial t WHERE t.search_id = s.run_id AND coalesce(t.optuna_number, t.number) = p.number)"
     " GROUP BY s.study_name ORDER BY s.study_name"
 ).columns(study_name=Text(), count=Integer())
 _TRIALS_LOOSE: Final = text(

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from unittest import mock
 
 import numpy as np
 import optuna
 import pytest
-from optuna.study import Study
 
-from nasturtium.core import Budget, Candidate, ConfigError, Evaluation, ModelSpec, NasturtiumError, Trainer, load_model
+from nasturtium.core import ConfigError, Evaluation, NasturtiumError, load_model
 from nasturtium.core.data import Task
-from nasturtium.core.nn import layer_spec
 from nasturtium.nas import (
-    Architecture,
-    Choice,
-    DistinctSampler,
-    Group,
-    LocalEvaluator,
+    EngineChoice,
     SearchConfig,
     SearchSetup,
-    SearchStarted,
-    Space,
-    SpaceUsedUp,
-    SpaceUsedUpError,
-    TrialFinished,
-    TrialProgress,
-    choose_best,
     resume_search,
     run_search,
 )
-from nasturtium.nas.search import budgets, rungs
-from nasturtium.nas.space import draw
-from nasturtium.nas.strategies import distributions
-from nasturtium.storage import History, RunBusyError, Tracker, open_database
+from nasturtium.nas.events import SearchStarted, TrialFinished, TrialProgress, TrialsEnded, TrialStarted, Working
+from nasturtium.nas.finale import read_report
+from nasturtium.nas.prior import prior_of
+from nasturtium.nas.space import Chain, Choice, Outputs, Space, layers
+from nasturtium.storage import History, RunBusyError, SearchControl, Tracker, open_database
 
-CONFIG = SearchConfig(data="digits", space="mlp", trials=4, epochs=3, seed=3)
+CONFIG = SearchConfig(
+    data="digits", space="mlp", trials=5, epochs=2, seed=3, strategy="evolution", top=2, repeats=1, folds=None
+)
+HERE = EngineChoice(kind="here")
 
 
 @pytest.fixture
@@ -50,16 +41,31 @@ def setup():
     return SearchSetup.load(CONFIG)
 
 
-def any_candidate(setup, *, learning_rate: float) -> Candidate:
-    rng = np.random.default_rng(0)
-    flat = {path: draw(leaf, rng) for path, leaf in setup.space.leaves().items()}
-    spec = Architecture.from_flat(setup.space, flat).to_spec(setup.space)
-    return Candidate(id="one", spec=spec, hyperparameters={"learning_rate": learning_rate, "weight_decay": 0.0}, seed=5)
+class Imagined:
+    """An evaluator that trains nothing: a figure of the network alone, and what it was asked."""
+
+    def __init__(self, *, failing: range = range(0), diverging: range = range(0)) -> None:
+        self.seen: list[str] = []
+        self.asked: list[tuple[int, int]] = []
+        self.failing, self.diverging = failing, diverging
+
+    def evaluate(self, candidate, budget):
+        if candidate.id not in self.seen:
+            self.seen.append(candidate.id)
+        number = len(self.seen)
+        self.asked.append((number, budget.epochs))
+        if number in self.failing:
+            raise MemoryError("no room")
+        if number in self.diverging:
+            return Evaluation(objectives={}, epochs=1, diverged=True)
+        plan = candidate.spec.plan()
+        figures = {"val_accuracy": 1 / plan.parameters, "val_loss": 1.0, "parameters": float(plan.parameters)}
+        return Evaluation(objectives=figures | {"macs": float(plan.macs)}, epochs=budget.epochs)
 
 
 def outline(trials) -> list[tuple]:
     """What a trial proposed and got, without names and times."""
-    done = [trial for trial in trials if trial.state in {"completed", "pruned"}]
+    done = [trial for trial in trials if trial.state in {"completed", "pruned", "failed"}]
     return [(t.number, t.state, t.architecture.sha256, dict(t.hyperparameters), dict(t.metrics)) for t in done]
 
 
@@ -68,7 +74,7 @@ def finished(tmp_path_factory, setup):
     """One uninterrupted search, for all tests that only read."""
     with open_database(tmp_path_factory.mktemp("search") / "history.db") as opened:
         events = []
-        result = run_search(setup, opened, observe=events.append)
+        result = run_search(setup, opened, engine=HERE, observe=events.append)
         yield opened, result, events
 
 
@@ -76,37 +82,47 @@ def test_the_best_model_is_saved_with_what_was_measured(finished, setup):
     database, result, _ = finished
     saved = load_model(result.model)
     rows = setup.test
-    accuracy = np.mean(
-        [said == rows.task.classes[y] for said, y in zip(saved.predict(rows.inputs), rows.labels, strict=True)]
-    )
-    assert accuracy == pytest.approx(result.test.accuracy)
-    assert result.test.accuracy > 0.85
+    said = saved.predict(rows.inputs)
+    accuracy = np.mean([word == rows.task.classes[y] for word, y in zip(said, rows.labels, strict=True)])
+    assert accuracy == pytest.approx(result.report.model.test["accuracy"])
+    assert accuracy > 0.8
     assert saved.metadata["run"] == result.search.uid
     assert database.models_dir / result.search.uid == result.model
-    assert {file.name for file in History(database).artifacts(result.search.uid)} == {
-        path.name for path in result.model.iterdir()
-    }
+
+
+def test_the_report_is_kept_and_has_a_control_and_a_verdict(finished):
+    database, result, _ = finished
+    report = read_report(database, result.search.uid)
+    assert report == result.report
+    assert {model.name for model in report.models} >= {"model", "winner", "random search", "kernel"}
+    assert any("random search" in verdict for verdict in report.verdicts)
+    assert report.trials == {"searched": 5, "random": 4}
+    assert "looked at once" in report.to_text()
 
 
 def test_the_model_leads_back_to_the_trial_and_the_data(finished):
     database, result, _ = finished
     history = History(database)
-    lineage = history.lineage("digits:1")
-    told = {(node.kind, node.ref) for node in lineage.nodes}
-    retrained = history.children(result.search.uid, "retrain")[-1]
+    told = {(node.kind, node.ref) for node in history.lineage("digits:1").nodes}
     assert told >= {
         ("run", result.search.uid),
         ("run", result.best.uid),
-        ("run", retrained.uid),
         ("dataset", history.dataset(result.search.uid).fingerprint),
         ("architecture", result.best.architecture.sha256),
     }
-    assert not any(
-        node.ref == trial.uid
-        for node in lineage.nodes
-        for trial in history.trials(result.search.uid)[1:]
-        if trial.uid != result.best.uid
-    )
+
+
+def test_every_trial_is_in_the_history(finished):
+    database, result, _ = finished
+    trials = History(database).trials(result.search.uid)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
+    assert {trial.state for trial in trials} <= {"completed", "pruned"}
+    for trial in trials:
+        assert {"train_loss", "val_loss", "val_accuracy"} <= History(database).curves(trial.uid).keys()
+        assert trial.architecture.parameters == trial.metrics["parameters"]
+        assert trial.flat.keys() == SearchSetup.load(CONFIG).space.leaves().keys()
+    run = History(database).find(1)
+    assert (run.state, run.metrics["test_accuracy"]) == ("completed", result.report.model.test["accuracy"])
 
 
 def test_a_search_can_be_asked_by_what_its_trials_chose(finished):
@@ -115,44 +131,43 @@ def test_a_search_can_be_asked_by_what_its_trials_chose(finished):
     params = History(database).find(trial.uid).params
     assert params["learning_rate"] == trial.hyperparameters["learning_rate"]
     assert "activation" in params
-    curve = History(database).curve(trial.uid, "val_accuracy")
-    assert (curve.seconds >= 0).all()  # logged as they came up
 
 
-def test_every_trial_is_in_the_history(finished):
+def test_no_candidate_is_tried_twice(finished):
     database, result, _ = finished
     trials = History(database).trials(result.search.uid)
-    assert [trial.number for trial in trials] == [0, 1, 2, 3]
-    assert {trial.state for trial in trials} <= {"completed", "pruned"}
-    for trial in trials:
-        curves = History(database).curves(trial.uid)
-        assert set(curves) == {"train_loss", "val_loss", "val_accuracy"}
-        assert trial.architecture.parameters == trial.metrics["parameters"]
-    assert History(database).find(1).state == "completed"
-    assert History(database).find(1).metrics["test_accuracy"] == result.test.accuracy
+    tried = {(trial.architecture.sha256, tuple(trial.hyperparameters.items())) for trial in trials}
+    assert len(tried) == len(trials)
 
 
-def test_no_architecture_is_trained_twice(finished):
-    database, result, _ = finished
-    hashes = [trial.architecture.sha256 for trial in History(database).trials(result.search.uid)]
-    assert len(set(hashes)) == len(hashes)
-
-
-def test_watchers_hear_of_every_trial(finished):
+def test_watchers_hear_of_everything(finished):
     _, _, events = finished
     assert isinstance(events[0], SearchStarted)
-    assert [event.number for event in events if isinstance(event, TrialFinished)] == [0, 1, 2, 3]
-    assert all(0 <= event.val_accuracy <= 1 for event in events if isinstance(event, TrialProgress))
+    assert [event.number for event in events if isinstance(event, TrialStarted)] == [0, 1, 2, 3, 4]
+    assert [event.number for event in events if isinstance(event, TrialFinished)] == [0, 1, 2, 3, 4]
+    assert all(0 <= event.figures["val_accuracy"] <= 1 for event in events if isinstance(event, TrialProgress))
+    assert TrialsEnded("trials", 5, 5) in events
+    assert Working("testing once") in events
+
+
+def test_optunas_own_tools_read_the_study(finished):
+    database, result, _ = finished
+    study = optuna.load_study(study_name=result.search.study_name, storage=database.url)
+    trials = History(database).trials(result.search.uid)
+    assert [trial.number for trial in study.trials] == [trial.number for trial in trials]
+    done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    assert [trial.value for trial in done] == [t.metrics["val_accuracy"] for t in trials if t.state == "completed"]
+    assert dict(study.trials[0].params) == dict(trials[0].flat)
 
 
 def test_same_seed_same_trials(finished, setup, database):
     reference, result, _ = finished
-    again = run_search(setup, database)
+    again = run_search(setup, database, engine=HERE)
     assert outline(History(database).trials(again.search.uid)) == outline(History(reference).trials(result.search.uid))
-    assert again.test == result.test
+    assert again.report.models == result.report.models
 
 
-@pytest.mark.parametrize("stop_at", [0, 1, 3])
+@pytest.mark.parametrize("stop_at", [0, 2, 4])
 def test_a_resumed_search_is_the_uninterrupted_one(finished, setup, database, stop_at):
     reference, result, _ = finished
 
@@ -161,33 +176,39 @@ def test_a_resumed_search_is_the_uninterrupted_one(finished, setup, database, st
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_search(setup, database, observe=stop)
+        run_search(setup, database, engine=HERE, observe=stop)
     run = History(database).find("@last")
     assert run.state == "interrupted"
-    resumed = resume_search(run.uid, database)
+    resumed = resume_search(run.uid, database, engine=HERE)
     trials = History(database).trials(run.uid)
     assert outline(trials) == outline(History(reference).trials(result.search.uid))
     assert [trial.attempt for trial in trials if trial.number == stop_at] == [1, 2]
-    assert resumed.test == result.test
+    assert resumed.report.models == result.report.models
 
 
-def test_a_process_that_died_between_our_record_and_optunas_loses_nothing(finished, setup, database):
-    """Our trial is finished, Optuna still thinks it runs: resuming tells Optuna instead of training again."""
-    reference, result, _ = finished
-    tell = Study.tell
+@pytest.mark.parametrize("what", ["training again", "training on all rows", "fitting references", "testing once"])
+def test_a_conclusion_that_was_interrupted_is_concluded(finished, setup, database, what):
+    """Whatever was finished of it is kept, and the test rows are looked at once."""
+    _, result, _ = finished
 
-    def die(study, trial, *args, **kwargs):
-        if trial.number == 1:
+    def stop(event):
+        if isinstance(event, Working) and event.what.startswith(what):
             raise KeyboardInterrupt
-        return tell(study, trial, *args, **kwargs)
 
-    with mock.patch.object(Study, "tell", die), pytest.raises(KeyboardInterrupt):
-        run_search(setup, database)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(setup, database, engine=HERE, observe=stop)
     uid = History(database).find("@last").uid
-    resume_search(uid, database)
-    trials = History(database).trials(uid)
-    assert outline(trials) == outline(History(reference).trials(result.search.uid))
-    assert {trial.attempt for trial in trials} == {1}
+    resumed = resume_search(uid, database, engine=HERE)
+    assert resumed.report.models == result.report.models
+    tests = [run for run in History(database).children(uid, "eval") if run.state == "completed"]
+    assert len(tests) == 1
+
+
+def test_in_processes_the_trials_are_the_same(finished, setup, database):
+    reference, result, _ = finished
+    found = run_search(setup, database, engine=EngineChoice(kind="processes"))
+    assert outline(History(database).trials(found.search.uid)) == outline(History(reference).trials(result.search.uid))
+    assert found.report.models == result.report.models
 
 
 def test_a_finished_search_is_not_resumed(finished):
@@ -196,18 +217,23 @@ def test_a_finished_search_is_not_resumed(finished):
         resume_search(result.search.uid, database)
 
 
+def rows_of(path, count: int = 60) -> list[str]:
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal() + 4 * (i % 2):.3f},{rng.normal():.3f},{'ab'[i % 2]}" for i in range(count)]
+    path.write_text("\n".join(["x,y,label", *rows]))
+    return rows
+
+
 def test_changed_data_is_refused(tmp_path, database):
     path = tmp_path / "rows.csv"
-    rng = np.random.default_rng(0)
-    rows = [f"{rng.normal() + i % 2},{rng.normal()},{'ab'[i % 2]}" for i in range(60)]
-    path.write_text("\n".join(["x,y,label", *rows]))
-    setup = SearchSetup.load(SearchConfig(data=str(path), target="label", trials=2, epochs=2))
+    rows = rows_of(path)
+    setup = SearchSetup.load(SearchConfig(data=str(path), target="label", trials=2, epochs=2, strategy="random"))
 
     def stop(event):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_search(setup, database, observe=stop)
+        run_search(setup, database, engine=HERE, observe=stop)
     path.write_text("\n".join(["x,y,label", *rows[:-1]]))
     with pytest.raises(ConfigError, match="not the data it started with"):
         resume_search(History(database).find("@last").uid, database)
@@ -224,85 +250,138 @@ def test_a_search_in_other_hands_is_busy(setup, database):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_search(setup, database, observe=try_again)
+        run_search(setup, database, engine=HERE, observe=try_again)
     assert len(caught) == 1
 
 
-class Broken:
-    """An evaluator that fails from its `first` to its `last` candidate."""
-
-    def __init__(self, setup, first: int, last: int) -> None:
-        self.real = LocalEvaluator(setup.train, setup.validation)
-        self.failing = range(first, last + 1)
-        self.seen: list[str] = []
-
-    def evaluate(self, candidate, budget):
-        if candidate.id not in self.seen:
-            self.seen.append(candidate.id)
-        if len(self.seen) in self.failing:
-            raise MemoryError("no room")
-        return self.real.evaluate(candidate, budget)
-
-
 def test_a_trial_that_fails_costs_one_trial(setup, database):
-    result = run_search(setup, database, evaluator=Broken(setup, 2, 2))
-    trials = History(database).trials(result.search.uid)
-    assert [trial.state == "failed" for trial in trials] == [False, True, False, False]
+    run_search(setup, database, evaluator=Imagined(failing=range(2, 3), diverging=range(3, 4)))
+    trials = History(database).trials(History(database).find("@last").uid)
+    assert [trial.state == "failed" for trial in trials] == [False, True, True, False, False]
+    assert [trial.cause for trial in trials][1:3] == ["out of memory", "not finite"]
     assert "MemoryError: no room" in trials[1].error
-    assert len({trial.architecture.sha256 for trial in trials}) == 4
 
 
 def test_a_machine_that_fails_every_trial_stops_the_search_and_resuming_goes_on(setup, database):
-    with pytest.raises(NasturtiumError, match=r"3 trials in a row failed, the last one with MemoryError: no room"):
-        run_search(setup, database, evaluator=Broken(setup, 1, 3))
+    with pytest.raises(NasturtiumError, match=r"3 trials in a row failed.*no room"):
+        run_search(setup, database, evaluator=Imagined(failing=range(1, 4)))
     run = History(database).find("@last")
     assert run.state == "failed"
     assert [trial.state for trial in History(database).trials(run.uid)] == ["failed"] * 3
-    resume_search(run.uid, database)
+    resume_search(run.uid, database, evaluator=Imagined())
     trials = History(database).trials(run.uid)
-    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
     assert trials[3].state == "completed"
 
 
 def test_two_tasks_share_a_database_and_a_space(setup, database, tmp_path):
     """The same decisions for other data are another network."""
-    rng = np.random.default_rng(0)
-    rows = [f"{rng.normal() + 4 * (i % 2):.3f},{rng.normal():.3f},{'ab'[i % 2]}" for i in range(60)]
-    (tmp_path / "rows.csv").write_text("\n".join(["x,y,label", *rows]))
+    rows_of(tmp_path / "rows.csv")
     small = replace(CONFIG, data=str(tmp_path / "rows.csv"), target="label", trials=2)
-    first = run_search(setup, database)
-    second = run_search(SearchSetup.load(small), database)
+    first = run_search(setup, database, engine=HERE)
+    second = run_search(SearchSetup.load(small), database, engine=HERE)
     assert load_model(first.model).spec.input_shape == (1, 8, 8)
     assert load_model(second.model).spec.input_shape == (2,)
-    for trial in History(database).trials(second.search.uid):
-        assert trial.architecture.spec["input_shape"] == [2]
 
 
-def test_the_best_leads_the_front(finished):
-    _, result, _ = finished
-    assert result.front[0].uid == result.best.uid
+def test_a_search_of_a_used_up_space_ends_with_what_it_has(setup, database):
+    """Two networks, five trials: both are trained."""
+    template = Chain(
+        layers.flatten(), layers.linear(out_features=Choice((8, 16))), layers.linear(out_features=Outputs())
+    )
+    space = Space("tiny", setup.data.task, template, {}, total=True)
+    events = []
+    run_search(replace(setup, space=space), database, engine=HERE, observe=events.append)
+    assert TrialsEnded("space used up", 2, 5) in events
+    assert len(History(database).trials(History(database).find("@last").uid)) == 2
 
 
-def test_a_retraining_that_was_finished_is_not_repeated(finished, setup, database):
-    """A process that died between the end of the retraining and the end of the search: the test is not run again."""
-    _, result, _ = finished
-    finish = Tracker.finish
+def test_several_goals_and_constraints(setup, database):
+    goals = ("val_accuracy", "parameters")
+    config = replace(CONFIG, strategy="mo-evolution", objectives=goals, constraints=("parameters <= 20000",))
+    result = run_search(SearchSetup.load(config), database, evaluator=Imagined())
+    assert result.search.objectives == [("val_accuracy", "maximize"), ("parameters", "minimize")]
+    trials = History(database).trials(result.search.uid)
+    assert all(trial.architecture.parameters <= 20000 for trial in trials)
+    assert result.front[0].uid == result.best.uid or result.best.uid in {trial.uid for trial in trials}
 
-    def die(tracker, uid, **fields):
-        if fields["state"] == "completed" and "test_accuracy" in fields["metrics"] and uid == tracker_search(tracker):
-            raise KeyboardInterrupt
-        return finish(tracker, uid, **fields)
 
-    def tracker_search(tracker):
-        return History(database).find("@last").uid
+def test_a_stop_is_heard(setup, database):
+    """What is in work is finished, and the search is concluded with what it has."""
 
-    with mock.patch.object(Tracker, "finish", die), pytest.raises(KeyboardInterrupt):
-        run_search(setup, database)
-    uid = History(database).find("@last").uid
-    resumed = resume_search(uid, database)
-    assert len(History(database).children(uid, "retrain")) == 1
-    assert resumed.test.accuracy == result.test.accuracy
-    assert resumed.test.loss == pytest.approx(result.test.loss)
+    def ask(event):
+        if isinstance(event, TrialStarted) and event.number == 1:
+            SearchControl(database, History(database).find("@last").uid).request_stop()
+
+    events = []
+
+    def hear(event):
+        events.append(event)
+        ask(event)
+
+    class Slow(Imagined):
+        def evaluate(self, candidate, budget):
+            import time
+
+            time.sleep(0.8)  # the heartbeat looks every two seconds
+            return super().evaluate(candidate, budget)
+
+    result = run_search(replace(setup, config=replace(CONFIG, trials=50)), database, evaluator=Slow(), observe=hear)
+    [ended] = [event for event in events if isinstance(event, TrialsEnded)]
+    assert ended.reason == "request"
+    assert ended.finished < 50
+    assert any("Ended by request" in note for note in result.report.notes)
+
+
+def test_an_equal_control_is_a_random_search_beside_it(setup, database):
+    config = replace(CONFIG, trials=3, control="equal")
+    result = run_search(SearchSetup.load(config), database, engine=HERE)
+    runs = History(database).runs()
+    assert [(run.kind, run.state) for run in runs] == [("search", "completed")] * 2
+    assert result.report.trials == {"searched": 3, "random": 3}
+    other = History(database).search(next(run.uid for run in runs if run.uid != result.search.uid))
+    assert (other.sampler, other.run.config["control_of"]) == ("random", result.search.uid)
+
+
+def test_a_search_learns_from_an_earlier_one(finished, setup):
+    database, result, _ = finished
+    warm = replace(setup, config=replace(CONFIG, warm_start=("1",), seed=4))
+    prior = prior_of(History(database), warm)
+    assert [trial.flat for trial in prior.trials] == [
+        dict(trial.flat) for trial in History(database).trials(result.search.uid)
+    ]
+    assert not prior.points_only
+    other = replace(warm, space=Space("other", setup.data.task, warm.space.template, {}))
+    with pytest.raises(ConfigError, match="not the space of this one"):
+        prior_of(History(database), other)
+
+
+def test_a_regression_is_searched_and_compared_with_simple_models(database, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 3))
+    y = x @ [1.0, -2.0, 0.5] + 0.1 * rng.normal(size=120)
+    rows = [f"{a:.4f},{b:.4f},{c:.4f},{t:.4f}" for (a, b, c), t in zip(x, y, strict=True)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,c,y", *rows]))
+    config = SearchConfig(
+        data=str(tmp_path / "rows.csv"), target="y", trials=3, epochs=5, strategy="random", top=1, repeats=1
+    )
+    setup = SearchSetup.load(config)
+    assert setup.config.task == "regression"
+    result = run_search(setup, database, engine=HERE)
+    assert result.search.objectives == [("val_r2", "maximize")]
+    assert "ridge" in {model.name for model in result.report.models}
+    assert any("simpler model" in verdict for verdict in result.report.verdicts)  # the truth is linear
+
+
+def test_zero_cost_scores_are_goals_and_filters(setup, database):
+    zero = replace(CONFIG, evaluate="zero-cost", scheduler="none", epochs=1, strategy="mo-evolution")
+    config = replace(zero, objectives=("nwot", "parameters"))
+    result = run_search(SearchSetup.load(config), database, engine=HERE)
+    assert all("nwot" in trial.metrics for trial in History(database).trials(result.search.uid))
+    filtered = SearchSetup.load(replace(CONFIG, zero_cost="parameters", trials=6))
+    run_search(filtered, database, evaluator=Imagined())
+    chosen = History(database).trials(History(database).find("@last").uid)
+    assert chosen[-1].architecture.parameters > 2 * np.median([trial.architecture.parameters for trial in chosen[:4]])
 
 
 def test_a_space_that_changed_is_not_resumed(setup, database):
@@ -310,9 +389,9 @@ def test_a_space_that_changed_is_not_resumed(setup, database):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_search(setup, database, observe=stop)
+        run_search(setup, database, engine=HERE, observe=stop)
     uid = History(database).find("@last").uid
-    with mock.patch.object(SearchSetup, "space_sha256", "another"), pytest.raises(ConfigError, match="has changed"):
+    with mock.patch.object(Space, "sha256", "another"), pytest.raises(ConfigError, match="has changed"):
         resume_search(uid, database)
 
 
@@ -329,8 +408,14 @@ def test_a_bundled_name_stays_a_name(tmp_path, monkeypatch):
         pytest.param({"trials": 0}, "trials >= 1", id="no-trials"),
         pytest.param({"epochs": 0}, "epochs >= 1", id="no-epochs"),
         pytest.param({"seed": -1}, "seed", id="negative-seed"),
-        pytest.param({"space": "dense"}, "unknown space 'dense'", id="unknown-space"),
+        pytest.param({"workers": 0}, "workers >= 1", id="no-workers"),
         pytest.param({"strategy": "guess"}, "unknown strategy 'guess'", id="unknown-strategy"),
+        pytest.param({"scheduler": "guess"}, "unknown scheduler 'guess'", id="unknown-scheduler"),
+        pytest.param({"objectives": ("guess",)}, "guess", id="unknown-goal"),
+        pytest.param({"constraints": ("parameters",)}, "constraint", id="no-constraint"),
+        pytest.param({"seconds": -1.0}, "seconds > 0", id="negative-time"),
+        pytest.param({"evaluate": "guess"}, "training, zero-cost, supernet", id="unknown-evaluation"),
+        pytest.param({"zero_cost": "guess"}, "guess", id="unknown-score"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(change, match):
@@ -338,127 +423,45 @@ def test_a_request_that_cannot_be_is_refused(change, match):
         replace(CONFIG, **change)
 
 
-def test_a_space_that_is_used_up_says_so():
+def test_an_unknown_space_is_refused_with_those_there_are():
+    with pytest.raises(ConfigError, match=r"unknown .*space 'dense'.*mlp"):
+        SearchSetup.load(replace(CONFIG, space="dense"))
+
+
+def test_a_configuration_is_read_from_a_file(tmp_path):
+    path = tmp_path / "search.toml"
+    path.write_text('data = "digits"\ntrials = 7\nobjectives = ["val_accuracy", "minimize macs"]\n')
+    config = SearchConfig.read(path, trials=9)
+    assert (config.data, config.trials, config.objectives) == ("digits", 9, ("val_accuracy", "minimize macs"))
+    assert SearchConfig.from_dict(asdict(config)) == config
+    path.write_text("trails = 7\n")
+    with pytest.raises(ConfigError, match="no settings trails"):
+        SearchConfig.read(path, data="digits")
+    path.write_text("= 7\n")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        SearchConfig.read(path)
+
+
+def test_the_end_that_could_not_be_written_is_written_by_the_next(finished, setup, database):
+    """A process that died between the end of the test and the end of the search: the test is not run again."""
+    _, result, _ = finished
+    finish = Tracker.finish
+
+    def die(tracker, uid, **fields):
+        if fields["state"] == "completed" and uid == History(database).find("@last").uid:
+            raise KeyboardInterrupt
+        return finish(tracker, uid, **fields)
+
+    with mock.patch.object(Tracker, "finish", die), pytest.raises(KeyboardInterrupt):
+        run_search(setup, database, engine=HERE)
+    uid = History(database).find("@last").uid
+    resumed = resume_search(uid, database, engine=HERE)
+    assert resumed.report.models == result.report.models
+
+
+def test_a_task_without_a_space_is_refused():
     task = Task(input_shape=(1,), features=("x",), classes=("a", "b"))
-    tiny = Space("tiny", task, Group({"a": Choice((1, 2))}), {}, to_spec=lambda choices: None)
-    study = optuna.create_study(sampler=DistinctSampler(tiny, "random", 0))
-    for value in (0.0, 1.0):
-        study.tell(study.ask(distributions(tiny)), value)
-    with pytest.raises(SpaceUsedUpError, match="no architecture left to try"):
-        study.ask(distributions(tiny))
+    with pytest.raises(ConfigError, match="needs images"):
+        from nasturtium.nas.space import load_space
 
-
-def test_a_search_of_a_used_up_space_ends_with_what_it_has(setup, database):
-    """Two networks, five trials: both are trained, the better one is retrained and saved."""
-    node = Group({"width": Choice((8, 16))})
-    tiny = replace(
-        setup.space,
-        architecture=node,
-        to_spec=lambda choices: ModelSpec(
-            (1, 8, 8),
-            (
-                layer_spec("flatten"),
-                layer_spec("linear", out_features=choices["width"]),
-                layer_spec("linear", out_features=10),
-            ),
-        ),
-    )
-    events = []
-    small = replace(setup, space=tiny, config=replace(setup.config, trials=5))
-    result = run_search(small, database, observe=events.append)
-    assert SpaceUsedUp(2, 5) in events
-    assert result.search.run.state == "completed"
-    assert len(History(database).trials(result.search.uid)) == 2
-
-
-@pytest.mark.parametrize(
-    ("epochs", "compared", "steps"),
-    [
-        pytest.param(30, [4, 10], [3, 4, 6, 9, 10, 12, 15, 18, 21, 24, 27, 30], id="default"),
-        pytest.param(3, [1], [1, 2, 3], id="short"),
-        pytest.param(1, [], [1], id="one"),
-    ],
-)
-def test_a_trial_is_trained_in_steps_and_compared_at_rungs(epochs, compared, steps):
-    assert rungs(epochs) == compared
-    assert [budget.epochs for budget in budgets(epochs)] == steps
-    assert {budget.total for budget in budgets(epochs)} == {epochs}
-
-
-def test_an_evaluation_in_steps_is_the_evaluation_at_once(setup):
-    """A higher budget goes on from a lower one, with the result of starting anew."""
-    candidate = any_candidate(setup, learning_rate=2e-3)
-    stepwise = LocalEvaluator(setup.train, setup.validation)
-    for epochs in (1, 2, 4):
-        last = stepwise.evaluate(candidate, Budget(epochs=epochs, total=4))
-    assert last == LocalEvaluator(setup.train, setup.validation).evaluate(candidate, Budget(epochs=4, total=4))
-
-
-def test_what_has_stopped_improving_is_not_trained_again(setup, monkeypatch):
-    """Patience runs out before the budget: asking for more costs nothing and changes nothing."""
-    candidate = any_candidate(setup, learning_rate=5e-2)
-    evaluator = LocalEvaluator(setup.train, setup.validation)
-    stopped = evaluator.evaluate(candidate, Budget(epochs=40, total=60))
-    assert stopped.epochs < 40
-    monkeypatch.setattr(Trainer, "_run_epoch", lambda *_: pytest.fail("trained again"))
-    assert evaluator.evaluate(candidate, Budget(epochs=60, total=60)) == stopped
-
-
-class Impatient:
-    """An evaluator whose candidates stop improving in their second epoch."""
-
-    def __init__(self) -> None:
-        self.asked = []
-
-    def evaluate(self, candidate, budget):
-        self.asked.append(budget.epochs)
-        figures = {"val_accuracy": 0.5, "val_loss": 1.0, "parameters": 1.0, "macs": 1.0}
-        return Evaluation(objectives=figures, epochs=min(2, budget.epochs))
-
-
-def test_a_trial_that_stopped_improving_is_complete(setup, database):
-    evaluator = Impatient()
-    long = replace(setup, config=replace(setup.config, trials=1, epochs=9))
-    result = run_search(long, database, evaluator=evaluator)
-    assert evaluator.asked == [1, 2, 3]
-    assert result.best.state == "completed"
-
-
-def test_divergence_is_a_result(setup):
-    candidate = any_candidate(setup, learning_rate=1e30)
-    evaluation = LocalEvaluator(setup.train, setup.validation).evaluate(candidate, Budget(epochs=3, total=3))
-    assert evaluation.diverged
-    assert evaluation.objectives == {}
-
-
-class Imagined:
-    """An evaluator that trains nothing: small networks are good, and the second one diverges."""
-
-    def __init__(self) -> None:
-        self.asked = []
-
-    def evaluate(self, candidate, budget):
-        self.asked.append((candidate.id, budget.epochs))
-        plan = candidate.spec.plan()
-        if len({candidate for candidate, _ in self.asked}) == 2:
-            return Evaluation(objectives={}, epochs=1, diverged=True)
-        figures = {"val_accuracy": 1 / plan.parameters, "val_loss": 1.0}
-        costs = {"parameters": float(plan.parameters), "macs": float(plan.macs)}
-        return Evaluation(objectives=figures | costs, epochs=budget.epochs)
-
-
-def test_any_evaluator_will_do(setup, database):
-    evaluator = Imagined()
-    result = run_search(setup, database, evaluator=evaluator)
-    trials = History(database).trials(result.search.uid)
-    assert [trial.state for trial in trials] == ["completed", "pruned", "completed", "completed"]
-    assert trials[1].error == "the loss was not finite"
-    assert result.best.architecture.parameters == min(
-        trial.architecture.parameters for trial in trials if trial.state == "completed"
-    )
-    assert evaluator.asked[:4] == [(trials[0].uid, epochs) for epochs in (1, 2, 3)] + [(trials[1].uid, 1)]
-
-
-def test_without_a_completed_trial_there_is_no_best():
-    with pytest.raises(NasturtiumError, match="none of 0 trials"):
-        choose_best([])
+        load_space("cnn", task)

@@ -216,12 +216,20 @@ def test_many_findings_of_a_kind_are_counted(filled_file):
 RUN = "id = (SELECT min(run_id) FROM nst_trial)"
 
 
+LEASED = (
+    "INSERT INTO nst_lease (search_id, number, attempt, run_id, state, offered_us)"
+    " SELECT search_id, t.number, attempt, run_id, 'open', 1 FROM nst_trial t JOIN nst_run ON id = run_id"
+    " WHERE state = 'completed' LIMIT 1"
+)
+
+
 @pytest.mark.parametrize(
     ("statement", "severity", "message"),
     [
         pytest.param(f"UPDATE nst_run SET ended_us = NULL WHERE {RUN}", "warning", "does not say when", id="no-end"),
         pytest.param(f"UPDATE nst_run SET ended_us = 1 WHERE {RUN}", "warning", "before it started", id="before"),
         pytest.param("UPDATE nst_run SET deleted_us = 1 WHERE number = 1", "warning", "is not deleted", id="below"),
+        pytest.param(LEASED, "warning", "has ended and is still leased", id="leased"),
         pytest.param("DELETE FROM nst_search", "error", "search 1 .* has no row in nst_search", id="search"),
         pytest.param("DELETE FROM nst_trial", "error", "has no row in nst_trial", id="trial"),
         pytest.param("DELETE FROM nst_federation", "error", "federated 2 .* no row in nst_federation", id="federation"),

@@ -32,8 +32,11 @@ from nasturtium.storage import (
     History,
     Ledger,
     ModelRegistry,
+    OutcomeEntry,
+    ProposalEntry,
     QueryError,
     RoundRecord,
+    SearchControl,
     Tracker,
     UnknownRunError,
     open_database,
@@ -50,7 +53,7 @@ from nasturtium.storage.upsert import put_rows
 
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 NOW = from_us(now_us())
-NOT_EXPORTED = {"nst_meta", "nst_ledger", "nst_event"}
+NOT_EXPORTED = {"nst_meta", "nst_ledger", "nst_event", "nst_lease"}
 ENGINES = [pytest.param("sqlite", id="sqlite"), pytest.param("postgresql", id="postgresql")]
 
 Make = Callable[[str], Database]
@@ -156,21 +159,25 @@ def fill(database: Database, folder: Path) -> dict[str, str]:
     with Tracker(database, experiment="first try") as tracker:
         runs["search"] = start_search(tracker)
         for number, (seed, state) in enumerate([(2**63 - 1, "completed"), (0, "pruned"), (1, "failed")]):
-            uid = tracker.start_trial(
-                runs["search"],
+            entry = ProposalEntry(
                 number=number,
                 architecture=NETWORK,
                 hyperparameters={"lr": 10.0**-number, "warm": True, "schedule": "cosine"},
                 seed=seed,
                 optuna_number=number or None,
+                flat={"width": 32, "lr": 10.0**-number} if number else None,
             )
-            runs[f"trial {number}"] = uid
+            uid = runs[f"trial {number}"] = tracker.record_proposals(runs["search"], [entry])[number]
             tracker.log(uid, {"loss": 2.0, "acc": 0.1}, step=0)
             tracker.log(uid, {"loss": math.nan, "acc": math.inf}, step=5)
             tracker.log_points(uid, {"slow": {-3: -math.inf, 2**62: 1e-300, 7: 0.1}})
             tracker.finish(
                 uid, state=state, metrics={"val_accuracy": 0.9, "gap": math.nan}, error="ü\n" * number or None
             )
+        cost = {"cpu_seconds": 1.5, "peak_memory_bytes": 2**33, "rung": 4, "wall_seconds": 0.5, "transferred_bytes": 9}
+        outcome = OutcomeEntry(uid=uid, state="failed", cause="out of memory", **cost)
+        tracker.record_outcomes(runs["search"], [outcome])
+        SearchControl(database, runs["search"]).beat(60)
         runs["retrain"] = tracker.start_child(runs["search"], seed=1, config={"epochs": 3}, origin=runs["trial 0"])
         weights = folder / "weights.safetensors"
         weights.write_bytes(b"weights")
@@ -330,7 +337,7 @@ def test_a_document_has_a_place_for_every_column():
         "nst_architecture": {*shape.ARCHITECTURE, "sha256"},
         "nst_run": {*shape.RUN, "experiment_id", "parent_id", "environment_id"},
         "nst_run_dataset": {"role", "dataset_id"},
-        "nst_search": {*shape.SEARCH},
+        "nst_search": {*shape.SEARCH, "heartbeat_us", "alive_until_us", "stop_us"},  # the last three of a live broker
         "nst_trial": {*shape.TRIAL, "search_id", "architecture_id"},
         "nst_param": {"text", "number", "is_text"},
         "nst_tag": {"value", "edited_us"},
@@ -483,6 +490,7 @@ SEARCH = {
     "objectives": st.lists(st.tuples(LABELS, st.sampled_from(["maximize", "minimize"])).map(list), max_size=2),
     "trials": INT64,
     "study_name": st.uuids().map(str),
+    "active_us": maybe(COUNTS),
 }
 FEDERATION = {
     "clients": INT64,
@@ -495,7 +503,19 @@ FEDERATION = {
     "privacy": maybe(BODIES),
     "spec": BODIES,
 }
-TRIAL = {"number": ORDINALS, "attempt": ORDINALS, "hyperparameters": BODIES, "optuna_number": maybe(INT64)}
+TRIAL = {
+    "number": ORDINALS,
+    "attempt": ORDINALS,
+    "hyperparameters": BODIES,
+    "optuna_number": maybe(INT64),
+    "flat": maybe(BODIES),
+    "cause": maybe(TEXTS),
+    "cpu_seconds": maybe(MEASURES),
+    "peak_memory_bytes": maybe(COUNTS),
+    "rung": maybe(COUNTS),
+    "wall_seconds": maybe(MEASURES),
+    "transferred_bytes": maybe(COUNTS),
+}
 RUN = {
     "name": TEXTS,
     "seed": st.integers(0, 2**63 - 1),
@@ -822,6 +842,27 @@ def test_a_run_that_stands_twice_is_refused(whole, target, tmp_path):
         import_bytes(target, as_file(*found), tmp_path)
 
 
+def test_a_file_of_version_1_is_read_and_known_again(whole, sqlite_database, tmp_path):
+    """It knew less of searches and trials."""
+    found = documents(whole)
+    for run in (run for document in found for run in document["runs"]):
+        for part, later in shape.LATER.items():
+            for name in later if run[part] is not None else ():
+                del run[part][name]
+    header = {"format": "nasturtium.history", "version": 1, "revision": "0002", "documents": len(found)}
+    content = "\n".join(map(json.dumps, [header, *found])).encode()
+    first = import_bytes(sqlite_database, content, tmp_path)
+    assert (first.runs > 0, first.below > 0) == (True, True)
+    trials = [
+        trial
+        for run in History(sqlite_database).runs(kind="search")
+        for trial in History(sqlite_database).trials(run.uid)
+    ]
+    assert [trial.cause for trial in trials] == [None] * len(trials) != []
+    again = import_bytes(sqlite_database, content, tmp_path)
+    assert (again.runs, again.known, list(again.differing)) == (0, first.runs, [])
+
+
 def test_a_field_that_is_missing_is_named(whole, target, tmp_path):
     found = documents(whole)
     del found[0]["runs"][0]["seed"], found[0]["runs"][0]["born"]
@@ -829,7 +870,7 @@ def test_a_field_that_is_missing_is_named(whole, target, tmp_path):
         import_bytes(target, as_file(*found), tmp_path)
 
 
-HEADER = {"format": "nasturtium.history", "version": 1, "revision": "0002", "documents": 0}
+HEADER = {"format": "nasturtium.history", "version": 2, "revision": "0003", "documents": 0}
 
 
 @pytest.mark.parametrize(
@@ -841,7 +882,7 @@ HEADER = {"format": "nasturtium.history", "version": 1, "revision": "0002", "doc
         pytest.param(b"[]", FormatError, "expected a nasturtium.history object, got list", id="array"),
         pytest.param(b"{}", FormatError, "expected a document of format 'nasturtium.history'", id="other-object"),
         pytest.param(b'{"format": "nasturtium.backup"}', FormatError, "got 'nasturtium.backup'", id="other-format"),
-        pytest.param(json.dumps(HEADER | {"version": 2}), FormatError, "version up to 1, got 2", id="newer"),
+        pytest.param(json.dumps(HEADER | {"version": 3}), FormatError, "version up to 2, got 3", id="newer"),
         pytest.param(json.dumps(HEADER | {"more": 2}), FormatError, "expected a header with", id="more-fields"),
         pytest.param(json.dumps(HEADER | {"documents": -1}), FormatError, "how many documents", id="negative"),
         pytest.param(json.dumps(HEADER | {"documents": 1}), FormatError, "says 1 documents, it has 0", id="too-few"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -30,6 +31,7 @@ from nasturtium.storage.params import flatten_params, param_row
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SCHEMAS = Path(__file__).parent / "schemas"
+CASTS = re.compile(r"::(character varying|text)(\[\])?|[()]")  # which PostgreSQL tells otherwise after a dump
 
 
 def optimize(url: str, study_name: str) -> None:
@@ -77,7 +79,9 @@ def describe(url: str) -> dict[str, list[str]]:
     inspector = inspect(engine)
     kinds = ("columns", "check_constraints", "unique_constraints", "foreign_keys", "indexes")
     facts = {
-        f"{table} {kind}": sorted(json.dumps(fact, default=str) for fact in getattr(inspector, f"get_{kind}")(table))
+        f"{table} {kind}": sorted(
+            CASTS.sub("", json.dumps(fact, default=str)) for fact in getattr(inspector, f"get_{kind}")(table)
+        )
         for table in inspector.get_table_names()
         if table.startswith("nst_") and table != migrate.VERSION_TABLE
         for kind in kinds
@@ -207,7 +211,7 @@ def read_0001(url: str) -> dict[str, list[tuple[str, ...]]]:
     return facts
 
 
-READ = {"0001": read_0001}
+READ = {"0001": read_0001, "0002": read_newest}  # what 0003 added is empty in an older database
 RELEASED = migrate.REVISIONS[:-1]
 
 
@@ -226,18 +230,43 @@ def test_a_released_database_is_upgraded_and_keeps_what_it_held(database_url, re
     storage.engine.dispose()
 
 
-def released(url: str) -> None:
+def released(url: str, revision: str = "0001") -> None:
     """A released database, upgraded."""
-    load(url, "0001")
+    load(url, revision)
     open_database(url, create=False).close()
 
 
-def test_an_upgraded_database_has_the_tables_of_a_new_one(database_url, models_url):
-    released(database_url)
+@pytest.mark.parametrize("revision", RELEASED)
+def test_an_upgraded_database_has_the_tables_of_a_new_one(database_url, models_url, revision):
+    released(database_url, revision)
     open_database(models_url).close()
     assert describe(database_url) == describe(models_url)
     if database_url.startswith("sqlite"):  # PostgreSQL checks them as they are written
         assert ask(database_url, {"strays": "PRAGMA foreign_key_check"}) == {"strays": []}
+
+
+def test_0003_only_adds(database_url):
+    """Every row of every table is as it was, and what is new is empty."""
+    load(database_url, "0002")
+    engine = create_engine(database_url)
+    inspector = inspect(engine)
+    queries = {
+        table: f"SELECT {', '.join(column['name'] for column in inspector.get_columns(table))} FROM {table}"
+        for table in inspector.get_table_names()
+        if table != migrate.VERSION_TABLE
+    }
+    engine.dispose()
+    before = ask(database_url, queries)
+    assert all(before[f"nst_{name}"] for name in ("search", "trial", "lineage", "ledger", "param", "event", "meta"))
+    open_database(database_url, create=False).close()
+    assert ask(database_url, queries) == before
+    new = {
+        "trials": "SELECT DISTINCT flat, cause, cpu_seconds, peak_memory_bytes, rung, wall_seconds, transferred_bytes"
+        " FROM nst_trial",
+        "searches": "SELECT DISTINCT active_us, heartbeat_us, alive_until_us, stop_us FROM nst_search",
+        "leases": "SELECT * FROM nst_lease",
+    }
+    assert ask(database_url, new) == {"trials": [("",) * 7], "searches": [("",) * 4], "leases": []}
 
 
 def test_summaries_are_made_from_the_points(database_url):

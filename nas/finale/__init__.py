@@ -1,0 +1,36 @@
+"""The end of a search: the best again with several seeds, an average of networks, one test, a control, a report.
+
+The order of the modules: significance, ensemble, linear, neighbours, references; options, members, selection; report,
+testing, gather, keep, conclude.
+"""
+
+from .conclude import Concluded, conclude
+from .ensemble import average, join_models, join_specs, select_greedily
+from .keep import read_report
+from .options import FinaleData, FinaleOptions
+from .references import REFERENCES, Reference
+from .report import Comparison, ScoredModel, SearchReport
+from .significance import PairedTest, mcnemar, sign_flip, wilcoxon
+from .testing import SplitUsedError
+
+__all__ = [
+    "REFERENCES",
+    "Comparison",
+    "Concluded",
+    "FinaleData",
+    "FinaleOptions",
+    "PairedTest",
+    "Reference",
+    "ScoredModel",
+    "SearchReport",
+    "SplitUsedError",
+    "average",
+    "conclude",
+    "join_models",
+    "join_specs",
+    "mcnemar",
+    "read_report",
+    "select_greedily",
+    "sign_flip",
+    "wilcoxon",
+]

@@ -1,0 +1,144 @@
+"""`conclude`: from the trials of a search to a model that is saved and a report that says what it is worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core import NasturtiumError, derive_seed
+from ...core import device as find_device
+from ...storage import Database, SearchRecord, Tracker, TrialRecord
+from ..objectives import figures_of, front_of
+from .gather import gather
+from .keep import read_run, record, save
+from .members import Fitted, Member, Members, Validated
+from .options import FinaleData, FinaleOptions
+from .report import SearchReport
+from .selection import Selection, best_trials, select
+from .testing import find_test, metric_of, touch_test
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """The outcome: what is reported, and the folder of the saved model."""
+
+    report: SearchReport
+    model: Path
+
+
+def conclude(
+    data: FinaleData,
+    options: FinaleOptions,
+    database: Database,
+    tracker: Tracker,
+    search: SearchRecord,
+    trials: Sequence[TrialRecord],
+    control: Sequence[TrialRecord],
+    *,
+    spent: Mapping[str, float] | None = None,
+    notes: Sequence[str] = (),
+    say: Callable[[str], None] = lambda message: None,
+) -> Concluded:
+    """Choose among the best trials, test once, save and publish; the search is completed with it.
+
+    Everything is chosen on validation rows: the best trials are trained again with several seeds, the winner is the one
+    that is best on average, and the model is the winner or an average of networks that does better. Then all that is to
+    be reported is trained on all rows but the test rows, and tested together. What a killed process had finished of it
+    is kept.
+
+    Args:
+        data: all rows.
+        options: how to go about it.
+        database: of the history; stays the caller's.
+        tracker: writes it.
+        search: that ends here.
+        trials: of the search, ended.
+        control: those that were proposed at random: the ones the search began with, or as many as it had beside it.
+        spent: what the search took until here, by name; the CPU time of this process here is added.
+        notes: sentences for the report, such as what cannot be reproduced.
+        say: hears what is being done.
+
+    Raises:
+        NasturtiumError: no trial can be trained to the end.
+        SplitUsedError: the test rows were looked at before, for something else.
+    """
+    started = time.process_time()
+    members = Members(data, options, database, tracker, search)
+    validated = _validate(members, options, trials, say)
+    selection = select(validated, members.labels, members.whole.task, options)
+    networks = _fit_model(members, selection, say)
+    done = find_test(database, search.uid)
+    if done is not None:
+        report = read_run(database, done)
+    else:
+        entrants, unchosen = gather(members, options, selection, validated, networks, control, say)
+        say("testing once")
+        seed, place = derive_seed(options.seed, "test"), find_device(options.device)
+        tested = touch_test(data.test, entrants, database, tracker, search, seed=seed, device=place)
+        searched = [trial for trial in trials if trial.state in {"completed", "pruned", "failed"}]
+        report = SearchReport(
+            data=data.name,
+            metric=metric_of(data.test.task),
+            rows={"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
+            goals=tuple(str(goal) for goal in options.goals),
+            front=tuple(_front_row(trial, options) for trial in front_of(trials, options.goals, options.constraints)),
+            seeds=tuple(_row(each.member) | dict(each.figures) for each in validated),
+            winner=selection.winner.number,
+            members=tuple(_row(fitted.member) | {"weight": weight} for fitted, weight in networks),
+            models=tuple(tested.models),
+            comparisons=tuple(tested.comparisons),
+            trials={"searched": len(searched), "random": len(control)},
+            spent={**(spent or {}), "finale_cpu_seconds": time.process_time() - started},
+            notes=(*notes, *unchosen, *_notes(selection)),
+        )
+        record(tracker, tested.uid, report)
+    folder = save(data, members, networks, report, database, tracker, search)
+    return Concluded(report, folder)
+
+
+def _validate(
+    members: Members, options: FinaleOptions, trials: Sequence[TrialRecord], say: Callable[[str], None]
+) -> list[Validated]:
+    """The best trials trained again with several seeds."""
+    best = best_trials(trials, options, options.top)
+    if not best:
+        raise NasturtiumError(
+            f"none of {len(trials)} trials was trained to the end and keeps to the constraints",
+            hint="see why with: nasturtium history show",
+        )
+    validated: list[Validated] = []
+    for member in [Member(trial, index) for trial in best for index in range(options.seeds)]:
+        say(f"training again: {member.name}")
+        validated.append(members.validate(member))
+    return validated
+
+
+def _fit_model(members: Members, selection: Selection, say: Callable[[str], None]) -> list[tuple[Fitted, float]]:
+    """The networks of the model trained on all rows; one that diverges there is left out."""
+    fitted: list[tuple[Fitted, float]] = []
+    for each, weight in selection.members:
+        say(f"training on all rows: {each.member.name}")
+        if (network := members.fit(each.member, int(each.figures["best_epoch"]))) is not None:
+            fitted.append((network, weight))
+    if not fitted:
+        raise NasturtiumError(
+            "the model diverged when it was trained on all rows", hint="start a new search with lower learning rates"
+        )
+    whole = sum(weight for _, weight in fitted)
+    return [(network, weight / whole) for network, weight in fitted]
+
+
+def _row(member: Member) -> dict[str, float]:
+    return {"trial": float(member.trial.number), "seed": float(member.index)}
+
+
+def _front_row(trial: TrialRecord, options: FinaleOptions) -> dict[str, float]:
+    figures = figures_of(trial)
+    return {"trial": float(trial.number)} | {goal.name: goal.value(figures) for goal in options.goals}
+
+
+def _notes(selection: Selection) -> list[str]:
+    refused = selection.refused
+    return [f"An average of networks did better on validation rows and was not taken: {refused}."] if refused else []

@@ -1,0 +1,175 @@
+"""`SearchReport`: what came of a search, as a value, as JSON and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ...core import FormatError, check_header
+from .significance import PairedTest
+
+FORMAT = "nasturtium.search-report"
+VERSION = 1
+
+WINNER, CONTROL = "winner", "random search"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredModel:
+    """A model and its figures on the test rows.
+
+    Attributes:
+        name: "model" for the one that is saved, "winner", "random search", or that of a reference.
+        what: it is, in words.
+        validation: figures it was chosen by; none where it was not looked at there.
+        test: figures on the test rows; means over seeds where there are several.
+        deviation: standard deviations over seeds, of the test figures; empty for one.
+        seeds: how many there are.
+    """
+
+    name: str
+    what: str
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+    deviation: Mapping[str, float] = field(default_factory=dict[str, float])
+    seeds: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A paired test of two models on the test rows; the effect is > 0 where `first` is better."""
+
+    first: str
+    second: str
+    test: PairedTest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchReport:
+    """What came of a search. All choices were made on validation rows; the test rows were looked at once, for this.
+
+    Attributes:
+        data: its name.
+        metric: what models are compared by here: "accuracy" or "r2".
+        rows: of train, validation and test.
+        goals: of the search.
+        front: its Pareto front: the trial's number and its figures.
+        seeds: the best candidates trained again: trial, seed, figures on validation rows.
+        winner: number of the trial that was best on average over seeds.
+        members: of the saved model: trial, seed, weight; several for an ensemble.
+        models: what was tested, the saved model first, then the winner, the control and the references.
+        comparisons: of the saved model with the control and the best reference, and of winner and control over seeds.
+        trials: how many the search evaluated, and how many of them, or beside them, were proposed at random.
+        spent: what it took, such as cpu_seconds.
+        notes: what a reader should know: what was not reproducible, what was left out.
+    """
+
+    data: str
+    metric: str
+    rows: Mapping[str, int]
+    goals: Sequence[str]
+    front: Sequence[Mapping[str, float]]
+    seeds: Sequence[Mapping[str, float]]
+    winner: int
+    members: Sequence[Mapping[str, float]]
+    models: Sequence[ScoredModel]
+    comparisons: Sequence[Comparison]
+    trials: Mapping[str, int]
+    spent: Mapping[str, float] = field(default_factory=dict[str, float])
+    notes: Sequence[str] = ()
+
+    @property
+    def model(self) -> ScoredModel:
+        """The saved model."""
+        return self.models[0]
+
+    @property
+    def best_reference(self) -> ScoredModel | None:
+        """The simple model that did best on validation rows, by which it is chosen; None where there is none."""
+        simple = [model for model in self.models[1:] if model.name not in {WINNER, CONTROL}]
+        return max(simple, key=lambda model: model.validation[f"val_{self.metric}"], default=None)
+
+    @property
+    def verdicts(self) -> list[str]:
+        """What the figures mean, in plain sentences."""
+        return [_verdict(comparison, self.metric) for comparison in self.comparisons]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"format": FORMAT, "version": VERSION, **asdict(self), "verdicts": self.verdicts}
+
+    @classmethod
+    def from_dict(cls, value: object) -> SearchReport:
+        """Parse what `to_dict` wrote.
+
+        Raises:
+            FormatError: not a report, or of a newer version.
+        """
+        document: dict[str, Any] = dict(check_header(value, FORMAT, VERSION))
+        for name in ("format", "version", "verdicts"):
+            document.pop(name, None)
+        try:
+            document["models"] = tuple(ScoredModel(**model) for model in document["models"])
+            document["comparisons"] = tuple(
+                Comparison(first=said["first"], second=said["second"], test=PairedTest(**said["test"]))
+                for said in document["comparisons"]
+            )
+            for name in ("goals", "front", "seeds", "members", "notes"):
+                document[name] = tuple(document[name])
+            return cls(**document)
+        except (KeyError, TypeError) as exc:
+            raise FormatError(f"damaged report: {exc!r}") from exc
+
+    def to_text(self) -> str:
+        """For people, in at most 120 columns; readable without colour."""
+        rows = " + ".join(f"{count} {part}" for part, count in self.rows.items())
+        searched, random = self.trials["searched"], self.trials["random"]
+        lines = [f"{self.data}: {rows} rows; goals: {', '.join(self.goals)}"]
+        lines += ["", f"Pareto front of {searched} trials:"]
+        lines += [f"  trial {row['trial']:g}: {_figures(row, skip={'trial'})}" for row in self.front]
+        lines += ["", "The best again, on validation rows:"]
+        lines += [
+            f"  trial {row['trial']:g}, seed {row['seed']:g}: {_figures(row, skip={'trial', 'seed'})}"
+            for row in self.seeds
+        ]
+        parts = [f"{row['weight']:.2f} x trial {row['trial']:g} (seed {row['seed']:g})" for row in self.members]
+        kind = "an average of " if len(parts) > 1 else ""
+        lines += ["", f"Winner: trial {self.winner}. The saved model is {kind}{', '.join(parts)}."]
+        lines += ["", f"On {self.rows['test']} test rows, looked at once:"]
+        for model in self.models:
+            deviation = f" ± {model.deviation[self.metric]:.4f}" if model.deviation else ""
+            seeds = f" over {model.seeds} seeds" if model.seeds > 1 else ""
+            lines.append(
+                f"  {model.name:<14} {self.metric} {model.test[self.metric]:.4f}{deviation}{seeds}  {model.what}"
+            )
+        lines += ["", *(f"- {verdict}" for verdict in self.verdicts)]
+        lines.append(f"- {searched} trials were evaluated, {random} of them or beside them proposed at random.")
+        lines += [f"- {note}" for note in self.notes]
+        if self.spent:
+            lines.append(f"- Spent: {_figures(self.spent, skip=set())}")
+        return "\n".join(lines) + "\n"
+
+
+def _figures(row: Mapping[str, float], *, skip: set[str]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in skip)
+
+
+def _verdict(comparison: Comparison, metric: str) -> str:
+    test = comparison.test
+    unit = "points of accuracy" if metric == "accuracy" else "of mean absolute error"
+    factor = 100 if metric == "accuracy" else 1
+    effect, low, high = (factor * value for value in (test.effect, test.low, test.high))
+    first, second = comparison.first, comparison.second
+    if test.effect == 0:
+        said = f"{first} and {second} are equal"
+    else:
+        better, worse = (first, second) if test.effect > 0 else (second, first)
+        sure = "" if test.significant else ", which may be chance"
+        said = f"{better} beats {worse} by {abs(effect):.3g} {unit}{sure}"
+    simple = second not in {WINNER, CONTROL}
+    advice = (
+        f": {second} is the simpler model, take it" if simple and not (test.effect > 0 and test.significant) else ""
+    )
+    figures = f"95 % interval {low:.3g} to {high:.3g}, p = {test.p_value:.2g}, {test.method}"
+    return f"{said} ({figures}){advice}."

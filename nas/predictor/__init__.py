@@ -1,0 +1,8 @@
+"""The strategy "predictor": a Gaussian process over canonical networks, in NumPy.
+
+The order of the modules: features, gaussian_process, warping, acquisition; pool, initial, observed; sampler.
+"""
+
+from .sampler import PredictorSampler
+
+__all__ = ["PredictorSampler"]

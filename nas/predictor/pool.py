@@ -1,0 +1,78 @@
+"""Which points a model is asked about: all candidates of a small space, the surroundings of the best in a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from ..space import Flat, Space
+from .features import Features, Rows
+
+SMALL = 20_000  # points of a space, equal candidates counted apart, up to which all of it is the pool
+RANDOM = 200
+MUTATED = 200
+CROSSED = 60
+CHANGES = 3  # a mutation makes 1 to 3 changes
+NEIGHBOURS = 100  # of the best point
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Candidates, each once.
+
+    Attributes:
+        identities: of the candidates.
+        points: for each candidate the points that stand for it, at least one.
+        rows: their vectors, shape (candidates, elements).
+    """
+
+    identities: tuple[str, ...]
+    points: tuple[tuple[Flat, ...], ...]
+    rows: Rows
+
+    def untried(self, tried: Container[str]) -> np.ndarray:
+        """Places of those that were not tried yet."""
+        return np.flatnonzero([identity not in tried for identity in self.identities])
+
+
+def pool_of(points: Iterable[Flat], space: Space, features: Features) -> Pool:
+    """The candidates that points stand for."""
+    found: dict[str, list[Flat]] = {}
+    for point in points:
+        found.setdefault(space.identity(point), []).append(point)
+    rows = features.rows([members[0] for members in found.values()])
+    return Pool(tuple(found), tuple(map(tuple, found.values())), rows)
+
+
+def everything(space: Space, features: Features) -> Pool | None:
+    """All candidates of a small space; None for a large one."""
+    if space.size > SMALL:
+        return None
+    return pool_of((point for point in space.points() if space.allows(point)), space, features)
+
+
+def surroundings(best: Sequence[Flat], space: Space, rng: np.random.Generator) -> list[Flat]:
+    """Points near some good ones, and random ones.
+
+    Args:
+        best: the best first; may be empty.
+        space: where they are from.
+        rng: decides which.
+    """
+    found: list[Flat] = [space.sample(rng) for _ in range(RANDOM)]
+    if best:
+        found += islice(space.neighbours(best[0]), NEIGHBOURS)
+        # The better a parent the more of the children are its own: rank r has a share like 1 / (1 + r).
+        chances = 1 / np.arange(1, len(best) + 1)
+        parents = rng.choice(len(best), (MUTATED + CROSSED, 2), p=chances / chances.sum())
+        for first, second in parents[:CROSSED]:
+            found.append(space.crossover(best[first], best[second], rng))
+        for parent, _ in parents[CROSSED:]:
+            child = best[parent]
+            for _ in range(int(rng.integers(1, CHANGES + 1))):
+                child = space.mutate(child, rng)
+            found.append(child)
+    return found

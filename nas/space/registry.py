@@ -1,0 +1,41 @@
+"""The named spaces, and spaces from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ...core import ConfigError, FormatError, Registry, parse_json
+from ...core.data import Task
+from .document import parse_toml
+from .search_space import Space
+
+SpaceMaker = Callable[[Task], Space]
+SPACES: Registry[SpaceMaker] = Registry("space")
+MAX_BYTES = 2**24  # of a file with a space
+
+
+def space(name: str) -> Callable[[SpaceMaker], SpaceMaker]:
+    """Register a function that makes a space for a task; it raises `ConfigError` for a task it cannot serve."""
+    return partial(SPACES.add, name)
+
+
+def load_space(name: str, task: Task) -> Space:
+    """A named space, or one from a .json or .toml file, for a task.
+
+    Raises:
+        ConfigError: there is no such space, the file cannot be read, or the space cannot serve the task.
+        FormatError: the file holds no space.
+    """
+    path = Path(name)
+    if path.suffix.lower() not in {".json", ".toml"}:
+        return SPACES.find(name)(task)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FormatError(f"{name}: expected a space of at most {MAX_BYTES} bytes, got {path.stat().st_size}")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"the space {name} cannot be read: {exc}") from exc
+    document = parse_json(text) if path.suffix.lower() == ".json" else parse_toml(text)
+    return Space.from_document(document, task)
