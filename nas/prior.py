@@ -9,7 +9,7 @@ from ..core import ConfigError
 from ..storage import History, TrialRecord
 from .objectives import figures_of, total_violation
 from .setup import SearchSetup
-from .strategies_new import Observation
+from .strategies import Observation
 
 
 @dataclass(frozen=True, slots=True)

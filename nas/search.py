@@ -59,7 +59,7 @@ from .runner import (
 from .runner.mirror import StudyMirror
 from .setup import SearchConfig, SearchSetup
 from .space import Flat
-from .strategies_new import Proposer, distributions
+from .strategies import Proposer, distributions
 from .zero_cost import ZeroCostScorer
 
 FEWEST_RANDOM: Final = 4  # trials that a search begins with, to be compared with

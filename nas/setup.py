@@ -15,7 +15,7 @@ from .fidelity import SCHEDULERS, Fidelity
 from .objectives import Constraint, Goal, parse_constraint, parse_goal
 from .space import Space, load_space
 from .spaces import default_space
-from .strategies_new import STRATEGIES, StrategyContext
+from .strategies import STRATEGIES, StrategyContext
 from .zero_cost import ZERO_COST
 
 Evaluation = Literal["training", "zero-cost", "supernet"]

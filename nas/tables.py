@@ -29,7 +29,7 @@ from ..core.data import Task
 from .cells import parse_nb201
 from .objectives import Direction, hypervolume, pareto_front
 from .space import Choice, Flat, Int, Scalar, Space, load_space
-from .strategies_new import Proposer, SpaceUsedUpError
+from .strategies import Proposer, SpaceUsedUpError
 
 Key = Sequence[Scalar] | str
 Row = float | Mapping[str, float]

@@ -144,7 +144,8 @@ def _box(sheet: Sheet, row: Row, x: float, y: float) -> float:
     if row.detail and not tall:
         sheet.text(x + 12 + width_of(title) + 12, y + 18, row.detail)
     sheet.text(x + WIDTH - 12 - COUNTS, y + 18, shape, "soft", anchor="end")
-    sheet.text(x + WIDTH - 12, y + 18, counted, "soft", anchor="end")
+    if counted:
+        sheet.text(x + WIDTH - 12, y + 18, counted, "soft", anchor="end")
     for number, line in enumerate(lines):
         kind = "mark" if row.was and number == len(lines) - 1 else ""
         sheet.text(x + 12, y + 35 + 17 * number, shortened(line, inside), kind)

@@ -22,7 +22,7 @@ class FinaleOptions:
         top: how many of the search's best candidates are trained again, >= 1.
         seeds: with how many seeds each, >= 1.
         ensemble: whether the model may be an average of networks, where that does better on validation rows.
-        members: networks in it at most, counted as often as they were chosen, >= 1.
+        members: networks in it at most, >= 1.
         references: names of `REFERENCES` to compare with; None takes all that fit the task.
         folds, patience: as the search's evaluator, see `EvaluatorOptions`.
         seed: of the search, in [0, 2**63).

@@ -8,13 +8,13 @@ from statistics import fmean
 
 import numpy as np
 
-from ...core import ModelSpec, NasturtiumError
+from ...core import ModelSpec, NasturtiumError, derive_rng
 from ...core.data import Task
 from ...storage import TrialRecord
 from ..costs import costs
 from ..objectives import Goal, figures_of, total_violation
 from ..training import Recipe, all_figures
-from .ensemble import average, join_specs, select_greedily
+from .ensemble import average, join_specs, select_greedily, strongest
 from .members import Member, Validated
 from .options import FinaleOptions
 
@@ -80,7 +80,8 @@ def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, optio
     single = Selection(winner[0].member.trial, [(winner[0], 1.0)], mean)
     if not options.ensemble or len(sound) == 1:
         return single
-    weights = select_greedily([each.predicted for each in sound], labels, task, rounds=options.members)
+    rng = derive_rng(options.seed, "ensemble")
+    weights = strongest(select_greedily([each.predicted for each in sound], labels, task, rng), options.members)
     members = [(sound[index], weight) for index, weight in weights.items()]
     if len(members) == 1:
         return single

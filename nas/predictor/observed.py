@@ -9,7 +9,7 @@ import numpy as np
 
 from ..objectives import Direction
 from ..space import Flat
-from ..strategies_new import Observation
+from ..strategies import Observation
 from .features import Features, Matrix, Rows
 from .gaussian_process import FITTED_ROWS
 from .warping import clipped, warped

@@ -20,7 +20,7 @@ from typing import Final
 from ...core import ConfigError, Evaluation, NasturtiumError, derive_seed
 from ..fidelity import Scoreboard, StopRule
 from ..space import Flat
-from ..strategies_new import Observation, SpaceUsedUpError
+from ..strategies import Observation, SpaceUsedUpError
 from .budgets import INEXACT, EndRule, Reason, SearchBudget
 from .jobs import ABANDONED, ERROR, GIVEN_BACK, NOT_FINITE, Job, Limits, Outcome, Progress
 from .protocols import Attempt, Engine, Past, Proposer, Store

