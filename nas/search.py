@@ -6,8 +6,9 @@ is lost is the trials in flight, which are begun again under the same numbers.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
@@ -21,6 +22,7 @@ from ..storage import (
     DatasetEntry,
     History,
     SearchRecord,
+    StorageError,
     SystemSampler,
     Tracker,
     TrialRecord,
@@ -62,6 +64,8 @@ from .space import Flat
 from .strategies import Proposer, distributions
 from .zero_cost import ZeroCostScorer
 
+logger = logging.getLogger(__name__)
+
 FEWEST_RANDOM: Final = 4  # trials that a search begins with, to be compared with
 RANDOM_PART: Final = 5  # one of so many trials, at least `FEWEST_RANDOM`
 MIRROR_SECONDS: Final = 10.0  # at least between two updates of Optuna's tables
@@ -85,6 +89,11 @@ class SearchResult:
     best: TrialRecord
     report: SearchReport
     model: Path
+
+    @property
+    def test(self) -> Mapping[str, float]:
+        """Figures of the saved model on rows that nothing was chosen by: accuracy, loss, ... or r2, rmse, ..."""
+        return self.report.model.test
 
 
 def run_search(
@@ -203,7 +212,7 @@ class _Run:
         self._history = History(database)
         self._monitor = monitor
         self._best: float | None = None
-        self._mirror = StudyMirror(database, search, distributions(setup.space))
+        self._mirror = _open_mirror(database, search, setup)
         self._mirrored = time.monotonic()
 
     def finish(self) -> SearchResult:
@@ -230,8 +239,8 @@ class _Run:
                 notes=self._notes(ending),
                 say=lambda what: self._observe(Working(what)),
             )
-            self._mirror.update()
-        best = next(trial for trial in trials if trial.number == concluded.report.winner)
+            self._copy(now=True)
+        best = next(trial for trial in trials if trial.number + 1 == concluded.report.winner)
         return SearchResult(
             search=self._history.search(uid),
             front=front_of(trials, self._setup.goals, self._setup.constraints),
@@ -343,18 +352,22 @@ class _Run:
                 self._observe(TrialStarted(number, attempt))
             case Progress():
                 self._observe(TrialProgress(event.number, event.epochs, event.total, event.figures))
-            case Outcome(state="lost"):
-                self._observe(TrialLost(event.number, event.cause or "lost"))
             case Outcome():
-                figures = {} if event.evaluation is None else event.evaluation.objectives
-                self._note_best(event.state, figures)
-                value = figures.get(self._setup.goals[0].name)
-                self._observe(TrialFinished(event.number, event.state, value, self._best, event.cause))  # pyright: ignore[reportArgumentType]
-                self._copy()
+                self._hear_outcome(event)
             case Ending(reason, finished):
                 self._observe(TrialsEnded(reason, finished, self._config.trials))
 
-    def _note_best(self, state: str, figures: Any) -> None:
+    def _hear_outcome(self, outcome: Outcome) -> None:
+        if outcome.state == "lost":
+            self._observe(TrialLost(outcome.number, outcome.cause or outcome.state))
+            return
+        figures: Mapping[str, float] = {} if outcome.evaluation is None else outcome.evaluation.objectives
+        self._note_best(outcome.state, figures)
+        value = figures.get(self._setup.goals[0].name)
+        self._observe(TrialFinished(outcome.number, outcome.state, value, self._best, outcome.cause))
+        self._copy()
+
+    def _note_best(self, state: str, figures: Mapping[str, float]) -> None:
         goal = self._setup.goals[0]
         value = figures.get(goal.name)
         if state != "completed" or value is None or not isfinite(value):
@@ -364,11 +377,16 @@ class _Run:
         if self._best is None or goal.sign * value > goal.sign * self._best:
             self._best = value
 
-    def _copy(self) -> None:
-        """Bring Optuna's tables up to date, now and then."""
-        if time.monotonic() - self._mirrored > MIRROR_SECONDS:
+    def _copy(self, *, now: bool = False) -> None:
+        """Bring Optuna's tables up to date, now and then. The search itself needs them for nothing."""
+        if self._mirror is None or not (now or time.monotonic() - self._mirrored > MIRROR_SECONDS):
+            return
+        try:
             self._mirror.update()
-            self._mirrored = time.monotonic()
+        except StorageError as exc:
+            logger.warning("Optuna's tables are not brought up to date any more: %s", exc.message)
+            self._mirror = None
+        self._mirrored = time.monotonic()
 
     def _control(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
         """Trials that were proposed at random."""
@@ -426,3 +444,12 @@ class _Run:
         if not ending.exact:
             notes.append(f"Ended by {ending.reason}: another run may end earlier or later.")
         return notes
+
+
+def _open_mirror(database: Database, search: SearchRecord, setup: SearchSetup) -> StudyMirror | None:
+    """What copies the search into Optuna's tables; None where those are of another Optuna."""
+    try:
+        return StudyMirror(database, search, distributions(setup.space))
+    except StorageError as exc:
+        logger.warning("Optuna's tools will not see this search: %s", exc.message)
+        return None

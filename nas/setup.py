@@ -105,7 +105,7 @@ class SearchConfig:
             raise ConfigError(
                 f"a search has no settings {', '.join(sorted(unknown))}", hint=f"it has: {', '.join(sorted(known))}"
             )
-        values = {key: tuple(cast(list[Any], value)) if isinstance(value, list) else value for key, value in given.items()}
+        values: dict[str, Any] = {key: _frozen(value) for key, value in given.items()}
         try:
             return cls(**values)
         except TypeError as exc:
@@ -125,6 +125,9 @@ class SearchConfig:
         return cls.from_dict(document | given)
 
     def __post_init__(self) -> None:
+        for name in ("data", "target", "space", "strategy", "scheduler", "device", "zero_cost"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ConfigError(f"expected {name} as a text, got {getattr(self, name)!r}")
         for name in ("trials", "epochs", "workers", "top", "repeats"):
             _check_at_least_one(name, getattr(self, name))
         for name in ("trial_memory", "stop_after"):
@@ -138,7 +141,9 @@ class SearchConfig:
             raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed!r}")
         for name, allowed in (("evaluate", Evaluation), ("control", Control), ("fidelity", Fidelity)):
             if getattr(self, name) not in get_args(allowed):
-                raise ConfigError(f"expected {name} as one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}")
+                raise ConfigError(
+                    f"expected {name} as one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}"
+                )
         STRATEGIES.find(self.strategy)
         SCHEDULERS.find(self.scheduler)
         if self.zero_cost is not None:
@@ -215,6 +220,11 @@ class SearchSetup:
     def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
         """Of the goals."""
         return tuple(goal.direction for goal in self.goals)
+
+
+def _frozen(value: object) -> object:
+    """A list of a document as the tuple it is here."""
+    return tuple(cast(list[object], value)) if isinstance(value, list) else value
 
 
 def _check_at_least_one(name: str, value: object) -> None:

@@ -212,7 +212,7 @@ class Search(Base):
     objectives: Mapped[list[Any]]  # [["val_accuracy", "maximize"], ...]
     trials: Mapped[int]  # planned
     study_name: Mapped[str] = mapped_column(unique=True)
-    space_document: Mapped[dict[str, Any] | None]  # what can be chosen, as it was; None: of before 0003
+    space_document: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # None: of before 0003
     active_us: Mapped[int | None]  # how long brokers were at it, all of them together; None: none said so yet
     heartbeat_us: Mapped[int | None]  # when its broker last said that it lives
     alive_until_us: Mapped[int | None]  # how long that counts

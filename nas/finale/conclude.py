@@ -85,7 +85,7 @@ def conclude(
             goals=tuple(str(goal) for goal in options.goals),
             front=tuple(_front_row(trial, options) for trial in front_of(trials, options.goals, options.constraints)),
             seeds=tuple(_row(each.member) | dict(each.figures) for each in validated),
-            winner=selection.winner.number,
+            winner=selection.winner.number + 1,
             members=tuple(_row(fitted.member) | {"weight": weight} for fitted, weight in networks),
             models=tuple(tested.models),
             comparisons=tuple(tested.comparisons),
@@ -131,12 +131,12 @@ def _fit_model(members: Members, selection: Selection, say: Callable[[str], None
 
 
 def _row(member: Member) -> dict[str, float]:
-    return {"trial": float(member.trial.number), "seed": float(member.index)}
+    return {"trial": float(member.trial.number + 1), "seed": float(member.index)}
 
 
 def _front_row(trial: TrialRecord, options: FinaleOptions) -> dict[str, float]:
     figures = figures_of(trial)
-    return {"trial": float(trial.number)} | {goal.name: goal.value(figures) for goal in options.goals}
+    return {"trial": float(trial.number + 1)} | {goal.name: goal.value(figures) for goal in options.goals}
 
 
 def _notes(selection: Selection) -> list[str]:

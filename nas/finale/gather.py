@@ -48,8 +48,8 @@ def gather(
     several = f"an average of {len(networks)} networks" if len(networks) > 1 else networks[0][0].member.name
     what = {
         MODEL: several,
-        WINNER: f"trial {selection.winner.number}",
-        CONTROL: f"trial {random[0].number}, the best of {len(control)} random ones" if random else "",
+        WINNER: f"trial {selection.winner.number + 1}",
+        CONTROL: f"trial {random[0].number + 1}, the best of {len(control)} random ones" if random else "",
     }
     entrants = Entrants(
         model=networks,

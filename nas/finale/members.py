@@ -41,7 +41,7 @@ class Member:
     @property
     def name(self) -> str:
         """How a report calls it."""
-        return f"trial {self.trial.number}, seed {self.index}"
+        return f"trial {self.trial.number + 1}, seed {self.index}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

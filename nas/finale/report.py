@@ -48,6 +48,7 @@ class Comparison:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchReport:
     """What came of a search. All choices were made on validation rows; the test rows were looked at once, for this.
+    Trials are numbered from 1, as people count them.
 
     Attributes:
         data: its name.

@@ -3,7 +3,7 @@
 The order of the modules: `protocols` and `jobs` say what travels; `climb` trains a job; `limits`, `frames`,
 `workplace`, `handover`, `child` and `worker_process` are about worker processes; `inline` and `processes` are engines
 on this machine, `lease_engine` and `worker` serve others through the database, `ray_engine` a Ray cluster; `budgets`,
-`heartbeat`, `store` and `broker` run the search.
+`plan`, `heartbeat`, `store` and `broker` run the search.
 
 Names are loaded on first use: a worker process needs neither strategies nor a database.
 """
@@ -12,13 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .broker import Begun, Broker, Ending, Judge, Plan, RunnerEvent, TrialsFailedError
+    from .broker import Broker
     from .budgets import INEXACT, EndRule, NoImprovement, Reason, SearchBudget, Stagnation, TargetReached
     from .handover import MakeEvaluator
     from .heartbeat import Heartbeat
     from .inline import InlineEngine
     from .jobs import Job, Limits, Outcome, OutcomeState, Progress
     from .lease_engine import LeaseEngine
+    from .plan import Begun, Ending, Judge, Plan, RunnerEvent, TrialsFailedError
     from .processes import ProcessEngine, WorkerStartError
     from .protocols import Attempt, Engine, Past, PastTrial, Store
     from .store import HistoryStore
@@ -27,17 +28,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attempt": "protocols",
-    "Begun": "broker",
+    "Begun": "plan",
     "Broker": "broker",
     "EndRule": "budgets",
-    "Ending": "broker",
+    "Ending": "plan",
     "Engine": "protocols",
     "Heartbeat": "heartbeat",
     "HistoryStore": "store",
     "INEXACT": "budgets",
     "InlineEngine": "inline",
     "Job": "jobs",
-    "Judge": "broker",
+    "Judge": "plan",
     "LeaseEngine": "lease_engine",
     "Limits": "jobs",
     "MakeEvaluator": "handover",
@@ -46,16 +47,16 @@ _HOMES = {
     "OutcomeState": "jobs",
     "Past": "protocols",
     "PastTrial": "protocols",
-    "Plan": "broker",
+    "Plan": "plan",
     "ProcessEngine": "processes",
     "Progress": "jobs",
     "Reason": "budgets",
-    "RunnerEvent": "broker",
+    "RunnerEvent": "plan",
     "SearchBudget": "budgets",
     "Stagnation": "budgets",
     "Store": "protocols",
     "TargetReached": "budgets",
-    "TrialsFailedError": "broker",
+    "TrialsFailedError": "plan",
     "WorkerStartError": "processes",
     "WorkerEvent": "worker",
     "Workplace": "workplace",

@@ -13,84 +13,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
-from ...core import ConfigError, Evaluation, NasturtiumError, derive_seed
+from ...core import ConfigError, derive_seed
 from ..fidelity import Scoreboard, StopRule
 from ..space import Flat
 from ..strategies import Observation, SpaceUsedUpError
-from .budgets import INEXACT, EndRule, Reason, SearchBudget
-from .jobs import ABANDONED, ERROR, GIVEN_BACK, NOT_FINITE, Job, Limits, Outcome, Progress
+from .budgets import Reason
+from .jobs import ABANDONED, ERROR, GIVEN_BACK, NOT_FINITE, Job, Outcome, Progress
+from .plan import Begun, Ending, Plan, RunnerEvent, TrialsFailedError
 from .protocols import Attempt, Engine, Past, Proposer, Store
 
 ATTEMPTS: Final = 3  # at a trial that is lost, by one broker
 MAX_FAILURES: Final = 3  # in a row; one that fails costs one trial, a broken machine fails them all
 BEAT_S: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A trial begins, or begins again."""
-
-    number: int
-    attempt: int
-    flat: Flat
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """A search has ended.
-
-    Attributes:
-        reason: why.
-        trials: that were finished.
-    """
-
-    reason: Reason
-    trials: int
-
-    @property
-    def exact(self) -> bool:
-        """Whether the same seed would end it here again."""
-        return self.reason not in INEXACT
-
-
-RunnerEvent = Begun | Progress | Outcome | Ending
-Judge = Callable[[Evaluation], tuple[tuple[float, ...], float]]  # its objectives, and by how much it breaks constraints
-
-
-class TrialsFailedError(NasturtiumError, RuntimeError):
-    """Trial after trial fails: it is not their fault."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a broker is to do.
-
-    Attributes:
-        seed: of the search; gives each trial its own.
-        objectives: which figures of an evaluation are compared, in the order of `judge`.
-        judge: reads the objectives of an evaluation.
-        budget: what the search may use.
-        window: trials in work at a time, as far as proposals are concerned: W. Two searches with one window have the
-            same trials, however many slots their engines have.
-        end_rules: end it by what it has found.
-        limits: of each trial.
-    """
-
-    seed: int
-    objectives: tuple[str, ...]
-    judge: Judge
-    budget: SearchBudget
-    window: int
-    end_rules: Sequence[EndRule] = ()
-    limits: Limits = field(default_factory=Limits)
-
-    def __post_init__(self) -> None:
-        if self.window < 1:
-            raise ConfigError(f"expected a window of at least 1 trial, got {self.window}")
 
 
 class Broker:
@@ -327,8 +264,10 @@ class Broker:
         return self._wall_before + self._clock() - self._began
 
     def _is_over(self) -> bool:
-        """Whether the time is over, so that even what trains has to end."""
+        """Whether even what trains has to end."""
         budget = self._plan.budget
+        if self._reason == "request" and not self._plan.finish_on_request:
+            return True
         if budget.wall_seconds is not None and self._wall_seconds() >= budget.wall_seconds:
             self._reason = "wall time"
             return True

@@ -101,19 +101,15 @@ class NoImprovement:
         if patience < 1:
             raise ConfigError(f"expected a patience of at least 1 trial, got {patience}")
         self._patience = patience
-        self._signs = [1.0 if direction == "maximize" else -1.0 for direction in directions]
-        self._front: list[tuple[float, ...]] = []
+        self._front = _Front(directions)
         self._waited = 0
 
     def tell(self, trial: Observation) -> bool:
         """See `EndRule`."""
         self._waited += 1
-        if trial.values is not None and _is_result(trial):
-            point = tuple(sign * value for sign, value in zip(self._signs, trial.values, strict=True))
-            if not any(_covers(other, point) for other in self._front):
-                self._front = [other for other in self._front if not _covers(point, other)] + [point]
-                self._waited = 0
-        return self._waited >= self._patience and bool(self._front)
+        if self._front.add(trial):
+            self._waited = 0
+        return self._waited >= self._patience and bool(self._front.points)
 
 
 class Stagnation:
@@ -122,28 +118,32 @@ class Stagnation:
     Args:
         patience: over how many trials, >= 1.
         tolerance: the part, >= 0.
+        directions: by objective.
         hypervolume: of the objectives of some trials.
     """
 
     reason: Reason = "stagnation"
 
     def __init__(
-        self, patience: int, tolerance: float, hypervolume: Callable[[Sequence[tuple[float, ...]]], float]
+        self,
+        patience: int,
+        tolerance: float,
+        directions: Sequence[Direction],
+        hypervolume: Callable[[Sequence[tuple[float, ...]]], float],
     ) -> None:
         if patience < 1 or not tolerance >= 0:
             raise ConfigError(f"expected patience >= 1 and tolerance >= 0, got {patience} and {tolerance}")
         self._patience = patience
         self._tolerance = tolerance
         self._hypervolume = hypervolume
-        self._points: list[tuple[float, ...]] = []
+        self._front = _Front(directions)
         self._volumes: list[float] = []  # after each trial
 
     def tell(self, trial: Observation) -> bool:
         """See `EndRule`."""
         volume = self._volumes[-1] if self._volumes else 0.0
-        if trial.values is not None and _is_result(trial):
-            self._points.append(trial.values)
-            volume = self._hypervolume(self._points)
+        if self._front.add(trial):
+            volume = self._hypervolume(self._front.points)
         self._volumes.append(volume)
         if len(self._volumes) <= self._patience:
             return False
@@ -155,6 +155,21 @@ def _is_result(trial: Observation) -> bool:
     return trial.state == "completed" and trial.violation <= 0
 
 
-def _covers(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    """Whether a is at least as good as b in everything."""
-    return all(x >= y for x, y in zip(a, b, strict=True))
+class _Front:
+    """The results that no other dominates."""
+
+    def __init__(self, directions: Sequence[Direction]) -> None:
+        self._signs = [1.0 if direction == "maximize" else -1.0 for direction in directions]
+        self.points: list[tuple[float, ...]] = []
+
+    def add(self, trial: Observation) -> bool:
+        """Whether a trial is on it, and not equal to one that was."""
+        point = trial.values
+        if point is None or not _is_result(trial) or any(self._covers(other, point) for other in self.points):
+            return False
+        self.points = [other for other in self.points if not self._covers(point, other)] + [point]
+        return True
+
+    def _covers(self, a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+        """Whether a is at least as good as b in everything."""
+        return all(sign * x >= sign * y for sign, x, y in zip(self._signs, a, b, strict=True))

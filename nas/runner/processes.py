@@ -20,7 +20,7 @@ GATHER_S = 0.003
 
 
 class WorkerStartError(NasturtiumError, RuntimeError):
-    """Worker processes cannot make the evaluator: no trial can be trained here."""
+    """Worker processes cannot be started, or cannot make the evaluator: no trial can be trained here."""
 
 
 class ProcessEngine:
@@ -83,8 +83,9 @@ class ProcessEngine:
             self._idle.remove(process)
         self._busy[job.number, job.attempt] = process
         process.take(job)
-        while len(self._idle) < self._ahead:
-            self._idle.append(self._start())
+        with suppress(WorkerStartError):  # what is started ahead can do without
+            while len(self._idle) < self._ahead:
+                self._idle.append(self._start())
 
     def wait(self, timeout: float | None) -> Sequence[Progress | Outcome]:
         """What has happened; see `Engine`.
@@ -136,7 +137,12 @@ class ProcessEngine:
         return [*self._busy.values(), *self._idle]
 
     def _start(self) -> WorkerProcess:
-        process = self._starter.start()
+        try:
+            process = self._starter.start()
+        except OSError as exc:
+            raise WorkerStartError(
+                f"the system has no room for another process: {exc}", hint="use fewer workers, or make room"
+            ) from exc
         self._selector.register(process.connection, selectors.EVENT_READ, process)
         return process
 

@@ -9,6 +9,7 @@ import numpy as np
 from ...core import Budget, Candidate, ConfigError, Evaluation, derive_rng, predict_logits
 from ...core.data import Dataset, Preprocessing
 from ...core.train import Criterion
+from ..costs import costs
 from ..space import Space
 from .recalibration import recalibrate
 from .single_path import SinglePathConfig, SinglePathTrainer, usual_criterion
@@ -63,7 +64,7 @@ class SupernetEvaluator:
         return cls(supernet, train, validation, criterion=criterion)
 
     def evaluate(self, candidate: Candidate, budget: Budget) -> Evaluation:
-        """Measure `candidate` as it stands in the supernet: val_ and each name the criterion measures, and its size.
+        """What the criterion measures of `candidate` in the supernet, with `val_` before each name, and what it costs.
 
         Raises:
             ConfigError: the candidate does not say which point of the space it is, or is of another space.
@@ -79,8 +80,5 @@ class SupernetEvaluator:
             measured = self._criterion.measure(predict_logits(network, self._inputs), self._targets)
         if not np.isfinite(measured["loss"]):
             return Evaluation(objectives={}, epochs=0, diverged=True)
-        plan = candidate.spec.plan()
-        objectives = {f"val_{name}": value for name, value in measured.items()}
-        return Evaluation(
-            objectives={**objectives, "parameters": float(plan.parameters), "macs": float(plan.macs)}, epochs=0
-        )
+        figures = {f"val_{name}": value for name, value in measured.items()}
+        return Evaluation(objectives={**figures, **costs(candidate.spec).figures()}, epochs=0)

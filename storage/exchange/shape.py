@@ -179,6 +179,7 @@ SEARCH: Final[Fields] = {
     "objectives": _objectives,
     "trials": _INTEGER,
     "study_name": _LABEL,
+    "space_document": maybe(body),
     "active_us": maybe(_COUNT),
 }
 TRIAL: Final[Fields] = {
@@ -195,7 +196,7 @@ TRIAL: Final[Fields] = {
     "transferred_bytes": maybe(_COUNT),
 }
 LATER: Final[Mapping[str, Sequence[str]]] = {  # fields of version 2, null in a document of version 1
-    "search": ("active_us",),
+    "search": ("space_document", "active_us"),
     "trial": (
         "flat",
         "cause",

@@ -31,7 +31,7 @@ from nasturtium.nas.runner import (
     TargetReached,
     TrialsFailedError,
 )
-from nasturtium.nas.strategies_new import Observation, SpaceUsedUpError
+from nasturtium.nas.strategies import Observation, SpaceUsedUpError
 
 SPEC = ModelSpec((1,), (layer_spec("flatten"),))
 
@@ -414,6 +414,21 @@ class TestEnds:
         run(make_plan(), expected)
         assert memory.outline == expected.outline
 
+    def test_a_request_gives_up_what_is_in_work_where_that_is_wanted(self):
+        memory, engine = Memory(), Shuffling(Curve(), 3, np.random.default_rng(2))
+
+        def stop(event):
+            memory.stop |= isinstance(event, Outcome) and event.number == 5
+
+        ending = run(make_plan(finish_on_request=False), memory, engine, observe=stop)
+        assert ending.reason == "request"
+        assert {outcome.cause for outcome in memory.lost} == {"abandoned"}
+        memory.stop = False
+        run(make_plan(), memory)
+        expected = Memory()
+        run(make_plan(), expected)
+        assert memory.outline == expected.outline
+
     def test_cpu_time_of_earlier_brokers_counts(self):
         memory, engine = Memory(), Shuffling(Curve(), 1, np.random.default_rng(0))
         inner = engine.wait
@@ -471,7 +486,8 @@ def test_a_target_asks_for_every_objective_that_has_one():
 
 
 def test_stagnation_compares_with_some_trials_ago():
-    rule = Stagnation(2, 0.01, lambda points: hypervolume(points, (0.0, 0.0), ("maximize", "maximize")))
+    both = ("maximize", "maximize")
+    rule = Stagnation(2, 0.01, both, lambda points: hypervolume(points, (0.0, 0.0), both))
     points = [(1, 1), (2, 1), (2, 2), (2, 2.005), (1, 1), (0, 9)]
     ends = [rule.tell(Observation(i, {}, tuple(map(float, point)), "completed")) for i, point in enumerate(points)]
     assert ends == [False, False, False, False, True, True]
@@ -484,7 +500,7 @@ def test_stagnation_compares_with_some_trials_ago():
         lambda: SearchBudget(wall_seconds=float("nan")),
         lambda: make_plan(window=0),
         lambda: NoImprovement(0, ["maximize"]),
-        lambda: Stagnation(1, -1.0, lambda points: 0.0),
+        lambda: Stagnation(1, -1.0, ["maximize"], lambda points: 0.0),
         lambda: TargetReached([None], ["maximize"]),
     ],
 )

@@ -42,7 +42,7 @@ from nasturtium.nas.finale import (
     wilcoxon,
 )
 from nasturtium.nas.finale import members as members_module
-from nasturtium.nas.finale.ensemble import ensemble_loss
+from nasturtium.nas.finale.ensemble import ensemble_loss, strongest
 from nasturtium.nas.finale.selection import best_trials
 from nasturtium.nas.objectives import parse_constraint, parse_goal
 from nasturtium.nas.training import NetworkTraining
@@ -142,7 +142,7 @@ def test_greedy_selection_takes_what_helps_and_no_more():
     truth = np.eye(3)[labels]
     good = [2 * truth + rng.standard_normal((300, 3)) for _ in range(3)]
     useless = rng.standard_normal((300, 3)) * 3
-    weights = select_greedily([useless, *good], labels, classes(labels))
+    weights = select_greedily([useless, *good], labels, classes(labels), np.random.default_rng(0))
     assert set(weights) == {1, 2, 3}
     assert sum(weights.values()) == pytest.approx(1)
     joined = average([good[i - 1] for i in weights], list(weights.values()))
@@ -156,7 +156,7 @@ def test_an_ensemble_is_never_worse_than_its_best_member_where_it_was_chosen(see
     rng = np.random.default_rng(seed)
     labels = np.arange(40) % 2
     predicted = [rng.standard_normal((40, 2)) for _ in range(members)]
-    weights = select_greedily(predicted, labels, classes(labels), rounds=rounds)
+    weights = select_greedily(predicted, labels, classes(labels), rng, rounds=rounds, bags=1)
     joined = average([predicted[i] for i in weights], list(weights.values()))
     best = min(ensemble_loss(one, labels, classes(labels)) for one in predicted)
     assert ensemble_loss(joined, labels, classes(labels)) <= best + 1e-12
@@ -165,7 +165,12 @@ def test_an_ensemble_is_never_worse_than_its_best_member_where_it_was_chosen(see
 def test_equal_members_are_taken_once():
     labels = np.arange(40) % 2
     same = np.random.default_rng(0).standard_normal((40, 2))
-    assert select_greedily([same, same, same], labels, classes(labels)) == {0: 1.0}
+    assert select_greedily([same, same, same], labels, classes(labels), np.random.default_rng(0)) == {0: 1.0}
+
+
+def test_only_so_many_members_are_kept():
+    assert strongest({0: 0.1, 2: 0.5, 3: 0.3, 5: 0.1}, 3) == pytest.approx({0: 0.1 / 0.9, 2: 0.5 / 0.9, 3: 0.3 / 0.9})
+    assert strongest({4: 1.0}, 3) == {4: 1.0}
 
 
 def network(width: int, inputs: tuple[int, ...] = (4,), outputs: int = 3, *, normalised: bool = True) -> ModelSpec:
@@ -307,8 +312,8 @@ def test_the_saved_model_is_what_was_tested(finished, digits):
 
 def test_the_best_are_trained_with_several_seeds_and_compared_by_the_mean(finished):
     report = finished[2].report
-    assert [(row["trial"], row["seed"]) for row in report.seeds] == [(2, 0), (2, 1), (1, 0), (1, 1)]
-    means = {trial: np.mean([row["val_accuracy"] for row in report.seeds if row["trial"] == trial]) for trial in (1, 2)}
+    assert [(row["trial"], row["seed"]) for row in report.seeds] == [(3, 0), (3, 1), (2, 0), (2, 1)]
+    means = {trial: np.mean([row["val_accuracy"] for row in report.seeds if row["trial"] == trial]) for trial in (2, 3)}
     assert report.winner == max(means, key=means.get)
     winner = report.models[1]
     assert (winner.name, winner.seeds) == ("winner", 2)
@@ -473,8 +478,8 @@ def test_only_trials_that_count_are_considered(digits, database):
 def test_a_candidate_that_always_diverges_cannot_win(digits, database):
     sound = digit_trials()[:2]
     _, result = finish(database, digits, replace(OPTIONS, references=()), [*sound, BROKEN])
-    assert result.report.winner == 1
-    assert len([row for row in result.report.seeds if row["trial"] == 2 and "val_accuracy" in row]) == 0
+    assert result.report.winner == 2
+    assert len([row for row in result.report.seeds if row["trial"] == 3 and "val_accuracy" in row]) == 0
 
 
 def test_a_search_of_which_everything_diverges_says_so(digits, database):

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from nasturtium.core import ConfigError, NasturtiumError
 from nasturtium.nas.space import Space
-from nasturtium.nas.strategies_new import (
+from nasturtium.nas.strategies import (
     STRATEGIES,
     Observation,
     Proposal,

@@ -513,14 +513,15 @@ def test_a_table_has_no_costs_to_constrain():
         Space("table", None, None, {"a": Choice((1, 2))}, ("parameters <= 3",))
 
 
-def test_constraints_that_nothing_keeps_are_reported():
+def test_constraints_that_nothing_keeps_are_reported(monkeypatch):
+    monkeypatch.setattr("nasturtium.nas.space.search_space.MAX_DRAWS", 50)
     space = small_space(constraints=("width < 4",))
-    with pytest.raises(ConfigError, match="none of 10000 random points keeps width < 4"):
+    with pytest.raises(ConfigError, match="none of 50 random points keeps width < 4"):
         space.sample(np.random.default_rng(0))
 
 
 def test_a_space_that_never_builds_says_why(monkeypatch):
-    monkeypatch.setattr("nasturtium.nas.space.search_space.MAX_DRAWS", 5)
+    monkeypatch.setattr("nasturtium.nas.space.search_space.MAX_DRAWS", 50)
     space = Space("bad", TABLE, layers.conv2d(out_channels=Choice((1, 2)), kernel=3))
     with pytest.raises(ConfigError, match=r"none of 5 random points builds; the last one: .*\(C, H, W\)"):
         space.sample(np.random.default_rng(0))
@@ -743,7 +744,7 @@ def damaged(original: dict, data) -> dict:
                 taken = taken[step]
             holder[at[-1]] = copy.deepcopy(taken)
         else:
-            holder[at[-1]] = data.draw(st.sampled_from(JUNK))
+            holder[at[-1]] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
         if not isinstance(document, dict) or len(places(document)) < 2:
             break
     return document

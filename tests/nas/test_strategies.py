@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from nasturtium.core import ConfigError, MissingExtraError
 from nasturtium.nas.objectives import hypervolume
 from nasturtium.nas.space import Choice, Float, Int, Space
-from nasturtium.nas.strategies_new import (
+from nasturtium.nas.strategies import (
     STRATEGIES,
     CandidateSampler,
     LocalSearch,
@@ -27,7 +27,7 @@ from nasturtium.nas.strategies_new import (
     best_first,
     distributions,
 )
-from nasturtium.nas.strategies_new import optuna_samplers as of_optuna
+from nasturtium.nas.strategies import optuna_samplers as of_optuna
 
 NEEDS = {"optuna-gp": "torch", "cmaes": "cmaes"}
 SLOW = {"optuna-gp"}  # a fit per proposal

@@ -474,7 +474,7 @@ def test_candidates_inherit_their_weights_and_are_measured_without_training():
         evaluator.evaluate(candidate(TOY, flat), ONE)
         for flat in (evaluator.supernet.largest, evaluator.supernet.smallest)
     )
-    assert set(large.objectives) == {"val_loss", "val_accuracy", "parameters", "macs"}
+    assert {"val_loss", "val_accuracy", "parameters", "macs"} <= set(large.objectives)
     assert large.objectives["val_accuracy"] > 0.85
     assert large.objectives["parameters"] > small.objectives["parameters"]
     assert evaluator.evaluate(candidate(TOY, evaluator.supernet.largest), Budget(epochs=2, total=9)) == large
@@ -495,7 +495,7 @@ def test_a_regression_is_measured_by_its_own_loss():
     data = Dataset("made", inputs, (inputs[:, :2] * 5 + 100).astype(np.float32), NUMBERS)
     evaluator = SupernetEvaluator.trained(made, data, data, SinglePathConfig(epochs=2, batch_size=20), seed=0)
     found = evaluator.evaluate(candidate(made, made.sample(rng())), ONE)
-    assert set(found.objectives) == {"val_loss", "val_mae", "parameters", "macs"}
+    assert {"val_loss", "val_mae", "parameters", "macs"} <= set(found.objectives)
 
 
 # --- relaxations ---

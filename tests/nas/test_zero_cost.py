@@ -364,7 +364,8 @@ def test_scores_are_the_objectives_of_an_evaluator():
         return ZeroCostEvaluator(ZeroCostScorer(regression_data(), names=("nwot", "snip"), seed=1, rows=16))
 
     result = make().evaluate(candidate(spec), ONE)
-    assert list(result.objectives) == ["nwot", "snip"]
+    assert {"nwot", "snip", "parameters"} <= set(result.objectives)
+    assert result.objectives["parameters"] == spec.plan().parameters
     assert (result.epochs, result.diverged) == (0, False)
     assert make().evaluate(candidate(spec), Budget(epochs=3, total=9)) == result
     assert make().evaluate(candidate(spec, seed=1), ONE) != result

@@ -490,6 +490,7 @@ SEARCH = {
     "objectives": st.lists(st.tuples(LABELS, st.sampled_from(["maximize", "minimize"])).map(list), max_size=2),
     "trials": INT64,
     "study_name": st.uuids().map(str),
+    "space_document": maybe(BODIES),
     "active_us": maybe(COUNTS),
 }
 FEDERATION = {
