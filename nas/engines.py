@@ -163,6 +163,11 @@ def open_engine(
         if evaluator is not None or choice.kind == "here":
             engine = InlineEngine(evaluator or evaluator_of(setup, supernet=supernet))
         elif choice.kind == "workers":
+            if supernet is not None:
+                raise ConfigError(
+                    "a supernet's weights are on this machine: workers elsewhere cannot evaluate with them",
+                    hint="evaluate here, which takes little with shared weights",
+                )
             engine = LeaseEngine(database, search.uid, slots=config.workers)
         elif choice.kind == "ray":
             make = remote_evaluators(setup, supernet=supernet)

@@ -57,9 +57,11 @@ from .runner import (
     RunnerEvent,
     SearchBudget,
     TargetReached,
+    Workplace,
 )
 from .runner.mirror import StudyMirror
 from .setup import SearchConfig, SearchSetup
+from .shared_weights import supernet_file
 from .space import Flat
 from .strategies import Proposer, distributions
 from .zero_cost import ZeroCostScorer
@@ -237,7 +239,7 @@ class _Run:
                 control,
                 spent=self._spent(),
                 notes=self._notes(ending),
-                say=lambda what: self._observe(Working(what)),
+                say=self._say,
             )
             self._copy(now=True)
         best = next(trial for trial in trials if trial.number + 1 == concluded.report.winner)
@@ -248,6 +250,9 @@ class _Run:
             report=concluded.report,
             model=concluded.model,
         )
+
+    def _say(self, what: str) -> None:
+        self._observe(Working(what))
 
     def _trials(self) -> list[TrialRecord]:
         """The last attempt at every trial."""
@@ -288,8 +293,14 @@ class _Run:
         scheduler = Scoreboard(SCHEDULERS.find(config.scheduler)(rungs, setup.directions))
         with ExitStack() as stack:
             heartbeat = stack.enter_context(Heartbeat(self._database, search.uid))
+            supernet: Path | None = None
+            if config.evaluate == "supernet" and self._evaluator is None:
+                folder = stack.enter_context(Workplace()).path
+                own_uid = self._search.uid
+                supernet = supernet_file(setup, self._database, self._tracker, own_uid, folder, say=self._say)
+            choice, evaluator = self._engine, self._evaluator
             engine = stack.enter_context(
-                open_engine(setup, self._database, search, self._engine, evaluator=self._evaluator)
+                open_engine(setup, self._database, search, choice, evaluator=evaluator, supernet=supernet)
             )
             store = HistoryStore(
                 self._database,

@@ -274,7 +274,7 @@ def _read_residual(fields: dict[str, Any], depth: int) -> Node:
 def _read_cell(fields: dict[str, Any], depth: int) -> Cell:
     _only(fields, "cell", "operations", "picks", "name")
     operations = {key: node_from_dict(item, depth + 1) for key, item in _object(fields.get("operations")).items()}
-    return Cell(_whole(fields["cell"]), operations, _whole(fields.get("picks", 0)), _name(fields))
+    return Cell(_whole(fields.get("cell")), operations, _whole(fields.get("picks", 0)), _name(fields))
 
 
 def _read_stack(fields: dict[str, Any], depth: int) -> Node:

@@ -21,7 +21,7 @@ from nasturtium.nas import (
 from nasturtium.nas.events import SearchStarted, TrialFinished, TrialProgress, TrialsEnded, TrialStarted, Working
 from nasturtium.nas.finale import read_report
 from nasturtium.nas.prior import prior_of
-from nasturtium.nas.space import Chain, Choice, Outputs, Space, layers
+from nasturtium.nas.space import Chain, Choice, Outputs, Space, layers, load_space
 from nasturtium.storage import History, RunBusyError, SearchControl, Tracker, open_database
 
 CONFIG = SearchConfig(
@@ -384,6 +384,33 @@ def test_zero_cost_scores_are_goals_and_filters(setup, database):
     assert chosen[-1].architecture.parameters > 2 * np.median([trial.architecture.parameters for trial in chosen[:4]])
 
 
+def test_a_supernet_is_trained_once_and_evaluates_many(setup, database):
+    template = Chain(
+        layers.flatten(), layers.linear(out_features=Choice((8, 16, 32))), layers.linear(out_features=Outputs())
+    )
+    space = Space("three", setup.data.task, template, {}, total=True)
+    config = replace(CONFIG, evaluate="supernet", trials=3, epochs=4, scheduler="none")
+    shared = replace(setup, space=space, config=config)
+    said = []
+
+    def stop(event):
+        said.append(event)
+        if isinstance(event, TrialFinished):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(shared, database, engine=HERE, observe=stop)
+    uid = History(database).find("@last").uid
+    assert any(isinstance(event, Working) and "epoch 4 of 4" in event.what for event in said)
+    with mock.patch("nasturtium.nas.search.setup_of", return_value=shared):
+        resumed = resume_search(uid, database, engine=HERE, observe=said.append)
+    assert sum(isinstance(event, Working) and "epoch 4 of 4" in event.what for event in said) == 1
+    done = [trial for trial in History(database).trials(uid) if trial.state == "completed"]
+    assert len(done) == 3
+    assert all(trial.metrics["val_accuracy"] > 0.5 for trial in done)
+    assert resumed.test["accuracy"] > 0.5
+
+
 def test_a_space_that_changed_is_not_resumed(setup, database):
     def stop(event):
         raise KeyboardInterrupt
@@ -462,6 +489,4 @@ def test_the_end_that_could_not_be_written_is_written_by_the_next(finished, setu
 def test_a_task_without_a_space_is_refused():
     task = Task(input_shape=(1,), features=("x",), classes=("a", "b"))
     with pytest.raises(ConfigError, match="needs images"):
-        from nasturtium.nas.space import load_space
-
         load_space("cnn", task)
