@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 
 from ..core import Budget, Candidate, ConfigError, Evaluation
 from ..core.data import Task
+from . import spaces as _spaces  # noqa: F401 - fills SPACES  # pyright: ignore[reportUnusedImport]
 from .cells import parse_nb201
 from .objectives import Direction, hypervolume, pareto_front
 from .space import Choice, Flat, Int, Scalar, Space, load_space
@@ -147,9 +148,9 @@ def search_table(
     """
     if budget < 1:
         raise ConfigError(f"expected a budget of at least 1 proposal, got {budget}")
-    directions = {VALUE: direction} if objectives is None else dict(objectives)
+    directions: dict[str, Direction] = {VALUE: direction} if objectives is None else dict(objectives)
     lookup = _Lookup(table, space, None if objectives is None else tuple(objectives), missing)
-    proposer = Proposer(lookup.space, strategy, seed, tuple(directions.values()))
+    proposer = Proposer(lookup.space, strategy, seed, list(directions.values()))
     points: list[Flat] = []
     results: list[Values | None] = []
     for _ in range(budget):
@@ -219,10 +220,11 @@ class _Lookup:
             return
         if not table:
             raise ConfigError("the table has no rows: expected at least one")
-        keys = [_key(key) for key in table]
+        given = cast(Mapping[object, Row], table)
+        keys = [_key(key) for key in given]
         self.space = _derived(keys) if space is None else _space(space)
         points = _points(keys, self.space)
-        self._rows = dict(zip(points, table.values(), strict=True))
+        self._rows = dict(zip(points, given.values(), strict=True))
         if missing == "refuse":
             for point in self._rows:
                 self._checked(self._rows[point], point)
@@ -288,8 +290,8 @@ def _key(key: object) -> tuple[Scalar, ...]:
     """A key as plain values."""
     if isinstance(key, str) and key.startswith("|"):
         return parse_nb201(key)
-    parts = cast(tuple[object, ...], tuple(key)) if isinstance(key, tuple | list) else (key,)
-    plain = tuple(part.item() if isinstance(part, np.generic) else part for part in parts)
+    parts = tuple(cast(Sequence[object], key)) if isinstance(key, tuple | list) else (key,)
+    plain = tuple(cast(object, part.item()) if isinstance(part, np.generic) else part for part in parts)
     for part in plain:
         if not isinstance(part, bool | int | float | str):
             raise ConfigError(
@@ -302,7 +304,9 @@ def _key(key: object) -> tuple[Scalar, ...]:
 def _derived(keys: Sequence[tuple[Scalar, ...]]) -> Space:
     """A choice for each place of the keys, among what stands there."""
     _same_length(keys, len(keys[0]), "its first key has")
-    columns = [sorted(set(column), key=lambda value: (str(type(value)), value)) for column in zip(*keys, strict=True)]
+    columns = [
+        sorted(set(column), key=lambda value: (value.__class__.__name__, value)) for column in zip(*keys, strict=True)
+    ]
     return Space.categorical("table", {f"decision{i}": tuple(options) for i, options in enumerate(columns)})
 
 

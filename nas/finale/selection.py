@@ -88,7 +88,8 @@ def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, optio
     scale = labels.astype(np.float64).std(0) if task.kind == "regression" else np.ones(())
     said = average([each.predicted for each, _ in members], list(weights.values()))
     figures = {f"val_{name}": value for name, value in all_figures(said, labels, task, scale).items()}
-    if goal.name in figures and goal.sign * figures[goal.name] < goal.sign * mean[goal.name]:
+    # What an average costs or how long it takes is never better than a network's: it is for goals of validation only.
+    if goal.name not in figures or goal.sign * figures[goal.name] < goal.sign * mean[goal.name]:
         return single
     joined = join_specs([network_of(each.member) for each, _ in members], [weight for _, weight in members])
     broken = [c for c in options.constraints if c.static and c.violation(costs(joined).figures())]

@@ -24,7 +24,9 @@ from ...core import derive_rng
 from ..space import TRAINING, Choice, Flat, LabelledGraph, Leaf, Scalar, Space, to_unit
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
-Matrix = np.ndarray[Any, np.dtype[np.float64]]
+Matrix = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Places = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 REFERENCE = 200  # random points on which the groups are brought to one scale
 MAX_PATHS = 64  # a network with more ways through is described by its neighbourhoods alone

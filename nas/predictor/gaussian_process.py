@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .features import Matrix, Rows, squared_distances
+from .features import Mask, Matrix, Rows, squared_distances
 
 STEPS = 30  # of Rprop: more change proposals little, and each costs two inversions
 FITTED_ROWS = 200  # the hyperparameters are fitted to these many observations
@@ -29,11 +29,6 @@ class Prior(NamedTuple):
 
     mean: Matrix
     deviation: Matrix
-
-
-class _Optimum(NamedTuple):
-    density: float  # logarithm of the posterior density, up to a constant
-    slope: Matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +46,7 @@ class GaussianProcess:
 
     rows: Rows
     targets: Matrix
-    discounted: np.ndarray
+    discounted: Mask
     groups: Sequence[slice]
     parameters: Matrix
     inverse: Matrix
@@ -63,7 +58,7 @@ class GaussianProcess:
         targets: Matrix,
         groups: Sequence[slice],
         *,
-        discounted: np.ndarray | None = None,
+        discounted: Mask | None = None,
     ) -> GaussianProcess:
         """Fit to observations, at least one; the later ones matter where there are more than `FITTED_ROWS`.
 
@@ -111,7 +106,7 @@ def default_prior(groups: int) -> Prior:
 
 
 def log_density(
-    distances: Matrix, targets: Matrix, discounted: np.ndarray, parameters: Matrix, prior: Prior
+    distances: Matrix, targets: Matrix, discounted: Mask, parameters: Matrix, prior: Prior
 ) -> tuple[float, Matrix]:
     """The logarithm of the posterior density of the parameters, up to a constant, and its gradient.
 
@@ -119,16 +114,16 @@ def log_density(
         np.linalg.LinAlgError: the covariance is not positive definite in floating point.
     """
     weights = np.exp(parameters[3:])
-    radius = np.sqrt(np.tensordot(weights, distances, 1) + TINY)
-    covariance = np.exp(parameters[0] - radius)
+    radius: Matrix = np.sqrt(np.tensordot(weights, distances, 1) + TINY)
+    covariance: Matrix = np.exp(parameters[0] - radius)
     noise, extra = float(np.exp(parameters[1])), np.exp(parameters[2]) * discounted
-    noisy = covariance + np.diag(noise + extra + JITTER)
-    lower = np.linalg.cholesky(noisy)
-    inverse = np.linalg.inv(noisy)
-    solved = inverse @ targets
+    noisy: Matrix = covariance + np.diag(noise + extra + JITTER)
+    lower: Matrix = np.linalg.cholesky(noisy)
+    inverse: Matrix = np.linalg.inv(noisy)
+    solved: Matrix = inverse @ targets
     offset = (parameters - prior.mean) / prior.deviation
     density = -0.5 * float(targets @ solved) - float(np.log(np.diag(lower)).sum()) - 0.5 * float(offset @ offset)
-    outer = 0.5 * (np.outer(solved, solved) - inverse)  # the derivative by the covariance
+    outer: Matrix = 0.5 * (np.outer(solved, solved) - inverse)  # the derivative by the covariance
     slope = np.empty(len(parameters))
     slope[0] = np.vdot(outer, covariance)
     slope[1] = noise * np.trace(outer)
@@ -137,7 +132,7 @@ def log_density(
     return density, slope - offset / prior.deviation
 
 
-def _maximum(distances: Matrix, targets: Matrix, discounted: np.ndarray, prior: Prior) -> Matrix:
+def _maximum(distances: Matrix, targets: Matrix, discounted: Mask, prior: Prior) -> Matrix:
     here = prior.mean.copy()
     best, best_density = here, -np.inf
     steps, before = np.full(len(here), 0.3), np.zeros(len(here))
@@ -163,7 +158,7 @@ def _covariance(distances: Rows | Matrix, parameters: Matrix) -> Matrix:
     return np.exp(parameters[0] - np.sqrt(squares + TINY))
 
 
-def _inverse(distances: Matrix, discounted: np.ndarray, parameters: Matrix) -> Matrix:
+def _inverse(distances: Matrix, discounted: Mask, parameters: Matrix) -> Matrix:
     noise = np.exp(parameters[1]) + np.exp(parameters[2]) * discounted
-    inverse = np.linalg.inv(_covariance(distances, parameters) + np.diag(noise + JITTER))
+    inverse: Matrix = np.linalg.inv(_covariance(distances, parameters) + np.diag(noise + JITTER))
     return (inverse + inverse.T) / 2

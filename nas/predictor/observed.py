@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..objectives import Direction
-from ..space import Flat
 from ..strategies import Observation
-from .features import Features, Matrix, Rows
+from .features import Features, Mask, Matrix, Places, Rows
 from .gaussian_process import FITTED_ROWS
-from .warping import clipped, warped
+from .warping import warped
 
 MAX_ROWS = 400  # a fit costs their third power: of more trials, the best and the latest
 
@@ -24,7 +23,6 @@ class Observed:
     Attributes:
         rows: shape (n, elements).
         targets: shape (n, objectives); more is better.
-        worst: shape (objectives,); the worst results, at or below all targets.
         discounted: shape (n,); from earlier searches, or stopped on the way: what they say about this search's results
             is less certain.
         violations: shape (n,), >= 0.
@@ -33,13 +31,12 @@ class Observed:
 
     rows: Rows
     targets: Matrix
-    worst: Matrix
-    discounted: np.ndarray
+    discounted: Mask
     violations: Matrix
-    failed: np.ndarray
+    failed: Mask
 
     @property
-    def comparable(self) -> np.ndarray:
+    def comparable(self) -> Places:
         """Places of the trials that were trained to the end and keep the constraints."""
         return np.flatnonzero(~self.discounted & ~self.failed & (self.violations == 0))
 
@@ -63,21 +60,19 @@ def observed(
     failed = np.array([trial.values is None for trial in trials])
     values = np.array([trial.values for trial in trials if trial.values is not None], np.float64)
     targets = np.empty((len(trials), len(directions)))
-    if len(directions) == 1:
-        targets[~failed, 0] = warped(values[:, 0], maximize=directions[0] == "maximize")
-        worst = targets[~failed].min(axis=0)
-    else:
-        targets[~failed], worst = clipped(values, directions)
+    for place, direction in enumerate(directions):
+        targets[~failed, place] = warped(values[:, place], maximize=direction == "maximize")
     targets[failed] = targets[~failed].min(axis=0)
     earlier = np.arange(len(trials)) < len(trials) - sum(trial.state != "running" for trial in own)
     discounted = earlier | np.array([trial.state == "pruned" for trial in trials])
     violations = np.array([trial.violation for trial in trials], np.float64)
     kept = _kept(targets, violations, rng)
-    points: list[Flat] = [trials[place].flat for place in kept.tolist()]
-    return Observed(features.rows(points), targets[kept], worst, discounted[kept], violations[kept], failed[kept])
+    order: list[int] = kept.tolist()
+    points = [trials[place].flat for place in order]
+    return Observed(features.rows(points), targets[kept], discounted[kept], violations[kept], failed[kept])
 
 
-def _kept(targets: Matrix, violations: Matrix, rng: np.random.Generator) -> np.ndarray:
+def _kept(targets: Matrix, violations: Matrix, rng: np.random.Generator) -> Places:
     """At most `MAX_ROWS` places; those to which a process is fitted last, half of them the best and half random."""
     count = len(targets)
     if count <= FITTED_ROWS:

@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from ..space import Flat, Space
-from .features import Features, Rows
+from .features import Features, Places, Rows
 
 SMALL = 20_000  # points of a space, equal candidates counted apart, up to which all of it is the pool
 RANDOM = 200
@@ -33,7 +33,7 @@ class Pool:
     points: tuple[tuple[Flat, ...], ...]
     rows: Rows
 
-    def untried(self, tried: Container[str]) -> np.ndarray:
+    def untried(self, tried: Container[str]) -> Places:
         """Places of those that were not tried yet."""
         return np.flatnonzero([identity not in tried for identity in self.identities])
 
@@ -67,7 +67,8 @@ def surroundings(best: Sequence[Flat], space: Space, rng: np.random.Generator) -
         found += islice(space.neighbours(best[0]), NEIGHBOURS)
         # The better a parent the more of the children are its own: rank r has a share like 1 / (1 + r).
         chances = 1 / np.arange(1, len(best) + 1)
-        parents = rng.choice(len(best), (MUTATED + CROSSED, 2), p=chances / chances.sum())
+        drawn = rng.choice(len(best), (MUTATED + CROSSED, 2), p=chances / chances.sum())
+        parents: list[list[int]] = drawn.tolist()
         for first, second in parents[:CROSSED]:
             found.append(space.crossover(best[first], best[second], rng))
         for parent, _ in parents[CROSSED:]:

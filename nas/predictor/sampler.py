@@ -23,7 +23,8 @@ from .pool import Pool, everything, pool_of, surroundings
 FIRST = 10  # trials that are chosen without a model
 PARENTS = 20  # the best trials, around which a large space is looked at
 _PREPARED: deque[tuple[Space, tuple[Features, Pool | None]]] = deque(maxlen=4)
-MARGIN = 0.01  # in standard deviations: how far the reference of the hypervolume is below the worst results
+MARGIN = 0.1  # of the range of an objective: how far the reference of the hypervolume is below the worst results
+TINY = 1e-6
 
 
 def prepared(space: Space) -> tuple[Features, Pool | None]:
@@ -79,7 +80,8 @@ class PredictorSampler(CandidateSampler):
         results = observed(prior, own, self.context.directions, self._features, rng)
         running = self._features.rows(each.flat for each in own if each.state == "running")
         score, mean = self._promise(results, running, pool.rows[places], rng)
-        for place in places[np.lexsort((rng.permutation(len(places)), -mean, -score))].tolist():
+        order: list[int] = places[np.lexsort((rng.permutation(len(places)), -mean, -score))].tolist()
+        for place in order:
             members = pool.points[place]
             yield members[int(rng.integers(len(members)))]
 
@@ -107,7 +109,8 @@ class PredictorSampler(CandidateSampler):
             improvement = expected_improvement(means[:, 0], variances[:, 0], float(targets[best, 0].max()))
         else:
             front = targets[best][pareto_front(targets[best], ("maximize", "maximize"))]
-            improvement = expected_hypervolume_improvement(means, variances, front, results.worst - MARGIN)
+            reference = targets.min(axis=0) - MARGIN * np.ptp(targets, axis=0) - TINY
+            improvement = expected_hypervolume_improvement(means, variances, front, reference)
         return improvement * likely, total
 
     def _fit(self, results: Observed, targets: Matrix) -> GaussianProcess:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .plan import Begun, Ending, Judge, Plan, RunnerEvent, TrialsFailedError
     from .processes import ProcessEngine, WorkerStartError
     from .protocols import Attempt, Engine, Past, PastTrial, Store
+    from .ray_engine import RayEngine
     from .store import HistoryStore
     from .worker import WorkerEvent, run_worker
     from .workplace import Workplace
@@ -50,6 +51,7 @@ _HOMES = {
     "Plan": "plan",
     "ProcessEngine": "processes",
     "Progress": "jobs",
+    "RayEngine": "ray_engine",
     "Reason": "budgets",
     "RunnerEvent": "plan",
     "SearchBudget": "budgets",
@@ -87,6 +89,7 @@ __all__ = [
     "Plan",
     "ProcessEngine",
     "Progress",
+    "RayEngine",
     "Reason",
     "RunnerEvent",
     "SearchBudget",

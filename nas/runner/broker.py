@@ -11,6 +11,7 @@ at the same point. So it goes on as if nothing had happened.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -90,7 +91,7 @@ class Broker:
             TrialsFailedError: this machine fails every trial.
         """
         self._restore(self._store.restore())
-        while True:
+        while not self._is_over():
             self._propose()
             self._write()
             if self._fault is not None:
@@ -101,9 +102,8 @@ class Broker:
             if not self._working:
                 break
             self._listen()
-            if self._is_over():
-                self._give_up()
-                break
+        else:
+            self._give_up()
         assert self._reason is not None
         ending = Ending(self._reason, self._told + len(self._finished))
         self._observe(ending)
@@ -134,9 +134,10 @@ class Broker:
 
     def _propose(self) -> None:
         """Tell what can be told, and propose what can be proposed then, one after the other."""
+        limit = math.inf if self._plan.budget.trials is None else self._plan.budget.trials
         while True:
             number = len(self._flats)
-            if self._reason is None and number == self._plan.budget.trials:
+            if self._reason is None and number >= limit:
                 self._reason = "trials"
             if self._reason is None and self._fault is None and number - self._told < self._plan.window:
                 try:
@@ -169,9 +170,8 @@ class Broker:
         self._count_failures(outcome)
         if outcome.evaluation is not None:
             self._bytes += outcome.evaluation.objectives.get(self._plan.budget.bytes_figure, 0.0)
-        ends: list[Reason] = [
-            rule.reason for rule in self._plan.end_rules if rule.tell(told)
-        ]  # all of them are to hear of it
+        # All of them are to hear of it.
+        ends: list[Reason] = [rule.reason for rule in self._plan.end_rules if rule.tell(told)]
         if self._plan.budget.bytes is not None and self._bytes >= self._plan.budget.bytes:
             ends.append("bytes")
         if ends and self._reason is None:

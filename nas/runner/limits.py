@@ -90,7 +90,7 @@ class Meter:
         cpu = _cpu_seconds()
         peak = _status_bytes("VmHWM")
         if peak is None and sys.platform != "win32":
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            peak = max_rss_bytes(resource.getrusage(resource.RUSAGE_SELF))
         spent, self._cpu = cpu - self._cpu, cpu
         wall = time.monotonic() - self._began
         return replace(outcome, cpu_seconds=spent, peak_memory_bytes=peak, wall_seconds=wall)
@@ -137,6 +137,13 @@ def signal_name(number: int) -> str:
 def peak_memory_of(pid: int) -> int | None:
     """The most memory that a running process has held, in bytes; None where nobody tells."""
     return _status_bytes("VmHWM", pid)
+
+
+if sys.platform != "win32":
+
+    def max_rss_bytes(usage: resource.struct_rusage) -> int:
+        """The most memory that a process has held."""
+        return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _cpu_seconds() -> float:

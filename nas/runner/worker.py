@@ -53,7 +53,8 @@ def run_worker(
     Args:
         database: the search's; stays the caller's.
         search_uid: the search.
-        engine: trains here, as many trials at a time as it has slots; stays the caller's, who closes it.
+        engine: trains here, as many trials at a time as it has slots, in other processes: leases are renewed between
+            its events. Stays the caller's, who closes it.
         observe: called with what happens, in this thread.
         ttl_seconds: how long a trial is this worker's without a word.
         patience_seconds: how long to wait for trials of a search that nobody runs just now.
@@ -131,11 +132,13 @@ class _Worker:
             self._renew()
 
     def give_back(self) -> None:
-        """Give back what is not trained to its end."""
+        """Report what is trained to its end, and give back the rest."""
+        done = {(outcome.number, outcome.attempt): outcome for outcome in self._done}
         for number, attempt in list(self._held):
             self._engine.cancel(number, attempt)
+            given_back = Outcome(number=number, attempt=attempt, state="lost", cause=GIVEN_BACK)
             try:
-                self._report(Outcome(number=number, attempt=attempt, state="lost", cause=GIVEN_BACK))
+                self._report(done.get((number, attempt), given_back))
             except StorageError as exc:
                 logger.warning("trial %d could not be given back, its lease will run out: %s", number, exc.message)
 
@@ -159,7 +162,10 @@ class _Worker:
         self._observe(progress)
 
     def _report(self, outcome: Outcome) -> None:
-        lease = self._held[outcome.number, outcome.attempt]
+        lease = self._held.get((outcome.number, outcome.attempt))
+        if lease is None:
+            return  # it was lost meanwhile
+        self._tracker.flush()  # points that came later would count as the trial's last figures
         try:
             self._leases.report(lease, outcome.to_dict())
         except LeaseLostError as exc:

@@ -24,7 +24,7 @@ from typing import IO
 
 from . import frames
 from .jobs import TIME_LIMIT, Job, Outcome
-from .limits import Exit, peak_memory_of
+from .limits import Exit, max_rss_bytes, peak_memory_of
 
 GRACE_S = 2.0  # between SIGTERM and SIGKILL, and between the end of its socket and its own
 START_S = 120.0  # for the evaluator to be made
@@ -96,7 +96,7 @@ class WorkerProcess:
         self._pressed = False
         self._cpu = 0.0  # seconds that earlier jobs were charged
         # The highest memory that the kernel reports of a process includes that of its parent at its start.
-        self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._floor = max_rss_bytes(resource.getrusage(resource.RUSAGE_SELF))
         self._peak: int | None = None
         self.connection = connection
         self.inbox = frames.Inbox(connection)
@@ -152,7 +152,7 @@ class WorkerProcess:
             error = f"it took longer than {self.job.limits.seconds if self.ready and self.job else START_S:g} s"
         if self.job is None:
             return None, error
-        peak = usage.ru_maxrss * 1024 if usage.ru_maxrss > self._floor else None
+        peak = max_rss_bytes(usage)
         outcome = Outcome(
             number=self.job.number,
             attempt=self.job.attempt,
@@ -160,7 +160,7 @@ class WorkerProcess:
             cause=cause,
             error=error,
             cpu_seconds=max(0.0, usage.ru_utime + usage.ru_stime - self._cpu),
-            peak_memory_bytes=self._peak or peak,
+            peak_memory_bytes=self._peak or (peak if peak > self._floor else None),
             wall_seconds=time.monotonic() - self._began,
         )
         return outcome, error
@@ -175,14 +175,18 @@ class WorkerProcess:
             frames.send(self.connection, frames.JOB, job.to_dict())
 
     def _wait(self) -> tuple[Exit, resource.struct_rusage]:
-        until = time.monotonic() + GRACE_S
-        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        until, cut_off = time.monotonic() + GRACE_S, False
+        while True:
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                break
             if time.monotonic() > until:  # it closed its socket and lives on
+                cut_off = True
                 self._signal(signal.SIGKILL)
             time.sleep(0.001)
-        self._signal(signal.SIGKILL)  # what it started; until it is waited for, nobody else gets its number
-        _, status, usage = os.wait4(self.pid, 0)
-        code = self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._signal(signal.SIGKILL)  # what it started
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        code = 1 if cut_off else self._process.returncode  # then nobody else killed it
         size = os.fstat(self._log.fileno()).st_size
         words = os.pread(self._log.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
         return Exit(code, words.decode(errors="replace").strip()), usage

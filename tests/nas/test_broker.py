@@ -458,6 +458,24 @@ class TestEnds:
         ended = [row for row in memory.outline if row[2] is not None]
         assert ended == expected.outline[: len(ended)] or len(ended) == ending.trials
 
+    def test_a_search_whose_time_is_over_does_not_begin_anything(self):
+        memory = Memory()
+        memory.dies_at = 3
+        with pytest.raises(Died):
+            run(make_plan(), memory)
+        before, memory.wall_seconds, memory.dies_at = len(memory.trials), 100.0, float("inf")
+        ending = run(make_plan(budget=SearchBudget(trials=20, wall_seconds=60)), memory)
+        assert (ending.reason, len(memory.trials)) == ("wall time", before)
+
+    def test_fewer_trials_than_were_proposed_end_it(self):
+        memory = Memory()
+        memory.dies_at = 6
+        with pytest.raises(Died):
+            run(make_plan(), memory)
+        assert len(memory.trials) > 4
+        ending = run(make_plan(trials=4), memory)
+        assert (ending.reason, ending.trials) == ("trials", len(memory.trials))
+
 
 @pytest.mark.parametrize(
     ("values", "ends"),

@@ -493,3 +493,10 @@ def test_a_search_of_which_everything_diverges_says_so(digits, database):
 def test_options_that_cannot_be_are_refused(wrong):
     with pytest.raises(ConfigError):
         FinaleOptions(**{"epochs": 3, **wrong})
+
+
+def test_an_average_is_only_for_goals_of_validation(digits, database):
+    options = replace(OPTIONS, goals=(parse_goal("minimize parameters"), parse_goal("val_accuracy")), references=())
+    _, result = finish(database, digits, options, digit_trials())
+    assert len(result.report.members) == 1
+    assert load_model(result.model).spec == digit_trials()[0][0]  # the smallest

@@ -27,6 +27,7 @@ from nasturtium.nas.runner import (
     SearchBudget,
     run_worker,
 )
+from nasturtium.nas.runner import heartbeat as heartbeat_module
 from nasturtium.nas.runner import lease_engine as lease_engine_module
 from nasturtium.nas.runner import worker as worker_module
 from nasturtium.nas.space import Space
@@ -65,6 +66,7 @@ class Died(BaseException):
 def _in_a_hurry(monkeypatch):
     for module in (lease_engine_module, worker_module):
         monkeypatch.setattr(module, "POLL_S", 0.02)
+    monkeypatch.setattr(heartbeat_module, "INTERVAL_S", 0.05)
 
 
 @pytest.fixture
@@ -378,13 +380,13 @@ def test_a_request_to_stop_reaches_the_broker(database):
     def ask(event):
         if isinstance(event, Outcome) and event.number == 1:
             SearchControl(database, uid).request_stop()
-        time.sleep(0.3)  # the heart beats every two seconds
+        time.sleep(0.1)  # the heart beats more often
 
     ending = search_with(database, uid, InlineEngine(Table()), observe=ask, trials=1000)
     assert ending.reason == "request"
     resume(database, uid)
     assert History(database).search_status(uid).stop_requested is None
-    assert History(database).search_status(uid).active_seconds > 0.3
+    assert History(database).search_status(uid).active_seconds > 0.1
 
 
 def test_a_broker_whose_search_was_taken_over_ends(database, monkeypatch):

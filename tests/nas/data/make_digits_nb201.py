@@ -1,7 +1,7 @@
 """Trains the distinct cells of NAS-Bench-201 on noisy digits and writes the table `digits_nb201.npz`; see README.md.
 
-    python tests/nas/data/make_digits_nb201.py rows.jsonl          # about 40 minutes of one core; goes on where it was
-    python tests/nas/data/make_digits_nb201.py rows.jsonl --pack   # rows.jsonl -> digits_nb201.npz
+python tests/nas/data/make_digits_nb201.py rows.jsonl          # 10 to 20 minutes of one core; goes on where it was
+python tests/nas/data/make_digits_nb201.py rows.jsonl --pack   # rows.jsonl -> digits_nb201.npz
 """
 
 from __future__ import annotations
