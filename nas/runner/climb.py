@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ...core import Budget, ConfigError, Evaluation, NasturtiumError
 from ...core.train import Curves
+from ..evaluate import Evaluator
 from .jobs import ERROR, NOT_FINITE, OUT_OF_MEMORY, Job, Outcome, OutcomeState, Progress
-from .protocols import Evaluator
 
 LONGEST = 2000  # characters of an error
 

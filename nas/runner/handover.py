@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from ...core import ConfigError
-from .protocols import Evaluator
+from ..evaluate import Evaluator
 
 MakeEvaluator = Callable[[], Evaluator]
 

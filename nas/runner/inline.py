@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 
 from ...core import ConfigError
+from ..evaluate import Evaluator
 from .climb import climb
 from .jobs import Job, Limits, Outcome, Progress
 from .limits import Meter
-from .protocols import Evaluator
 
 
 class InlineEngine:

@@ -6,25 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ...core import Budget, Candidate, Evaluation
+from ...core import Candidate
 
 if TYPE_CHECKING:  # a worker process has no use for what proposes, and starts quicker without it
     from ..space import Flat
     from ..strategies import Observation
     from ..strategies.observation import State
     from .jobs import Job, Outcome, Progress
-
-
-class Evaluator(Protocol):
-    """Trains a candidate at a budget.
-
-    Asked again for the same candidate at a higher budget, it goes on where it was; the result is the same as from
-    scratch. Divergence is a result, not an error.
-    """
-
-    def evaluate(self, candidate: Candidate, budget: Budget) -> Evaluation:
-        """Train `candidate` to the end of `budget` and measure it on validation data."""
-        ...
 
 
 class Proposal(Protocol):

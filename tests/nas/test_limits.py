@@ -164,15 +164,15 @@ class Rising:
 
 
 @pytest.mark.parametrize(
-    ("others", "patience", "state", "steps"),
+    ("others", "patience", "state", "scores", "reported"),
     [
-        pytest.param((), 100, "completed", 3, id="nobody-to-compare-with"),
-        pytest.param(((0.0,), (0.5,), (0.7,)), 100, "completed", 3, id="better-than-all"),
-        pytest.param(((8.0,), (8.0,), (9.0,)), 100, "pruned", 1, id="worse-than-all"),
-        pytest.param((), 2, "completed", 2, id="out-of-patience"),
+        pytest.param((), 100, "completed", [1, 3, 9], [1, 3], id="nobody-to-compare-with"),
+        pytest.param(((0.0,), (0.5,), (0.7,)), 100, "completed", [1, 3, 9], [1, 3], id="better-than-all"),
+        pytest.param(((8.0,), (8.0,), (9.0,)), 100, "pruned", [1], [1], id="worse-than-all"),
+        pytest.param((), 2, "completed", [1, 2, 2], [1], id="out-of-patience"),  # it would stay where it is
     ],
 )
-def test_a_rule_stops_a_trial_that_lags_behind(others, patience, state, steps):
+def test_a_rule_stops_a_trial_that_lags_behind(others, patience, state, scores, reported):
     job = Job(
         number=0,
         attempt=1,
@@ -183,9 +183,21 @@ def test_a_rule_stops_a_trial_that_lags_behind(others, patience, state, steps):
     )
     *progress, outcome = climb(Rising(patience), job)
     assert outcome.state == state
-    assert len(outcome.scores) == steps
-    assert outcome.scores[-1] == (outcome.evaluation.objectives["score"],)
-    assert [event.epochs for event in progress] == [1, 3][: steps - (state == "completed")] or state == "pruned"
+    assert outcome.scores == tuple((float(score),) for score in scores)
+    assert [event.epochs for event in progress] == reported
+
+
+def test_patience_ends_the_training_it_belongs_to_alone():
+    """On more rows a trial begins anew, so that running out of patience on fewer says nothing of it."""
+    job = Job(
+        number=0,
+        attempt=1,
+        candidate=Candidate(id="one", spec=SPEC, hyperparameters={}, seed=0),
+        budgets=(Budget(epochs=9, total=9, rows=0.5), Budget(epochs=9, total=9)),
+        objectives=("score",),
+    )
+    *progress, outcome = climb(Rising(patience=2), job)
+    assert (len(progress), outcome.state, outcome.scores) == (1, "completed", ((2.0,), (2.0,)))
 
 
 def test_a_meter_charges_each_trial_for_itself():

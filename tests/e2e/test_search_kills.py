@@ -1,0 +1,195 @@
+"""A search whose broker and workers are killed again and again ends as one that nobody touched.
+
+This file is also the program that is killed: `python test_search_kills.py DATABASE CONFIG go-on` starts the search
+of a database or goes on with it, `new` starts another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nasturtium.nas import SearchConfig, SearchSetup, resume_search, run_search
+from nasturtium.storage import History, open_database
+
+SHORT = SearchConfig(
+    data="digits", space="mlp", strategy="tpe", trials=6, epochs=3, workers=2, seed=4, folds=None, top=1, repeats=1
+)
+SOAK_SECONDS = float(os.environ.get("NASTURTIUM_SOAK_SECONDS", "1800"))
+SOAK_KILLS = int(os.environ.get("NASTURTIUM_SOAK_KILLS", "20"))
+FINISHED = {"completed", "pruned", "failed"}
+
+
+def main(path: str, config: str, how: str) -> None:
+    with open_database(path) as database:
+        known = History(database).runs(kind="search")
+        if how == "new" or not known:
+            run_search(SearchSetup.load(SearchConfig.from_dict(json.loads(config))), database)
+        elif known[-1].state != "completed":
+            resume_search(known[-1].uid, database)
+
+
+def start(path: Path, config: SearchConfig, how: str = "go-on") -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, __file__, path, json.dumps(asdict(config)), how], stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(path: Path, config: SearchConfig) -> None:
+    process = start(path, config)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+
+
+def outline(path: Path) -> dict:
+    """What a search found: all its trials, and what was made of them."""
+    with open_database(path) as database:
+        history = History(database)
+        [search] = history.runs(kind="search")
+        last = {trial.number: trial for trial in history.trials(search.uid)}
+        trials = [
+            (number, trial.state, trial.cause, trial.flat, trial.architecture.sha256, dict(trial.metrics))
+            for number, trial in sorted(last.items())
+        ]
+        curves = {number: history.curves(trial.uid) for number, trial in last.items()}
+        retrained = [dict(history.metrics(run.uid)) for run in history.children(search.uid, "retrain")]
+        return {"trials": trials, "curves": curves, "retrained": retrained[-1], "result": history.metrics(search.uid)}
+
+
+def attempts(path: Path) -> list[tuple[int, int, str]]:
+    with open_database(path) as database:
+        history = History(database)
+        [search] = history.runs(kind="search")
+        return [(trial.number, trial.attempt, trial.state) for trial in history.trials(search.uid)]
+
+
+def wait_until(condition, process: subprocess.Popen) -> bool:
+    """Whether it comes true before the process ends."""
+    while not condition():
+        if process.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def count_finished(path: Path) -> int:
+    try:
+        return sum(state in FINISHED for _, _, state in attempts(path))
+    except Exception:
+        return 0  # there is no database yet, or no search in it
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "history.db"
+    finish(path, SHORT)
+    return outline(path)
+
+
+def test_killed_brokers_and_workers_change_nothing(tmp_path, untouched):
+    """The broker dies twice and a worker once; everything that was finished stays, and the end is the same."""
+    path = tmp_path / "history.db"
+    for enough in (1, 3):
+        process = start(path, SHORT)
+        assert wait_until(lambda enough=enough: count_finished(path) >= enough, process)
+        finished = {each for each in attempts(path) if each[2] in FINISHED}
+        workers = workers_of(process)
+        process.kill()
+        process.communicate()
+        gone, alive = psutil.wait_procs(workers, timeout=20)
+        assert gone
+        assert not alive
+        assert finished <= set(attempts(path))
+    process = start(path, SHORT)
+    assert wait_until(lambda: count_finished(path) >= 4, process)
+    for worker in workers_of(process):
+        worker.kill()
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert outline(path) == untouched
+    tried = attempts(path)
+    assert max(attempt for _, attempt, _ in tried) > 1
+    assert {state for _, _, state in tried} <= {*FINISHED, "interrupted"}
+
+
+def test_two_searches_in_one_database_do_not_disturb_each_other(tmp_path, untouched):
+    path = tmp_path / "history.db"
+    with open_database(path):
+        pass
+    other = SearchConfig.from_dict({**asdict(SHORT), "seed": 5, "strategy": "evolution", "trials": 3})
+    started = [start(path, each, "new") for each in (SHORT, other)]
+    for process in started:
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+    with open_database(path) as database:
+        history = History(database)
+        runs = history.runs(kind="search")
+        assert [run.state for run in runs] == ["completed"] * 2
+        [first] = [run for run in runs if run.seed == SHORT.seed]
+        found = [(trial.flat, dict(trial.metrics)) for trial in history.trials(first.uid)]
+    assert found == [(flat, metrics) for _, _, _, flat, _, metrics in untouched["trials"]]
+
+
+@pytest.mark.soak
+def test_a_long_search_survives_random_kills(tmp_path):
+    """Of NASTURTIUM_SOAK_SECONDS, 1800, and NASTURTIUM_SOAK_KILLS, 20, half of them of the broker."""
+    short = SearchConfig.from_dict({**asdict(SHORT), "strategy": "predictor", "epochs": 9})
+    finish(tmp_path / "pace.db", short)
+    with open_database(tmp_path / "pace.db") as database:
+        trials = History(database).trials(History(database).runs(kind="search")[0].uid)
+    pace = (max(trial.ended for trial in trials) - min(trial.started for trial in trials)).total_seconds() / len(trials)
+    config = SearchConfig.from_dict({**asdict(short), "trials": max(10, round(SOAK_SECONDS / pace))})
+    began = time.monotonic()
+    finish(tmp_path / "whole.db", config)
+    whole = time.monotonic() - began
+    path, chance, kills = tmp_path / "killed.db", random.Random(0), {"broker": 0, "worker": 0}
+    moments = [whole / SOAK_KILLS * chance.uniform(0.3, 1.1) for _ in range(SOAK_KILLS)]
+    process = start(path, config)
+    for pause in moments:
+        kills[_kill_one(process, time.monotonic() + pause, chance)] += 1
+        if process.poll() is not None:
+            process.communicate()
+            process = start(path, config)
+    _, err = process.communicate()
+    if process.returncode != 0:
+        finish(path, config)
+    print(f"{config.trials} trials, {whole:.0f} s untouched, kills {kills}, {len(attempts(path))} attempts", err)
+    assert outline(path) == outline(tmp_path / "whole.db")
+
+
+def _kill_one(process: subprocess.Popen, until: float, chance: random.Random) -> str:
+    """Kill the broker or one of its workers at a moment, or as soon as there are workers."""
+    workers: list[psutil.Process] = []
+
+    def now() -> bool:
+        workers[:] = workers_of(process)
+        return time.monotonic() > until and bool(workers)
+
+    assert wait_until(now, process), f"the search has ended: {process.communicate()[1]}"
+    victim, name = (process, "broker") if chance.random() < 0.5 else (chance.choice(workers), "worker")
+    with suppress(psutil.NoSuchProcess):  # it has just ended by itself
+        victim.kill()
+    if victim is process:
+        process.wait()
+    return name
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
