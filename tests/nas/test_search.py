@@ -443,11 +443,59 @@ def test_a_bundled_name_stays_a_name(tmp_path, monkeypatch):
         pytest.param({"seconds": -1.0}, "seconds > 0", id="negative-time"),
         pytest.param({"evaluate": "guess"}, "training, zero-cost, supernet", id="unknown-evaluation"),
         pytest.param({"zero_cost": "guess"}, "guess", id="unknown-score"),
+        pytest.param({"data": None}, "data as a text", id="no-data"),
+        pytest.param({"device": None}, "device as a text", id="no-device"),
+        pytest.param({"objectives": "val_accuracy"}, "objectives as a list of texts", id="goals-in-one-text"),
+        pytest.param({"objectives": ("params", "parameters")}, "parameters stands twice", id="a-goal-twice"),
+        pytest.param({"constraints": "parameters <= 5"}, "constraints as a list of texts", id="constraints-in-a-text"),
+        pytest.param({"warm_start": (1,)}, "warm_start as a list of texts", id="a-search-by-number"),
+        pytest.param({"seconds": True}, "seconds > 0", id="time-that-is-true"),
+        pytest.param({"stop_at": "0.9"}, "stop_at as a finite number", id="target-as-a-text"),
+        pytest.param({"stop_at": float("nan")}, "stop_at as a finite number", id="no-target"),
+        pytest.param({"folds": 1}, "folds >= 2", id="one-fold"),
+        pytest.param({"folds": "many"}, "folds >= 2", id="unknown-folds"),
+        pytest.param({"ensemble": "no"}, "ensemble as true or false", id="ensemble-as-a-text"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(change, match):
     with pytest.raises(ConfigError, match=match):
         replace(CONFIG, **change)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("params <= 50k", "parameters <= 50000"),
+        ("model_bytes <= 200 kB", "model_bytes <= 200000"),
+        ("buffers <= 1_000", "buffers <= 1000"),
+        ("latency <= 2 ms", None),
+    ],
+)
+def test_what_a_network_costs_is_a_constraint_of_the_space(text, kept):
+    """In the words that a user may write, with its unit; what is measured later is not."""
+    loaded = SearchSetup.load(replace(CONFIG, constraints=(text,)))
+    assert loaded.space.constraints == (() if kept is None else (kept,))
+    assert len(loaded.constraints) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        pytest.param({"evaluate": "zero-cost"}, "is not told val_accuracy", id="no-score"),
+        pytest.param({"evaluate": "zero-cost", "objectives": ("macs",)}, "has none among its goals", id="sizes-alone"),
+        pytest.param(
+            {"evaluate": "zero-cost", "objectives": ("nwot",), "constraints": ("val_loss <= 1",)},
+            "is not told val_loss",
+            id="a-constraint-of-training",
+        ),
+        pytest.param(
+            {"evaluate": "supernet", "constraints": ("latency <= 2",)}, "is not told latency_ms", id="no-clock"
+        ),
+    ],
+)
+def test_figures_that_nobody_would_tell_are_refused_before_there_is_a_search(change, match):
+    with pytest.raises(ConfigError, match=match):
+        SearchSetup.load(replace(CONFIG, **change))
 
 
 def test_an_unknown_space_is_refused_with_those_there_are():
