@@ -6,11 +6,13 @@ the best may be better by luck, and that is worth a trial as much as knowledge i
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from .features import Matrix
 
-TAIL = -6.0
+TAIL = -6.0  # standard deviations: where `cumulative` is not exact enough to be subtracted from
 ERFC = np.array(
     [
         *(0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807),
@@ -63,8 +65,8 @@ def _excess(mean: Matrix, variance: Matrix, bounds: Matrix | np.float64) -> Matr
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         inverse = 1 / (distance * distance)
         tail = density * inverse * (1 - inverse * (3 - 15 * inverse))  # where the two terms below cancel
-    # The approximation of the tail makes up for the 1e-7 to which `cumulative` is exact.
-    return deviation * np.where(distance < TAIL, tail, np.maximum(distance * cumulative(distance) + density, 0.0))
+    body = np.maximum(distance * cumulative(distance) + density, 0.0)
+    return deviation * cast(Matrix, np.where(distance < TAIL, tail, body))
 
 
 def cumulative(x: Matrix) -> Matrix:
@@ -74,5 +76,5 @@ def cumulative(x: Matrix) -> Matrix:
     """
     z = np.abs(x) / np.sqrt(2)
     t = 1 / (1 + 0.5 * z)
-    upper = 0.5 * t * np.exp(np.polyval(ERFC, t) - z * z)
-    return np.where(x > 0, 1 - upper, upper)
+    upper = 0.5 * t * np.exp(cast(Matrix, np.polyval(ERFC, t)) - z * z)
+    return cast(Matrix, np.where(x > 0, 1 - upper, upper))

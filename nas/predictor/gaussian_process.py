@@ -160,5 +160,7 @@ def _covariance(distances: Rows | Matrix, parameters: Matrix) -> Matrix:
 
 def _inverse(distances: Matrix, discounted: Mask, parameters: Matrix) -> Matrix:
     noise = np.exp(parameters[1]) + np.exp(parameters[2]) * discounted
-    inverse: Matrix = np.linalg.inv(_covariance(distances, parameters) + np.diag(noise + JITTER))
+    noisy = _covariance(distances, parameters)
+    noisy[np.diag_indices(len(noisy))] += noise + JITTER
+    inverse: Matrix = np.linalg.inv(noisy)
     return (inverse + inverse.T) / 2

@@ -11,8 +11,7 @@ from optuna.trial import FrozenTrial
 
 from ..objectives import pareto_front
 from ..space import Flat, Space
-from ..strategies import CandidateSampler, Observation, StrategyContext, best_first, observations
-from ..strategies.observation import known
+from ..strategies import CandidateSampler, Observation, StrategyContext, best_first, known, observations
 from .acquisition import expected_hypervolume_improvement, expected_improvement, feasibility
 from .features import Features, Matrix, Rows
 from .gaussian_process import GaussianProcess
