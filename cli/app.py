@@ -30,8 +30,9 @@ OK, FAILED, USAGE, NOT_FOUND, BUSY, UNREACHABLE, INTEGRITY, BUDGET_SPENT, INTERR
 # name -> (module in this package, what in it, one line of help)
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "search": ("search", "app", "Find the best small network for some data, train it, test it once and save it."),
+    "worker": ("worker", "worker", "Train trials of a search that runs elsewhere."),
     "federate": ("federate", "app", "Train one model over several sites, whose rows stay with them."),
-    "predict": ("predict", "predict", "Predict the class of every row of a file with a saved model."),
+    "predict": ("predict", "predict", "Predict every row of a file with a saved model."),
     "history": ("history", "app", "Ask what was searched and trained, and look after it."),
     "model": ("model", "app", "Published models: list, show, promote."),
     "privacy": ("privacy", "app", "What was released of whose data, and what may still be."),

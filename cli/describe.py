@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..storage import FederatedRecord, History, RunRecord, SearchRecord, TrialRecord, spent_by_run
+from .fronts import figure_names, first_goal, front_of_search, shown_goals, test_figure
 from .output import count
 
 UNMEASURED = (
@@ -19,6 +20,9 @@ SUMMARY = (
     "kind",
     "data",
     "experiment",
+    "goal",
+    "value",
+    "test_value",
     "val_accuracy",
     "test_accuracy",
     "parameters",
@@ -71,17 +75,17 @@ def describe(past: History, run: RunRecord) -> dict[str, Any]:
 
 
 def _describe_search(past: History, search: SearchRecord) -> dict[str, Any]:
-    from ..nas import front_of
+    from ..nas.finale import read_report
 
     trials = past.trials(search.uid)
-    front = front_of(trials)
-    best = front[0] if front else None
-    retrains = past.children(search.uid, "retrain")
+    front = front_of_search(search, trials)
+    report = read_report(past.database, search.uid)
+    best = best_of(past, search, trials)
     curves: dict[str, Any] = {}
     if best is not None:
         curves |= {f"trial/{name}": _points(curve) for name, curve in past.curves(best.uid).items()}
-    if retrains:
-        curves |= {f"retrain/{name}": _points(curve) for name, curve in past.curves(retrains[-1].uid).items()}
+    if (saved := saved_network(past, search.uid)) is not None:
+        curves |= {f"retrain/{name}": _points(curve) for name, curve in past.curves(saved).items()}
     return {
         "search": {
             "space": search.space,
@@ -89,16 +93,43 @@ def _describe_search(past: History, search: SearchRecord) -> dict[str, Any]:
             "strategy": search.sampler,
             "pruner": search.pruner,
             "study": search.study_name,
+            "objectives": [{"name": name, "direction": direction} for name, direction in search.objectives],
+            "constraints": list(search.run.config.get("constraints") or ()),
+            "figures": figure_names(shown_goals(search)),
         },
-        "trials": [_trial(trial) for trial in trials],
-        "front": [_trial(trial) for trial in front],
-        "best": None if best is None else {**_trial(best), "spec": best.architecture.spec},
+        "trials": [trial_document(trial) for trial in trials],
+        "front": [trial_document(trial) for trial in front],
+        "best": None if best is None else {**trial_document(best), "spec": best.architecture.spec},
+        "verdicts": [] if report is None else [*report.verdicts, *report.notes],
         "curves": curves,
     }
 
 
+def best_of(past: History, search: SearchRecord, trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The trial that won a search, or that leads so far; None where none is completed."""
+    from ..nas.finale import read_report
+
+    report = read_report(past.database, search.uid)
+    won = [trial for trial in trials if report is not None and trial.number + 1 == report.winner]
+    return next(iter([*won[-1:], *front_of_search(search, trials)]), None)
+
+
+def saved_network(past: History, search: str) -> str | None:
+    """The run in which the saved model of a search was trained, the first of several; None where none is saved.
+
+    Args:
+        past: where the search is in.
+        search: its uid.
+    """
+    retrains = [run for run in past.children(search, "retrain") if run.state == "completed"]
+    of_model = [run.config["networks"] for run in retrains if run.config.get("phase") == "model"]
+    if of_model and of_model[-1]:
+        return str(of_model[-1][0]["run"])
+    return retrains[-1].uid if retrains else None
+
+
 def _describe_trial(trial: TrialRecord) -> dict[str, Any]:
-    return {"trial": {**_trial(trial), "spec": trial.architecture.spec}}
+    return {"trial": {**trial_document(trial), "spec": trial.architecture.spec}}
 
 
 def _describe_federated(past: History, run: FederatedRecord) -> dict[str, Any]:
@@ -164,19 +195,30 @@ def model_folder(past: History, run: RunRecord) -> str | None:
 
 
 def summarise(past: History, runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Runs as rows of `history list`; a search that is not finished has the best accuracy so far."""
-    unfinished = [run.uid for run in runs if run.kind == "search" and "val_accuracy" not in run.metrics]
-    so_far = {uid: {"val_accuracy": best} for uid, best in past.best_below(unfinished, "val_accuracy").items()}
-    return [_summary(run, {**so_far.get(run.uid, {}), **run.metrics}) for run in runs]
+    """Runs as rows of `history list`; a search that is not finished has the best figure so far."""
+    goals = {run.uid: first_goal(past, run) for run in runs}
+    so_far: dict[str, dict[str, float]] = {}
+    unfinished: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        goal = goals[run.uid]
+        if run.kind == "search" and goal is not None and goal[0] not in run.metrics:
+            unfinished.setdefault(goal, []).append(run.uid)
+    for (name, direction), uids in unfinished.items():
+        found = past.best_below(uids, name, lowest=direction == "minimize")
+        so_far |= {uid: {name: best} for uid, best in found.items()}
+    return [_summary(run, goals[run.uid], {**so_far.get(run.uid, {}), **run.metrics}) for run in runs]
 
 
-def _summary(run: RunRecord, figures: Mapping[str, float]) -> dict[str, Any]:
+def _summary(run: RunRecord, goal: tuple[str, str] | None, figures: Mapping[str, float]) -> dict[str, Any]:
     return {
         "id": run.number,
         "uid": run.uid,
         "kind": run.kind,
         "data": run.name,
         "experiment": run.experiment,
+        "goal": None if goal is None else goal[0],
+        "value": None if goal is None else figures.get(goal[0]),
+        "test_value": None if goal is None else test_figure(figures, goal[0]),
         "val_accuracy": figures.get("val_accuracy"),
         "test_accuracy": figures.get("test_accuracy"),
         "parameters": _whole(figures.get("parameters")),
@@ -191,7 +233,8 @@ def _summary(run: RunRecord, figures: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _trial(trial: TrialRecord) -> dict[str, Any]:
+def trial_document(trial: TrialRecord) -> dict[str, Any]:
+    """A trial as a plain document."""
     return {
         "trial": trial.number + 1,
         "uid": trial.uid,
@@ -202,9 +245,15 @@ def _trial(trial: TrialRecord) -> dict[str, Any]:
         "macs": trial.architecture.macs,
         "seconds": trial.seconds,
         "attempt": trial.attempt,
+        "cause": trial.cause,
+        "error": trial.error,
+        "epochs": trial.rung,
+        "cpu_seconds": trial.cpu_seconds,
+        "peak_memory_bytes": trial.peak_memory_bytes,
         "architecture_sha256": trial.architecture.sha256,
         "architecture": trial.architecture.choices,
         "hyperparameters": trial.hyperparameters,
+        "figures": dict(trial.metrics),
     }
 
 

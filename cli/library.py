@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core import ConfigError, SavedModel, load_model
+from ..core import SavedModel, load_model
 from ..storage import (
     DEFAULT_EXPERIMENT,
     MODEL_ROLE,
@@ -21,66 +21,24 @@ from ..storage import (
     open_database,
     unpack_model,
 )
+from .searches import Target, search, search_report, search_status, stop_search, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..federated import FederationEvent, SimulationResult
-    from ..nas import SearchObserver, SearchResult
 
-Target = str | Path | None  # a database: file, URL, or None for NASTURTIUM_DB or ./nasturtium.db
-
-
-def search(
-    data: str | None = None,
-    *,
-    db: Target = None,
-    resume: str | int | None = None,
-    observe: SearchObserver = lambda event: None,
-    experiment: str | None = None,
-    monitor: float | None = None,
-    **options: Any,
-) -> SearchResult:
-    """Search a network for some data, train it and save it.
-
-    Args:
-        data: a bundled data set ("digits") or a path to a CSV, Parquet or NPZ file; may be left out with `resume`.
-        db: the database.
-        resume: the number or ULID of an interrupted search to go on with; options that are given must be those it
-            was started with, but `data` may lie elsewhere by now.
-        observe: called with every `SearchEvent`.
-        experiment: the name to gather it under in the history; "default" unless given.
-        monitor: seconds between samples of CPU, memory and GPUs; None takes none.
-        options: fields of `nas.SearchConfig`: target, trials, seed, space, strategy, epochs, device.
-
-    Raises:
-        ConfigError, DataError: the request or the data cannot be used; nothing was written.
-        UnknownRunError: there is no such search to resume.
-    """
-    from ..nas import SearchConfig, SearchSetup, resume_search, run_search
-
-    given = {name: value for name, value in options.items() if value is not None}
-    if resume is None:
-        if data is None:
-            raise ConfigError("no data was named", hint="give a bundled data set such as digits, or a file")
-        setup = SearchSetup.load(SearchConfig(data=data, **given))  # before a database is made for it
-        with open_database(db) as database:
-            return run_search(
-                setup, database, observe=observe, experiment=experiment or DEFAULT_EXPERIMENT, monitor=monitor
-            )
-    with open_database(db, create=False) as database:
-        run = History(database).find(resume)
-        if run.kind != "search":
-            raise ConfigError(f"run {resume} is a {run.kind}, expected a search", hint="only searches are resumed")
-        for name, value in given.items():
-            if value != run.config[name]:
-                raise ConfigError(
-                    f"search {run.number} was started with {name}={run.config[name]!r}, got {value!r}",
-                    hint=f"leave --{name} out to resume it, or start a new search",
-                )
-        if experiment not in {None, run.experiment}:
-            raise ConfigError(f"search {run.number} is of experiment {run.experiment!r}", hint="leave --experiment out")
-        return resume_search(run.uid, database, data=data, observe=observe, monitor=monitor)
+__all__ = [
+    "federate",
+    "find_model",
+    "load_run_model",
+    "open_history",
+    "search",
+    "search_report",
+    "search_status",
+    "stop_search",
+    "work",
+]
 
 
 def federate(

@@ -20,6 +20,7 @@ from rich.text import Text
 
 PIPE_WIDTH = 160  # columns where nobody says how wide the terminal is
 MIN_WIDTH = 20  # columns a terminal is taken to have, whatever it says
+MIN_PROSE = 20  # columns that sentences in a table keep
 MIN_CELL = 6  # columns that a cell of a table keeps, however narrow the terminal
 _SPARKS = "▁▂▃▄▅▆▇█"
 _EMOJI = "\ufe0f"  # shows the letter before it as an emoji, which is a column wider
@@ -120,13 +121,34 @@ def print_table(
     title: str = "",
     optional: Sequence[str] = (),
     whole: Sequence[str] = (),
+    left: Sequence[str] = (),
+    prose: bool = False,
 ) -> None:
-    """Aligned columns, the first to the left and the others to the right.
+    """Print a table; see `table_lines`."""
+    lines = table_lines(headings, rows, title=title, optional=optional, whole=whole, left=left, prose=prose)
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def table_lines(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str = "",
+    optional: Sequence[str] = (),
+    whole: Sequence[str] = (),
+    left: Sequence[str] = (),
+    prose: bool = False,
+) -> list[str]:
+    """Aligned columns, the first and those of the headings `left` to the left, the others to the right.
 
     On a terminal the table fits its width: columns of the headings `optional` are left out, the last of them first,
     then the widest are cut off in the middle, but for those of the headings `whole`, and where not even that is enough,
     the lines at their end. In a pipe nothing is.
+
+    With `prose` the last column is of sentences: it is to the left, and goes on in further lines where it has no room.
     """
+    if prose:
+        return _with_prose(headings, rows, title=title)
     cells = [[printable(_BREAKS.sub(" ", cell)) for cell in row] for row in (headings, *rows)]
     keep = list(range(len(headings)))
     widths = [max(map(_cells, column)) for column in zip(*cells, strict=True)]
@@ -142,10 +164,36 @@ def print_table(
             widest = max(flexible, key=lambda i: widths[i])
             widths[widest] -= 1
     lines = textwrap.wrap(title, room or PIPE_WIDTH)
+    to_left = [place == 0 or headings[i] in left for place, i in enumerate(keep)]
     for row in cells:
-        line = _aligned([(shorten(row[i], widths[i]), widths[i]) for i in keep])
+        line = _aligned([(shorten(row[i], widths[i]), widths[i]) for i in keep], to_left)
         lines.append(line if room is None else shorten(line, room, tail=False))
-    sys.stdout.write("\n".join(lines) + "\n")
+    return lines
+
+
+def _with_prose(headings: Sequence[str], rows: Sequence[Sequence[str]], *, title: str) -> list[str]:
+    """See `table_lines`."""
+    *narrow, last = headings
+    before = table_lines(narrow, [row[:-1] for row in rows])
+    indent = max(map(_cells, before)) + 2
+    room = max(MIN_PROSE, stdout().width - indent) if sys.stdout.isatty() else None
+    lines = textwrap.wrap(title, room or PIPE_WIDTH)
+    for start, cell in zip(before, [last, *(row[-1] for row in rows)], strict=True):
+        text = printable(_BREAKS.sub(" ", cell))
+        parts = [text] if room is None else textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+        for place, part in enumerate(parts):
+            margin = start if place == 0 else ""
+            lines.append(f"{margin}{' ' * (indent - _cells(margin))}{part}".rstrip())
+    return lines
+
+
+def wrapped(text: str) -> str:
+    """A sentence in lines of the terminal's width, those after the first indented more; one line in a pipe."""
+    if not sys.stdout.isatty():
+        return text
+    width = max(stdout().width, MIN_WIDTH)
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return "\n".join(textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)) or text
 
 
 def shorten(text: str, width: int, *, tail: bool = True) -> str:
@@ -178,12 +226,11 @@ def _width(widths: Sequence[int]) -> int:
     return sum(widths) + 2 * (len(widths) - 1)
 
 
-def _aligned(cells: Sequence[tuple[str, int]]) -> str:
+def _aligned(cells: Sequence[tuple[str, int]], to_left: Sequence[bool]) -> str:
     """A line of texts and the widths of their columns."""
     blanks = [" " * (width - _cells(text)) for text, width in cells]
-    padded = [blank + text for blank, (text, _) in zip(blanks, cells, strict=True)]
-    padded[:1] = [text + blank for blank, (text, _) in zip(blanks[:1], cells[:1], strict=True)]
-    return "  ".join(padded).rstrip()
+    parts = zip(cells, blanks, to_left, strict=True)
+    return "  ".join(text + blank if left else blank + text for (text, _), blank, left in parts).rstrip()
 
 
 def count(number: int, noun: str) -> str:

@@ -16,6 +16,8 @@ from .output import print_json, stderr, stdout
 if TYPE_CHECKING:
     from .plots import Account, Chart, CurveSet
 
+_STEPS = "step/"  # what trials had reached at their rungs: for the scheduler of a search
+_BESIDE = ("train_", "train/", _STEPS)  # curves of trials that stand behind the best one's only where asked for
 MAX_TRIALS = 1_000  # whose curves stand behind the best one's
 
 
@@ -195,30 +197,35 @@ def _step(run: RunRecord) -> str:
 
 
 def _all_curves(past: History, uid: str) -> dict[str, Curve]:
-    return {name: past.curve(uid, name) for name, summary in past.summaries(uid).items() if summary.points}
+    return {
+        name: past.curve(uid, name)
+        for name, summary in past.summaries(uid).items()
+        if summary.points and not name.startswith(_STEPS)
+    }
 
 
 def _own_or_best(past: History, run: RunRecord) -> dict[str, Curve]:
     """The curves of a run; those of its best trial where it is a search."""
-    best = _best(past.trials(run.uid)) if run.kind == "search" else None
+    best = _best(past, run, past.trials(run.uid)) if run.kind == "search" else None
     return _all_curves(past, run.uid if best is None else best.uid)
 
 
-def _best(trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    from .plots.trials import front, last_attempts, with_accuracy
+def _best(past: History, run: RunRecord, trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    from .plots.trials import front, last_attempts, with_value
 
-    completed = with_accuracy(last_attempts(trials), "completed")
-    return front(completed)[0].trial if completed else None
+    search = past.search(run.uid)
+    completed = with_value(search, last_attempts(trials), "completed")
+    return front(search, completed)[0].trial if completed else None
 
 
 def _search_curves(past: History, run: RunRecord, metrics: Sequence[str]) -> tuple[list[CurveSet], str]:
     """The best trial's curves before those of the others, and what the figure should say of them."""
     from .plots import CurveSet
     from .plots.trials import count_states, last_attempts
-    from .plots.words import count, say_counts, split_metric
+    from .plots.words import count, say_counts
 
     trials = last_attempts(past.trials(run.uid))
-    best = _best(trials)
+    best = _best(past, run, trials)
     others = [trial for trial in trials if best is None or trial.uid != best.uid]
     drawn = others[:: -(-len(others) // MAX_TRIALS)] if others else []
     sets: list[CurveSet] = []
@@ -230,7 +237,7 @@ def _search_curves(past: History, run: RunRecord, metrics: Sequence[str]) -> tup
         remark += f". {len(drawn):,} of the others are drawn, evenly chosen"
     for trial in drawn:
         found = past.summaries(trial.uid)
-        wanted = [name for name in found if name in metrics or (not metrics and split_metric(name)[0] != "train")]
+        wanted = [name for name in found if name in metrics or (not metrics and not name.startswith(_BESIDE))]
         curves = {name: past.curve(trial.uid, name) for name in wanted if found[name].points}
         sets.append(CurveSet(label="", curves=curves, role="pruned" if trial.state == "pruned" else "trial"))
     return sets, remark

@@ -19,6 +19,7 @@ def print_result(
     *,
     title: str,
     closing: Sequence[str],
+    more: str | None = None,
     db: str | None,
 ) -> None:
     """A finished run: a table and closing lines for people, its rows as CSV, all the history knows of it as JSON.
@@ -30,6 +31,7 @@ def print_result(
         fmt: how to print.
         title: of the table.
         closing: lines after the table.
+        more: the command that tells more; by default that which shows the run.
         db: the database as the user named it.
     """
     if fmt in {Format.JSON, Format.NDJSON}:
@@ -39,5 +41,5 @@ def print_result(
         print_rows(rows, columns, fmt)
     else:
         print_table([*columns.values()], [[show(row[name]) for name in columns] for row in rows], title=title)
-        more = f"more: {with_db(f'history show {run.number}', db)}"
-        stdout().print("\n".join(["", *closing, more]), soft_wrap=True)
+        last = f"more: {with_db(more or f'history show {run.number}', db)}"
+        stdout().print("\n".join(["", *closing, last]), soft_wrap=True)

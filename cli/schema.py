@@ -103,6 +103,9 @@ _SUMMARY: Fields = {
     "kind": _KIND,
     "data": _text("name of the data"),
     "experiment": _text("what it is gathered under"),
+    "goal": _maybe(_text("the figure it is judged by, as val_accuracy; of a search its first goal")),
+    "value": _maybe(_figure("of that figure; of a running search the best so far")),
+    "test_value": _maybe(_figure("of that figure on the test rows, or of another one where it is none of rows")),
     "val_accuracy": _maybe(_figure("share of the validation rows, 0 to 1; of a running search the best so far")),
     "test_accuracy": _maybe(_figure("share of the test rows, 0 to 1")),
     "parameters": _maybe(_PARAMETERS),
@@ -125,11 +128,18 @@ _TRIAL: Fields = {
     "macs": _MACS,
     "seconds": _SECONDS,
     "attempt": _whole("which try at this trial it is", 1),
+    "cause": _maybe(_text("in a word, why it has no result: out of memory, time limit, not finite, ..."), "it has one"),
+    "error": _maybe(_text("the message behind it")),
+    "epochs": _maybe(_whole("it was trained for")),
+    "cpu_seconds": _maybe(_number("of processors, s")),
+    "peak_memory_bytes": _maybe(_BYTES),
     "architecture_sha256": _SHA256,
     "architecture": _map(_ANY, "what was chosen in the space"),
     "hyperparameters": _map(_ANY, "of its training"),
+    "figures": _map(_figure(), "all that was measured of it, by name"),
 }
 _TRIAL_WITH_SPEC = _object({**_TRIAL, "spec": _map(_ANY, "the network: all that is needed to build it")})
+_GOALS = _rows({"name": _text("of a figure"), "direction": _word("maximize minimize")}, "the most important first")
 _SPENT: Fields = {
     "subject": _text("whose privacy: the fingerprint of a data set"),
     "releases": _whole("how often something of it was released", 1),
@@ -216,16 +226,33 @@ _RUN = _object(
     },
     optional={
         "search": _object(
-            {"space": _text(), "space_sha256": _SHA256, "strategy": _text(), "pruner": _text(), "study": _text()}
+            {
+                "space": _text(),
+                "space_sha256": _SHA256,
+                "strategy": _text(),
+                "pruner": _text(),
+                "study": _text(),
+                "objectives": _GOALS,
+                "constraints": _list(_text("such as parameters <= 50000")),
+                "figures": _list(_text(), "by which its trials are compared where people look"),
+            }
         ),
-        "front": _rows(_TRIAL, "trials that no other beats in accuracy, parameters and MACs; most accurate first"),
+        "front": _rows(
+            _TRIAL,
+            "trials that no other beats in the goals; with a single goal in that, parameters and MACs; best first",
+        ),
         "best": _maybe(_TRIAL_WITH_SPEC, "no trial is completed"),
+        "verdicts": _list(_text("a sentence"), "what the test and the comparisons mean; of a finished search"),
         "trial": _TRIAL_WITH_SPEC,
         "federation": _object(_FEDERATION),
         "privacy": _rows(_SPENT, "what it released, by the ledger"),
     },
 )
-_BY_KIND = {"search": ["search", "front", "best"], "trial": ["trial"], "federated": ["federation", "privacy"]}
+_BY_KIND = {
+    "search": ["search", "front", "best", "verdicts"],
+    "trial": ["trial"],
+    "federated": ["federation", "privacy"],
+}
 _DESCRIBED: Schema = {
     **_RUN,
     "allOf": [
@@ -233,6 +260,73 @@ _DESCRIBED: Schema = {
         for kind, names in _BY_KIND.items()
     ],
 }
+_USED = _object({"used": _number(), "limit": _maybe(_number(), "it has none")})
+_STATUS = _object(
+    {
+        **{name: _SUMMARY[name] for name in ("id", "uid", "data", "state", "started", "ended", "error")},
+        "at": _text("when this was so, by the clock of the database", format="date-time"),
+        "space": _text(),
+        "strategy": _text(),
+        "objectives": _GOALS,
+        "trials": _map(_whole(), "by state, the last attempt at each"),
+        "in_flight": _rows(
+            {
+                "trial": _TRIAL["trial"],
+                "attempt": _TRIAL["attempt"],
+                "state": _word("running open leased reported lost", "running: the broker has it itself"),
+                "worker": _maybe(_text("HOST/PROCESS")),
+                "started": _TIME,
+                "seconds": _number("at its worker, or since it was proposed, s"),
+                "heartbeat": _maybe(_TIME),
+                "expires": _maybe(_TIME),
+            },
+            "by trial",
+        ),
+        "best": _maybe(_object(_TRIAL), "no trial is completed"),
+        "budgets": _object(dict.fromkeys(("trials", "wall_seconds", "cpu_seconds", "bytes"), _USED)),
+        "broker": _object({"alive": _flag("whether a process runs it"), "heartbeat": _maybe(_TIME)}),
+        "stop_requested": _maybe(_TIME),
+    }
+)
+_FIGURES = _map(_figure(), "by name")
+_SCORED: Fields = {
+    "name": _text("model, winner, random search, or that of a simple model"),
+    "what": _text("in words"),
+    "validation": _FIGURES,
+    "test": _map(_figure(), "by name; means over seeds"),
+    "deviation": _map(_figure(), "standard deviations over seeds"),
+    "seeds": _whole("", 1),
+}
+_TESTED: Fields = {
+    "method": _text(),
+    "effect": _figure("by how much the first is better: accuracy, or mean absolute error in the targets' units"),
+    "low": _figure("of its 95 % interval"),
+    "high": _figure("of its 95 % interval"),
+    "p_value": _figure("0 to 1"),
+    "rows": _whole("compared"),
+    "better": _whole("rows on which the first is better"),
+    "worse": _whole("rows on which it is worse"),
+}
+_REPORT = _object(
+    {
+        "format": {"const": "nasturtium.search-report"},
+        "version": _whole("", 1),
+        "data": _text("its name"),
+        "metric": _word("accuracy r2", "what models are compared by"),
+        "rows": _object({name: _whole() for name in ("train", "validation", "test")}),
+        "goals": _list(_text("such as maximize val_accuracy")),
+        "front": _list(_FIGURES, "its Pareto front: the trial's number, and its goals"),
+        "seeds": _list(_FIGURES, "the best trained again: the trial's number, the seed, figures on validation rows"),
+        "winner": _whole("number of the trial that won: the smallest network not clearly worse than the best"),
+        "members": _list(_FIGURES, "of the saved model: the trial's number, the seed, its weight"),
+        "models": _rows(_SCORED, "what was tested: the saved model, the winner, random search, simple models"),
+        "comparisons": _rows({"first": _text(), "second": _text(), "test": _object(_TESTED)}),
+        "trials": _object({"searched": _whole(), "random": _whole("of them, or beside them, proposed at random")}),
+        "spent": _map(_figure(), "as cpu_seconds"),
+        "notes": _list(_text("a sentence")),
+        "verdicts": _list(_text("a sentence"), "what the comparisons mean"),
+    }
+)
 _VERSION: Fields = {
     "model": _text("name"),
     "version": _whole("", 1),
@@ -351,10 +445,51 @@ _KEY_DOCUMENT: Schema = {"anyOf": [_object(_PARTY), _ROSTER, _GRANT, _KEY_FOLDER
 
 SCHEMAS: Mapping[str, Schema] = {
     "search": _DESCRIBED,
-    "federate simulate": _DESCRIBED,
-    "predict": _rows(
-        {"row": _whole("of the file", 1), "prediction": _text("class"), "probability": _number("of it, 0 to 1")}
+    "search status": _STATUS,
+    "search report": _REPORT,
+    "search spaces": _rows(
+        {"space": _text("name"), "description": _text()},
+        optional={
+            "default": _flag("whether it is taken for this data where none is named"),
+            "fits": _flag("whether it can serve this data"),
+            "decisions": _maybe(_whole("of a network and of its training"), "it does not fit, as below"),
+            "networks": _maybe(_figure("points without those of the training, equal networks counted apart")),
+            "least_parameters": _maybe(_whole("of some random networks")),
+            "most_parameters": _maybe(_whole("of some random networks")),
+            "why_not": _maybe(_text("why it does not fit")),
+        },
     ),
+    "search strategies": _rows(
+        {
+            "strategy": _text("name"),
+            "default": _flag(),
+            "several_goals": _flag("whether it takes more than one"),
+            "constraints": _flag("whether it takes such as are known only after training"),
+            "description": _text(),
+        }
+    ),
+    "federate simulate": _DESCRIBED,
+    "worker": _object(
+        {
+            **{name: _SUMMARY[name] for name in ("id", "uid", "state")},
+            "trials": _whole("reported by this worker"),
+        },
+        "of the search",
+    ),
+    "predict": {
+        "anyOf": [
+            _rows(
+                {"row": _whole("of the file", 1), "prediction": _text("class"), "probability": _number("of it, 0 to 1")}
+            ),
+            _rows(
+                {
+                    "row": _whole("of the file", 1),
+                    "prediction": {"anyOf": [_number("in the target's unit"), _map(_number(), "by target")]},
+                },
+                "of a regression",
+            ),
+        ]
+    },
     "history list": _rows(_SUMMARY),
     "history show": _DESCRIBED,
     "history compare": _rows(
@@ -364,8 +499,9 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "history curve": {"anyOf": [_CURVE, _CURVES]},
     "history pareto": _rows(
-        {name: _TRIAL[name] for name in ("trial", "uid", "val_accuracy", "val_loss", "parameters", "macs", "seconds")},
-        "most accurate first",
+        {name: _TRIAL[name] for name in ("trial", "uid", "parameters", "macs", "seconds")},
+        "best by the first goal first; the other keys are the goals, and val_loss beside val_accuracy",
+        more=_maybe(_figure()),
     ),
     "history lineage": _object(
         {

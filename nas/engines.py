@@ -101,12 +101,7 @@ def evaluator_of(setup: SearchSetup, *, supernet: str | Path | None = None) -> E
             raise ConfigError("the search evaluates with a supernet, and none was trained")
         shared = Supernet(setup.space, derive_rng(config.seed, "supernet")).load(supernet)
         trained = SupernetEvaluator(shared, setup.train, setup.validation)
-    if not scores:
-        if trained is None:
-            raise ConfigError(
-                "a search by zero-cost scores has none among its goals",
-                hint="name one, such as --objective nwot",
-            )
+    if trained is not None and not scores:
         return trained
     return ZeroCostEvaluator(ZeroCostScorer(setup.train, names=scores, seed=config.seed), trained=trained)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ..core import ConfigError
 from ..storage import History, TrialRecord
@@ -26,8 +27,14 @@ class Prior:
     points_only: bool = False
 
 
-def prior_of(history: History, setup: SearchSetup) -> Prior:
+def prior_of(history: History, setup: SearchSetup, *, before: datetime | None = None) -> Prior:
     """The trials of the searches that a search is to learn from.
+
+    Args:
+        history: of all of them.
+        setup: of the search that learns.
+        before: leaves out trials that ended later. A search that is resumed may learn no more than it did when it was
+            started, or it would go on as another one: an earlier search may have gone on meanwhile.
 
     Raises:
         ConfigError: one of them is no search, or in another space or for other goals.
@@ -48,10 +55,22 @@ def prior_of(history: History, setup: SearchSetup) -> Prior:
             )
         data = history.dataset(run.uid)
         points_only |= data is None or data.fingerprint != setup.data.fingerprint
-        found += history.trials(run.uid)
-    told = [trial for trial in found if trial.flat is not None and trial.state in {"completed", "pruned"}]
-    told = [trial for trial in told if all(goal in trial.metrics for goal in goals)]
-    return Prior(tuple(_observation(number, trial, setup) for number, trial in enumerate(told)), points_only)
+        ended = [trial for trial in history.trials(run.uid) if _is_known(trial, before)]
+        told = [trial for trial in ended if all(goal in figures_of(trial) for goal in goals)]
+        if ended and not told:
+            raise ConfigError(
+                f"search {ref} was for other goals: none of its trials says {', '.join(goals)}",
+                hint="learn from searches for the same goals",
+            )
+        found += told
+    return Prior(tuple(_observation(number, trial, setup) for number, trial in enumerate(found)), points_only)
+
+
+def _is_known(trial: TrialRecord, before: datetime | None) -> bool:
+    """Whether a trial had a result by then."""
+    if trial.flat is None or trial.ended is None or trial.state not in {"completed", "pruned"}:
+        return False
+    return before is None or trial.ended <= before
 
 
 def _observation(number: int, trial: TrialRecord, setup: SearchSetup) -> Observation:

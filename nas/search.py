@@ -70,6 +70,7 @@ logger = logging.getLogger(__name__)
 
 FEWEST_RANDOM: Final = 4  # trials that a search begins with, to be compared with
 RANDOM_PART: Final = 5  # one of so many trials, at least `FEWEST_RANDOM`
+NEW_DRAWS: Final = 100  # at one of them that is none of the others
 MIRROR_SECONDS: Final = 10.0  # at least between two updates of Optuna's tables
 
 
@@ -118,7 +119,11 @@ def run_search(
         observe: called with every `SearchEvent`, in this thread.
         experiment: the name to gather it under in the history.
         monitor: seconds between samples of CPU, memory and GPUs; None takes none.
+
+    Raises:
+        ConfigError: there is nothing to learn from one of the searches it is to learn from.
     """
+    prior_of(History(database), setup)  # says so before there is a search
     with Tracker(database, experiment=experiment) as tracker:
         search = _start(setup, tracker)
         return _Run(setup, database, tracker, search, engine, evaluator, observe, monitor).finish()
@@ -213,6 +218,8 @@ class _Run:
         self._observe = observe
         self._history = History(database)
         self._monitor = monitor
+        self._prior = Prior()
+        self._start: list[Flat] = []  # points that it begins with
         self._best: float | None = None
         self._mirror = _open_mirror(database, search, setup)
         self._mirrored = time.monotonic()
@@ -221,26 +228,29 @@ class _Run:
         """Run the trials that are missing, then conclude. Whatever stops it is in the history."""
         uid = self._search.uid
         with self._tracker.ending(uid), self._watch(uid):
+            self._prior = prior_of(self._history, self._setup, before=self._search.run.started)
+            self._start = self._random_start()
             trials = self._trials()
             finished = [trial for trial in trials if trial.state in {"completed", "pruned", "failed"}]
             for trial in finished:
                 self._note_best(trial.state, figures_of(trial))
             self._observe(SearchStarted(self._search, self._setup.goals[0].name, len(finished), self._best))
-            ending = self._run_trials(self._search, self._config.strategy, self._random_start())
+            ending = self._run_trials(self._search, self._config.strategy, self._start)
             trials = self._trials()
-            control = self._control(trials)
-            concluded = conclude(
-                self._finale_data(),
-                self._finale_options(),
-                self._database,
-                self._tracker,
-                self._search,
-                trials,
-                control,
-                spent=self._spent(),
-                notes=self._notes(ending),
-                say=self._say,
-            )
+            with Heartbeat(self._database, uid, at_work=False):
+                control = self._control(trials)
+                concluded = conclude(
+                    self._finale_data(),
+                    self._finale_options(),
+                    self._database,
+                    self._tracker,
+                    self._search,
+                    trials,
+                    control,
+                    spent=self._spent(),
+                    notes=self._notes(ending),
+                    say=self._say,
+                )
             self._copy(now=True)
         best = next(trial for trial in trials if trial.number + 1 == concluded.report.winner)
         return SearchResult(
@@ -266,18 +276,30 @@ class _Run:
             yield
 
     def _random_start(self) -> list[Flat]:
-        """Points that the search begins with, whatever its strategy: what the result is compared with."""
-        config = self._config
-        count = min(config.trials, max(FEWEST_RANDOM, config.trials // RANDOM_PART))
+        """Points that the search begins with, whatever its strategy: what the result is compared with.
+
+        Candidates that are known from earlier searches would not be tried again: there are others in their place.
+        """
+        config, space = self._config, self._setup.space
         if config.control == "equal":
-            count = 0
-        return [self._setup.space.sample(derive_rng(config.seed, "control", index)) for index in range(count)]
+            return []
+        known = set[str]() if self._prior.points_only else {space.identity(trial.flat) for trial in self._prior.trials}
+        found: list[Flat] = []
+        for index in range(min(config.trials, max(FEWEST_RANDOM, config.trials // RANDOM_PART))):
+            rng = derive_rng(config.seed, "control", index)
+            for _ in range(NEW_DRAWS):
+                flat = space.sample(rng)
+                if space.identity(flat) not in known:
+                    known.add(space.identity(flat))
+                    found.append(flat)
+                    break
+        return found
 
     def _run_trials(self, search: SearchRecord, strategy: str, first: Sequence[Flat]) -> Ending:
         """Run the trials of a search that are missing."""
         setup, config = self._setup, self._config
         own = search.uid == self._search.uid
-        prior = prior_of(self._history, setup) if own else Prior()
+        prior = self._prior if own else Prior()
         proposer = Proposer(
             setup.space,
             strategy,
@@ -402,7 +424,9 @@ class _Run:
     def _control(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
         """Trials that were proposed at random."""
         if self._config.control == "start":
-            return [trial for trial in trials if trial.number < len(self._random_start())]
+            space = self._setup.space
+            drawn = {space.identity(flat) for flat in self._start}
+            return [trial for trial in trials if trial.flat is not None and space.identity(trial.flat) in drawn]
         self._observe(Working(f"random search: {self._config.trials} trials to compare with"))
         record = self._control_search()
         if record.run.state != "completed":

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
 
 from ..core import ConfigError, Device, device
 from ..core.data import Dataset, LoadOptions, Task, load_dataset, resolve_source, train_validation_test
 from .fidelity import SCHEDULERS, Fidelity
-from .objectives import Constraint, Goal, parse_constraint, parse_goal
+from .objectives import Constraint, Goal, Source, parse_constraint, parse_goals
 from .space import Space, load_space
 from .spaces import default_space
 from .strategies import STRATEGIES, StrategyContext
@@ -21,6 +21,12 @@ from .zero_cost import ZERO_COST
 Evaluation = Literal["training", "zero-cost", "supernet"]
 Control = Literal["start", "equal"]
 DEFAULT_STRATEGY = "predictor"
+_TOLD: Mapping[Evaluation, frozenset[Source]] = {
+    "training": frozenset({"validation", "costs", "measured", "zero_cost"}),
+    "zero-cost": frozenset({"costs", "zero_cost"}),
+    "supernet": frozenset({"validation", "costs", "zero_cost"}),
+}
+_MAY_BE_NONE = frozenset({"target", "space", "zero_cost", "control_of", "objectives"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +131,14 @@ class SearchConfig:
         return cls.from_dict(document | given)
 
     def __post_init__(self) -> None:
-        for name in ("data", "target", "space", "strategy", "scheduler", "device", "zero_cost"):
-            if not isinstance(getattr(self, name), str | None):
-                raise ConfigError(f"expected {name} as a text, got {getattr(self, name)!r}")
+        for name in ("data", "strategy", "scheduler", "device", "target", "space", "zero_cost", "control_of"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (value is None and name in _MAY_BE_NONE):
+                raise ConfigError(f"expected {name} as a text, got {value!r}")
+        for name in ("objectives", "constraints", "warm_start"):
+            value = getattr(self, name)
+            if not _are_texts(value) and not (value is None and name in _MAY_BE_NONE):
+                raise ConfigError(f"expected {name} as a list of texts, got {value!r}")
         for name in ("trials", "epochs", "workers", "top", "repeats"):
             _check_at_least_one(name, getattr(self, name))
         for name in ("trial_memory", "stop_after"):
@@ -135,8 +146,14 @@ class SearchConfig:
                 _check_at_least_one(name, getattr(self, name))
         for name in ("trial_seconds", "seconds", "cpu_seconds", "upload_bytes"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 < value < inf):
+            if value is not None and not (_is_number(value) and 0 < value < inf):
                 raise ConfigError(f"expected {name} > 0, got {value!r}")
+        if self.stop_at is not None and not (_is_number(self.stop_at) and isfinite(self.stop_at)):
+            raise ConfigError(f"expected stop_at as a finite number, got {self.stop_at!r}")
+        if self.folds not in {None, "auto"} and not (type(self.folds) is int and self.folds >= 2):
+            raise ConfigError(f"expected folds >= 2, 'auto' or none, got {self.folds!r}")
+        if type(self.ensemble) is not bool:
+            raise ConfigError(f"expected ensemble as true or false, got {self.ensemble!r}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed!r}")
         for name, allowed in (("evaluate", Evaluation), ("control", Control), ("fidelity", Fidelity)):
@@ -148,15 +165,15 @@ class SearchConfig:
         SCHEDULERS.find(self.scheduler)
         if self.zero_cost is not None:
             ZERO_COST.find(self.zero_cost)
-        for goal in self.objectives or ():
-            parse_goal(goal)
+        if self.objectives:
+            parse_goals(self.objectives)
         for constraint in self.constraints:
             parse_constraint(constraint)
 
     def goals(self, task: Task) -> tuple[Goal, ...]:
         """What is searched for, the most important first."""
         usual = "val_accuracy" if task.kind == "classification" else "val_r2"
-        return tuple(parse_goal(text) for text in self.objectives or (usual,))
+        return parse_goals(self.objectives or (usual,))
 
     @property
     def limits(self) -> tuple[Constraint, ...]:
@@ -203,12 +220,12 @@ class SearchSetup:
         place = device(config.device)
         data = load_dataset(config.data, config.target, LoadOptions(kind=config.task))
         goals, limits = config.goals(data.task), config.limits
+        _check_told(config.evaluate, goals, limits)
         if document is not None:
             space = Space.from_document(document, data.task)
         else:
             space = load_space(config.space, data.task) if config.space else default_space(data.task)
-            static = tuple(text for text, limit in zip(config.constraints, limits, strict=True) if limit.static)
-            space = space.constrained(*static)
+            space = space.constrained(*(str(limit) for limit in limits if limit.static))
         # A strategy that cannot serve says so here, before there is a search.
         context = StrategyContext(space=space, seed=config.seed, directions=tuple(goal.direction for goal in goals))
         STRATEGIES.find(config.strategy).sampler(context, constrained=bool(limits))
@@ -225,6 +242,28 @@ class SearchSetup:
 def _frozen(value: object) -> object:
     """A list of a document as the tuple it is here."""
     return tuple(cast(list[object], value)) if isinstance(value, list) else value
+
+
+def _check_told(evaluate: Evaluation, goals: Sequence[Goal], limits: Sequence[Constraint]) -> None:
+    """Everything that is asked for has to be told by what evaluates."""
+    asked = [goal.objective for goal in goals] + [limit.objective for limit in limits]
+    if untold := [objective.name for objective in asked if objective.source not in _TOLD[evaluate]]:
+        raise ConfigError(
+            f"a search that evaluates by {evaluate} is not told {', '.join(dict.fromkeys(untold))}",
+            hint="ask for something else, or evaluate by training",
+        )
+    if evaluate == "zero-cost" and all(objective.source == "costs" for objective in asked):
+        raise ConfigError(
+            "a search by zero-cost scores has none among its goals", hint="name one, such as --objective nwot"
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(text, str) for text in cast(tuple[object, ...], value))
 
 
 def _check_at_least_one(name: str, value: object) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from ..core import derive_rng
+from ..core import NasturtiumError, derive_rng
 from ..core.data import Preprocessing
 from ..storage import Database, History, Tracker, unpack_model
 from .setup import SearchSetup
@@ -33,6 +33,9 @@ def supernet_file(
         search_uid: the search.
         folder: to put the file into; the caller's.
         say: hears how far the training is.
+
+    Raises:
+        NasturtiumError: the training diverged: there is nothing to evaluate with.
     """
     known = [file for file in History(database).artifacts(search_uid) if file.role == ROLE]
     if known:
@@ -48,6 +51,11 @@ def supernet_file(
         preprocessing.apply_targets(rows.labels),
         after_epoch=lambda done: say(f"training a supernet: epoch {done.epoch} of {epochs}"),
     )
+    if trainer.diverged:
+        raise NasturtiumError(
+            f"the supernet's loss was not finite in epoch {trainer.epoch}: there are no weights to evaluate with",
+            hint="evaluate by training, or search a space of networks with normalisation",
+        )
     path = supernet.save(folder / FILE)
     tracker.record_artifact(search_uid, path, role=ROLE, media_type="application/octet-stream")
     return path

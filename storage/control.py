@@ -20,7 +20,7 @@ from .database import Database
 from .errors import RunBusyError
 from .leases import is_at_workers
 from .models import Lease, Run, Search, from_us
-from .runs import read_runs, require_run
+from .runs import check_holder, read_runs, require_run
 
 TAKEN_TTL_S: Final = 60.0  # how long a search that was taken over counts as alive before its broker has said so
 
@@ -39,10 +39,11 @@ class SearchControl:
         self._uid = search_uid
         self._clock = clock
 
-    def beat(self, ttl_seconds: float) -> bool:
+    def beat(self, ttl_seconds: float, *, at_work: bool = True) -> bool:
         """Say, as the broker of the search, that it lives and will say so again within `ttl_seconds`.
 
-        The time since it last said so counts as time that the search was at work, unless it came too late.
+        The time since it last said so counts as time that the search was at work, if `at_work` and unless it came too
+        late.
 
         Returns:
             Whether somebody asked it to stop.
@@ -55,16 +56,12 @@ class SearchControl:
             raise ConfigError(f"expected a time to live of some seconds, got {ttl_seconds}")
         with self._database.write() as session:
             run = session.get_one(Run, require_run(session, self._uid, kind="search"))
-            if (run.host, run.pid, run.born) != (process.host(), os.getpid(), process.birth(os.getpid())):
-                raise RunBusyError(
-                    f"search {run.number} ({run.uid}) was taken over by process {run.pid} on {run.host}",
-                    hint="let that one go on",
-                )
+            check_holder(run)
             search = session.get_one(Search, run.id, with_for_update=True)
             now = shared_now_us(session, self._clock)
             if search.heartbeat_us is None or search.alive_until_us is None:
                 search.active_us = search.active_us or 0
-            elif search.heartbeat_us <= now <= search.alive_until_us:
+            elif at_work and search.heartbeat_us <= now <= search.alive_until_us:
                 search.active_us = (search.active_us or 0) + now - search.heartbeat_us
             search.heartbeat_us, search.alive_until_us = now, now + round(ttl_seconds * 1e6)
             return search.stop_us is not None

@@ -311,7 +311,11 @@ def _parse(target: str | Path) -> URL:
 def _file(path: str | Path) -> URL:
     if str(path) in {"", ".", ":memory:"} or str(path).startswith("file:"):
         raise ConfigError(f"expected the path of a database file, got {str(path)!r}", hint=f"use {DEFAULT_FILE}")
-    return URL.create("sqlite", database=str(Path(path).expanduser().absolute()))
+    try:
+        file = Path(path).expanduser()
+    except RuntimeError:  # ~nobody: a user that there is not
+        file = Path(path)
+    return URL.create("sqlite", database=str(file.absolute()))
 
 
 def _patient(url: URL) -> URL:

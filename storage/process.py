@@ -25,6 +25,11 @@ def birth(pid: int) -> str | None:
     return None if state == "Z" else f"{boot}/{fields[18]}"  # Z: dead, and not yet waited for
 
 
+def is_own(host_name: str | None, pid: int | None, born: str | None) -> bool:
+    """Whether that is this process."""
+    return (host_name, pid, born) == (host(), os.getpid(), birth(os.getpid()))
+
+
 def is_alive(pid: int, born: str | None) -> bool:
     """Whether the process of this machine with that number and birth still runs; when in doubt, yes."""
     if born is not None:

@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, bindpar
 from sqlalchemy.orm import Session
 
 from . import process
-from .errors import UnknownRunError
+from .errors import RunBusyError, UnknownRunError
 from .models import (
     Experiment,
     Metric,
@@ -42,6 +42,19 @@ def require_run(session: Session, uid: str, *, kind: RunKind | None = None) -> i
     if kind is not None and row.kind != kind:
         raise UnknownRunError(f"run {uid} is of kind {row.kind}, expected {kind}", hint=HINT)
     return row.id
+
+
+def check_holder(run: Run) -> None:
+    """See that this process has a run.
+
+    Raises:
+        RunBusyError: another one took it over.
+    """
+    if not process.is_own(run.host, run.pid, run.born):
+        raise RunBusyError(
+            f"{run.kind} {run.number} ({run.uid}) was taken over by process {run.pid} on {run.host}",
+            hint="let that one go on",
+        )
 
 
 def study_name(search: str) -> str:

@@ -237,6 +237,7 @@ class Tracker:
         Raises:
             ConfigError: a trial is completed and its outcome says otherwise; a value that cannot be.
             UnknownRunError: there is no such search, or it has no such trial.
+            RunBusyError: another process has taken the search over.
         """
         self._points.flush()
         return self._trials.record(search_uid, outcomes=outcomes, proposals=proposals)
@@ -403,7 +404,8 @@ class Tracker:
 
     @contextmanager
     def ending(self, uid: str) -> Generator[None]:
-        """End a run as failed or interrupted if the block raises, unless it is completed by then.
+        """End a run as failed or interrupted if the block raises, unless it is completed by then or another process has
+        taken it over: how it goes on is for that one to say.
 
         What is raised goes on; if the history cannot be written either, a note on it says so.
         """
@@ -413,7 +415,8 @@ class Tracker:
             interrupted = not isinstance(exc, Exception)
             reason = "interrupted" if interrupted else f"{type(exc).__name__}: {exc}"
             try:
-                self.finish(uid, state="interrupted" if interrupted else "failed", metrics={}, error=reason)
+                if self._is_held(uid):
+                    self.finish(uid, state="interrupted" if interrupted else "failed", metrics={}, error=reason)
             except ConfigError:
                 pass  # completed: what came after does not change that
             except StorageError as second:
@@ -604,6 +607,12 @@ class Tracker:
             still = select(RunArtifact.artifact_id).where(RunArtifact.run_id == run_id)
             replaced = (Lineage.source_kind == "run") & (Lineage.source_id == run_id) & (Lineage.relation == "saved")
             session.execute(delete(Lineage).where(replaced, Lineage.target_id.not_in(still)))
+
+    def _is_held(self, uid: str) -> bool:
+        """Whether this process has a run."""
+        with self._database.read() as session:
+            run = session.get_one(Run, require_run(session, uid))
+            return process.is_own(run.host, run.pid, run.born)
 
     def _interrupt_children(self, session: Session, run: Run) -> None:
         at_workers = select(Lease.run_id).where(Lease.search_id == run.id)  # where their leases were left to them

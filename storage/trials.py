@@ -25,7 +25,7 @@ from .names import NameBook, check_name
 from .params import Scalar, flatten_params, param_row, storable
 from .points import Point, put_figures, put_points
 from .records import ArchitectureEntry, EndState, NodeKind, OutcomeEntry, ProposalEntry
-from .runs import HINT, require_run
+from .runs import HINT, check_holder, require_run
 from .upsert import ensure_row, insert
 
 _CHUNK: Final = 500  # keys in one statement: SQLite takes 32,766 parameters, older ones 999
@@ -76,7 +76,10 @@ class TrialRecorder:
         environment = asdict(self._environment()) if proposals else None  # git takes its time: not in the transaction
         with self._database.write() as session:
             serialise(session)  # attempts are counted on from the last one
-            search = session.get_one(Run, require_run(session, search_uid, kind="search"))
+            # Held until this is written: a broker that takes the search over afterwards knows of all of it.
+            lock = {"read": True}
+            search = session.get_one(Run, require_run(session, search_uid, kind="search"), with_for_update=lock)
+            check_holder(search)
             if ended:
                 self._end(session, search.id, ended, ids)
             if environment is None:

@@ -10,6 +10,7 @@ from ...core import ConfigError
 from ...storage import DatabaseNotFoundError, RunKind, RunRecord
 from .. import library
 from ..describe import SUMMARY, summarise
+from ..fronts import heading
 from ..options import Db, FormatOption, Json, argument, chosen, option
 from ..output import Format, count, duration, print_rows, print_table, show, stderr, stdout
 
@@ -19,15 +20,26 @@ COLUMNS = {
     "kind": "kind",
     "data": "data",
     "size": "size",
-    "val_accuracy": "val acc",
-    "test_accuracy": "test acc",
+    "goal": "goal",
+    "value": "best",
+    "test_value": "test",
     "parameters": "params",
     "state": "state",
     "duration": "took",
     "started": "started",
     "experiment": "experiment",
 }
-OPTIONAL = ("data", "size", "parameters", "test acc", "took", "started", "experiment")  # the last goes first
+OPTIONAL = (
+    "goal",
+    "data",
+    "size",
+    "params",
+    "test",
+    "test acc",
+    "took",
+    "started",
+    "experiment",
+)  # the last goes first
 Where = Annotated[str, option("--where", help="Only those, as 'val_accuracy > 0.97 and params < 20000'.")]
 Sort = Annotated[str, option("--sort", help="By this, as -val_accuracy or started; a - is for descending.")]
 Limit = Annotated[int | None, option("--limit", min=1, help="At most this many.", show_default="all")]
@@ -155,13 +167,18 @@ def _answer(
 
 
 def _print_list(rows: Sequence[Mapping[str, Any]]) -> None:
-    cells = [[show({**row, **_shown_of(row)}[name]) for name in COLUMNS] for row in rows]
-    print_table(list(COLUMNS.values()), cells, optional=OPTIONAL, whole=("id",))
+    columns = dict(COLUMNS)
+    if {row["goal"] for row in rows} <= {"val_accuracy", None}:  # what it is goes without a column
+        columns |= {"value": "val acc", "test_value": "test acc"}
+        del columns["goal"]
+    cells = [[show({**row, **_shown_of(row)}[name]) for name in columns] for row in rows]
+    print_table(list(columns.values()), cells, optional=OPTIONAL, whole=("id",))
 
 
 def _shown_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """What a table says otherwise than the row: runs below another one have no number to be named by."""
-    return {"id": _ref(row), "size": _size(row), "duration": duration(row["seconds"])}
+    goal = None if row["goal"] is None else heading(row["goal"])
+    return {"id": _ref(row), "size": _size(row), "goal": goal, "duration": duration(row["seconds"])}
 
 
 def _ref(row: Mapping[str, Any]) -> str:

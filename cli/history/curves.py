@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from ...storage import Curve, History, RunRecord, UnknownRunError
 from .. import library
+from ..describe import saved_network
+from ..fronts import first_goal
 from ..options import Db, FormatOption, Json, argument, chosen, option
 from ..output import Format, print_json, print_rows, print_table, show, sparkline, stderr, stdout
 
@@ -58,10 +61,16 @@ def _find_curves(
 
 def _homes(past: History, run: RunRecord) -> list[RunRecord]:
     """Where curves of a run may be: itself, its retraining, its best trial."""
-    children = [child for child in past.children(run.uid) if child.state == "completed"]
-    trials = [child for child in children if child.kind == "trial"]
-    trials.sort(key=lambda child: child.metrics.get("val_accuracy", float("-inf")), reverse=True)
-    return [run, *[child for child in children if child.kind == "retrain"][-1:], *trials[:1]]
+    homes = [run]
+    if (saved := saved_network(past, run.uid)) is not None:
+        homes.append(past.find(saved))
+    if (goal := first_goal(past, run)) is not None and run.kind == "search":
+        name, direction = goal
+        trials = [trial for trial in past.children(run.uid, "trial") if trial.state == "completed"]
+        told = [trial for trial in trials if math.isfinite(trial.metrics.get(name, math.nan))]
+        sign = 1 if direction == "maximize" else -1
+        homes += sorted(told, key=lambda trial: -sign * trial.metrics[name])[:1] or trials[:1]
+    return homes
 
 
 def _print_curve(home: RunRecord, found: Curve, form: Format) -> None:

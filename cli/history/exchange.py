@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import tempfile
-import uuid
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
@@ -16,10 +14,11 @@ from typing import Annotated, BinaryIO
 
 from rich.console import Console
 
-from ...core import ConfigError, NasturtiumError
+from ...core import ConfigError
 from ...storage import Database, DatabaseNotFoundError, open_database
 from ...storage.exchange import Imported, check_file, export_history, import_history
 from .. import library
+from ..files import check_target, written_whole
 from ..options import Db, Json, argument, option
 from ..output import count, print_json, printable, stderr, stdout
 
@@ -159,32 +158,6 @@ def _opened(output: Path | None, form: ExportFormat, *, force: bool) -> Generato
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    _check_target(output, force=force)
-    draft = output.with_name(f".{output.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(output)
-    except OSError as exc:
-        raise NasturtiumError(
-            f"cannot write {output}: {exc.strerror or exc}", hint="free some disk space, check permissions"
-        ) from exc
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def _check_target(output: Path, *, force: bool) -> None:
-    if output.is_dir():
-        raise ConfigError(f"{output} is a folder, expected a file to write", hint="name a file in it")
-    if not output.parent.is_dir():
-        raise ConfigError(
-            f"{output}: there is no folder {output.parent}",
-            hint=f"make it: mkdir -p {shlex.quote(str(output.parent))}",
-        )
-    if output.exists() and not output.is_file():
-        raise ConfigError(f"{output} is no regular file", hint="leave -o out to write to standard output")
-    if output.exists() and not force:
-        raise ConfigError(f"{output} is there already", hint="add --force to replace it, or name another file")
+    check_target(output, force=force)
+    with written_whole(output) as file:
+        yield file

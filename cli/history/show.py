@@ -9,6 +9,7 @@ from ...core import ConfigError
 from ...storage import RELATIONS, LineageRecord, RunRecord
 from .. import library
 from ..describe import UNMEASURED, describe, protection
+from ..fronts import figure_names, figure_of, front_of_search, heading, shown_goals
 from ..options import Db, FormatOption, Json, argument, chosen, option
 from ..output import (
     Format,
@@ -20,6 +21,7 @@ from ..output import (
     sparkline,
     stderr,
     stdout,
+    wrapped,
 )
 from ..output import (
     show as shown,
@@ -74,28 +76,29 @@ def compare(
 
 
 def pareto(run: Run, db: Db = None, fmt: FormatOption = Format.TABLE, as_json: Json = False) -> None:
-    """The trials of a search that no other beats in accuracy, parameters and MACs; most accurate first."""
-    from ...nas import front_of
-
+    """The trials of a search that no other beats in its goals, the best by the first first; where it has one goal, in
+    that and in size.
+    """
     with library.open_history(db) as past:
         home = past.find(run)
         if home.kind != "search":
             raise ConfigError(f"run {run} is of kind {home.kind}, expected a search", hint="only searches have a front")
-        front = front_of(past.trials(home.uid))
+        search = past.search(home.uid)
+        front = front_of_search(search, past.trials(home.uid))
+    names = figure_names(shown_goals(search))
+    if "val_accuracy" in names:
+        names.insert(names.index("val_accuracy") + 1, "val_loss")
+    names = list(dict.fromkeys(names))
     rows = [
         {
             "trial": trial.number + 1,
             "uid": trial.uid,
-            "val_accuracy": trial.metrics["val_accuracy"],
-            "val_loss": trial.metrics.get("val_loss"),
-            "parameters": trial.architecture.parameters,
-            "macs": trial.architecture.macs,
+            **{name: figure_of(trial, name) for name in names},
             "seconds": trial.seconds,
         }
         for trial in front
     ]
-    columns = {"trial": "trial", "val_accuracy": "accuracy", "val_loss": "loss", "parameters": "parameters"}
-    columns |= {"macs": "MACs", "seconds": "seconds", "uid": "uid"}
+    columns = {"trial": "trial", **{name: heading(name) for name in names}, "seconds": "seconds", "uid": "uid"}
     print_rows(rows, columns, chosen(fmt, as_json=as_json))
 
 
@@ -166,7 +169,8 @@ def _facts(facts: Mapping[str, Any]) -> list[str]:
     """What a line of a lineage says below its title."""
     lines: list[str] = []
     metrics = cast(Mapping[str, float], facts.get("metrics", {}))
-    figures = [f"{name} {shown(metrics[name])}" for name in ("val_accuracy", "test_accuracy") if name in metrics]
+    named = ("val_accuracy", "test_accuracy", "val_r2", "test_r2")
+    figures = [f"{name} {shown(metrics[name])}" for name in named if name in metrics]
     if figures:
         lines.append(", ".join(figures))
     if facts.get("rounds"):
@@ -184,8 +188,8 @@ def privacy_line(spent: Mapping[str, Any]) -> str:
     return f"privacy: {whose}, epsilon {spent['epsilon']:.4g}, delta {spent['delta']:.3g}"
 
 
-def _accuracy(value: float | None) -> str | None:
-    return None if value is None else f"accuracy {shown(value)}"
+def _figure(name: str, value: float | None) -> str | None:
+    return None if value is None else f"{heading(name)} {shown(value)}"
 
 
 def _print_details(details: Mapping[str, Any]) -> None:
@@ -196,7 +200,7 @@ def _print_details(details: Mapping[str, Any]) -> None:
 
     number = details["id"] if details["id"] is not None else details["uid"]
     say(f"{details['kind']} {number} on {details['data']}: {details['state']}")
-    dataset = details["dataset"]
+    dataset, goal = details["dataset"], details["goal"] or ""
     facts: dict[str, Any] = {
         "ulid": details["uid"],
         "started": f"{shown(details['started'])}, took {duration(details['seconds'])}",
@@ -204,8 +208,8 @@ def _print_details(details: Mapping[str, Any]) -> None:
         "data": f"{dataset['name']}, {dataset['rows']:,} rows, sha256 {dataset['fingerprint'][:12]}"
         if dataset
         else None,
-        "validation": _accuracy(details["val_accuracy"]),
-        "test": _accuracy(details["test_accuracy"]),
+        "validation" if goal.startswith("val_") else "best": _figure(goal, details["value"]),
+        "test": _figure(_test_name(details["metrics"], goal), details["test_value"]),
         "experiment": None if details["experiment"] == "default" else details["experiment"],
         "tags": ", ".join(f"{name}={value}" if value else name for name, value in details["tags"].items()) or None,
         "model": details["model"],
@@ -241,26 +245,65 @@ def _print_details(details: Mapping[str, Any]) -> None:
     say(f"  {'packages':<11}{packages}")
 
 
+def _test_name(metrics: Mapping[str, float], goal: str) -> str:
+    """Of what a run's figure on the test rows is."""
+    if goal.startswith("val_"):
+        return goal
+    return "val_accuracy" if "test_accuracy" in metrics else "val_r2"
+
+
 def _print_search(details: Mapping[str, Any], say: Any) -> None:
     search, best = details["search"], details["best"]
-    states = [trial["state"] for trial in details["trials"]]
+    goals = ", ".join(f"{goal['direction']} {goal['name']}" for goal in search["objectives"])
+    bounds = ", ".join(search["constraints"])
+    say(f"  {'goals':<11}{goals}" + (f"; {bounds}" if bounds else ""))
+    last = {trial["trial"]: trial for trial in details["trials"]}
+    states = [trial["state"] for trial in last.values()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    say(f"  {'trials':<11}{counts or 'none yet'}; space {search['space']}, strategy {search['strategy']}\n")
+    say(f"  {'trials':<11}{counts or 'none yet'}; space {search['space']}, strategy {search['strategy']}")
+    for line in _failures(list(last.values())):
+        say(f"  {'':<11}{line}")
+    names = search["figures"]
     front = [
         [
-            *map(shown, (trial["trial"], trial["val_accuracy"], trial["parameters"], trial["macs"])),
+            *map(shown, (trial["trial"], *(_figure_in(trial, name) for name in names))),
             duration(trial["seconds"]),
         ]
         for trial in details["front"]
     ]
-    print_table(["trial", "accuracy", "parameters", "MACs", "took"], front, title="Pareto front")
+    say("")
+    print_table(["trial", *map(heading, names), "took"], front, title="Pareto front")
+    if details["verdicts"]:
+        say("")
+    for verdict in details["verdicts"]:
+        say(wrapped(f"- {verdict}"))
     if best is None:
         return
     say(f"\nBest architecture: trial {best['trial']}, sha256 {best['architecture_sha256'][:12]}")
     for name, value in best["hyperparameters"].items():
-        say(f"  {name:<14}{f'{value:.4g}' if isinstance(value, float) else shown(value)}")
+        say(f"  {name:<15} {f'{value:.4g}' if isinstance(value, float) else shown(value)}")
     for line in _layers(best["spec"].get("layers", [])):
         say(f"  {line}")
+
+
+def _figure_in(trial: Mapping[str, Any], name: str) -> Any:
+    """A figure of a trial's document; what counts something is whole."""
+    value = trial[name] if name in {"parameters", "macs"} else trial["figures"].get(name)
+    counted = name.endswith("_bytes") and isinstance(value, float) and value.is_integer()
+    return int(value) if counted else value
+
+
+def _failures(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why trials failed, and which, in a line for each cause."""
+    by_cause: dict[str, list[int]] = {}
+    for trial in trials:
+        if trial["state"] == "failed":
+            by_cause.setdefault(trial["cause"] or trial["error"] or "unknown", []).append(trial["trial"])
+    lines: list[str] = []
+    for cause, numbers in by_cause.items():
+        some = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+        lines.append(f"failed by {cause}: {some}")
+    return lines
 
 
 def _print_federation(details: Mapping[str, Any], say: Any) -> None:
@@ -293,6 +336,8 @@ def _print_curves(curves: Mapping[str, Sequence[Sequence[float]]], say: Any) -> 
         return
     say("\nCurves")
     for name, points in curves.items():
+        if "step/" in name:  # what a trial had reached at its rungs: for its scheduler
+            continue
         values = [value for _, value in points]
         if values:
             say(f"  {name:<22}{sparkline(values)}  {shown(float(values[0]))} to {shown(float(values[-1]))}")

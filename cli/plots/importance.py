@@ -1,4 +1,4 @@
-"""What decides the accuracy of a search's trials: its parameters by how much they explain."""
+"""What decides how good a search's trials are: its parameters by how much they explain."""
 
 # matplotlib's stubs leave keyword arguments untyped.
 # pyright: reportUnknownMemberType=false
@@ -14,8 +14,8 @@ from ...core import ConfigError
 from ...storage import SearchRecord, TrialRecord
 from .paper import Chart, Frame
 from .style import SMALL
-from .trials import Setting, Shown, last_attempts, varying_settings, with_accuracy
-from .words import count, say_run, shorten
+from .trials import Setting, Shown, last_attempts, varying_settings, with_value
+from .words import count, say_metric, say_run, shorten
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -39,14 +39,14 @@ def importances(shown: Sequence[Shown]) -> dict[str, float]:
     only some trials have are treated as in its conditional form, https://arxiv.org/abs/2601.20800.
     """
     varying = varying_settings(shown)
-    if not varying or len({each.accuracy for each in shown}) == 1:
+    if not varying or len({each.value for each in shown}) == 1:
         return {}
     import optuna
 
     spaces = {setting.name: _distribution(setting) for setting in varying}
     trials = [
         optuna.trial.create_trial(
-            value=each.accuracy,
+            value=each.merit,
             params={
                 setting.name: str(value) if setting.choices else value
                 for setting in varying
@@ -102,7 +102,8 @@ def importance_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Cha
     Raises:
         ConfigError: fewer than `MIN_TRIALS` trials are completed, or all of them are alike.
     """
-    shown = with_accuracy(last_attempts(trials), "completed")
+    goal = say_metric(search.objectives[0][0])
+    shown = with_value(search, last_attempts(trials), "completed")
     if len(shown) < MIN_TRIALS:
         raise ConfigError(
             f"{say_run(search.run)} has {count(len(shown), 'completed trial')}, too few to tell what decides: "
@@ -112,7 +113,7 @@ def importance_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Cha
     shares = importances(shown)
     if not shares:
         raise ConfigError(
-            f"the {len(shown)} completed trials of {say_run(search.run)} do not differ in accuracy or in parameters: "
+            f"the {len(shown)} completed trials of {say_run(search.run)} do not differ in {goal} or in parameters: "
             "there is nothing to explain",
             hint="search with more --trials",
         )
@@ -120,10 +121,10 @@ def importance_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Cha
     caution = " With so few trials the order is a hint." if len(shown) < _FEW else ""
     bars = _bars(shares)
     return Chart(
-        title=f"What decides the accuracy: {say_run(search.run)} on {shorten(search.run.name, 40)}",
+        title=f"What decides the {goal}: {say_run(search.run)} on {shorten(search.run.name, 40)}",
         subtitle=(
             f"Share of each parameter in what sets the best {best} of {count(len(shown), 'completed trial')} apart "
-            f"in validation accuracy (PED-ANOVA).{caution}"
+            f"in {goal} (PED-ANOVA).{caution}"
         ),
         height=0.45 + 0.27 * len(bars),
         draw=lambda frame: _draw(frame, bars),

@@ -1,4 +1,4 @@
-"""Parallel coordinates: each completed trial is a line through its parameters to its accuracy."""
+"""Parallel coordinates: each completed trial is a line through its parameters to the goal."""
 
 # matplotlib's stubs leave keyword arguments untyped.
 # pyright: reportUnknownMemberType=false
@@ -17,14 +17,15 @@ from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
 from ...storage import SearchRecord, TrialRecord
+from ..fronts import figure_of
 from .importance import MIN_TRIALS, importances
 from .paper import Chart, Frame
 from .scales import EvenFormatter
 from .style import MAX_VECTORS, SMALL, TINY
-from .trials import Scalar, Setting, Shown, front, last_attempts, varying_settings, with_accuracy
-from .words import count, nothing, say_number, say_run, shorten
+from .trials import Scalar, Setting, Shown, front, last_attempts, varying_settings, with_value
+from .words import count, nothing, say_metric, say_number, say_run, shorten
 
-MAX_AXES: Final = 12  # parameters, size and accuracy together
+MAX_AXES: Final = 12  # parameters, size and the goals together
 _ABSENT: Final = -0.13  # the height of trials that do not have a parameter
 _MAX_TICKS: Final = 9
 _BEND: Final = 240  # points of a line, where it is bent
@@ -42,7 +43,7 @@ class _Axis:
 
 
 def parallel_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Chart:
-    """Parameters, size and validation accuracy of the completed trials, coloured by accuracy.
+    """Parameters, size and goals of the completed trials, coloured by the first goal.
 
     Args:
         search: what was searched.
@@ -51,27 +52,29 @@ def parallel_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Chart
     Raises:
         ConfigError: no trial is completed, or all are alike.
     """
-    shown = with_accuracy(last_attempts(trials), "completed")
+    shown = with_value(search, last_attempts(trials), "completed")
     if not shown:
         raise nothing(
             search.run, "no completed trial", "let it go on, or see what failed with: nasturtium history show"
         )
-    best = front(shown)[0]
-    shown = sorted(shown, key=lambda each: (each is best, each.accuracy))  # the best is drawn last
+    best = front(search, shown)[0]
+    shown = sorted(shown, key=lambda each: (each is best, each.merit))  # the best is drawn last
     varying = varying_settings(shown)
     size = [
         _number_axis(name, np.array(values, np.float64))
         for name, values in (
             ("parameters", [each.parameters for each in shown]),
             ("macs", [each.macs for each in shown]),
+            *((say_metric(name), [_told(each, name) for each in shown]) for name in _others(search)),
         )
-        if len(set(values)) > 1
+        if len(set(values)) > 1 and not all(map(math.isnan, values))
     ]
     if not varying and not size:
         raise nothing(search.run, "no two completed trials that differ", "search with more --trials")
     chosen, how = _most_important(varying, shown, MAX_AXES - len(size) - 1)
-    accuracy = np.array([each.accuracy for each in shown])
-    axes = [*(_setting_axis(setting, accuracy) for setting in chosen), *size]
+    merits = np.array([each.merit for each in shown])
+    last = _number_axis(say_metric(search.objectives[0][0]), np.array([each.value for each in shown]))
+    axes = [*(_setting_axis(setting, merits) for setting in chosen), *size, last]
     subtitle = (
         f"{count(len(shown), 'completed trial')} of space {shorten(search.space, 24)}, a line each; "
         f"the bold one is trial {best.name}, the best. {how}"
@@ -80,8 +83,18 @@ def parallel_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Chart
         title=f"Trials by their parameters: {say_run(search.run)} on {shorten(search.run.name, 40)}",
         subtitle=subtitle.strip(),
         height=4.2,
-        draw=lambda frame: _draw(frame, axes, accuracy),
+        draw=lambda frame: _draw(frame, axes, merits),
     )
+
+
+def _others(search: SearchRecord) -> list[str]:
+    """Goals besides the first that are no size."""
+    return [name for name, _ in search.objectives[1:] if name not in {"parameters", "macs"}]
+
+
+def _told(shown: Shown, name: str) -> float:
+    value = figure_of(shown.trial, name)
+    return math.nan if value is None or not math.isfinite(value) else float(value)
 
 
 def _most_important(varying: Sequence[Setting], shown: Sequence[Shown], room: int) -> tuple[list[Setting], str]:
@@ -98,18 +111,18 @@ def _most_important(varying: Sequence[Setting], shown: Sequence[Shown], room: in
     )
 
 
-def _setting_axis(setting: Setting, accuracy: Floats) -> _Axis:
+def _setting_axis(setting: Setting, merits: Floats) -> _Axis:
     present = np.array([value is not None for value in setting.values])
     if setting.choices:
-        return _choice_axis(setting, accuracy)
+        return _choice_axis(setting, merits)
     numbers = np.array([value if isinstance(value, int | float) else math.nan for value in setting.values], np.float64)
     axis = _number_axis(setting.name, numbers, logarithmic=setting.logarithmic)
     heights = np.where(present, axis.heights, _ABSENT)
     return _Axis(axis.name, heights, axis.ticks if present.all() else ((_ABSENT, "none"), *axis.ticks))
 
 
-def _choice_axis(setting: Setting, accuracy: Floats) -> _Axis:
-    """Choices at even heights; trials with the same one side by side in a band, ordered by accuracy."""
+def _choice_axis(setting: Setting, merits: Floats) -> _Axis:
+    """Choices at even heights; trials with the same one side by side in a band, the best last."""
     choices = setting.choices
     step = 1 / max(len(choices) - 1, 1)
     base = {choice: index * step if len(choices) > 1 else 0.5 for index, choice in enumerate(choices)}
@@ -117,7 +130,7 @@ def _choice_axis(setting: Setting, accuracy: Floats) -> _Axis:
     band = min(0.32 * step, 0.07)
     for height in np.unique(heights):
         members = np.flatnonzero(heights == height)
-        rank = np.argsort(np.argsort(accuracy[members], kind="stable"), kind="stable")
+        rank = np.argsort(np.argsort(merits[members], kind="stable"), kind="stable")
         width = (0.05 if height == _ABSENT else band) * min(1.0, len(members) / 12)
         heights[members] += width * (rank / max(len(members) - 1, 1) - 0.5) if len(members) > 1 else 0.0
     every = math.ceil(len(choices) / _MAX_TICKS)
@@ -163,16 +176,14 @@ def _say(choice: Scalar) -> str:
     return shorten(choice, 14) if isinstance(choice, str) else say_number(choice)
 
 
-def _draw(frame: Frame, columns: Sequence[_Axis], accuracy: Floats) -> None:
+def _draw(frame: Frame, every: Sequence[_Axis], merits: Floats) -> None:
     theme = frame.theme
     [[axes]] = frame.panels()
     axes.set_axis_off()
-    low, high = float(accuracy.min()), float(accuracy.max())
-    last = _number_axis("validation accuracy", accuracy)
-    every = [*columns, last]
+    low, high = float(merits.min()), float(merits.max())
     heights = np.column_stack([column.heights for column in every])
     ramp = theme.ramp_map()
-    shares = (accuracy - low) / (high - low) if high > low else np.ones(len(accuracy))
+    shares = (merits - low) / (high - low) if high > low else np.ones(len(merits))
     lines = (
         _bent(heights)
         if len(heights) <= MAX_VECTORS
@@ -252,9 +263,9 @@ def _axis(frame: Frame, axes: Axes, place: int, column: _Axis, total: int, *, la
 
 
 def _fold(name: str, letters: int) -> str:
-    """A name in lines of at most so many letters, broken after dots, underscores and spaces; three lines at most."""
+    """A name in at most three lines of so many letters, broken after dots, slashes, underscores and spaces."""
     lines = [""]
-    for piece in re.findall(r"[^._ ]+[._ ]*|[._ ]+", name):
+    for piece in re.findall(r"[^._/ ]+[._/ ]*|[._/ ]+", name):
         if lines[-1] and len(lines[-1] + piece.rstrip()) > letters:
             lines.append("")
         lines[-1] += piece

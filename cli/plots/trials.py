@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard, cast
 
-from ...storage import TrialRecord
+from ...storage import SearchRecord, TrialRecord
+from ..fronts import figure_of, front_of_search
 
 Scalar = str | int | float | bool
 MAX_CHOICES = 8  # distinct numbers up to which a parameter can be a choice instead of a range
@@ -21,7 +22,13 @@ class Shown:
     """A trial as a figure shows it."""
 
     trial: TrialRecord
-    accuracy: float  # on the validation rows, finite
+    value: float  # of the search's first goal, finite
+    sign: int = 1  # what makes more of it better: -1 where it is minimised
+
+    @property
+    def merit(self) -> float:
+        """The value, of which more is better."""
+        return self.sign * self.value
 
     @property
     def name(self) -> str:
@@ -45,24 +52,24 @@ def last_attempts(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [last[number] for number in sorted(last)]
 
 
-def with_accuracy(trials: Sequence[TrialRecord], state: str) -> list[Shown]:
-    """The trials in a state that have an accuracy to show."""
+def with_value(search: SearchRecord, trials: Sequence[TrialRecord], state: str) -> list[Shown]:
+    """The trials in a state that have a figure of the search's first goal to show."""
+    name, direction = search.objectives[0]
+    sign = 1 if direction == "maximize" else -1
     return [
-        Shown(trial, trial.metrics["val_accuracy"])
+        Shown(trial, float(value), sign)
         for trial in trials
-        if trial.state == state and math.isfinite(trial.metrics.get("val_accuracy", math.nan))
+        if trial.state == state and (value := figure_of(trial, name)) is not None and math.isfinite(value)
     ]
 
 
-def front(shown: Sequence[Shown]) -> list[Shown]:
-    """Those that no other beats in accuracy, parameters and multiply-accumulates; the first is the best of all."""
-    from ...nas import pareto_front  # loads Optuna
-
-    ordered = sorted(shown, key=lambda each: each.trial.metrics.get("val_loss", math.inf))
-    return pareto_front(
-        ordered,
-        [{"val_accuracy": each.accuracy, "parameters": each.parameters, "macs": each.macs} for each in ordered],
-    )
+def front(search: SearchRecord, shown: Sequence[Shown]) -> list[Shown]:
+    """Those that no other beats in the goals, and in size where there is a single goal; the first is the best of all.
+    Never empty: where no trial keeps to the constraints, it is the best of those that do not.
+    """
+    by_uid = {each.trial.uid: each for each in shown}
+    members = front_of_search(search, [each.trial for each in shown])
+    return [by_uid[trial.uid] for trial in members] or sorted(shown, key=lambda each: -each.merit)[:1]
 
 
 def count_states(trials: Sequence[TrialRecord]) -> dict[str, int]:

@@ -16,7 +16,7 @@ LOWEST: Mapping[Fidelity, float] = {"epochs": 1, "rows": 0.1, "resolution": 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rungs:
-    """Budgets that grow by the factor `eta` in cost, up to the whole.
+    """Budgets that grow by the factor `eta` in cost, and the whole.
 
     Climbing in epochs goes on with the same training. More rows or a higher resolution mean training from the beginning
     again: the results of the lower budgets are thrown away but for the comparison.
@@ -48,7 +48,7 @@ class Rungs:
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
-        """The budgets from the lowest to the whole; each costs about `eta` times the one before."""
+        """The budgets from the lowest to the whole; each but the whole costs about `eta` times the one before."""
         lowest = LOWEST[self.fidelity] if self.lowest is None else self.lowest
         if self.fidelity == "epochs":
             epochs = {self.total}

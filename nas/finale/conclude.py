@@ -16,7 +16,7 @@ from .keep import read_run, record, save
 from .members import Fitted, Member, Members, Validated
 from .options import FinaleData, FinaleOptions
 from .report import SearchReport
-from .selection import Selection, best_trials, select
+from .selection import Selection, finalists, select
 from .testing import find_test, metric_of, touch_test
 
 
@@ -43,8 +43,9 @@ def conclude(
 ) -> Concluded:
     """Choose among the best trials, test once, save and publish; the search is completed with it.
 
-    Everything is chosen on validation rows: the best trials are trained again with several seeds, the winner is the one
-    that is best on average, and the model is the winner or an average of networks that does better. Then all that is to
+    Everything is chosen on validation rows: the best trials and the smallest network are trained again with several
+    seeds, the winner is the smallest that is not clearly worse than the best, see `select`, and the model is the winner
+    or an average of networks that does better. Then all that is to
     be reported is trained on all rows but the test rows, and tested together. What a killed process had finished of it
     is kept.
 
@@ -101,8 +102,8 @@ def conclude(
 def _validate(
     members: Members, options: FinaleOptions, trials: Sequence[TrialRecord], say: Callable[[str], None]
 ) -> list[Validated]:
-    """The best trials trained again with several seeds."""
-    best = best_trials(trials, options, options.top)
+    """The best trials and the smallest network trained again with several seeds."""
+    best = finalists(trials, options)
     if not best:
         raise NasturtiumError(
             f"none of {len(trials)} trials was trained to the end and keeps to the constraints",
@@ -140,5 +141,13 @@ def _front_row(trial: TrialRecord, options: FinaleOptions) -> dict[str, float]:
 
 
 def _notes(selection: Selection) -> list[str]:
-    refused = selection.refused
-    return [f"An average of networks did better on validation rows and was not taken: {refused}."] if refused else []
+    """What of the choice is not seen from its outcome."""
+    notes: list[str] = []
+    if selection.best.uid != selection.winner.uid:
+        notes.append(
+            f"Trial {selection.best.number + 1} did better on validation rows, by less than its standard error: "
+            f"trial {selection.winner.number + 1} is the smaller network."
+        )
+    if selection.refused:
+        notes.append(f"An average of networks did better on validation rows and was not taken: {selection.refused}.")
+    return notes

@@ -86,13 +86,21 @@ def strongest(weights: Mapping[int, float], count: int) -> dict[int, float]:
 
 
 def ensemble_loss(predicted: np.ndarray, labels: np.ndarray, task: Task) -> float:
-    """Mean cross-entropy in nats of (unnormalised) log-probabilities, or squared error relative to the variance."""
+    """The mean of `row_losses`."""
+    return float(row_losses(predicted, labels, task).mean())
+
+
+def row_losses(predicted: np.ndarray, labels: np.ndarray, task: Task) -> np.ndarray:
+    """Each row's cross-entropy in nats of (unnormalised) log-probabilities, or squared error relative to the variance.
+
+    Shape (N,), float64; of several targets the mean.
+    """
     if task.kind == "regression":
         spread = labels.astype(np.float64).var(0)
-        return float((((predicted - labels) ** 2).mean(0) / np.where(spread > 0, spread, 1.0)).mean())
+        return ((predicted - labels) ** 2 / np.where(spread > 0, spread, 1.0)).mean(-1)
     top = predicted.max(-1)
     normaliser = top + np.log(np.exp(predicted - top[:, None]).sum(-1))
-    return float((normaliser - predicted[np.arange(len(labels)), labels]).mean())
+    return normaliser - predicted[np.arange(len(labels)), labels]
 
 
 def average(predicted: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:

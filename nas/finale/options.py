@@ -19,7 +19,7 @@ class FinaleOptions:
         epochs: the length of the schedule, >= 1; that of the search.
         goals: of the search; the first is what candidates are compared by.
         constraints: of the search; an ensemble is only taken where it keeps to them.
-        top: how many of the search's best candidates are trained again, >= 1.
+        top: how many of the search's best candidates are trained again, beside its smallest network, >= 1.
         seeds: with how many seeds each, >= 1.
         ensemble: whether the model may be an average of networks, where that does better on validation rows.
         members: networks in it at most, >= 1.

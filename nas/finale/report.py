@@ -57,7 +57,7 @@ class SearchReport:
         goals: of the search.
         front: its Pareto front: the trial's number and its figures.
         seeds: the best candidates trained again: trial, seed, figures on validation rows.
-        winner: number of the trial that was best on average over seeds.
+        winner: number of the trial that won: the smallest network that is not clearly worse than the best over seeds.
         members: of the saved model: trial, seed, weight; several for an ensemble.
         models: what was tested, the saved model first, then the winner, the control and the references.
         comparisons: of the saved model with the control and the best reference, and of winner and control over seeds.

@@ -1,9 +1,9 @@
-"""Who wins, by validation rows alone: the best candidates over several seeds, and the average of some of them."""
+"""Who wins, by validation rows alone: the simplest of the best over several seeds, and an average of some of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -14,9 +14,11 @@ from ...storage import TrialRecord
 from ..costs import costs
 from ..objectives import Goal, figures_of, total_violation
 from ..training import Recipe, all_figures
-from .ensemble import average, join_specs, select_greedily, strongest
+from .ensemble import average, join_specs, row_losses, select_greedily, strongest
 from .members import Member, Validated
 from .options import FinaleOptions
+
+_OF_CLASSES = {"val_accuracy", "val_f1"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,13 +26,15 @@ class Selection:
     """What was chosen.
 
     Attributes:
-        winner: the trial that is best on average over seeds.
+        winner: the smallest network that is not clearly worse than the best, see `select`.
+        best: the trial that is best on average over seeds.
         members: networks of the model that is to be saved, with their weights, which add up to 1: one, or several.
         figures: of that model on validation rows.
         refused: why an ensemble that did better was not taken; empty where it was, or did not.
     """
 
     winner: TrialRecord
+    best: TrialRecord
     members: Sequence[tuple[Validated, float]]
     figures: dict[str, float]
     refused: str = ""
@@ -41,19 +45,44 @@ def best_trials(trials: Sequence[TrialRecord], options: FinaleOptions, count: in
 
     Ordered by the first goal alone, of equals the lower validation loss, then the smaller network, then the earlier.
     """
+    return _ranked([trial for trial in trials if trial.state == "completed"], options)[:count]
+
+
+def finalists(trials: Sequence[TrialRecord], options: FinaleOptions) -> list[TrialRecord]:
+    """What is trained again: the best trials, and the smallest network of the search, best first.
+
+    Validation rows that so many candidates were compared on favour the large ones, whose figures vary most: a small
+    network that is as good may not be among the first few. Its best trial stands here even where it was stopped early.
+    Without a completed trial there is none.
+    """
+    best = best_trials(trials, options, options.top)
+    if not best or options.goals[0].objective.source != "validation":
+        return best
+    ranked = _ranked([trial for trial in trials if trial.state in {"completed", "pruned"}], options)
+    smallest = min(ranked, key=lambda trial: (figures_of(trial)["parameters"], trial.state != "completed"))
+    return best if smallest in best else [*best, smallest]
+
+
+def _ranked(trials: Sequence[TrialRecord], options: FinaleOptions) -> list[TrialRecord]:
+    """Those that have the goal's figure and keep to the constraints, best first; see `best_trials`."""
     goal = options.goals[0]
     kept: list[tuple[tuple[float, ...], TrialRecord]] = []
     for trial in trials:
         figures = figures_of(trial)
         value = figures.get(goal.name, float("nan"))
-        if trial.state == "completed" and np.isfinite(value) and not total_violation(options.constraints, figures):
+        if np.isfinite(value) and not total_violation(options.constraints, figures):
             loss = figures.get("val_loss", float("inf"))
             kept.append(((-goal.sign * value, loss, figures["parameters"], trial.number), trial))
-    return [trial for _, trial in sorted(kept, key=lambda pair: pair[0])[:count]]
+    return [trial for _, trial in sorted(kept, key=lambda pair: pair[0])]
 
 
 def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, options: FinaleOptions) -> Selection:
     """Choose the winner, and the model: the winner's first seed, or an average that does better than the winner.
+
+    The winner is the smallest network whose errors on validation rows, each row's mean over seeds, are not more than
+    one standard error above those of the best: the standard error of the paired difference. With few rows the best of
+    many is so by luck for a good part, and a small network loses less of what it promised. Where the goal is no figure
+    of validation rows, the winner is the best.
 
     Args:
         validated: every seed of every candidate.
@@ -63,6 +92,8 @@ def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, optio
 
     Raises:
         NasturtiumError: all of them diverged.
+
+    Source: Breiman et al. 1984, Classification and Regression Trees, section 3.4.3, the 1 SE rule; ours pairs rows.
     """
     goal = options.goals[0]
     sound = [each for each in validated if each.figures]
@@ -71,13 +102,9 @@ def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, optio
             f"all of {len(validated)} trainings of the best candidates diverged",
             hint="start a new search with lower learning rates",
         )
-    by_trial: dict[str, list[Validated]] = {}
-    for each in sound:
-        by_trial.setdefault(each.member.trial.uid, []).append(each)
-    # A candidate of which a seed diverged is behind those that always train.
-    winner = max(by_trial.values(), key=lambda seeds: (len(seeds), *_mean_rank(seeds, goal)))
+    winner, best = _choose_winner(sound, labels, task, goal)
     mean = {name: fmean(each.figures[name] for each in winner) for name in winner[0].figures if name != "best_epoch"}
-    single = Selection(winner[0].member.trial, [(winner[0], 1.0)], mean)
+    single = Selection(winner[0].member.trial, best[0].member.trial, [(winner[0], 1.0)], mean)
     if not options.ensemble or len(sound) == 1:
         return single
     rng = derive_rng(options.seed, "ensemble")
@@ -94,8 +121,26 @@ def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, optio
     joined = join_specs([network_of(each.member) for each, _ in members], [weight for _, weight in members])
     broken = [c for c in options.constraints if c.static and c.violation(costs(joined).figures())]
     if broken:
-        return Selection(single.winner, single.members, mean, refused=f"it breaks {broken[0]}")
-    return Selection(single.winner, members, figures)
+        return replace(single, refused=f"it breaks {broken[0]}")
+    return replace(single, members=members, figures=figures)
+
+
+def _choose_winner(
+    sound: Sequence[Validated], labels: np.ndarray, task: Task, goal: Goal
+) -> tuple[list[Validated], list[Validated]]:
+    """All seeds of the winner and of the best; see `select`."""
+    by_trial: dict[str, list[Validated]] = {}
+    for each in sound:
+        by_trial.setdefault(each.member.trial.uid, []).append(each)
+    # A candidate of which a seed diverged is behind those that always train.
+    ranked = sorted(by_trial.values(), key=lambda seeds: (len(seeds), *_mean_rank(seeds, goal)), reverse=True)
+    best = ranked[0]
+    if goal.name not in best[0].figures:
+        return best, best
+    rivals = [seeds for seeds in ranked if len(seeds) == len(best)]
+    errors = [np.mean([_row_errors(each.predicted, labels, task, goal) for each in seeds], axis=0) for seeds in rivals]
+    as_good = [seeds for seeds, own in zip(rivals, errors, strict=True) if not _clearly_worse(own, errors[0])]
+    return min(as_good, key=_parameters), best
 
 
 def network_of(member: Member) -> ModelSpec:
@@ -104,7 +149,25 @@ def network_of(member: Member) -> ModelSpec:
     return Recipe.of(member.trial.hyperparameters).network(spec)
 
 
-def _mean_rank(seeds: Sequence[Validated], goal: Goal) -> tuple[float, float]:
-    """The mean of the goal, or where it is no figure of validation that of the trial, then the mean loss."""
+def _mean_rank(seeds: Sequence[Validated], goal: Goal) -> tuple[float, float, int]:
+    """The mean of the goal, or where it is no figure of validation that of the trial, the mean loss, and the size."""
     values = [each.figures.get(goal.name, figures_of(each.member.trial)[goal.name]) for each in seeds]
-    return goal.sign * fmean(values), -fmean(each.figures["val_loss"] for each in seeds)
+    return goal.sign * fmean(values), -fmean(each.figures["val_loss"] for each in seeds), -_parameters(seeds)
+
+
+def _parameters(seeds: Sequence[Validated]) -> int:
+    """Of the network that all seeds share."""
+    return network_of(seeds[0].member).plan().parameters
+
+
+def _row_errors(predicted: np.ndarray, labels: np.ndarray, task: Task, goal: Goal) -> np.ndarray:
+    """What is wrong with each row: 1 for a wrong class where those are what counts, else its loss."""
+    if task.kind == "classification" and goal.name in _OF_CLASSES:
+        return (predicted.argmax(-1) != labels).astype(np.float64)
+    return row_losses(predicted, labels, task)
+
+
+def _clearly_worse(errors: np.ndarray, best: np.ndarray) -> bool:
+    """Whether errors are more than one standard error of the paired difference above the best's."""
+    more = errors - best
+    return float(more.mean()) > float(more.std(ddof=1)) / len(more) ** 0.5 if len(more) > 1 else float(more[0]) > 0

@@ -63,8 +63,8 @@ def choose_best(
     broken = [constraint for constraint in constraints if constraint.violation(figures)]
     told = ", ".join(f"{figures.get(c.objective.name, 'not told')} where {c} is asked" for c in broken)
     raise NasturtiumError(
-        f"none of {len(completed)} trained networks keeps to the constraints; trial {closest.number + 1} comes closest: "
-        f"{told}",
+        f"none of {len(completed)} trained networks keeps to the constraints; "
+        f"trial {closest.number + 1} comes closest: {told}",
         hint="loosen the constraints, or search a space of smaller networks",
     )
 

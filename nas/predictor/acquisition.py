@@ -20,6 +20,10 @@ ERFC = np.array(
     ]
 )
 
+NODES = 10  # of a Gauss-Hermite rule
+PLACES, _weights = np.polynomial.hermite_e.hermegauss(NODES)
+WEIGHTS = _weights / _weights.sum()
+
 
 def expected_improvement(mean: Matrix, variance: Matrix, best: float) -> Matrix:
     """The expectation of max(0, y - best) for normal y, shape as `mean`; >= 0.
@@ -29,11 +33,11 @@ def expected_improvement(mean: Matrix, variance: Matrix, best: float) -> Matrix:
     return _excess(mean, variance, np.float64(best))
 
 
-def expected_hypervolume_improvement(means: Matrix, variances: Matrix, front: Matrix, reference: Matrix) -> Matrix:
-    """The expectation of what a point adds to the area that a front dominates, for independent normal objectives.
+def expected_hypervolume_improvement(first: Matrix, second: Matrix, front: Matrix, reference: Matrix) -> Matrix:
+    """The expectation of what a point adds to the area that a front dominates, for independent objectives.
 
     Args:
-        means, variances: shape (n, 2).
+        first, second: the objectives as `outcomes`, on any scale; shape (n, NODES).
         front: shape (k, 2); points that dominate no other, in any order; k may be 0.
         reference: shape (2,), below the front in both objectives.
 
@@ -44,12 +48,21 @@ def expected_hypervolume_improvement(means: Matrix, variances: Matrix, front: Ma
     up the expected excess over a staircase, which is the same.
     """
     ordered = front[np.argsort(front[:, 0])]
-    edges = np.concatenate([reference[:1], ordered[:, 0], [np.inf]])
+    edges = np.append(reference[0], ordered[:, 0])
     heights = np.append(ordered[:, 1], reference[1])  # of the staircase between neighbouring edges
-    # The expectation of the length of y0 in each interval, and of y1 above the staircase there.
-    reach = _excess(means[:, :1], variances[:, :1], edges[:-1])
-    further = np.concatenate([reach[:, 1:], np.zeros((len(reach), 1))], axis=1)
-    return ((reach - further) * _excess(means[:, 1:], variances[:, 1:], heights)).sum(axis=1)
+    total = np.zeros(len(first))
+    # From the right: the expectation of the length of y0 in each interval, and of y1 above the staircase there.
+    further = np.zeros(len(first))
+    for edge, height in zip(edges[::-1], heights[::-1], strict=True):
+        reach = np.maximum(first - edge, 0.0) @ WEIGHTS
+        total += (reach - further) * (np.maximum(second - height, 0.0) @ WEIGHTS)
+        further = reach
+    return total
+
+
+def outcomes(mean: Matrix, variance: Matrix) -> Matrix:
+    """What normal variables may turn out to be, shape (n, NODES), with the weights `WEIGHTS`."""
+    return mean[:, None] + np.sqrt(variance)[:, None] * PLACES
 
 
 def feasibility(mean: Matrix, variance: Matrix, bound: float) -> Matrix:

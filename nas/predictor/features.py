@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -36,6 +36,13 @@ COUNTS, NEIGHBOURHOODS, PATHS = "counts", "neighbourhoods", "paths"
 WIDTHS = {COUNTS: 64, NEIGHBOURHOODS: 512, PATHS: 256}
 
 
+class Columns(NamedTuple):
+    """Which columns of vectors belong together, and in which a function may be linear."""
+
+    groups: Sequence[slice]
+    linear: slice
+
+
 class Features:
     """The vectors of a space's points; the same for equal candidates.
 
@@ -43,7 +50,8 @@ class Features:
         space: says which decisions there are and what the networks look like.
 
     Attributes:
-        groups: the columns of each group, without groups in which all random points are equal.
+        columns: those of each group, without groups in which all random points are equal; linear in the decisions and
+            the counts.
     """
 
     def __init__(self, space: Space) -> None:
@@ -55,8 +63,10 @@ class Features:
         each = {path: _width(leaf, space.template is None) for path, leaf in self._leaves.items()}
         widths = [sum(width for path, width in each.items() if path not in self._own)]
         widths += [width for path, width in each.items() if path in self._own]
+        linear = len(widths)
         if space.template is not None:
             widths += WIDTHS.values()
+            linear += 1  # the counts
         ends = np.cumsum(widths).tolist()
         self._known: dict[str, Rows] = {}
         self._scales = np.ones(ends[-1], np.float32)
@@ -69,7 +79,7 @@ class Features:
             if spread > 0:
                 groups.append(columns)
                 self._scales[columns] = 1 / sqrt(spread)
-        self.groups = tuple(groups)
+        self.columns = Columns(tuple(groups), slice(ends[linear - 1]))
         self._known.clear()
 
     def rows(self, points: Iterable[Flat]) -> Rows:

@@ -32,7 +32,7 @@ def spread_out(
         if not len(earlier):
             yield from drawn
             continue
-        distances = squared_distances(features.rows(drawn), earlier, features.groups).sum(axis=0)
+        distances = squared_distances(features.rows(drawn), earlier, features.columns.groups).sum(axis=0)
         yield from (drawn[place] for place in np.argsort(-distances.min(axis=1), kind="stable").tolist())
 
 
@@ -43,6 +43,6 @@ def _drawn(space: Space, everything: Pool | None, rng: np.random.Generator, *, l
 
 def _random(space: Space, everything: Pool | None, rng: np.random.Generator) -> Flat:
     if everything is None:
-        return space.sample(rng)
+        return space.canonical(space.sample(rng))
     members = everything.points[int(rng.integers(len(everything.points)))]
     return members[int(rng.integers(len(members)))]

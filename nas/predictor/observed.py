@@ -11,8 +11,9 @@ from ..objectives import Direction
 from ..strategies import Observation
 from .features import Features, Mask, Matrix, Places, Rows
 from .gaussian_process import FITTED_ROWS
-from .warping import warped
+from .warping import Warp
 
+BEND = 1.0  # see `Warp`: one end of a front has low accuracies, and they count there
 MAX_ROWS = 400  # a fit costs their third power: of more trials, the best and the latest
 
 
@@ -23,6 +24,7 @@ class Observed:
     Attributes:
         rows: shape (n, elements).
         targets: shape (n, objectives); more is better.
+        warps: of the objectives, what makes targets of them.
         discounted: shape (n,); from earlier searches, or stopped on the way: what they say about this search's results
             is less certain.
         violations: shape (n,), >= 0.
@@ -31,6 +33,7 @@ class Observed:
 
     rows: Rows
     targets: Matrix
+    warps: tuple[Warp, ...]
     discounted: Mask
     violations: Matrix
     failed: Mask
@@ -59,9 +62,11 @@ def observed(
     trials = [trial for trial in (*prior, *own) if trial.state != "running"]
     failed = np.array([trial.values is None for trial in trials])
     values = np.array([trial.values for trial in trials if trial.values is not None], np.float64)
+    gains = values * [1.0 if direction == "maximize" else -1.0 for direction in directions]
+    bend = BEND if len(directions) > 1 else 0.0
+    warps = tuple(Warp.fit(column, bend=bend) for column in gains.T)
     targets = np.empty((len(trials), len(directions)))
-    for place, direction in enumerate(directions):
-        targets[~failed, place] = warped(values[:, place], maximize=direction == "maximize")
+    targets[~failed] = np.stack([warp.targets(column) for warp, column in zip(warps, gains.T, strict=True)], axis=1)
     targets[failed] = targets[~failed].min(axis=0)
     earlier = np.arange(len(trials)) < len(trials) - sum(trial.state != "running" for trial in own)
     discounted = earlier | np.array([trial.state == "pruned" for trial in trials])
@@ -69,7 +74,7 @@ def observed(
     kept = _kept(targets, violations, rng)
     order: list[int] = kept.tolist()
     points = [trials[place].flat for place in order]
-    return Observed(features.rows(points), targets[kept], discounted[kept], violations[kept], failed[kept])
+    return Observed(features.rows(points), targets[kept], warps, discounted[kept], violations[kept], failed[kept])
 
 
 def _kept(targets: Matrix, violations: Matrix, rng: np.random.Generator) -> Places:

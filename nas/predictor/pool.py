@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from ..space import Flat, Space
+from ..space import Flat, Scalar, Space
 from .features import Features, Places, Rows
 
 SMALL = 20_000  # points of a space, equal candidates counted apart, up to which all of it is the pool
@@ -25,7 +25,8 @@ class Pool:
 
     Attributes:
         identities: of the candidates.
-        points: for each candidate the points that stand for it, at least one.
+        points: for each candidate the points that stand for it, at least one; with nothing that does not count, such as
+            operations that lead nowhere, because a benchmark's table may have the time that they take.
         rows: their vectors, shape (candidates, elements).
     """
 
@@ -40,11 +41,12 @@ class Pool:
 
 def pool_of(points: Iterable[Flat], space: Space, features: Features) -> Pool:
     """The candidates that points stand for."""
-    found: dict[str, list[Flat]] = {}
+    found: dict[str, dict[tuple[Scalar, ...], Flat]] = {}
     for point in points:
-        found.setdefault(space.identity(point), []).append(point)
-    rows = features.rows([members[0] for members in found.values()])
-    return Pool(tuple(found), tuple(map(tuple, found.values())), rows)
+        plain = space.canonical(point)
+        found.setdefault(space.identity(point), {}).setdefault(tuple(plain.values()), plain)
+    members = tuple(tuple(each.values()) for each in found.values())
+    return Pool(tuple(found), members, features.rows(each[0] for each in members))
 
 
 def everything(space: Space, features: Features) -> Pool | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from optuna.study import Study
@@ -11,16 +13,20 @@ from optuna.trial import FrozenTrial
 
 from ..objectives import pareto_front
 from ..space import Flat, Space
-from ..strategies import CandidateSampler, Observation, StrategyContext, best_first, known, observations
-from .acquisition import expected_hypervolume_improvement, expected_improvement, feasibility
-from .features import Features, Matrix, Rows
+from ..strategies import CandidateSampler, StrategyContext, best_first, known, observations
+from .acquisition import expected_hypervolume_improvement, expected_improvement, feasibility, outcomes
+from .features import Features, Matrix, Places, Rows
 from .gaussian_process import GaussianProcess
 from .initial import spread_out
 from .observed import Observed, observed
-from .pool import Pool, everything, pool_of, surroundings
+from .pool import NEIGHBOURS, Pool, everything, pool_of, surroundings
 
 FIRST = 10  # trials that are chosen without a model
 PARENTS = 20  # the best trials, around which a large space is looked at
+LOCAL_FROM = 20  # trials, from which on
+LOCAL = 2  # of so many trials one is a neighbour
+CENTRES = 3  # of one of the best
+LIKELY = 0.5  # the probability of keeping the constraints that such a neighbour should have
 _PREPARED: deque[tuple[Space, tuple[Features, Pool | None]]] = deque(maxlen=4)
 MARGIN = 0.1  # of the range of an objective: how far the reference of the hypervolume is below the worst results
 TINY = 1e-6
@@ -37,6 +43,20 @@ def prepared(space: Space) -> tuple[Features, Pool | None]:
     return found
 
 
+class Promise(NamedTuple):
+    """What is expected of candidates, each of shape (candidates,).
+
+    Attributes:
+        improvement: over the best results, >= 0.
+        likely: the probability of keeping the constraints.
+        mean: the sum of the predicted targets; tells those apart of which no improvement is expected.
+    """
+
+    improvement: Matrix
+    likely: Matrix
+    mean: Matrix
+
+
 class PredictorSampler(CandidateSampler):
     """A Gaussian process over the canonical networks and the hyperparameters, and expected improvement.
 
@@ -44,6 +64,8 @@ class PredictorSampler(CandidateSampler):
     and the candidates are proposed in the order of the improvement that is expected of them: over the best result, over
     the area that the front dominates with two objectives, or over the best of a random scalarisation with more. With
     constraints, improvement is over the best that keeps them, and weighed by the probability that the candidate does.
+    Later, with one objective, every other proposal is the neighbour of one of the best trials of which most is
+    predicted: where the model is wrong about the best candidates they are still found, by going from one to the next.
     Trials still running count as if they had turned out as predicted.
 
     Every proposal follows from the seed, its number and the trials before it; nothing is kept but caches.
@@ -51,7 +73,8 @@ class PredictorSampler(CandidateSampler):
     Args:
         context: of the search. Trials of earlier searches count, with more noise.
 
-    Source: Ru et al. 2021 (NAS-BOWL), https://arxiv.org/abs/2006.07556; Knowles 2006 (ParEGO) for more than two
+    Source: Ru et al. 2021 (NAS-BOWL), https://arxiv.org/abs/2006.07556; White et al. 2021 (BANANAS),
+    https://arxiv.org/abs/1910.11858, for the neighbours; Knowles 2006 (ParEGO) for more than two
     objectives; Gardner et al. 2014 for the constraints.
     """
 
@@ -72,48 +95,68 @@ class PredictorSampler(CandidateSampler):
             large = self.context.directions == ("maximize",) or len(own) % 2 == 1
             yield from spread_out(rows, self.space, self._features, self._everything, rng, large=large)
             return
-        pool = self._everything or self._nearby(prior, own, rng)
-        places = pool.untried(tried)
+        ranked = [trial.flat for trial in best_first((*prior, *own), self.context.directions)]
+        local = len(self.context.directions) == 1 and len(own) >= LOCAL_FROM and len(own) % LOCAL == 0
+        pool, places = self._near(ranked[:CENTRES], tried) if local else self._anywhere(ranked[:PARENTS], tried, rng)
+        if local and not len(places):
+            local = False
+            pool, places = self._anywhere(ranked[:PARENTS], tried, rng)
         if not len(places):
             return
         results = observed(prior, own, self.context.directions, self._features, rng)
         running = self._features.rows(each.flat for each in own if each.state == "running")
-        score, mean = self._promise(results, running, pool.rows[places], rng)
-        order: list[int] = places[np.lexsort((rng.permutation(len(places)), -mean, -score))].tolist()
+        promise = self._promise(results, running, pool.rows[places], rng)
+        first = promise.likely < LIKELY if local else -promise.improvement * promise.likely
+        order: list[int] = places[np.lexsort((rng.permutation(len(places)), -promise.mean, first))].tolist()
         for place in order:
             members = pool.points[place]
             yield members[int(rng.integers(len(members)))]
 
-    def _nearby(self, prior: Sequence[Observation], own: Sequence[Observation], rng: np.random.Generator) -> Pool:
-        ranked = best_first((*prior, *own), self.context.directions)
-        return pool_of(
-            surroundings([trial.flat for trial in ranked[:PARENTS]], self.space, rng), self.space, self._features
-        )
+    def _near(self, centres: Sequence[Flat], tried: Container[str]) -> tuple[Pool, Places]:
+        """The neighbours of some points, and the places of those not tried."""
+        points = [point for centre in centres for point in islice(self.space.neighbours(centre), NEIGHBOURS)]
+        pool = pool_of(points, self.space, self._features)
+        return pool, pool.untried(tried)
 
-    def _promise(self, results: Observed, running: Rows, rows: Rows, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
-        """What is expected of candidates, and the mean that is predicted, to tell those apart of which nothing is."""
+    def _anywhere(
+        self, parents: Sequence[Flat], tried: Container[str], rng: np.random.Generator
+    ) -> tuple[Pool, Places]:
+        """All candidates, or of a large space what is near the best and random ones; and the places of those not tried."""
+        pool = self._everything or pool_of(surroundings(parents, self.space, rng), self.space, self._features)
+        return pool, pool.untried(tried)
+
+    def _promise(self, results: Observed, running: Rows, rows: Rows, rng: np.random.Generator) -> Promise:
+        """What is expected of candidates."""
         targets = results.targets
         if targets.shape[1] > 2:
             targets = scalarised(targets, rng)[:, None]
         fits = [self._fit(results, targets[:, place]).believing(running) for place in range(targets.shape[1])]
         predicted = [fit.predict(rows) for fit in fits]
-        means = np.stack([mean for mean, _ in predicted], axis=1)
-        variances = np.stack([variance + fit.noise for (_, variance), fit in zip(predicted, fits, strict=True)], axis=1)
-        total = means.sum(axis=1)
+        means = [mean for mean, _ in predicted]
+        variances = [variance + fit.noise for (_, variance), fit in zip(predicted, fits, strict=True)]
         likely = self._likely(results, rows)
-        best = results.comparable
+        best = targets[results.comparable]
         if not len(best):
-            return likely, total
-        if targets.shape[1] == 1:
-            improvement = expected_improvement(means[:, 0], variances[:, 0], float(targets[best, 0].max()))
+            improvement = np.ones(len(rows))
+        elif len(means) == 1:
+            improvement = expected_improvement(means[0], variances[0], float(best.max()))
         else:
-            front = targets[best][pareto_front(targets[best], ("maximize", "maximize"))]
-            reference = targets.min(axis=0) - MARGIN * np.ptp(targets, axis=0) - TINY
-            improvement = expected_hypervolume_improvement(means, variances, front, reference)
-        return improvement * likely, total
+            # An area is of the objectives themselves: on the scale of the targets one end of a front hardly counts.
+            gains = np.stack(
+                [warp.gains(column) for warp, column in zip(results.warps, targets.T, strict=True)], axis=1
+            )
+            front = gains[results.comparable]
+            front = front[pareto_front(front, ("maximize", "maximize"))]
+            reference = gains.min(axis=0) - MARGIN * np.ptp(gains, axis=0) - TINY
+            first, second = (
+                warp.gains(outcomes(mean, variance))
+                for warp, mean, variance in zip(results.warps, means, variances, strict=True)
+            )
+            improvement = expected_hypervolume_improvement(first, second, front, reference)
+        return Promise(improvement, likely, np.sum(means, axis=0))
 
     def _fit(self, results: Observed, targets: Matrix) -> GaussianProcess:
-        return GaussianProcess.fit(results.rows, targets, self._features.groups, discounted=results.discounted)
+        return GaussianProcess.fit(results.rows, targets, self._features.columns, discounted=results.discounted)
 
     def _likely(self, results: Observed, rows: Rows) -> Matrix:
         """The probability that candidates keep the constraints."""
@@ -122,7 +165,7 @@ class PredictorSampler(CandidateSampler):
             return np.ones(len(rows))
         # Only the sign counts: violations have any scale, and add up over constraints.
         signs = np.where(broken, 1.0, -1.0)
-        fit = GaussianProcess.fit(results.rows, signs - signs.mean(), self._features.groups)
+        fit = GaussianProcess.fit(results.rows, signs - signs.mean(), self._features.columns)
         mean, variance = fit.predict(rows)
         return feasibility(mean, variance + fit.noise, -float(signs.mean()))
 

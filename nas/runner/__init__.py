@@ -1,9 +1,9 @@
 """Running a search so that nothing kills it: a broker that owns it, engines that train its trials, and their limits.
 
-The order of the modules: `protocols` and `jobs` say what travels; `climb` trains a job; `limits`, `frames`,
-`workplace`, `handover`, `child` and `worker_process` are about worker processes; `inline` and `processes` are engines
-on this machine, `lease_engine` and `worker` serve others through the database, `ray_engine` a Ray cluster; `budgets`,
-`plan`, `heartbeat`, `store` and `broker` run the search.
+The order of the modules: `protocols`, `documents` and `jobs` say what travels; `climb` trains a job; `limits`,
+`frames`, `workplace`, `handover`, `child` and `worker_process` are about worker processes; `inline` and `processes` are
+engines on this machine, `lease_engine` and `worker` serve others through the database, `ray_engine` a Ray cluster;
+`budgets`, `plan`, `heartbeat`, `store` and `broker` run the search.
 
 Names are loaded on first use: a worker process needs neither strategies nor a database.
 """

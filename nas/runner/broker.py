@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ...core import ConfigError, derive_seed
@@ -22,7 +22,7 @@ from ..fidelity import Scoreboard, StopRule
 from ..space import Flat
 from ..strategies import Observation, SpaceUsedUpError
 from .budgets import Reason
-from .jobs import ABANDONED, ERROR, GIVEN_BACK, NOT_FINITE, Job, Outcome, Progress
+from .jobs import ABANDONED, ERROR, GIVEN_BACK, NOT_FINITE, UNREADABLE, Job, Outcome, Progress
 from .plan import Begun, Ending, Plan, RunnerEvent, TrialsFailedError
 from .protocols import Attempt, Engine, Past, Proposer, Store
 
@@ -242,12 +242,26 @@ class Broker:
                 self._observe(event)
             else:
                 self._take(event)
-        if self._store.stop_requested() and self._reason is None:
+        if self._store.stop_requested():
+            self._stop()
+
+    def _stop(self) -> None:
+        """Somebody asked for it: what is in work may be finished, but what waits for workers may wait for ever."""
+        recalled = self._engine.recall()
+        if self._reason is None or recalled or not self._plan.finish_on_request:
             self._reason = "request"
+        for number, attempt in recalled:
+            self._working -= 1
+            self._abandon(number, attempt)
+
+    def _abandon(self, number: int, attempt: int) -> None:
+        self._outcomes.append(Outcome(number=number, attempt=attempt, state="lost", cause=ABANDONED))
 
     def _take(self, outcome: Outcome) -> None:
         number = outcome.number
         self._working -= 1
+        if wrong := self._misfit(outcome):
+            outcome = Outcome(number=number, attempt=outcome.attempt, state="lost", cause=UNREADABLE, error=wrong)
         self._cpu_seconds += outcome.cpu_seconds
         if outcome.state == "lost":
             self._lost[number] += outcome.cause != GIVEN_BACK
@@ -259,6 +273,21 @@ class Broker:
         self._outcomes.append(outcome)
         self._finished[number] = outcome
         del self._rules[number]
+
+    def _misfit(self, outcome: Outcome) -> str | None:
+        """Why an outcome cannot be that of its trial; reports come from other machines."""
+        names = self._plan.objectives
+        if any(len(scores) != len(names) for scores in outcome.scores):
+            return f"expected {len(names)} scores at each budget"
+        if outcome.state in {"failed", "lost"}:
+            return None
+        figures: Mapping[str, float] = {} if outcome.evaluation is None else outcome.evaluation.objectives
+        if not all(math.isfinite(figures.get(name, math.nan)) for name in names):
+            return f"it is {outcome.state}, but its {', '.join(names)} are not all finite numbers"
+        budgets = len(self._scheduler.budgets(outcome.number))
+        if not 1 <= len(outcome.scores) <= budgets:
+            return f"expected scores at 1 to {budgets} budgets, got {len(outcome.scores)}"
+        return None
 
     def _wall_seconds(self) -> float:
         return self._wall_before + self._clock() - self._began
@@ -278,11 +307,11 @@ class Broker:
     def _give_up(self) -> None:
         """End what trains; what has ended is recorded."""
         self._queue.clear()
+        # What has ended, and what an earlier broker gave up and this one did not begin again.
+        over = {outcome.number for outcome in self._outcomes} | set(self._new)
         self._new.clear()
-        ended = {outcome.number for outcome in self._outcomes}
-        for number in self._rules:
+        for number in [number for number in self._rules if number not in over]:
             attempt = self._attempts[number]
-            if number not in ended and attempt:
-                self._engine.cancel(number, attempt)
-                self._outcomes.append(Outcome(number=number, attempt=attempt, state="lost", cause=ABANDONED))
+            self._engine.cancel(number, attempt)
+            self._abandon(number, attempt)
         self._write()

@@ -20,14 +20,16 @@ class Heartbeat:
     Args:
         database: stays the caller's, who closes this before it.
         search_uid: the search that this process runs.
+        at_work: whether the time counts as the search's, which its budget limits.
     """
 
-    def __init__(self, database: Database, search_uid: str) -> None:
+    def __init__(self, database: Database, search_uid: str, *, at_work: bool = True) -> None:
         self._control = SearchControl(database, search_uid)
+        self._at_work = at_work
         self._stop = False
         self._error: RunBusyError | None = None
         self._closed = threading.Event()
-        self._stop = self._control.beat(TTL_S)
+        self._stop = self._control.beat(TTL_S, at_work=self._at_work)
         self._thread = threading.Thread(target=self._run, name="nasturtium-heartbeat", daemon=True)
         self._thread.start()
 
@@ -56,7 +58,7 @@ class Heartbeat:
         while self._error is None:
             closing = self._closed.wait(INTERVAL_S)
             try:
-                self._stop = self._control.beat(TTL_S)
+                self._stop = self._control.beat(TTL_S, at_work=self._at_work)
             except RunBusyError as exc:
                 self._error = exc
             except StorageError:

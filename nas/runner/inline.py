@@ -65,6 +65,10 @@ class InlineEngine:
             event = self._meter.charge(event)
         return [event]
 
+    def recall(self) -> Sequence[tuple[int, int]]:
+        """Nothing: what waits here comes to its turn."""
+        return ()
+
     def cancel(self, number: int, attempt: int) -> None:
         """Forget a job."""
         self._waiting = deque(job for job in self._waiting if (job.number, job.attempt) != (number, attempt))

@@ -6,14 +6,31 @@ unpickled. JSON has no NaN and no infinities; they travel as words.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
 from typing import Any, Final, Literal, cast, get_args
 
 from ...core import Budget, Candidate, ConfigError, Evaluation, FormatError, ModelSpec
 from ...core.train import Curves
 from ..fidelity import StopRule
+from .documents import (
+    Reading,
+    pack_curves,
+    pack_figures,
+    pack_float,
+    read_amount,
+    read_bool,
+    read_curves,
+    read_figures,
+    read_float,
+    read_int,
+    read_list,
+    read_name,
+    read_optional,
+    read_scalars,
+    read_text,
+)
 
 OutcomeState = Literal["completed", "pruned", "failed", "lost"]
 
@@ -103,22 +120,15 @@ class Job:
         Raises:
             FormatError: not a job.
         """
-        with _Parsing("job", document) as fields:
-            candidate = fields["candidate"]
+        with Reading("job", document, cls.__slots__) as fields:
             return cls(
-                number=fields["number"],
-                attempt=fields["attempt"],
-                candidate=Candidate(
-                    id=candidate["id"],
-                    spec=ModelSpec.from_dict(candidate["spec"]),
-                    hyperparameters=candidate["hyperparameters"],
-                    seed=candidate["seed"],
-                    flat=candidate["flat"],
-                ),
-                budgets=tuple(Budget(**budget) for budget in fields["budgets"]),
-                objectives=tuple(fields["objectives"]),
-                rule=None if fields["rule"] is None else StopRule.from_dict(fields["rule"]),
-                limits=Limits(**fields["limits"]),
+                number=read_int(fields["number"]),
+                attempt=read_int(fields["attempt"]),
+                candidate=_read_candidate(fields["candidate"]),
+                budgets=read_list(fields["budgets"], _read_budget),
+                objectives=read_list(fields["objectives"], read_name),
+                rule=read_optional(fields["rule"], _read_rule),
+                limits=_read_limits(fields["limits"]),
             )
 
 
@@ -144,14 +154,17 @@ class Progress:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         fields = {name: getattr(self, name) for name in ("number", "attempt", "epochs", "total")}
-        return {**fields, "figures": _pack(self.figures), "curves": _pack_curves(self.curves)}
+        return {**fields, "figures": pack_figures(self.figures), "curves": pack_curves(self.curves)}
 
     @classmethod
     def from_dict(cls, document: object) -> Progress:
         """Parse; raises `FormatError`."""
-        with _Parsing("progress", document) as fields:
-            figures, curves = _unpack(fields.pop("figures")), _unpack_curves(fields.pop("curves"))
-            return cls(**{name: int(value) for name, value in fields.items()}, figures=figures, curves=curves)
+        with Reading("progress", document, cls.__slots__) as fields:
+            return cls(
+                **{name: read_int(fields[name]) for name in ("number", "attempt", "epochs", "total")},
+                figures=read_figures(fields["figures"]),
+                curves=read_curves(fields["curves"]),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,11 +209,11 @@ class Outcome:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        fields["scores"] = [[_word(value) for value in scores] for scores in self.scores]
+        fields["scores"] = [[pack_float(value) for value in scores] for scores in self.scores]
         if self.evaluation is not None:
             fields["evaluation"] = {
-                "objectives": _pack(self.evaluation.objectives),
-                "curves": _pack_curves(self.evaluation.curves),
+                "objectives": pack_figures(self.evaluation.objectives),
+                "curves": pack_curves(self.evaluation.curves),
                 "epochs": self.evaluation.epochs,
                 "diverged": self.evaluation.diverged,
             }
@@ -209,53 +222,67 @@ class Outcome:
     @classmethod
     def from_dict(cls, document: object) -> Outcome:
         """Parse; raises `FormatError`."""
-        with _Parsing("outcome", document) as fields:
-            found = fields.pop("evaluation")
-            evaluation = found and Evaluation(
-                objectives=_unpack(found["objectives"]),
-                curves=_unpack_curves(found["curves"]),
-                epochs=int(found["epochs"]),
-                diverged=bool(found["diverged"]),
+        with Reading("outcome", document, cls.__slots__) as fields:
+            return cls(
+                number=read_int(fields["number"]),
+                attempt=read_int(fields["attempt"]),
+                state=cast(OutcomeState, read_text(fields["state"])),
+                evaluation=read_optional(fields["evaluation"], _read_evaluation),
+                scores=read_list(fields["scores"], _read_scores),
+                cause=read_optional(fields["cause"], read_text),
+                error=read_optional(fields["error"], read_text),
+                cpu_seconds=read_amount(fields["cpu_seconds"]),
+                peak_memory_bytes=read_optional(fields["peak_memory_bytes"], read_int),
+                wall_seconds=read_amount(fields["wall_seconds"]),
             )
-            scores = tuple(tuple(float(value) for value in each) for each in fields.pop("scores"))
-            return cls(**fields, evaluation=evaluation, scores=scores)
 
 
-class _Parsing:
-    """Turns what can go wrong with a foreign document into a `FormatError`."""
-
-    def __init__(self, what: str, document: object) -> None:
-        self._what = what
-        self._document: object = document
-
-    def __enter__(self) -> dict[str, Any]:
-        document = self._document
-        if not isinstance(document, dict):
-            raise FormatError(f"expected the document of a {self._what}, got {document!r:.100}")
-        return {**cast(dict[str, Any], document)}
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and not isinstance(error, FormatError):
-            raise FormatError(f"not a {self._what}: {type(error).__name__}: {error}") from error
+def _read_candidate(document: object) -> Candidate:
+    with Reading("candidate", document, ("id", "spec", "hyperparameters", "seed", "flat")) as fields:
+        return Candidate(
+            id=read_text(fields["id"]),
+            spec=ModelSpec.from_dict(fields["spec"]),
+            hyperparameters=read_scalars(fields["hyperparameters"]),
+            seed=read_int(fields["seed"]),
+            flat=read_scalars(fields["flat"]),
+        )
 
 
-def _word(value: float) -> float | str:
-    return value if math.isfinite(value) else str(float(value))
+def _read_budget(document: object) -> Budget:
+    with Reading("budget", document, ("epochs", "total", "rows", "resolution")) as fields:
+        return Budget(
+            epochs=read_int(fields["epochs"]),
+            total=read_int(fields["total"]),
+            rows=read_float(fields["rows"]),
+            resolution=read_float(fields["resolution"]),
+        )
 
 
-def _pack(figures: Mapping[str, float]) -> dict[str, float | str]:
-    return {name: _word(float(value)) for name, value in figures.items()}
+def _read_rule(document: object) -> StopRule:
+    with Reading("stop rule", document, ("eta", "directions", "rungs")) as fields:
+        rule = StopRule.from_dict(fields)
+        if not all(isfinite(score) for rung in rule.rungs for scores in rung for score in scores):
+            raise FormatError("a stop rule compares finite scores alone")
+        return rule
 
 
-def _unpack(figures: Mapping[str, float | str]) -> dict[str, float]:
-    return {name: float(value) for name, value in figures.items()}
+def _read_limits(document: object) -> Limits:
+    with Reading("limit", document, ("memory_bytes", "seconds")) as fields:
+        return Limits(
+            memory_bytes=read_optional(fields["memory_bytes"], read_int),
+            seconds=read_optional(fields["seconds"], read_amount),
+        )
 
 
-def _pack_curves(curves: Curves) -> dict[str, list[tuple[int, float | str]]]:
-    return {
-        name: [(int(step), _word(float(value))) for step, value in points.items()] for name, points in curves.items()
-    }
+def _read_evaluation(document: object) -> Evaluation:
+    with Reading("evaluation", document, ("objectives", "curves", "epochs", "diverged")) as fields:
+        return Evaluation(
+            objectives=read_figures(fields["objectives"]),
+            curves=read_curves(fields["curves"]),
+            epochs=read_int(fields["epochs"]),
+            diverged=read_bool(fields["diverged"]),
+        )
 
 
-def _unpack_curves(curves: Mapping[str, Sequence[tuple[int, float | str]]]) -> dict[str, dict[int, float]]:
-    return {name: {int(step): float(value) for step, value in points} for name, points in curves.items()}
+def _read_scores(value: object) -> tuple[float, ...]:
+    return read_list(value, read_float)

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S: Final = 0.2  # between looks for reports
 EXPIRE_S: Final = 5.0  # between looks for workers that died
+BROKER: Final = "the broker"  # as a worker, of what it takes back
+RECALL_S: Final = 60.0  # for which that is nobody else's, should it die before it says so
 
 
 class LeaseEngine:
@@ -71,6 +73,16 @@ class LeaseEngine:
                 return outcomes
             time.sleep(min(left, POLL_S))
         return []
+
+    def recall(self) -> Sequence[tuple[int, int]]:
+        """What no worker has taken: it is taken here, so that none does any more."""
+        recalled = [(job.number, job.attempt) for job in self._offers]
+        self._offers.clear()
+        while (lease := self._leases.claim(BROKER, RECALL_S)) is not None:
+            recalled.append((lease.number, lease.attempt))
+        for number, _ in recalled:
+            self._working.pop(number, None)
+        return recalled
 
     def cancel(self, number: int, attempt: int) -> None:
         """Forget a job: its lease goes when its end is recorded, and its worker hears of it when it next asks."""

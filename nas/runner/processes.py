@@ -115,6 +115,10 @@ class ProcessEngine:
         events, self._events = self._events, []
         return events
 
+    def recall(self) -> Sequence[tuple[int, int]]:
+        """Nothing: every job has a process."""
+        return ()
+
     def cancel(self, number: int, attempt: int) -> None:
         """Kill the process that trains a job."""
         process = self._busy.pop((number, attempt), None)

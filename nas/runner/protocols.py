@@ -70,6 +70,12 @@ class Engine(Protocol):
         """
         ...
 
+    def recall(self) -> Sequence[tuple[int, int]]:
+        """Take back the jobs that wait for workers elsewhere, who may never come: their numbers and attempts. They give
+        no outcome any more.
+        """
+        ...
+
     def cancel(self, number: int, attempt: int) -> None:
         """End a job at once, wherever it is; it gives no outcome any more."""
         ...

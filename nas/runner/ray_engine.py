@@ -85,6 +85,10 @@ class RayEngine:
         ready, _ = self._ray.wait(streams, num_returns=1, timeout=timeout, fetch_local=False)
         return [self._next(stream) for stream in ready]
 
+    def recall(self) -> Sequence[tuple[int, int]]:
+        """Nothing: a cluster finds room for what it took."""
+        return ()
+
     def cancel(self, number: int, attempt: int) -> None:
         """Kill a job's task."""
         for stream, job in list(self._running.items()):

@@ -18,6 +18,7 @@ from ...storage import (
     TrialRecord,
 )
 from ..space import Space
+from .documents import LARGEST
 from .heartbeat import Heartbeat
 from .jobs import ERROR, Outcome, Progress
 from .protocols import Attempt, Past, PastTrial
@@ -145,7 +146,7 @@ class HistoryStore:
             peak_memory_bytes=outcome.peak_memory_bytes,
             rung=None if found is None else found.epochs,
             wall_seconds=outcome.wall_seconds,
-            transferred_bytes=None if sent is None else int(sent),
+            transferred_bytes=None if sent is None or not 0 <= sent <= LARGEST else int(sent),
         )
 
     def _steps(self, outcome: Outcome) -> Curves:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
+from ...core import FormatError
 from ...storage import (
     Database,
     DatabaseLockedError,
@@ -147,7 +148,14 @@ class _Worker:
         if lease is None:
             return False
         self._held[lease.number, lease.attempt] = lease
-        self._engine.submit(Job.from_dict(lease.job))
+        job = Job.from_dict(lease.job)
+        if (job.number, job.attempt) != (lease.number, lease.attempt):
+            raise FormatError(
+                f"the lease of trial {lease.number}, attempt {lease.attempt}, has the job of trial {job.number}, "
+                f"attempt {job.attempt}",
+                hint="resume the search, which offers its trials again",
+            )
+        self._engine.submit(job)
         self._observe(lease)
         return True
 

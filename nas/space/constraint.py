@@ -23,6 +23,7 @@ from .nodes import Choice, Leaf, shown
 COSTS = {
     "parameters": "parameters",
     "params": "parameters",
+    "buffers": "buffers",
     "macs": "macs",
     "peak_activation_bytes": "peak_activation_bytes",
     "model_bytes": "model_bytes",

@@ -146,6 +146,7 @@ def check_value(leaf: Leaf, flat: Flat, path: str) -> Scalar:
     match leaf:
         case Float(low, high):
             fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+            value = float(value) if fits else value  # 1 and 1.0 are the same candidate
         case Choice():
             fits = any(value == option and type(value) is type(option) for option in leaf.values)
         case Int():

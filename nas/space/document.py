@@ -27,6 +27,7 @@ from .nodes import (
     StackPart,
     Stride,
     check_keys,
+    check_paths,
     node_of,
     shown,
 )
@@ -150,7 +151,8 @@ def space_from_dict(value: object) -> tuple[str, Node | None, dict[str, Leaf], t
     template = node_from_dict(fields["template"]) if "template" in fields else None
     hyperparameters = {key: leaf_from_dict(item) for key, item in _object(fields.get("hyperparameters", {})).items()}
     try:
-        check_keys((name, *hyperparameters))
+        check_keys((name,))
+        (check_paths if template is None else check_keys)(hyperparameters)
     except ConfigError as exc:
         raise FormatError(exc.message) from exc
     return name, template, hyperparameters, tuple(cast(list[str], texts)), _flag(fields, "total")

@@ -135,7 +135,7 @@ class Multiple:
 
     def __post_init__(self) -> None:
         _check_times(self.times)
-        if any(type(value) is not int for value in self.of.values):
+        if isinstance(self.of, Choice) and any(type(value) is not int for value in self.of.values):
             raise ConfigError(f"expected a multiple of a decision between whole numbers, got one of {shown(self.of)}")
 
 
@@ -402,3 +402,8 @@ def check_keys(names: Iterable[object]) -> None:
     for name in names:
         if not (isinstance(name, str) and 1 <= len(name) <= MAX_NAME and name.isprintable() and "/" not in name):
             raise ConfigError(f"expected names of 1 to {MAX_NAME} characters without slashes, got {shown(name)}")
+
+
+def check_paths(names: Iterable[object]) -> None:
+    """Names of the decisions of a table, which may be paths: what stands between the slashes are names."""
+    check_keys(part for name in names for part in (name.split("/") if isinstance(name, str) else (name,)))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from .document import space_from_dict, space_to_dict
 from .expand import Expanded, expand
 from .graph import LabelledGraph, labelled_graph, structure
 from .leaf import draw, filler, nearby, others
-from .nodes import NONE, Choice, Int, Leaf, Node, Scalar, check_keys, shown
+from .nodes import NONE, Choice, Int, Leaf, Node, Scalar, check_keys, check_paths, shown
 
 TRAINING: Final = "training"
 MAX_DRAWS = 10_000  # attempts at a point that keeps the constraints
@@ -55,7 +55,8 @@ class Space:
         total: every point builds, so that none has to be tried before it is proposed.
 
     Raises:
-        ConfigError: a name stands for two decisions, or a constraint speaks of none.
+        ConfigError: a name stands for two decisions, a constraint speaks of none, or a hyperparameter is no decision
+            between values.
     """
 
     name: str
@@ -69,6 +70,13 @@ class Space:
     def __post_init__(self) -> None:
         object.__setattr__(self, "constraints", tuple(self.constraints))
         check_keys((self.name,))
+        (check_paths if self.template is None else check_keys)(self.hyperparameters)
+        for name, leaf in cast(Mapping[str, object], self.hyperparameters).items():
+            if not isinstance(leaf, Leaf) or (isinstance(leaf, Choice) and leaf.of_layers):
+                raise ConfigError(
+                    f"{name}: expected a decision between values, got {shown(leaf)}",
+                    hint="write Choice((...)), Int(...) or Float(...)",
+                )
         _ = self._comparisons  # a constraint that cannot be is found here
 
     def __getstate__(self) -> dict[str, Any]:

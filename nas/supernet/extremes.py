@@ -17,6 +17,7 @@ from ..space.nodes import Scalar
 
 Size = tuple[int, int]  # parameters, multiply-accumulates
 STARTS = 2  # random points, each also with its numbers at the ends
+MOST_VALUES = 16  # of a whole number that are looked at: in between, networks are in between
 MAX_SWEEPS = 4  # passes over all decisions, each of which makes the network larger or leaves it
 
 
@@ -26,8 +27,15 @@ def network_leaves(space: Space) -> dict[str, Leaf]:
 
 
 def values_of(leaf: Leaf) -> tuple[Scalar, ...]:
-    """All values of a decision; of a real number its two ends."""
-    return (leaf.low, leaf.high) if isinstance(leaf, Float) else tuple(leaf.values)
+    """All values of a decision; of a real number its two ends, of a whole one with many some `MOST_VALUES` of them, the
+    ends included.
+    """
+    if isinstance(leaf, Float):
+        return leaf.low, leaf.high
+    if isinstance(leaf, Choice) or len(leaf.values) <= MOST_VALUES:
+        return tuple(leaf.values)
+    last = len(leaf.values) - 1
+    return tuple(leaf.values[last * place // (MOST_VALUES - 1)] for place in range(MOST_VALUES))
 
 
 def extreme(space: Space, rng: np.random.Generator, *, largest: bool, constrained: bool = True) -> dict[str, Scalar]:
@@ -65,9 +73,9 @@ def covering(space: Space, base: Flat, rng: np.random.Generator, count: int) -> 
         count: how many of them.
     """
     leaves = network_leaves(space)
-    if prod(len(values_of(leaf)) if not isinstance(leaf, Float) else count + 1 for leaf in leaves.values()) <= count:
+    if prod(count + 1 if isinstance(leaf, Float) else len(leaf.values) for leaf in leaves.values()) <= count:
         start = space.sample(rng)
-        for values in product(*(values_of(leaf) for leaf in leaves.values())):
+        for values in product(*(leaf.values for leaf in leaves.values() if not isinstance(leaf, Float))):
             yield {**start, **dict(zip(leaves, values, strict=True))}
         return
     # Decisions that are switched off in the largest network are on in others.

@@ -34,8 +34,8 @@ from nasturtium.nas import DEFAULT_STRATEGY, EngineChoice, SearchConfig, SearchS
 from nasturtium.storage import open_database
 
 SECONDS = 60.0
-SEARCH_PART = 0.5  # of them for training; the rest is for proposals, the history and the end
-TRIALS = 120  # of a table or sequence; the time of an image task is over before
+SEARCH_PART = 0.4  # of them for training; the rest is for proposals, the history and the end
+TRIALS = 80  # of a table or sequence; the time of an image task is over before
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class RealTask:
     bar: float | None = None
     regression: bool = False
     constraints: tuple[str, ...] = ()
-    top: int = 4
-    repeats: int = 3
+    top: int = 6
+    repeats: int = 2
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,11 @@ TASKS = {
             margin=0.002,
             constraints=("macs <= 300000",),
             top=2,
-            repeats=2,
         ),
         RealTask("breast_cancer", write_breast_cancer, logistic_regression, margin=0.005),
         RealTask("wine", write_wine, logistic_regression, margin=0.01),
         RealTask("diabetes", write_diabetes, ridge, margin=0.02, regression=True),
-        RealTask("shapes", write_shapes, support_vectors, bar=0.9, constraints=("macs <= 1000000",), top=2, repeats=2),
+        RealTask("shapes", write_shapes, support_vectors, bar=0.9, constraints=("macs <= 1000000",), top=2),
         RealTask("order", write_order, support_vectors, bar=0.95),
     )
 }

@@ -8,6 +8,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from nasturtium import load_run_model, open_history
 from nasturtium.core.data import load_dataset
 
-SEARCH = ("search", "--data", "digits", "--trials", 2, "--epochs", 3, "--seed", 0, "--space", "mlp")
+QUICK = ("--here", "--top", 1, "--repeats", 1)
+SEARCH = ("search", "--data", "digits", "--trials", 2, "--epochs", 6, "--seed", 1, "--space", "mlp", *QUICK)
 
 
 def digits_csv(path, rows: int = 5) -> list[str]:
@@ -44,7 +46,7 @@ def test_search_then_ask_then_predict_then_federate(command, tmp_path):
     assert len(shown["trials"]) == 2
     assert shown["best"]["spec"]["format"] == "nasturtium.model-spec"
     assert shown["environment"]["packages"]["numpy"] == np.__version__
-    assert len(shown["curves"]["retrain/train_loss"]) == 3
+    assert 1 <= len(shown["curves"]["retrain/train_loss"]) <= 6
     assert {trial["uid"] for trial in shown["front"]} <= {trial["uid"] for trial in shown["trials"]}
 
     people = command("history", "show", row["uid"])
@@ -96,20 +98,20 @@ def test_a_history_that_is_not_there_yet_is_empty(command):
     assert "nothing was run here yet" in answer.err
 
 
-def test_lists_as_csv(command):
-    command(*SEARCH)
-    [row] = csv.DictReader(io.StringIO(command("history", "list", "--format", "csv").out))
+def test_lists_as_csv(digits):
+    [row] = csv.DictReader(io.StringIO(digits("history", "list", "--format", "csv").out))
     assert row["id"] == "1"
     assert float(row["val_accuracy"]) > 0.5
-    trials = list(csv.DictReader(io.StringIO(command("history", "show", 1, "--format", "csv").out)))
-    assert [trial["trial"] for trial in trials] == ["1", "2"]
+    trials = list(csv.DictReader(io.StringIO(digits("history", "show", 1, "--format", "csv").out)))
+    assert [trial["trial"] for trial in trials] == ["1", "2", "3"]
 
 
 def test_json_of_a_command_is_json_of_its_run(command):
     """What `search --json` prints is what `history show --json` will."""
     said = json.loads(command(*SEARCH, "--json").out)
     assert said == json.loads(command("history", "show", 1, "--json").out)
-    assert said["front"][0]["uid"] == said["best"]["uid"]
+    assert said["best"]["uid"] in {trial["uid"] for trial in said["trials"]}
+    assert said["verdicts"]
     assert 0.5 < said["test_accuracy"] <= 1
 
 
@@ -123,7 +125,7 @@ def test_markup_in_data_is_printed_as_it_is(command, tmp_path):
     rows = [f"{rng.normal() + 3 * (i % 2):.3f},{('[a]', '[/b]')[i % 2]}" for i in range(60)]
     (tmp_path / "[bold].csv").write_text("\n".join(["x,label", *rows]))
     words = ("search", "--data", "[bold].csv", "--target", "label", "--trials", 1, "--epochs", 3)
-    assert command(*words).code == 0
+    assert command(*words, *QUICK).code == 0
     assert "[bold].csv" in command("history", "list").out
     said = command("predict", "@best", "[bold].csv").out
     assert "[a]" in said or "[/b]" in said
@@ -143,24 +145,23 @@ def test_a_password_is_not_printed(command, monkeypatch):
     assert "secret" not in answer.err
 
 
-def test_a_folder_that_is_gone_is_made_again_from_the_artifacts(command, tmp_path):
-    command(*SEARCH)
+def test_a_folder_that_is_gone_is_made_again_from_the_artifacts(digits, tmp_path):
     digits_csv(tmp_path / "my.csv")
-    predicted = command("predict", 1, "my.csv").out
-    [folder] = (tmp_path / "nasturtium.models").iterdir()
+    predicted = digits("predict", 1, "my.csv").out
+    folder = Path(json.loads(digits("history", "show", 1, "--json").out)["model"])
+    assert folder.parent == tmp_path / "nasturtium.models"
     shutil.rmtree(folder)
-    assert command("predict", 1, "my.csv").out == predicted
+    assert digits("predict", 1, "my.csv").out == predicted
     assert (folder / "weights.safetensors").is_file()
 
 
-def test_a_model_outside_the_models_folder_is_refused(command, tmp_path):
-    command(*SEARCH)
+def test_a_model_outside_the_models_folder_is_refused(digits, tmp_path):
     digits_csv(tmp_path / "my.csv")
     shutil.rmtree(tmp_path / "nasturtium.models")
     with closing(sqlite3.connect(tmp_path / "nasturtium.db")) as connection:
         connection.execute("UPDATE nst_run_artifact SET name = '../../escaped' WHERE name = 'model.json'")
         connection.commit()
-    answer = command("predict", 1, "my.csv")
+    answer = digits("predict", 1, "my.csv")
     assert (answer.code, "outside" in answer.err) == (6, True)
     assert not (tmp_path.parent / "escaped").exists()
 
@@ -178,31 +179,28 @@ def test_the_database_is_chosen_by_option_or_environment(command, tmp_path, monk
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        pytest.param(("--trials", 3), "started with trials=2, got 3", id="trials"),
-        pytest.param(("--seed", 1), "started with seed=0, got 1", id="seed"),
+        pytest.param(("--trials", 4), "started with trials=3, got 4", id="trials"),
+        pytest.param(("--seed", 2), "started with seed=1, got 2", id="seed"),
         pytest.param(("--data", "digits", "--space", "cnn"), "started with space='mlp', got 'cnn'", id="space"),
     ],
 )
-def test_resuming_with_other_options_is_refused(command, words, match):
-    command(*SEARCH)
-    answer = command("search", "--resume", 1, *words)
+def test_resuming_with_other_options_is_refused(digits, words, match):
+    answer = digits("search", "--resume", 1, *words)
     assert answer.code == 2
     assert match in answer.err
 
 
-def test_a_finished_search_is_not_resumed(command):
-    command(*SEARCH)
-    answer = command("search", "--resume", 1)
+def test_a_finished_search_is_not_resumed(digits):
+    answer = digits("search", "--resume", 1)
     assert answer.code == 2
     assert "already finished" in answer.err
 
 
-def test_a_damaged_model_is_refused(command, tmp_path):
-    command(*SEARCH)
+def test_a_damaged_model_is_refused(digits, tmp_path):
     digits_csv(tmp_path / "my.csv")
-    [weights] = (tmp_path / "nasturtium.models").glob("*/weights.safetensors")
+    weights = Path(json.loads(digits("history", "show", 1, "--json").out)["model"], "weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    answer = command("predict", 1, "my.csv")
+    answer = digits("predict", 1, "my.csv")
     assert answer.code == 1
     assert "checksum differs" in answer.err
 
@@ -211,7 +209,7 @@ def test_a_table_is_searched_and_predicted(command, tmp_path):
     rng = np.random.default_rng(0)
     rows = [f"{rng.normal() + 3 * (i % 2):.3f},{rng.normal():.3f},{('low', 'high')[i % 2]}" for i in range(90)]
     (tmp_path / "table.csv").write_text("\n".join(["level,noise,grade", *rows]))
-    assert command("search", "--data", "table.csv", "--target", "grade", "--trials", 2, "--epochs", 8).code == 0
+    assert command("search", "--data", "table.csv", "--target", "grade", "--trials", 2, "--epochs", 8, *QUICK).code == 0
     answer = command("predict", "@best", "table.csv", "--json")
     assert {row["prediction"] for row in json.loads(answer.out)} == {"low", "high"}
 
@@ -232,7 +230,7 @@ def test_columns_named_by_numbers_are_matched_by_name(command, tmp_path):
     (tmp_path / "train.csv").write_text("\n".join(lines))
     reordered = ["1,0", *(f"{b:.3f},{a:.3f}" for a, b, _ in rows)]
     (tmp_path / "new.csv").write_text("\n".join(reordered))
-    command("search", "--data", "train.csv", "--target", "target", "--trials", 1, "--epochs", 30)
+    command("search", "--data", "train.csv", "--target", "target", "--trials", 1, "--epochs", 20, *QUICK)
     said = json.loads(command("predict", "@best", "new.csv", "--json").out)
     assert len(said) == 200
     assert np.mean([int(row["prediction"]) == label for row, label in zip(said, labels, strict=True)]) > 0.95
@@ -242,7 +240,7 @@ def test_large_numbers_keep_their_differences(command, tmp_path):
     """Unix seconds: in 32 bits all of these would be equal."""
     lines = ["when,label", *(f"{1_700_000_000 + i},{'early' if i < 60 else 'late'}" for i in range(120))]
     (tmp_path / "times.csv").write_text("\n".join(lines))
-    words = ("search", "--data", "times.csv", "--target", "label", "--trials", 2, "--epochs", 20, "--json")
+    words = ("search", "--data", "times.csv", "--target", "label", "--trials", 2, "--epochs", 20, *QUICK, "--json")
     assert json.loads(command(*words).out)["test_accuracy"] > 0.9
 
 
@@ -250,7 +248,7 @@ def test_large_numbers_keep_their_differences(command, tmp_path):
 def test_other_separators_are_found(command, tmp_path, separator):
     rows = [f"{i % 2 + 0.1 * i}{separator} {i % 3}{separator}{'ab'[i % 2]}" for i in range(40)]
     (tmp_path / "table.csv").write_text("\n".join([f"x{separator} y {separator}label", *rows, "", ""]))
-    assert command("search", "--data", "table.csv", "--target", "label", "--trials", 1, "--epochs", 2).code == 0
+    assert command("search", "--data", "table.csv", "--target", "label", "--trials", 1, "--epochs", 2, *QUICK).code == 0
 
 
 def test_a_search_goes_on_where_its_data_was_moved_to(command, tmp_path, monkeypatch):
@@ -263,7 +261,7 @@ def test_a_search_goes_on_where_its_data_was_moved_to(command, tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr("nasturtium.cli.progress.SearchProgress.__call__", interrupt)
-        stopped = command("search", "--data", "old.csv", "--target", "label", "--trials", 1, "--epochs", 2)
+        stopped = command("search", "--data", "old.csv", "--target", "label", "--trials", 1, "--epochs", 2, *QUICK)
     assert stopped.code == 130
     (tmp_path / "old.csv").rename(tmp_path / "new.csv")
     assert command("search", "--resume", 1).code == 2
@@ -271,26 +269,24 @@ def test_a_search_goes_on_where_its_data_was_moved_to(command, tmp_path, monkeyp
 
 
 def test_a_federation_of_what_a_search_found_keeps_its_test_rows(command):
-    command(*SEARCH[:-4], "--seed", 5, "--space", "mlp")
+    command(*SEARCH, "--seed", 5)
     command("federate", "simulate", "--data", "digits", "--model", 1, "--rounds", 1, "--epochs", 1, "--seed", 9)
     shown = json.loads(command("history", "show", "@last", "--json").out)
     assert (shown["config"]["split_seed"], shown["config"]["seed"]) == (5, 9)
 
 
-def test_tables_fit_a_narrow_terminal(command, monkeypatch):
-    command(*SEARCH)
+def test_tables_fit_a_narrow_terminal(digits, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    heading, row = command("history", "list").out.splitlines()
+    heading, row = digits("history", "list").out.splitlines()
     assert heading.startswith("id")
     assert row.startswith("1 ")
     assert max(len(heading), len(row)) <= 40
     assert "completed" in row
 
 
-def test_in_a_pipe_tables_are_tabs_and_whole_numbers(command):
-    command(*SEARCH)
-    heading, row = (line.split("\t") for line in command("history", "list").out.splitlines())
+def test_in_a_pipe_tables_are_tabs_and_whole_numbers(digits):
+    heading, row = (line.split("\t") for line in digits("history", "list").out.splitlines())
     told = dict(zip(heading, row, strict=True))
     assert (told["id"], told["kind"], told["state"]) == ("1", "search", "completed")
     assert len(told["val_accuracy"]) > 6  # not rounded

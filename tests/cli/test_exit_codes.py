@@ -30,10 +30,10 @@ DB = "nasturtium.db"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, digits_folder):
     """The folder of a history that is only copied: a search, a federated run, runs of one's own in several states."""
     folder = tmp_path_factory.mktemp("codes")
-    nasturtium.search("digits", trials=1, epochs=2, space="mlp", seed=0, db=folder / DB)
+    shutil.copytree(digits_folder, folder, dirs_exist_ok=True)
     nasturtium.federate("digits", rounds=1, clients=3, epochs=1, db=folder / DB, scheme="plain")
     with open_database(folder / DB) as database, Tracker(database) as tracker:
         tracker.start_run("runs", config={"op": "sep3"})
@@ -77,10 +77,17 @@ SITUATIONS = [
     case(2, "mysql", "history", "list", "--db", "mysql://x/y", id="unknown-kind-of-database"),
     case(2, "--yes", "history", "purge", "--older-than", "0d", id="purge-without-a-terminal"),
     case(2, "already finished", "search", "--resume", "1", id="resume-what-is-finished"),
+    case(2, "expected a search", "search", "status", "2", id="status-of-no-search"),
+    case(2, "expected a search", "search", "report", "2", id="report-of-no-search"),
+    case(2, "nothing to stop", "search", "stop", "1", id="stop-what-is-finished"),
+    case(2, "nothing to train", "worker", "--study", "1", id="worker-for-what-is-finished"),
     case(2, "no data", "federate", "simulate", id="no-data"),
     case(2, "absent.csv", "predict", "1", "absent.csv", id="no-such-file"),
     case(2, "schema", "schema", "nothing", id="no-schema"),
     case(3, "there is no run 99", "history", "show", "99", id="unknown-number"),
+    case(3, "there is no run 99", "search", "status", "99", id="status-of-an-unknown-number"),
+    case(3, "there is no run 99", "worker", "--study", "99", id="worker-for-an-unknown-number"),
+    case(3, "there is no database", "worker", "--study", "1", "--db", "absent.db", id="worker-without-a-database"),
     case(3, "", "history", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV", id="unknown-ulid"),
     case(3, "", "history", "tag", "@worst", "x", id="unknown-word"),
     case(3, "", "history", "curve", "1", "nothing", id="unknown-curve"),
@@ -151,6 +158,7 @@ def test_a_program_is_told_what_to_do(history, code, said, words):
         ("model", "register", "other", "1"),
         ("privacy", "budget", "1", "--epsilon", "1", "--delta", "0"),
         ("db", "compact"),
+        ("search", "--data", "digits", "--here"),
         ("federate", "simulate", "--data", "digits", "--plain"),
     ],
     ids=" ".join,
@@ -287,8 +295,9 @@ READERS = [
     *(f"history {name}" for name in "list show compare curve pareto lineage query sql export".split()),  # noqa: SIM905
     *("model list", "model show", "privacy show", "privacy verify", "privacy export", "privacy head"),
     *("db status", "db check", "doctor", "schema"),
+    *(f"search {name}" for name in ("status", "report", "spaces", "space", "strategies", "draw")),
 ]
-WRITERS = {"--output", "--fix"}
+WRITERS = {"--output", "--fix", "--watch"}
 QUERIES = [
     "val_accuracy > 0.5 and params < 20000",
     "op == 'sep3' or worst > 1 order by worst desc limit 2",

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from nasturtium import federate, open_history, search
 from nasturtium.cli.plots.terminal import line_chart
 from nasturtium.core import ConfigError, MissingExtraError
+from nasturtium.nas import EngineChoice
 from nasturtium.storage import (
     ArchitectureEntry,
     ContributionRecord,
@@ -32,6 +34,7 @@ from nasturtium.storage import (
 
 NEEDS = "figures need matplotlib: pip install 'nasturtium[plot]'"
 STARTED = datetime(2026, 11, 28, 12, tzinfo=UTC)
+QUICK = {"top": 1, "repeats": 1, "engine": EngineChoice(kind="here")}
 UID = "01JDSEARCH0000000000000000"
 LONG = "the-measurements-of-all-hospitals-in-the-north-of-the-country-without-those-of-2024.parquet"
 
@@ -565,14 +568,14 @@ def test_ink_is_read_on_paper(plots, name):
 
 
 def test_importances_find_what_decides(plots):
-    from nasturtium.cli.plots.trials import with_accuracy
+    from nasturtium.cli.plots.trials import with_value
 
     rng = np.random.default_rng(0)
     trials = [
         trial(i, 0.9 - 0.2 * abs(math.log10(rate) + 3), 100, rate=rate, choices={"noise": int(rng.integers(4))})
         for i, rate in enumerate(10 ** rng.uniform(-5, -1, 60))
     ]
-    shares = plots.importances(with_accuracy(trials, "completed"))
+    shares = plots.importances(with_value(a_search(), trials, "completed"))
     assert list(shares) == ["learning_rate", "noise"]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["learning_rate"] > 0.8
@@ -721,7 +724,7 @@ def test_a_terminal_curve_fits(values, width, height):
 def database(tmp_path_factory):
     """A search (run 1) and a federated training of its model (run 2)."""
     path = tmp_path_factory.mktemp("plots") / "history.db"
-    search("digits", trials=9, epochs=3, space="mlp", db=path)
+    search("digits", trials=9, epochs=3, space="mlp", scheduler="none", db=path, **QUICK)
     federate("digits", model=1, clients=3, rounds=2, epochs=1, scheme="plain", db=path)
     return path
 
@@ -781,3 +784,55 @@ def test_what_cannot_be_drawn_is_refused(command, database, tmp_path, words, cod
     assert answer.code == code
     assert message in answer.err
     assert not list(tmp_path.glob("*.svg"))
+
+
+GOALS = {
+    "minimised": [("val_loss", "minimize")],
+    "measured": [("val_accuracy", "maximize"), ("latency_ms", "minimize")],
+    "three": [("val_loss", "minimize"), ("val_f1", "maximize"), ("parameters", "minimize")],
+}
+EXPECTED = {
+    "minimised": ["Loss against size: search 3 on digits", "validation loss", "unbeaten in all three figures"],
+    "measured": ["Accuracy against latency ms: search 3 on digits", "latency ms", "unbeaten in both figures"],
+    "three": ["Loss against validation f1: search 3 on digits", "parameters", "best from there on"],
+}
+
+
+@pytest.mark.parametrize("name", GOALS)
+@pytest.mark.parametrize("make", ["pareto_chart", "parallel_chart", "importance_chart"])
+def test_figures_are_of_the_goals_of_the_search(plots, tmp_path, name, make):
+    """The same trials, of which a straggler is far worse than the others."""
+    record = replace(a_search(), objectives=GOALS[name])
+    told = [
+        replace(
+            each,
+            metrics={
+                **each.metrics,
+                "latency_ms": 0.5 + 1e-4 * each.architecture.parameters,
+                "val_f1": each.metrics["val_accuracy"] - 0.01,
+            },
+        )
+        for each in [*many_trials(40), trial(40, 0.01, 500)]
+    ]
+    chart = getattr(plots, make)(record, told)
+    words = words_of(plots.save_figure(plots.page([chart], run=run()), tmp_path / "goals.svg").read_text())
+    expected = EXPECTED[name] if make == "pareto_chart" else []
+    assert [part for part in expected if part not in words] == []
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", "5"), ("minimize", "1")])
+def test_the_best_is_that_of_the_goal(plots, direction, best):
+    from nasturtium.cli.plots.trials import front, with_value
+
+    record = replace(a_search(), objectives=[("val_loss", direction)])
+    shown = with_value(record, [trial(number, 0.9 - 0.1 * number, 100) for number in range(5)], "completed")
+    assert front(record, shown)[0].name == best
+
+
+def test_trials_that_break_all_constraints_are_drawn_all_the_same(plots):
+    from nasturtium.cli.plots.trials import front, with_value
+
+    record = a_search()
+    record = replace(record, run=replace(record.run, config={"constraints": ["parameters <= 10"]}))
+    shown = with_value(record, [trial(0, 0.5, 100), trial(1, 0.9, 100)], "completed")
+    assert [each.name for each in front(record, shown)] == ["2"]

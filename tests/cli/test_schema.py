@@ -24,15 +24,16 @@ from nasturtium.storage.maintenance.check import Severity
 from nasturtium.storage.maintenance.health import Level
 from nasturtium.storage.records import ContributionState, NodeKind, RoundState, RunKind, RunState
 
+QUICK = ("--here", "--top", 1, "--repeats", 1)
 OLD = Path(__file__).parents[1] / "storage" / "schemas" / "0001.sqlite.sql"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, digits_folder):
     """The folder of a history that is only copied."""
     folder = tmp_path_factory.mktemp("schema")
     db = folder / "nasturtium.db"
-    nasturtium.search("digits", trials=2, epochs=3, space="mlp", seed=0, db=db, monitor=0.1)
+    shutil.copytree(digits_folder, folder, dirs_exist_ok=True)
     nasturtium.federate("digits", model=1, rounds=2, clients=3, epochs=1, db=db, scheme="plain")
     with open_database(db) as database, Tracker(database) as tracker:
         run = tracker.start_run("mine", config={"op": "sep3", "flag": True, "trials": "many", "deep": {"x": None}})
@@ -62,12 +63,17 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 
 
 CASES = [
-    pytest.param("search", ["--data", "digits", "--trials", 1, "--epochs", 1, "--space", "mlp"], id="search"),
+    pytest.param("search", ["--data", "digits", "--trials", 1, "--epochs", 1, "--space", "mlp", *QUICK], id="search"),
     pytest.param(
         "federate simulate",
         ["--data", "digits", "--rounds", 1, "--epochs", 1, "--clients", 3, "--plain"],
         id="federate-simulate",
     ),
+    pytest.param("search status", [], id="search-status"),
+    pytest.param("search report", [1], id="search-report"),
+    pytest.param("search spaces", [], id="search-spaces"),
+    pytest.param("search spaces", ["--data", "digits"], id="search-spaces-for-data"),
+    pytest.param("search strategies", [], id="search-strategies"),
     pytest.param("predict", ["@best", "my.csv"], id="predict"),
     pytest.param("history list", [], id="history-list"),
     pytest.param("history list", ["--kind", "trial"], id="history-list-trials"),

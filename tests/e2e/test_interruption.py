@@ -58,7 +58,7 @@ def uninterrupted(tmp_path_factory):
     [
         pytest.param("search 1", id="in-the-first-trial"),
         pytest.param("trial 2/4", id="after-two-trials"),
-        pytest.param("retraining", id="in-the-retraining"),
+        pytest.param("training on all rows", id="in-the-retraining"),
     ],
 )
 def test_a_killed_search_goes_on(tmp_path, uninterrupted, line):

@@ -1,26 +1,29 @@
 """A search whose broker and workers are killed again and again ends as one that nobody touched.
 
 This file is also the program that is killed: `python test_search_kills.py DATABASE CONFIG go-on` starts the search
-of a database or goes on with it, `new` starts another one.
+of a database or goes on with it, `new` starts another one, `remote` has workers train, and `worker` is one of them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import random
+import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from nasturtium.nas import SearchConfig, SearchSetup, resume_search, run_search
-from nasturtium.storage import History, open_database
+from nasturtium.nas import EngineChoice, SearchConfig, SearchSetup, open_engine, resume_search, run_search, setup_of
+from nasturtium.nas.runner import run_worker
+from nasturtium.storage import Database, History, Leases, open_database
 
 SHORT = SearchConfig(
     data="digits", space="mlp", strategy="tpe", trials=6, epochs=3, workers=2, seed=4, folds=None, top=1, repeats=1
@@ -33,25 +36,37 @@ FINISHED = {"completed", "pruned", "failed"}
 def main(path: str, config: str, how: str) -> None:
     with open_database(path) as database:
         known = History(database).runs(kind="search")
-        if how == "new" or not known:
-            run_search(SearchSetup.load(SearchConfig.from_dict(json.loads(config))), database)
+        choice = EngineChoice(kind="workers" if how == "remote" else "processes")
+        if how == "worker":
+            work(database, known[-1].uid)
+        elif how == "new" or not known:
+            run_search(SearchSetup.load(SearchConfig.from_dict(json.loads(config))), database, engine=choice)
         elif known[-1].state != "completed":
-            resume_search(known[-1].uid, database)
+            resume_search(known[-1].uid, database, engine=choice)
 
 
-def start(path: Path, config: SearchConfig, how: str = "go-on") -> subprocess.Popen:
+def work(database: Database, uid: str) -> None:
+    """Be a worker whose death is soon noticed."""
+    search = History(database).search(uid)
+    setup = setup_of(search, database)
+    one = replace(setup, config=replace(setup.config, workers=1))
+    with open_engine(one, database, search, EngineChoice()) as engine:
+        run_worker(database, uid, engine, ttl_seconds=3)
+
+
+def start(path: Path | str, config: SearchConfig, how: str = "go-on") -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, __file__, path, json.dumps(asdict(config)), how], stderr=subprocess.PIPE, text=True
     )
 
 
-def finish(path: Path, config: SearchConfig) -> None:
+def finish(path: Path | str, config: SearchConfig) -> None:
     process = start(path, config)
     _, err = process.communicate()
     assert process.returncode == 0, err
 
 
-def outline(path: Path) -> dict:
+def outline(path: Path | str) -> dict:
     """What a search found: all its trials, and what was made of them."""
     with open_database(path) as database:
         history = History(database)
@@ -66,7 +81,7 @@ def outline(path: Path) -> dict:
         return {"trials": trials, "curves": curves, "retrained": retrained[-1], "result": history.metrics(search.uid)}
 
 
-def attempts(path: Path) -> list[tuple[int, int, str]]:
+def attempts(path: Path | str) -> list[tuple[int, int, str]]:
     with open_database(path) as database:
         history = History(database)
         [search] = history.runs(kind="search")
@@ -89,7 +104,7 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
         return []
 
 
-def count_finished(path: Path) -> int:
+def count_finished(path: Path | str) -> int:
     try:
         return sum(state in FINISHED for _, _, state in attempts(path))
     except Exception:
@@ -127,6 +142,50 @@ def test_killed_brokers_and_workers_change_nothing(tmp_path, untouched):
     tried = attempts(path)
     assert max(attempt for _, attempt, _ in tried) > 1
     assert {state for _, _, state in tried} <= {*FINISHED, "interrupted"}
+
+
+def offered(path: str) -> bool:
+    """Whether there is a trial to train."""
+    with open_database(path) as database:
+        runs = History(database).runs(kind="search")
+        return bool(runs) and bool(Leases(database, runs[0].uid).counts())
+
+
+def at_work(path: str, worker: subprocess.Popen) -> bool:
+    """Whether a worker has a trial."""
+    with open_database(path) as database:
+        runs = History(database).runs(kind="search")
+        flights = Leases(database, runs[0].uid).in_flight() if runs else []
+    return (f"{platform.node()}/{worker.pid}", "leased") in {(flight.worker, flight.state) for flight in flights}
+
+
+def test_killed_workers_elsewhere_and_their_broker_change_nothing(database_url, untouched):
+    """One worker is killed, one asked to end, and then the broker is killed: other ones finish the same search."""
+    with open_database(database_url):
+        pass
+    broker = start(database_url, SHORT, "remote")
+    assert wait_until(lambda: offered(database_url), broker)
+    killed, asked = (start(database_url, SHORT, "worker") for _ in range(2))
+    assert wait_until(lambda: at_work(database_url, killed), killed)
+    killed.kill()
+    assert wait_until(lambda: at_work(database_url, asked), asked)
+    asked.send_signal(signal.SIGTERM)
+    for worker, code in ((killed, -signal.SIGKILL), (asked, 0)):
+        _, err = worker.communicate(timeout=60)
+        assert worker.returncode == code, err
+    last = start(database_url, SHORT, "worker")
+    assert wait_until(lambda: count_finished(database_url) >= 3, last)
+    broker.kill()
+    broker.communicate()
+    finished = {each for each in attempts(database_url) if each[2] in FINISHED}
+    broker = start(database_url, SHORT, "remote")
+    for process in (broker, last):
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    assert outline(database_url) == untouched
+    tried = attempts(database_url)
+    assert finished <= set(tried)
+    assert max(attempt for _, attempt, _ in tried) > 1
 
 
 def test_two_searches_in_one_database_do_not_disturb_each_other(tmp_path, untouched):

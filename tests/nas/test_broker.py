@@ -189,6 +189,9 @@ class Shuffling:
                 finished += self.inner.wait(None)
         return finished
 
+    def recall(self):
+        return []
+
     def cancel(self, number, attempt):
         self.cancelled.append((number, attempt))
 
@@ -238,7 +241,7 @@ def test_the_trials_do_not_depend_on_who_is_quick(scheduler, seed, slots, window
     assert bool(found.lost) or not loses or all(trial.attempt == 1 for trial in found.trials.values())
 
 
-@pytest.mark.parametrize("scheduler", ["none", "asha"])
+@pytest.mark.parametrize("scheduler", ["none", "asha", "hyperband"])
 @given(seed=st.integers(0, 2**32), deaths=st.lists(st.integers(1, 24), max_size=6), window=st.integers(1, 4))
 @settings(max_examples=40, deadline=None)
 def test_a_broker_that_dies_anywhere_is_followed_by_one_that_goes_on(scheduler, seed, deaths, window):
@@ -300,6 +303,34 @@ def test_a_trial_that_is_given_back_is_not_held_against_it():
     run(make_plan(trials=3, window=2), memory, engine)
     assert memory.trials[1].attempt == 6
     assert memory.trials[1].outcome.state == "completed"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        pytest.param({"evaluation": None}, "not all finite", id="no-evaluation"),
+        pytest.param({"evaluation": Evaluation(objectives={"loss": 1.0}, epochs=1)}, "not all finite", id="another"),
+        pytest.param({"scores": ()}, "1 to 1 budgets, got 0", id="no-scores"),
+        pytest.param({"scores": ((0.5,),) * 2}, "1 to 1 budgets, got 2", id="too-many-scores"),
+        pytest.param({"scores": ((0.5, 0.5),)}, "1 scores at each", id="too-wide-scores"),
+        pytest.param({"state": "failed", "cause": "error", "scores": ((),)}, "1 scores at each", id="no-score"),
+    ],
+)
+def test_an_outcome_that_is_not_of_its_trial_costs_an_attempt(said, why):
+    memory, engine = Memory(), Shuffling(Curve(), 1, np.random.default_rng(0))
+
+    def lie(timeout):
+        job = engine.jobs.pop(0)
+        good = Evaluation(objectives={"score": 0.5}, epochs=1)
+        outcome = Outcome(number=job.number, attempt=job.attempt, state="completed", evaluation=good, scores=((0.5,),))
+        return [replace(outcome, **said) if (job.number, job.attempt) == (1, 1) else outcome]
+
+    engine.wait = lie
+    assert run(make_plan(trials=3, window=1), memory, engine).trials == 3
+    [outcome] = memory.lost
+    assert (outcome.number, outcome.cause) == (1, "unreadable report")
+    assert why in outcome.error
+    assert [trial.attempt for trial in memory.trials.values()] == [1, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -429,6 +460,34 @@ class TestEnds:
         run(make_plan(), expected)
         assert memory.outline == expected.outline
 
+    @pytest.mark.parametrize("trials", [4, 20], ids=["the-last-ones-wait", "more-to-come"])
+    def test_a_request_takes_back_what_waits_for_workers_who_may_never_come(self, trials):
+        memory, engine, waits = Memory(), Shuffling(Curve(), 3, np.random.default_rng(2)), []
+        wait = engine.wait
+
+        def wait_in_vain(timeout):
+            if sum(trial.outcome is not None for trial in memory.trials.values()) < 3:
+                return wait(timeout)
+            waits.append(timeout)
+            memory.stop = len(waits) == 2
+            return []
+
+        def recall():
+            jobs = [(job.number, job.attempt) for job in engine.jobs]
+            engine.jobs.clear()
+            return jobs
+
+        engine.wait, engine.recall = wait_in_vain, recall
+        ending = run(make_plan(trials=trials), memory, engine)
+        assert (ending.reason, len(waits)) == ("request", 2)
+        assert {outcome.cause for outcome in memory.lost} == {"abandoned"}
+        assert ending.trials == sum(trial.outcome is not None for trial in memory.trials.values()) < trials
+        memory.stop = False
+        run(make_plan(trials=trials), memory)
+        expected = Memory()
+        run(make_plan(trials=trials), expected)
+        assert memory.outline == expected.outline
+
     def test_cpu_time_of_earlier_brokers_counts(self):
         memory, engine = Memory(), Shuffling(Curve(), 1, np.random.default_rng(0))
         inner = engine.wait
@@ -466,6 +525,7 @@ class TestEnds:
         before, memory.wall_seconds, memory.dies_at = len(memory.trials), 100.0, float("inf")
         ending = run(make_plan(budget=SearchBudget(trials=20, wall_seconds=60)), memory)
         assert (ending.reason, len(memory.trials)) == ("wall time", before)
+        assert memory.lost == []  # what is known of the attempts of the broker that died stays as it is
 
     def test_fewer_trials_than_were_proposed_end_it(self):
         memory = Memory()

@@ -22,7 +22,7 @@ from nasturtium.nas.runner.limits import Exit, MemoryLimit, Meter
 SPEC = ModelSpec((1,), (layer_spec("flatten"),))
 MIB = 1 << 20
 
-names = st.text(min_size=1, max_size=8)
+names = st.text(min_size=1, max_size=8).filter(lambda name: name.isprintable() and name.strip())  # of a figure
 figures = st.dictionaries(names, st.floats(), max_size=3)
 curves = st.dictionaries(names, st.dictionaries(st.integers(0, 99), st.floats(), max_size=3), max_size=3)
 scalars = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | names
@@ -81,6 +81,79 @@ def test_what_travels_arrives_as_it_was(value):
 def test_what_is_not_ours_is_refused(kind, document):
     with pytest.raises(FormatError, match=kind.__name__.lower()):
         kind.from_dict(document)
+
+
+def nested(levels: int, wrap) -> object:
+    found: object = wrap(0)
+    for _ in range(levels):
+        found = wrap(found)
+    return found
+
+
+CANDIDATE = Candidate(id="one", spec=SPEC, hyperparameters={"rate": 0.1}, seed=0, flat={"x": 1})
+RULE = StopRule(eta=3.0, directions=("maximize",), rungs=(((0.1,),),))
+OURS = [
+    Job(number=1, attempt=1, candidate=CANDIDATE, budgets=(Budget(epochs=1, total=1),), objectives=("a",), rule=RULE),
+    Outcome(
+        number=1,
+        attempt=1,
+        state="completed",
+        evaluation=Evaluation(objectives={"a": 1.0}, curves={"a": {1: 1.0}}, epochs=1),
+        scores=((1.0,),),
+    ),
+    Progress(number=1, attempt=1, epochs=1, total=1, figures={"a": 1.0}, curves={"a": {1: 1.0}}),
+]
+HOSTILE = {
+    "none": None,
+    "true": True,
+    "negative": -1,
+    "fraction": 1.5,
+    "huge": 10**400,
+    "large": 10**30,
+    "infinite": math.inf,
+    "nan": math.nan,
+    "text": "x",
+    "digits": "1" * 5000,
+    "surrogate": "\ud800",
+    "list": [],
+    "nested-list": nested(900, lambda inner: [inner]),
+    "object": {},
+    "nested-object": nested(900, lambda inner: {"a": inner}),
+}
+
+
+def places(document, path=()):
+    """The paths to all values in a document."""
+    yield path
+    inner = (
+        document.items() if isinstance(document, dict) else enumerate(document if isinstance(document, list) else ())
+    )
+    for key, value in inner:
+        yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("value", OURS, ids=lambda value: type(value).__name__)
+def test_whatever_stands_in_a_row_is_refused_or_is_of_our_types(value, hostile):
+    refused = 0
+    for path in places(json.loads(json.dumps(value.to_dict()))):
+        document = json.loads(json.dumps(value.to_dict()))
+        if not path:
+            document = hostile
+        else:
+            holder = document
+            for key in path[:-1]:
+                holder = holder[key]
+            holder[path[-1]] = hostile
+        try:
+            arrived = type(value).from_dict(document)
+        except FormatError:
+            refused += 1
+        else:
+            again = json.dumps(arrived.to_dict(), allow_nan=False)
+            assert repr(type(value).from_dict(json.loads(again))) == repr(arrived)
+            assert 0 <= arrived.number < 2**63
+    assert refused > 4
 
 
 @pytest.mark.parametrize(

@@ -537,13 +537,27 @@ def test_points_that_do_not_build_are_never_proposed():
     assert space.neighbours({"architecture/pools/count": 1}) == [{"architecture/pools/count": 0}]
 
 
+def test_a_real_number_is_the_same_candidate_however_it_is_written():
+    space = Space("real", TABLE, layers.dropout(rate=Float(0.0, 1.0, name="rate")), {"decay": Float(0.0, 1.0)})
+    whole, real = ({"architecture/rate": zero, "training/decay": zero} for zero in (0, 0.0))
+    assert space.identity(whole) == space.identity(real)
+    assert repr(space.hyperparameters_of(whole)) == "{'decay': 0.0}"
+    assert space.spec(whole).sha256 == space.spec(real).sha256
+
+
+def test_a_multiple_of_a_long_range_is_made_at_once():
+    """Nobody goes through the two thousand million numbers."""
+    assert Multiple(Int(1, 2**31), 2.0).of.high == 2**31
+
+
 def test_a_table_of_decisions_is_a_space():
     space = Space.categorical("bench", {"lr": (0.1, 0.01), "wd": ("a", "b")})
     assert space.size == 4
     points = list(space.points())
     assert len({space.identity(point) for point in points}) == 4
     assert space.graph(points[0]).labels == ("input", "lr=0.1", "wd=a", "output")
-    assert Space.from_document(space.to_document(), None).leaves() == space.leaves()
+    for table in (space, Space.categorical("paths", {"cell/0-1": ("x", "y"), "cell/0-2": ("x", "y")})):
+        assert Space.from_document(table.to_document(), None).leaves() == table.leaves()
     with pytest.raises(ConfigError, match="has no networks"):
         space.spec(points[0])
     with pytest.raises(ConfigError, match="real numbers"):
@@ -607,6 +621,21 @@ def test_a_space_for_another_process_does_not_carry_what_was_decided():
             lambda: Space("same", TABLE, layers.linear(out_features=Choice((1, 2), name="x")), {"x": Choice((1, 2))}),
             "name of a decision of the network",
             id="hyperparameter-as-decision",
+        ),
+        pytest.param(
+            lambda: Space("fixed", TABLE, Chain(), {"learning_rate": 0.1}),
+            "learning_rate: expected a decision between values, got 0.1",
+            id="hyperparameter-that-is-fixed",
+        ),
+        pytest.param(
+            lambda: Space("parts", TABLE, Chain(), {"head": Choice({"none": Chain()})}),
+            "head: expected a decision between values",
+            id="layers-as-hyperparameter",
+        ),
+        pytest.param(
+            lambda: Space("path", TABLE, Chain(), {"a/b": Choice((1, 2))}),
+            "without slashes",
+            id="path-as-hyperparameter",
         ),
     ],
 )

@@ -131,7 +131,7 @@ class TestContract:
     def test_the_same_seed_gives_the_same_points(self, name):
         first, second = (play(Proposer(mixed(), name, 5, ["maximize"]), length(name))[0] for _ in range(2))
         assert first == second
-        assert first != play(Proposer(mixed(), name, 6, ["maximize"]), length(name))[0]
+        assert first[:8] != play(Proposer(mixed(), name, 6, ["maximize"]), 8)[0]
 
     def test_points_lie_in_the_space_keep_its_constraints_and_differ(self, name):
         space = mixed()
@@ -213,12 +213,15 @@ class TestContract:
         prior[3] = Observation(3, points[3], None, "failed")
         prior[4] = Observation(4, points[4], (1.0,), "pruned")
         proposer = Proposer(space, name, 0, ["maximize"], prior)
-        flats, _ = play(proposer, 8, workers=2, outcome=lambda number, flat: ((1.0,), "completed"))
+        count = 5 if name in SLOW else 8
+        flats, _ = play(proposer, count, workers=2, outcome=lambda number, flat: ((1.0,), "completed"))
         assert not {space.identity(f) for f in flats} & {space.identity(o.flat) for o in prior}
         again = Proposer(space, name, 0, ["maximize"], prior)
-        again.restore(flats[:6], [Observation(i, flats[i], (1.0,), "completed") for i in range(4)], workers=2)
-        again.tell(4, (1.0,), "completed")
-        assert dict(again.ask().flat) == flats[6]
+        told = [Observation(i, flats[i], (1.0,), "completed") for i in range(count - 3)]
+        again.restore(flats[: count - 1], told[:-1], workers=2)
+        again.tell(count - 4, (1.0,), "completed")
+        again.tell(count - 3, (1.0,), "completed")
+        assert dict(again.ask().flat) == flats[-1]
 
     def test_their_best_points_can_be_tried_first(self, name):
         space = mixed()
@@ -236,7 +239,7 @@ class TestContract:
             return
         space = mixed()
         proposer = Proposer(space, name, 0, ["maximize"], constrained=True)
-        for number in range(11 if name in SLOW else 30):
+        for number in range(11 if name in SLOW else length(name)):
             flat = proposer.ask().flat
             proposer.tell(number, (score(flat),), "completed", max(0.0, flat["width"] - 20.0))
         violations = [trial.constraints["violation"] for trial in proposer.study.get_trials(deepcopy=False)]
@@ -250,7 +253,9 @@ class TestContract:
             return
         space = mixed()
         flats, _ = play(
-            Proposer(space, name, 0, ["maximize", "minimize"]), 12 if name in SLOW else 36, outcome=several(2)
+            Proposer(space, name, 0, ["maximize", "minimize"]),
+            36 if name.startswith("nsga") else length(name),  # more than a generation
+            outcome=several(2),
         )
         assert len({space.identity(flat) for flat in flats}) == len(flats)
 

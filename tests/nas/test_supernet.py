@@ -272,6 +272,15 @@ def test_a_smallest_network_depends_on_its_input():
     assert '"zeros"' not in spec.to_json()
 
 
+def test_a_decision_of_very_many_values_is_looked_at_here_and_there():
+    """The largest network is found, and everything in between is a part of it."""
+    wide = Chain(layers.linear(out_features=Int(1, 100_000, name="width")), layers.linear(out_features=Outputs()))
+    supernet = Supernet(space(wide, ROWS), rng(), points=4)
+    assert supernet.largest == {"architecture/width": 100_000}
+    assert supernet.smallest == {"architecture/width": 1}
+    assert all(supernet.covers({"architecture/width": width}) for width in (1, 2, 777, 99_999, 100_000))
+
+
 def test_a_supernet_is_saved_and_loaded(tmp_path):
     made = SPACES["recurrent"]
     saved = Supernet(made, rng(0))

@@ -94,6 +94,30 @@ def test_a_broker_that_lost_its_search_hears_of_it(database, search, control):
         control.beat(30)
 
 
+def test_a_broker_that_lost_its_search_changes_nothing_of_it(database, tracker, history, search):
+    """It may have been away for a while, and hears of it when it next writes."""
+    uids = propose(tracker, search, 0)
+    move(database, search)
+    with pytest.raises(RunBusyError, match="taken over"):
+        propose(tracker, search, 1)
+    with pytest.raises(RunBusyError, match="taken over"):
+        tracker.record_outcomes(search.uid, [OutcomeEntry(uid=uids[0], state="completed", metrics={"loss": 1.0})])
+    with pytest.raises(RunBusyError), tracker.ending(search.uid):
+        SearchControl(database, search.uid).beat(30)
+    assert history.search(search.uid).run.state == "running"
+    assert [(trial.number, trial.state) for trial in history.trials(search.uid)] == [(0, "running")]
+
+
+def test_time_that_is_not_at_work_does_not_count(history, search, control, clock):
+    control.beat(30)
+    for at_work, counted in ((False, 0), (True, 10), (False, 10)):
+        clock.us += 10 * SECOND
+        control.beat(30, at_work=at_work)
+        assert history.search_status(search.uid, clock=clock).active_seconds == counted
+    clock.us += 40 * SECOND
+    assert not control.beat(30, at_work=False)
+
+
 def test_a_search_of_a_live_broker_elsewhere_is_not_resumed(database, tracker, history, search):
     SearchControl(database, search.uid).beat(3600)
     move(database, search)

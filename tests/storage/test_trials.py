@@ -224,6 +224,7 @@ from nasturtium.storage import ArchitectureEntry, OutcomeEntry, ProposalEntry, T
 with open_database(sys.argv[1]) as database:
     tracker = Tracker(database)
     uid, last, number = sys.argv[2], {}, 0
+    tracker.resume(uid)
     while True:
         network = ArchitectureEntry(sha256=f"{number:064x}", space="mlp", choices={}, spec={}, parameters=1, macs=1)
         done = [OutcomeEntry(uid=each, state="completed", metrics={"m": 1.0}) for each in last.values()]
@@ -239,6 +240,7 @@ with open_database(sys.argv[1]) as database:
 def test_what_was_recorded_survives_the_process(database_url, start_search):
     with open_database(database_url) as database, Tracker(database) as tracker:
         search = start_search(tracker)
+        tracker.finish(search.uid, state="interrupted", metrics={})
         child = subprocess.Popen(
             [sys.executable, "-c", KILLED, database_url, search.uid], stdout=subprocess.PIPE, text=True
         )

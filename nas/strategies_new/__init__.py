@@ -1,1 +1,0 @@
-from ..strategies import *  # noqa
