@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from ..core import ConfigError, MissingExtraError
+from ..core import ConfigError, FormatError, MissingExtraError
 from . import migrate, sqlite
 from .artifacts import ArtifactStore
 from .errors import (
@@ -99,18 +99,27 @@ class Database:
         _opened.add(self)
         if path is not None:
             self._writer = sqlite.create_sqlite_engine(
-                path, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys = ON",), json_serializer=_json
+                path,
+                begin="BEGIN IMMEDIATE",
+                pragmas=("foreign_keys = ON",),
+                json_serializer=_json,
+                json_deserializer=_parsed,
             )
             self._durable = sqlite.create_sqlite_engine(
                 path,
                 begin="BEGIN IMMEDIATE",
                 pragmas=("foreign_keys = ON", "synchronous = FULL"),
                 json_serializer=_json,
+                json_deserializer=_parsed,
             )
-            self._reader = sqlite.create_sqlite_engine(path, begin="BEGIN", pragmas=("query_only = ON",))
+            self._reader = sqlite.create_sqlite_engine(
+                path, begin="BEGIN", pragmas=("query_only = ON",), json_deserializer=_parsed
+            )
             return
         try:
-            self._writer = create_engine(_patient(url), pool_pre_ping=True, json_serializer=_json)
+            self._writer = create_engine(
+                _patient(url), pool_pre_ping=True, json_serializer=_json, json_deserializer=_parsed
+            )
         except ModuleNotFoundError as exc:
             raise MissingExtraError(f"database {self}", "postgres") from exc
         self._durable = self._writer  # the server answers a commit when it is on the disk
@@ -339,3 +348,12 @@ def _json(value: object) -> str:
         return json.dumps(value, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as exc:
         raise StorageError(f"cannot store this as JSON: {exc}", hint="use text, finite numbers, lists, dicts") from exc
+
+
+def _parsed(text: str | bytes) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise FormatError(
+            f"the database holds what is no JSON: {exc}", hint="it was not written by nasturtium; restore a backup"
+        ) from exc

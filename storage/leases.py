@@ -21,7 +21,7 @@ from .database import Database
 from .errors import LeaseLostError, UnknownRunError
 from .models import Lease, Run, Trial, from_us
 from .records import FlightRecord, LeaseRecord, LeaseState, ReportRecord
-from .runs import require_run
+from .runs import check_holder, require_run
 from .upsert import put_rows
 
 _GONE_HINT: Final = "drop the trial and claim another one"
@@ -51,10 +51,12 @@ class Leases:
 
         Raises:
             UnknownRunError: there is no such trial, or it has ended.
+            RunBusyError: another process has taken the search over, and its trials with it.
         """
         if not jobs:
             return
         with self._database.write() as session:
+            check_holder(session.get_one(Run, self._search_id, with_for_update={"read": True}))
             now = shared_now_us(session, self._clock)
             rows: list[dict[str, Any]] = []
             for number, job in jobs.items():

@@ -121,7 +121,7 @@ class PredictorSampler(CandidateSampler):
     def _anywhere(
         self, parents: Sequence[Flat], tried: Container[str], rng: np.random.Generator
     ) -> tuple[Pool, Places]:
-        """All candidates, or of a large space what is near the best and random ones; and the places of those not tried."""
+        """All candidates, or of a large space some near the best and random ones; and the places of those not tried."""
         pool = self._everything or pool_of(surroundings(parents, self.space, rng), self.space, self._features)
         return pool, pool.untried(tried)
 

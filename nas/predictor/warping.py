@@ -53,5 +53,5 @@ class Warp:
     def gains(self, targets: Matrix) -> Matrix:
         """Back from the scale, same shape; very low targets give very low gains, but finite ones."""
         bent = targets * self.deviation + self.mean + self.bend
-        relative = np.where(bent < 0, -np.expm1(np.clip(-bent, 0.0, LONGEST)), bent) - self.bend
-        return cast(Matrix, relative * self.unit + self.median)
+        lower = cast(Matrix, -np.expm1(np.clip(-bent, 0.0, LONGEST)))
+        return (np.where(bent < 0, lower, bent) - self.bend) * self.unit + self.median

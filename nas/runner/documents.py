@@ -37,19 +37,19 @@ class Reading:
         fields = read_object(self._document, self._what)
         if fields.keys() != self._names:
             wrong = sorted(map(repr, fields.keys() ^ self._names))
-            raise FormatError(f"not a {self._what}: missing or unknown: {', '.join(wrong):.200}")
+            raise FormatError(f"{self._what}: missing or unknown fields: {', '.join(wrong):.200}")
         return fields
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         wrong = KeyError | TypeError | ValueError | AttributeError | ArithmeticError | RecursionError
         if isinstance(error, wrong) and not isinstance(error, FormatError):
-            raise FormatError(f"not a {self._what}: {type(error).__name__}: {error}"[:500]) from error
+            raise FormatError(f"{self._what}: {type(error).__name__}: {error}"[:500]) from error
 
 
 def read_object(value: object, what: str) -> dict[str, Any]:
     """A JSON object."""
     if not isinstance(value, dict):
-        raise FormatError(f"expected the document of a {what}, got {type(value).__name__}")
+        raise FormatError(f"{what}: expected an object, got a {type(value).__name__}")
     return cast(dict[str, Any], value)
 
 

@@ -35,6 +35,7 @@ from nasturtium.storage import open_database
 
 SECONDS = 60.0
 SEARCH_PART = 0.4  # of them for training; the rest is for proposals, the history and the end
+SMALL = ("macs <= 50000",)  # of a table of some hundred rows
 TRIALS = 80  # of a table or sequence; the time of an image task is over before
 
 
@@ -167,9 +168,9 @@ TASKS = {
             constraints=("macs <= 300000",),
             top=2,
         ),
-        RealTask("breast_cancer", write_breast_cancer, logistic_regression, margin=0.005),
-        RealTask("wine", write_wine, logistic_regression, margin=0.01),
-        RealTask("diabetes", write_diabetes, ridge, margin=0.02, regression=True),
+        RealTask("breast_cancer", write_breast_cancer, logistic_regression, margin=0.005, constraints=SMALL),
+        RealTask("wine", write_wine, logistic_regression, margin=0.01, constraints=SMALL),
+        RealTask("diabetes", write_diabetes, ridge, margin=0.02, regression=True, constraints=SMALL),
         RealTask("shapes", write_shapes, support_vectors, bar=0.9, constraints=("macs <= 1000000",), top=2),
         RealTask("order", write_order, support_vectors, bar=0.95),
     )

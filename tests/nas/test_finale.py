@@ -522,6 +522,15 @@ def test_the_winner_is_the_smallest_that_is_not_clearly_worse(digits, database, 
     assert selection.members == [(small if winner == 0 else large, 1.0)]
 
 
+def test_half_of_an_average_is_the_winners(finished):
+    report = finished[2].report
+    assert len(report.members) > 1
+    own = [row["weight"] for row in report.members if row["trial"] == report.winner]
+    assert len(own) == OPTIONS.seeds
+    assert sum(own) >= 0.5 - 1e-9
+    assert sum(row["weight"] for row in report.members) == pytest.approx(1)
+
+
 def test_a_candidate_that_always_diverges_cannot_win(digits, database):
     sound = digit_trials()[:2]
     _, result = finish(database, digits, replace(OPTIONS, references=()), [*sound, BROKEN])

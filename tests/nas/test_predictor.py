@@ -202,6 +202,38 @@ def test_a_search_that_was_killed_goes_on_with_the_same_proposals(objectives: in
         rest.tell(number, told(flats[number]), "completed")
 
 
+def test_later_every_other_proposal_is_next_to_one_of_the_best():
+    proposer = Proposer(TABLE, "predictor", 3, ["maximize"])
+    values: dict[str, float] = {}
+    flats = {}
+    for number in range(36):
+        flat = proposer.ask().flat
+        if number >= 20 and number % 2 == 0:
+            best = sorted(values, key=lambda identity: -values[identity])[:3]
+            near = {TABLE.identity(other) for identity in best for other in TABLE.neighbours(flats[identity])}
+            assert TABLE.identity(flat) in near
+        identity = TABLE.identity(flat)
+        flats[identity] = flat
+        values[identity] = float(derive_rng(0, "value", identity).normal()) + float(flat["d0"])
+        proposer.tell(number, [values[identity]], "completed")
+
+
+def test_fronts_are_found_better_than_at_random():
+    """A gain with interactions, and a cost that is a sum."""
+    table = {
+        key: {"gain": 3.0 * max(key) - abs(key[0] - key[1]) + 0.3 * key[2] * key[3], "cost": float(sum(key))}
+        for key in product(range(3), repeat=5)
+    }
+    goals = {"gain": "maximize", "cost": "minimize"}
+    found = {
+        strategy: np.mean(
+            [search_table(table, strategy, 25, s, objectives=goals).hypervolumes((-2, 10))[-1] for s in range(4)]
+        )
+        for strategy in ("predictor", "random")
+    }
+    assert found["predictor"] > found["random"]
+
+
 def test_workers_get_different_candidates():
     proposer = Proposer(TABLE, "predictor", 0, ["maximize"])
     asked = [proposer.ask() for _ in range(6)]

@@ -6,6 +6,7 @@ This file is also a worker: `python test_workers.py DATABASE SEARCH` trains with
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from nasturtium.nas.runner import (
     Heartbeat,
     HistoryStore,
     InlineEngine,
+    Job,
     LeaseEngine,
     Outcome,
     Plan,
@@ -30,6 +32,7 @@ from nasturtium.nas.runner import (
 from nasturtium.nas.runner import heartbeat as heartbeat_module
 from nasturtium.nas.runner import lease_engine as lease_engine_module
 from nasturtium.nas.runner import worker as worker_module
+from nasturtium.nas.runner.climb import climb
 from nasturtium.nas.space import Space
 from nasturtium.nas.strategies import Proposer
 from nasturtium.storage import DatasetEntry, History, Leases, RunBusyError, SearchControl, Tracker, open_database
@@ -356,22 +359,101 @@ def test_a_worker_whose_trial_is_no_longer_its_own_drops_it(database):
     assert cancelled == [(0, 1)]
 
 
-def test_a_job_of_another_version_is_given_back(database):
+@pytest.mark.parametrize(
+    ("garbled", "match"),
+    [
+        pytest.param(lambda job: {"version": 99}, "job: missing or unknown fields", id="another-version"),
+        pytest.param(lambda job: {**job, "number": 1}, "has the job of trial 1", id="of-another-trial"),
+        pytest.param(lambda job: {**job, "attempt": 2}, "has the job of trial 0, attempt 2", id="of-another-attempt"),
+    ],
+)
+def test_a_job_that_is_not_that_of_its_trial_is_given_back(database, garbled, match):
     uid = start_search(database)
     engine = LeaseEngine(database, uid, slots=3)
+    offer = engine.wait
 
-    def garble(event):
-        if isinstance(event, Begun) and event.number == 2:
-            engine.wait(0)
-            Leases(database, uid).offer({0: {"version": 99}})
-            with pytest.raises(FormatError, match="not a job"):
-                run_worker(database, uid, InlineEngine(Table()))
-            raise Died
+    def garble(timeout):
+        offer(0)
+        job = Leases(database, uid).claim("somebody", 60).job
+        Leases(database, uid).offer({0: garbled(job)})
+        with pytest.raises(FormatError, match=match):
+            run_worker(database, uid, InlineEngine(Table()))
+        raise Died
 
+    engine.wait = garble
     with pytest.raises(Died):
-        search_with(database, uid, engine, observe=garble)
+        search_with(database, uid, engine)
     [report] = [each for each in Leases(database, uid).take_reports() if each.number == 0]
     assert report.report["cause"] == "given back"
+
+
+@pytest.mark.parametrize(
+    ("text", "parses"),
+    [
+        pytest.param("[1,", False, id="cut-off"),
+        pytest.param("[" * 100_000, False, id="too-deep"),
+        pytest.param('{"a": ' + "9" * 6000 + "}", False, id="too-large"),
+        pytest.param('"text"', True, id="text"),
+        pytest.param("[]", True, id="list"),
+        pytest.param('{"state": "completed"}', True, id="no-outcome"),
+    ],
+)
+def test_a_row_that_nobody_of_ours_wrote_is_an_error_of_format_or_a_lost_attempt(path, database, text, parses):
+    uid = start_search(database)
+    engine = LeaseEngine(database, uid, slots=3)
+    offer = engine.wait
+
+    def spoil(timeout):
+        offer(0)
+        leases = Leases(database, uid)
+        leases.report(leases.claim("somebody", 60), {})
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE nst_lease SET report = ? WHERE number = 0", (text,))
+        if not parses:
+            with pytest.raises(FormatError, match="no JSON"):
+                offer(0)
+        else:
+            [outcome] = offer(0)
+            assert (outcome.number, outcome.state, outcome.cause) == (0, "lost", "unreadable report")
+        raise Died
+
+    engine.wait = spoil
+    with pytest.raises(Died):
+        search_with(database, uid, engine)
+
+
+def test_a_request_to_stop_takes_back_what_no_worker_has_taken(database, expected):
+    """There is no worker at all, or just one who has the first trial; nobody waits for those that never come."""
+    uid = start_search(database)
+    engine = LeaseEngine(database, uid, slots=3)
+    offer, taken = engine.wait, []
+
+    def ask(timeout):
+        events = offer(0)
+        leases = Leases(database, uid)
+        if not taken:
+            taken.append(leases.claim("the only one", 60))
+            SearchControl(database, uid).request_stop()
+        elif "open" not in leases.counts() and taken[0] is not None:
+            lease, taken[0] = taken[0], None
+            job = Job.from_dict(lease.job)
+            *_, outcome = climb(Table(), job)
+            leases.report(lease, outcome.to_dict())
+        time.sleep(0.02)
+        return events
+
+    engine.wait = ask
+    ending = search_with(database, uid, engine)
+    assert (ending.reason, ending.trials) == ("request", 1)
+    assert [(trial.number, trial.state, trial.cause) for trial in History(database).trials(uid)] == [
+        (0, expected[0][1], expected[0][2]),
+        (1, "interrupted", "abandoned"),
+        (2, "interrupted", "abandoned"),
+    ]
+    assert Leases(database, uid).counts() == {}
+    resume(database, uid)
+    search_with(database, uid, InlineEngine(Table()))
+    assert outline(database, uid) == expected
 
 
 def test_a_request_to_stop_reaches_the_broker(database):
