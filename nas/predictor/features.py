@@ -70,6 +70,7 @@ class Features:
         ends = np.cumsum(widths).tolist()
         self._known: dict[str, Rows] = {}
         self._scales = np.ones(ends[-1], np.float32)
+        self._kept: Mask = np.ones(ends[-1], np.bool_)
         rng = derive_rng(0, "features")
         sample = self.rows([space.sample(rng) for _ in range(REFERENCE)])
         differences = sample - np.roll(sample, 1, axis=0)
@@ -82,9 +83,20 @@ class Features:
         self.columns = Columns(tuple(groups), slice(ends[linear - 1]))
         self._known.clear()
 
+    def narrowed(self, rows: Rows) -> Rows:
+        """Leave out from now on what is zero in all rows of all candidates; returns their rows without it."""
+        used = rows.any(axis=0)
+        before = np.concatenate([[0], np.cumsum(used)]).tolist()  # columns that stay in front of each
+        groups, linear = self.columns
+        narrow = [slice(before[group.start], before[group.stop]) for group in groups]
+        self.columns = Columns(tuple(narrow), slice(before[linear.stop]))
+        self._kept[self._kept] = used
+        self._known.clear()
+        return rows[:, used]
+
     def rows(self, points: Iterable[Flat]) -> Rows:
         """Shape (points, elements), float32; the mean squared distance of random points is 1 in every group."""
-        return np.array([self._row(point) for point in points], np.float32).reshape(-1, len(self._scales))
+        return np.array([self._row(point) for point in points], np.float32).reshape(-1, int(self._kept.sum()))
 
     def _row(self, point: Flat) -> Rows:
         identity = self._space.identity(point)
@@ -92,7 +104,7 @@ class Features:
         if row is None:
             if len(self._known) >= CACHED:
                 self._known.clear()
-            row = self._known[identity] = self._vector(point) * self._scales
+            row = self._known[identity] = (self._vector(point) * self._scales)[self._kept]
         return row
 
     def _vector(self, point: Flat) -> Rows:
@@ -165,8 +177,9 @@ def squared_distances(a: Rows, b: Rows, groups: Sequence[slice]) -> Rows:
     found = np.empty((len(groups), len(a), len(b)), np.float32)
     for place, columns in enumerate(groups):
         left, right = a[:, columns], b[:, columns]
-        used = right.any(axis=0)  # few of the hashed columns: the others do not count in the products
-        cross = left[:, used] @ right[:, used].T
+        used = np.flatnonzero(right.any(axis=0))
+        few = 2 * len(used) < right.shape[1]  # of hashed columns: the others do not count in the products
+        cross = left[:, used] @ right[:, used].T if few else left @ right.T
         squares = np.einsum("ij,ij->i", left, left)[:, None] + np.einsum("ij,ij->i", right, right)
         np.maximum(squares - 2 * cross, 0.0, out=found[place])
     return found

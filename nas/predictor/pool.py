@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -50,10 +50,11 @@ def pool_of(points: Iterable[Flat], space: Space, features: Features) -> Pool:
 
 
 def everything(space: Space, features: Features) -> Pool | None:
-    """All candidates of a small space; None for a large one."""
+    """All candidates of a small space, whose features are narrowed to what they have; None for a large one."""
     if space.size > SMALL:
         return None
-    return pool_of((point for point in space.points() if space.allows(point)), space, features)
+    pool = pool_of((point for point in space.points() if space.allows(point)), space, features)
+    return replace(pool, rows=features.narrowed(pool.rows))
 
 
 def surroundings(best: Sequence[Flat], space: Space, rng: np.random.Generator) -> list[Flat]:
