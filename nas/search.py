@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +71,7 @@ logger = logging.getLogger(__name__)
 FEWEST_RANDOM: Final = 4  # trials that a search begins with, to be compared with
 RANDOM_PART: Final = 5  # one of so many trials, at least `FEWEST_RANDOM`
 NEW_DRAWS: Final = 100  # at one of them that is none of the others
+FIRST_RUNG: Final = 9  # a trial is first compared after one of so many parts of its epochs: earlier all look alike
 MIRROR_SECONDS: Final = 10.0  # at least between two updates of Optuna's tables
 
 
@@ -311,7 +312,8 @@ class _Run:
             first=first,
             score=self._score() if own else None,
         )
-        rungs = Rungs(total=config.epochs, fidelity=config.fidelity)
+        lowest = ceil(config.epochs / FIRST_RUNG) if config.fidelity == "epochs" else None
+        rungs = Rungs(total=config.epochs, fidelity=config.fidelity, lowest=lowest)
         scheduler = Scoreboard(SCHEDULERS.find(config.scheduler)(rungs, setup.directions))
         with ExitStack() as stack:
             heartbeat = stack.enter_context(Heartbeat(self._database, search.uid))

@@ -17,6 +17,7 @@ from ..objectives import Direction
 from .rungs import Rungs
 from .stop_rule import Scores, StopRule
 
+FEWEST = 4  # trials that a rung has seen before it stops any: among fewer the best third is chance
 WINDOW = 300  # trials that one is compared with at most: a rule travels, and may not grow with the search
 
 
@@ -203,11 +204,14 @@ class Scoreboard:
 
 
 def _by_rung(trials: Sequence[RungScores], count: int) -> tuple[tuple[Scores, ...], ...]:
-    """What the trials had reached at each of the first `count` rungs, as far as it can be compared."""
-    return tuple(
+    """What the trials had reached at each of the first `count` rungs, as far as it can be compared: nothing at a rung
+    that has seen fewer than `FEWEST`.
+    """
+    rungs = [
         tuple(trial.scores[rung] for trial in trials if rung < len(trial.scores) and _finite(trial.scores[rung]))
         for rung in range(count)
-    )
+    ]
+    return tuple(scores if len(scores) >= FEWEST else () for scores in rungs)
 
 
 def _finite(scores: Scores) -> bool:

@@ -66,9 +66,11 @@ def conclude(
         SplitUsedError: the test rows were looked at before, for something else.
     """
     started = time.process_time()
+    say = _once(say)
     members = Members(data, options, database, tracker, search)
-    validated = _validate(members, options, trials, say)
-    selection = select(validated, members.labels, members.whole.task, options)
+    cautious = len(members.folds) > 1  # it is cross-validated where rows are few
+    validated = _validate(members, finalists(trials, options, cautious=cautious), options, trials, say)
+    selection = select(validated, members.labels, members.whole.task, options, cautious=cautious)
     networks = _fit_model(members, selection, say)
     done = find_test(database, search.uid)
     if done is not None:
@@ -99,11 +101,26 @@ def conclude(
     return Concluded(report, folder)
 
 
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Says a thing the first time: what is asked for again is found in the history."""
+    said: set[str] = set()
+
+    def tell(what: str) -> None:
+        if what not in said:
+            said.add(what)
+            say(what)
+
+    return tell
+
+
 def _validate(
-    members: Members, options: FinaleOptions, trials: Sequence[TrialRecord], say: Callable[[str], None]
+    members: Members,
+    best: Sequence[TrialRecord],
+    options: FinaleOptions,
+    trials: Sequence[TrialRecord],
+    say: Callable[[str], None],
 ) -> list[Validated]:
-    """The best trials and the smallest network trained again with several seeds."""
-    best = finalists(trials, options)
+    """The finalists trained again with several seeds."""
     if not best:
         raise NasturtiumError(
             f"none of {len(trials)} trials was trained to the end and keeps to the constraints",

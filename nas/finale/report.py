@@ -162,7 +162,7 @@ def _verdict(comparison: Comparison, metric: str) -> str:
     factor = 100 if metric == "accuracy" else 1
     effect, low, high = (factor * value for value in (test.effect, test.low, test.high))
     first, second = comparison.first, comparison.second
-    if test.effect == 0:
+    if abs(test.effect) < 1e-12:  # means over seeds are equal up to rounding
         said = f"{first} and {second} are equal"
     else:
         better, worse = (first, second) if test.effect > 0 else (second, first)

@@ -48,15 +48,15 @@ def best_trials(trials: Sequence[TrialRecord], options: FinaleOptions, count: in
     return _ranked([trial for trial in trials if trial.state == "completed"], options)[:count]
 
 
-def finalists(trials: Sequence[TrialRecord], options: FinaleOptions) -> list[TrialRecord]:
-    """What is trained again: the best trials, and the smallest network of the search, best first.
+def finalists(trials: Sequence[TrialRecord], options: FinaleOptions, *, cautious: bool) -> list[TrialRecord]:
+    """What is trained again: the best trials, and where there are few rows the smallest network of the search.
 
     Validation rows that so many candidates were compared on favour the large ones, whose figures vary most: a small
     network that is as good may not be among the first few. Its best trial stands here even where it was stopped early.
     Without a completed trial there is none.
     """
     best = best_trials(trials, options, options.top)
-    if not best or options.goals[0].objective.source != "validation":
+    if not cautious or not best or options.goals[0].objective.source != "validation":
         return best
     ranked = _ranked([trial for trial in trials if trial.state in {"completed", "pruned"}], options)
     smallest = min(ranked, key=lambda trial: (figures_of(trial)["parameters"], trial.state != "completed"))
@@ -76,20 +76,25 @@ def _ranked(trials: Sequence[TrialRecord], options: FinaleOptions) -> list[Trial
     return [trial for _, trial in sorted(kept, key=lambda pair: pair[0])]
 
 
-def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, options: FinaleOptions) -> Selection:
+def select(
+    validated: Sequence[Validated], labels: np.ndarray, task: Task, options: FinaleOptions, *, cautious: bool
+) -> Selection:
     """Choose the winner, and the model: the winner's first seed, or an average that does better than the winner.
 
-    The winner is the smallest network whose errors on validation rows, each row's mean over seeds, are not more than
-    one standard error above those of the best: the standard error of the paired difference. With few rows the best of
-    many is so by luck for a good part, and a small network loses less of what it promised. Where the goal is no figure
-    of validation rows, the winner is the best. Half of the weight in an average is that of the winner's seeds, the rest
-    is chosen greedily; the members of the least weight are left out where the average would break a constraint.
+    Where it is `cautious`, the winner is the smallest network whose errors on validation rows, each row's mean over
+    seeds, are not more than one standard error above those of the best: the standard error of the paired difference.
+    With few rows the best of many is so by luck for a good part, and a small network loses less of what it promised.
+    Otherwise, and where the goal is no figure of validation rows, the winner is the best on average.
+
+    Half of the weight in an average is that of the winner's seeds, the rest is chosen greedily; the members of the
+    least weight are left out where the average would break a constraint.
 
     Args:
         validated: every seed of every candidate.
         labels: of the validation rows.
         task: of the rows.
         options: the goal, and what an ensemble may be.
+        cautious: there are few rows.
 
     Raises:
         NasturtiumError: all of them diverged.
@@ -103,7 +108,7 @@ def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, optio
             f"all of {len(validated)} trainings of the best candidates diverged",
             hint="start a new search with lower learning rates",
         )
-    winner, best = _choose_winner(sound, labels, task, goal)
+    winner, best = _choose_winner(sound, labels, task, goal, cautious=cautious)
     mean = {name: fmean(each.figures[name] for each in winner) for name in winner[0].figures if name != "best_epoch"}
     single = Selection(winner[0].member.trial, best[0].member.trial, [(winner[0], 1.0)], mean)
     if not options.ensemble or len(sound) == 1:
@@ -129,7 +134,7 @@ def select(validated: Sequence[Validated], labels: np.ndarray, task: Task, optio
 
 
 def _choose_winner(
-    sound: Sequence[Validated], labels: np.ndarray, task: Task, goal: Goal
+    sound: Sequence[Validated], labels: np.ndarray, task: Task, goal: Goal, *, cautious: bool
 ) -> tuple[list[Validated], list[Validated]]:
     """All seeds of the winner and of the best; see `select`."""
     by_trial: dict[str, list[Validated]] = {}
@@ -138,7 +143,7 @@ def _choose_winner(
     # A candidate of which a seed diverged is behind those that always train.
     ranked = sorted(by_trial.values(), key=lambda seeds: (len(seeds), *_mean_rank(seeds, goal)), reverse=True)
     best = ranked[0]
-    if goal.name not in best[0].figures:
+    if not cautious or goal.name not in best[0].figures:
         return best, best
     rivals = [seeds for seeds in ranked if len(seeds) == len(best)]
     errors = [np.mean([_row_errors(each.predicted, labels, task, goal) for each in seeds], axis=0) for seeds in rivals]

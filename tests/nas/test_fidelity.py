@@ -214,8 +214,11 @@ def test_asha_compares_with_what_it_may_see():
         RungScores(1, ()),
         RungScores(2, ((0.2,),)),
         RungScores(3, ((float("nan"),),)),
+        RungScores(4, ((0.3,), (0.4,))),
     ]
-    assert scheduler.rule(7, visible).rungs == (((0.1,), (0.2,)), ((0.5,),))
+    assert scheduler.rule(7, visible).rungs == ((), ())  # three at the first rung are too few to compare with
+    visible.append(RungScores(5, ((0.0,),)))
+    assert scheduler.rule(7, visible).rungs == (((0.1,), (0.2,), (0.3,), (0.0,)), ())
     assert scheduler.budgets(7) == Rungs(total=9).budgets
 
 
