@@ -93,8 +93,8 @@ class SearchConfig:
     stop_at: float | None = None
     stop_after: int | None = None
     warm_start: tuple[str, ...] = ()
-    top: int = 3
-    repeats: int = 3
+    top: int = 2
+    repeats: int = 2
     ensemble: bool = False
     control: Control = "start"
     control_of: str | None = None

@@ -81,7 +81,14 @@ class Features:
                 groups.append(columns)
                 self._scales[columns] = 1 / sqrt(spread)
         self.columns = Columns(tuple(groups), slice(ends[linear - 1]))
+        decided = ends[-1] if space.template is None else ends[linear - 2]
+        self._decided = sum(columns.stop <= decided for columns in groups)
         self._known.clear()
+
+    @property
+    def plain(self) -> Columns:
+        """The columns without what is read from the graph, for a second model that errs elsewhere."""
+        return Columns(self.columns.groups[: self._decided], self.columns.linear)
 
     def narrowed(self, rows: Rows) -> Rows:
         """Leave out from now on what is zero in all rows of all candidates; returns their rows without it."""

@@ -15,7 +15,7 @@ from ..objectives import pareto_front
 from ..space import Flat, Space
 from ..strategies import CandidateSampler, StrategyContext, best_first, known, observations
 from .acquisition import expected_hypervolume_improvement, expected_improvement, feasibility, outcomes
-from .features import Features, Matrix, Places, Rows
+from .features import Columns, Features, Matrix, Places, Rows
 from .gaussian_process import GaussianProcess
 from .initial import spread_out
 from .observed import Observed, observed
@@ -26,7 +26,6 @@ PARENTS = 20  # the best trials, around which a large space is looked at
 LOCAL_FROM = 20  # trials, from which on
 LOCAL = 2  # of so many trials one is a neighbour
 CENTRES = 3  # of one of the best
-LIKELY = 0.5  # the probability of keeping the constraints that such a neighbour should have
 _PREPARED: deque[tuple[Space, tuple[Features, Pool | None]]] = deque(maxlen=4)
 MARGIN = 0.1  # of the range of an objective: how far the reference of the hypervolume is below the worst results
 TINY = 1e-6
@@ -64,8 +63,8 @@ class PredictorSampler(CandidateSampler):
     and the candidates are proposed in the order of the improvement that is expected of them: over the best result, over
     the area that the front dominates with two objectives, or over the best of a random scalarisation with more. With
     constraints, improvement is over the best that keeps them, and weighed by the probability that the candidate does.
-    Later, with one objective, every other proposal is the neighbour of one of the best trials of which most is
-    predicted: where the model is wrong about the best candidates they are still found, by going from one to the next.
+    Later, with one objective, every other proposal is a neighbour of one of the best trials, chosen in the same way by
+    a process that knows the decisions alone: where one model is wrong about the best candidates the other is seldom.
     Trials still running count as if they had turned out as predicted.
 
     Every proposal follows from the seed, its number and the trials before it; nothing is kept but caches.
@@ -105,9 +104,10 @@ class PredictorSampler(CandidateSampler):
             return
         results = observed(prior, own, self.context.directions, self._features, rng)
         running = self._features.rows(each.flat for each in own if each.state == "running")
-        promise = self._promise(results, running, pool.rows[places], rng)
-        first = promise.likely < LIKELY if local else -promise.improvement * promise.likely
-        order: list[int] = places[np.lexsort((rng.permutation(len(places)), -promise.mean, first))].tolist()
+        columns = self._features.plain if local else self._features.columns
+        promise = self._promise(results, running, pool.rows[places], columns, rng)
+        merit = promise.improvement * promise.likely
+        order: list[int] = places[np.lexsort((rng.permutation(len(places)), -promise.mean, -merit))].tolist()
         for place in order:
             members = pool.points[place]
             yield members[int(rng.integers(len(members)))]
@@ -125,12 +125,17 @@ class PredictorSampler(CandidateSampler):
         pool = self._everything or pool_of(surroundings(parents, self.space, rng), self.space, self._features)
         return pool, pool.untried(tried)
 
-    def _promise(self, results: Observed, running: Rows, rows: Rows, rng: np.random.Generator) -> Promise:
+    def _promise(
+        self, results: Observed, running: Rows, rows: Rows, columns: Columns, rng: np.random.Generator
+    ) -> Promise:
         """What is expected of candidates."""
         targets = results.targets
         if targets.shape[1] > 2:
             targets = scalarised(targets, rng)[:, None]
-        fits = [self._fit(results, targets[:, place]).believing(running) for place in range(targets.shape[1])]
+        fits = [
+            GaussianProcess.fit(results.rows, column, columns, discounted=results.discounted).believing(running)
+            for column in targets.T
+        ]
         predicted = [fit.predict(rows) for fit in fits]
         means = [mean for mean, _ in predicted]
         variances = [variance + fit.noise for (_, variance), fit in zip(predicted, fits, strict=True)]
@@ -154,9 +159,6 @@ class PredictorSampler(CandidateSampler):
             )
             improvement = expected_hypervolume_improvement(first, second, front, reference)
         return Promise(improvement, likely, np.sum(means, axis=0))
-
-    def _fit(self, results: Observed, targets: Matrix) -> GaussianProcess:
-        return GaussianProcess.fit(results.rows, targets, self._features.columns, discounted=results.discounted)
 
     def _likely(self, results: Observed, rows: Rows) -> Matrix:
         """The probability that candidates keep the constraints."""

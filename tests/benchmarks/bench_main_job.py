@@ -45,7 +45,7 @@ def main() -> int:
             print(f"federate under {scheme}: {time.perf_counter() - started:.1f} s wall")
         difference = float(np.abs(weights(runs["packed"].model) - weights(runs["plain"].model)).max())
         met = [
-            bar("search_digits_test_accuracy", found.test.accuracy, "fraction", 0.97, at_least=True),
+            bar("search_digits_test_accuracy", found.test["accuracy"], "fraction", 0.97, at_least=True),
             bar("search_digits_wall", wall, "s", 180, at_least=False),
             bar("federated_digits_test_accuracy", runs["packed"].test.accuracy, "fraction", 0.90, at_least=True),
             bar("encrypted_minus_plain_weights", difference, "max_abs", 0, at_least=False),
