@@ -252,10 +252,10 @@ def search(
     ] = None,
     top: Annotated[
         int | None,
-        option("--top", help="How many of the best are trained again.", show_default="3", rich_help_panel=END),
+        option("--top", help="How many of the best are trained again.", show_default="2", rich_help_panel=END),
     ] = None,
     repeats: Annotated[
-        int | None, option("--repeats", help="With how many seeds each.", show_default="3", rich_help_panel=END)
+        int | None, option("--repeats", help="With how many seeds each.", show_default="2", rich_help_panel=END)
     ] = None,
     ensemble: Annotated[
         bool | None,
