@@ -59,6 +59,7 @@ from .runner import (
     TargetReached,
     Workplace,
 )
+from .runner.jobs import ABANDONED
 from .runner.mirror import StudyMirror
 from .setup import SearchConfig, SearchSetup
 from .shared_weights import supernet_file
@@ -189,7 +190,7 @@ def _start(setup: SearchSetup, tracker: Tracker) -> SearchRecord:
         space_sha256=setup.space.sha256,
         space_document=setup.space.to_document(),
         sampler=config.strategy,
-        pruner=config.scheduler,
+        pruner=setup.scheduler,
         trials=config.trials,
         objectives=[(goal.name, goal.direction) for goal in setup.goals],
     )
@@ -314,7 +315,7 @@ class _Run:
         )
         lowest = ceil(config.epochs / FIRST_RUNG) if config.fidelity == "epochs" else None
         rungs = Rungs(total=config.epochs, fidelity=config.fidelity, lowest=lowest)
-        scheduler = Scoreboard(SCHEDULERS.find(config.scheduler)(rungs, setup.directions))
+        scheduler = Scoreboard(SCHEDULERS.find(setup.scheduler)(rungs, setup.directions))
         with ExitStack() as stack:
             heartbeat = stack.enter_context(Heartbeat(self._database, search.uid))
             supernet: Path | None = None
@@ -332,7 +333,7 @@ class _Run:
                 search.uid,
                 setup.space,
                 objectives=[goal.name for goal in setup.goals],
-                stepwise=config.scheduler != "none",
+                stepwise=setup.scheduler != "none",
                 heartbeat=heartbeat,
             )
             broker = Broker(
@@ -393,6 +394,8 @@ class _Run:
                 self._observe(TrialsEnded(reason, finished, self._config.trials))
 
     def _hear_outcome(self, outcome: Outcome) -> None:
+        if outcome.cause == ABANDONED:
+            return  # the search is over: it is not tried again, and that is told
         if outcome.state == "lost":
             self._observe(TrialLost(outcome.number, outcome.cause or outcome.state))
             return
@@ -477,7 +480,10 @@ class _Run:
         measured = [goal.name for goal in self._setup.goals if goal.exempt]
         measured += [limit.objective.name for limit in self._setup.constraints if limit.objective.source == "measured"]
         if measured:
-            notes.append(f"Searched by {', '.join(measured)}, measured by the clock: another run may find others.")
+            names = ", ".join(dict.fromkeys(measured))
+            notes.append(f"Searched by {names}, measured by the clock: another run may find others.")
+        if self._setup.scheduler != self._config.scheduler:
+            notes.append("No trial was stopped early: training changes nothing of what was searched for.")
         if not ending.exact:
             notes.append(f"Ended by {ending.reason}: another run may end earlier or later.")
         return notes

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
 
 from ..core import ConfigError, Device, device
-from ..core.data import Dataset, LoadOptions, Task, load_dataset, resolve_source, train_validation_test
+from ..core.data import Dataset, LoadOptions, Missing, Task, load_dataset, resolve_source, train_validation_test
 from .fidelity import SCHEDULERS, Fidelity
 from .objectives import Constraint, Goal, Source, parse_constraint, parse_goals
 from .space import Space, load_space
 from .spaces import default_space
 from .strategies import STRATEGIES, StrategyContext
+from .training import choose_folds
 from .zero_cost import ZERO_COST
 
 Evaluation = Literal["training", "zero-cost", "supernet"]
@@ -36,6 +37,8 @@ class SearchConfig:
     Attributes:
         data: a bundled data set or a path, see `load_dataset`.
         target: the column or array with what is to be learned, for a file.
+        missing: what missing values of a table are: an error ("refuse"), filled with what training rows say ("fill"),
+            or told to the network besides ("indicate").
         task: "classification" or "regression"; None looks at the target.
         trials: candidates to evaluate, >= 1.
         seed: decides the split, the proposals and the weights.
@@ -70,6 +73,7 @@ class SearchConfig:
 
     data: str
     target: str | None = None
+    missing: Missing = "refuse"
     task: Literal["classification", "regression"] | None = None
     trials: int = 20
     seed: int = 0
@@ -156,7 +160,8 @@ class SearchConfig:
             raise ConfigError(f"expected ensemble as true or false, got {self.ensemble!r}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed!r}")
-        for name, allowed in (("evaluate", Evaluation), ("control", Control), ("fidelity", Fidelity)):
+        words = (("evaluate", Evaluation), ("control", Control), ("fidelity", Fidelity), ("missing", Missing))
+        for name, allowed in words:
             if getattr(self, name) not in get_args(allowed):
                 raise ConfigError(
                     f"expected {name} as one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}"
@@ -218,7 +223,7 @@ class SearchSetup:
             DataError: the data cannot be learned from.
         """
         place = device(config.device)
-        data = load_dataset(config.data, config.target, LoadOptions(kind=config.task))
+        data = load_dataset(config.data, config.target, LoadOptions(kind=config.task, missing=config.missing))
         goals, limits = config.goals(data.task), config.limits
         _check_told(config.evaluate, goals, limits)
         if document is not None:
@@ -231,7 +236,14 @@ class SearchSetup:
         STRATEGIES.find(config.strategy).sampler(context, constrained=bool(limits))
         config = replace(config, data=resolve_source(config.data), task=data.task.kind)
         train, validation, test = train_validation_test(data, config.seed)
+        choose_folds(config.folds, len(train) + len(validation))  # says now if there are too few rows for them
         return cls(config, data, train, validation, test, space, goals, limits, place)
+
+    @property
+    def scheduler(self) -> str:
+        """The config's, or "none" where training changes no goal: who is small now will be, and may be no good."""
+        learned = any(goal.objective.source == "validation" for goal in self.goals)
+        return self.config.scheduler if learned else "none"
 
     @property
     def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:

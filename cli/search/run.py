@@ -62,6 +62,16 @@ def search(
             rich_help_panel=DATA,
         ),
     ] = None,
+    missing: Annotated[
+        str | None,
+        option(
+            "--missing",
+            metavar="HOW",
+            help="What missing values of a table are: refuse, fill or indicate.",
+            show_default="refuse",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     trials: Annotated[
         int | None, option("--trials", help="Candidates to train.", show_default="20", rich_help_panel=SPACE)
     ] = None,
@@ -178,7 +188,7 @@ def search(
         option(
             "--trial-memory",
             metavar="SIZE",
-            help="A trial may take, such as 2GiB.",
+            help="A trial may take beyond what its process starts with, such as 2GiB.",
             show_default="no limit",
             rich_help_panel=TRAINING,
         ),
@@ -296,6 +306,7 @@ def search(
     options: dict[str, Any] = {
         "target": target,
         "task": task,
+        "missing": missing,
         "trials": trials,
         "seed": seed,
         "space": space,

@@ -12,7 +12,7 @@ from .partition import column_split, dirichlet_split, iid_split
 from .preprocess import Preprocessing
 from .source import SOURCES, LoadOptions, Source
 from .split import random_split, stratified_split, train_validation_test
-from .task import Column, Task
+from .task import Column, Missing, Task
 
 __all__ = [
     "BUNDLED",
@@ -28,6 +28,7 @@ __all__ = [
     "LoadOptions",
     "Loader",
     "LoaderState",
+    "Missing",
     "Mixup",
     "Preprocessing",
     "RandomCrop",

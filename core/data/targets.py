@@ -52,7 +52,8 @@ def read_classes(raw: RawColumn, known: tuple[str, ...] = ()) -> tuple[np.ndarra
             raise DataError(
                 f"{raw.source}: the target {raw.name!r} looks like a measurement ({raw.example()}); "
                 "expected classes: text, whole numbers or booleans",
-                hint="choose another target, bin it into classes, or load it with kind='regression'",
+                hint="choose another target, bin it into classes, or learn it as it is: kind='regression', "
+                "in a shell --task regression",
             )
         values = values.astype(np.int64)
     if values.dtype.kind not in "iubO":

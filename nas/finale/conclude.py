@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from ...core import NasturtiumError, derive_seed
 from ...core import device as find_device
 from ...storage import Database, SearchRecord, Tracker, TrialRecord
-from ..objectives import figures_of, front_of
+from ..objectives import figures_of, front_of, total_violation
 from .gather import gather
 from .keep import read_run, record, save
 from .members import Fitted, Member, Members, Validated
@@ -101,6 +102,29 @@ def conclude(
     return Concluded(report, folder)
 
 
+_NOTHING_HINT = (
+    "start another search with looser constraints, longer trainings or more trials; "
+    "--scheduler none trains every trial to the end"
+)
+
+
+def _why_nothing(trials: Sequence[TrialRecord], options: FinaleOptions) -> str:
+    """What became of the trials of a search of which none can be taken."""
+    states = Counter(trial.state for trial in trials)
+    told = [f"{states[state]} {what}" for state, what in _FATES.items() if states[state]]
+    completed = [trial for trial in trials if trial.state == "completed"]
+    if completed and options.constraints:
+        closest = min(completed, key=lambda trial: total_violation(options.constraints, figures_of(trial)))
+        figures = figures_of(closest)
+        broken = next(c for c in options.constraints if c.violation(figures))
+        value = figures.get(broken.objective.name, float("nan"))
+        told.append(f"trial {closest.number + 1} comes closest, with {value:.6g} where {broken} is asked")
+    return f"none of {len(trials)} trials can be taken: {', '.join(told)}"
+
+
+_FATES = {"completed": "break the constraints", "pruned": "were stopped early", "failed": "failed"}
+
+
 def _once(say: Callable[[str], None]) -> Callable[[str], None]:
     """Says a thing the first time: what is asked for again is found in the history."""
     said: set[str] = set()
@@ -122,10 +146,7 @@ def _validate(
 ) -> list[Validated]:
     """The finalists trained again with several seeds."""
     if not best:
-        raise NasturtiumError(
-            f"none of {len(trials)} trials was trained to the end and keeps to the constraints",
-            hint="see why with: nasturtium history show",
-        )
+        raise NasturtiumError(_why_nothing(trials, options), hint=_NOTHING_HINT)
     validated: list[Validated] = []
     for member in [Member(trial, index) for trial in best for index in range(options.seeds)]:
         say(f"training again: {member.name}")

@@ -153,7 +153,11 @@ class SearchReport:
 
 
 def _figures(row: Mapping[str, float], *, skip: set[str]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in skip)
+    return ", ".join(f"{name} {_number(value)}" for name, value in row.items() if name not in skip)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) and abs(value) >= 100 else f"{value:.4g}"
 
 
 def _verdict(comparison: Comparison, metric: str) -> str:
@@ -165,7 +169,9 @@ def _verdict(comparison: Comparison, metric: str) -> str:
     if abs(test.effect) < 1e-12:  # means over seeds are equal up to rounding
         said = f"{first} and {second} are equal"
     else:
-        better, worse = (first, second) if test.effect > 0 else (second, first)
+        better, worse = first, second
+        if test.effect < 0:
+            better, worse, low, high = second, first, -high, -low
         sure = "" if test.significant else ", which may be chance"
         said = f"{better} beats {worse} by {abs(effect):.3g} {unit}{sure}"
     simple = second not in {WINNER, CONTROL}

@@ -56,7 +56,8 @@ def choose_best(
     completed = [t for t in trials if t.state == "completed" and _is_told(figures_of(t), goals)]
     if not completed:
         raise NasturtiumError(
-            f"none of {len(trials)} trials could be trained to the end", hint="see why with: nasturtium history show"
+            f"none of {len(trials)} trials could be trained to the end",
+            hint="see why with: nasturtium history show RUN",
         )
     closest = min(completed, key=lambda t: total_violation(constraints, figures_of(t)))
     figures = figures_of(closest)

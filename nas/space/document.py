@@ -34,6 +34,7 @@ from .nodes import (
 
 FORMAT = "nasturtium.space"
 VERSION = 1
+TOML_WIDTH = 70  # characters of a list on one line
 MAX_DEPTH = 24
 
 
@@ -159,8 +160,8 @@ def space_from_dict(value: object) -> tuple[str, Node | None, dict[str, Leaf], t
 
 
 def to_toml(document: Mapping[str, Any]) -> str:
-    """A document as TOML: one key a line, nested objects as inline tables."""
-    return "".join(f"{_toml_key(key)} = {_toml(value)}\n" for key, value in document.items())
+    """A document as TOML, to be read and edited: one key a line, long lists with one item a line."""
+    return "".join(f"{_toml_key(key)} = {_toml(value, 0)}\n" for key, value in document.items())
 
 
 def parse_toml(text: str) -> object:
@@ -175,20 +176,33 @@ def parse_toml(text: str) -> object:
         raise FormatError(f"not valid TOML: {exc}") from exc
 
 
-def _toml(value: object) -> str:
+def _toml(value: object, depth: int) -> str:
+    """A value; `depth` is how far the line it stands on is indented."""
     match value:
         case Mapping():
             items = cast(Mapping[str, object], value).items()
-            return "{" + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in items) + "}"
+            return "{" + ", ".join(f"{_toml_key(key)} = {_toml(item, depth)}" for key, item in items) + "}"
         case list() | tuple():
-            return "[" + ", ".join(map(_toml, cast("list[object]", value))) + "]"
+            items = cast("list[object]", value)
+            line = "[" + ", ".join(_toml(item, depth) for item in items) + "]"
+            if len(line) <= TOML_WIDTH or all(not isinstance(item, Mapping | list) for item in items):
+                return line
+            inner = "  " * (depth + 1)
+            return "[\n" + "".join(f"{inner}{_toml(item, depth + 1)},\n" for item in items) + "  " * depth + "]"
         case _:
-            return json.dumps(value, ensure_ascii=False)  # TOML has no pairs of surrogates
+            return _toml_text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _toml_text(text: str) -> str:
+    """A basic string. JSON's escapes for characters beyond 16 bits are two, which TOML does not take; it wants DEL
+    escaped, which JSON does not.
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _toml_key(key: str) -> str:
     plain = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if plain else json.dumps(key, ensure_ascii=False)
+    return key if plain else _toml_text(key)
 
 
 def _value_to_dict(value: object) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from ...core import ConfigError, FormatError, Registry, parse_json
@@ -30,6 +31,7 @@ def load_space(name: str, task: Task) -> Space:
     """
     path = Path(name)
     if path.suffix.lower() not in {".json", ".toml"}:
+        import_module("..spaces", __package__)  # which fills the registry, and is made of this package
         return SPACES.find(name)(task)
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -37,5 +39,8 @@ def load_space(name: str, task: Task) -> Space:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"the space {name} cannot be read: {exc}") from exc
-    document = parse_json(text) if path.suffix.lower() == ".json" else parse_toml(text)
-    return Space.from_document(document, task)
+    try:
+        document = parse_json(text) if path.suffix.lower() == ".json" else parse_toml(text)
+        return Space.from_document(document, task)
+    except FormatError as exc:
+        raise FormatError(f"{name}: {exc.message}", hint=exc.hint) from exc

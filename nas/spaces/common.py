@@ -63,9 +63,12 @@ def require(name: str, task: Task, *modalities: str) -> None:
     known = {"table": "tables of shape (features,)", "sequence": "sequences of shape (T, features)"}
     known["image"] = "images of shape (C, H, W)"
     if task.modality not in modalities:
+        hint = f"use space {_USUAL[task.modality]!r}"
+        if task.is_image and "sequence" in modalities:
+            hint += ", or call the array of an NPZ file 'sequences'"
         raise ConfigError(
             f"space {name!r} needs {' or '.join(known[m] for m in modalities)}, got rows of shape {task.input_shape}",
-            hint=f"use space {_USUAL[task.modality]!r}",
+            hint=hint,
         )
     if task.outputs < 1:
         raise ConfigError(f"space {name!r} needs a task with classes or targets, got one without")

@@ -136,7 +136,7 @@ class DatasetFactory:
             target=config.get("target"),
             seed=config["seed"],
             fingerprint=fingerprint,
-            load=None if kind is None else LoadOptions(kind=kind),
+            load=None if kind is None else LoadOptions(kind=kind, missing=config.get("missing", "refuse")),
             options=options,
         )
 

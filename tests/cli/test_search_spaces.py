@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
 
@@ -116,3 +118,13 @@ def test_networks_of_different_spaces_are_not_compared(digits, quick_words):
     assert digits("search", *words).code == 0
     answer = digits("search", "draw", 1, "--against", 2)
     assert (answer.code, "their decisions do not compare" in answer.err) == (2, True)
+
+
+def test_a_named_space_is_found_in_a_fresh_process():
+    """The registry is filled by whoever asks for a name, not by what happened to be imported before."""
+    program = "from nasturtium.cli import main; main()"
+    words = ["search", "space", "cnn", "--data", "digits"]
+    said = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True).stdout
+    document = tomllib.loads(said)
+    assert document["name"] == "cnn"
+    assert max(map(len, said.splitlines())) < 400  # to be read and edited

@@ -277,7 +277,7 @@ CSV = b"age,ill\n30,yes\n40,no\n"
             b"age,ill\n30,0.5\n40,1.5\n",
             "ill",
             DataError,
-            "looks like a measurement .*float64 such as 0.5, 1.5.*load it with kind='regression'",
+            "looks like a measurement .*float64 such as 0.5, 1.5.*kind='regression'",
             id="measurement",
         ),
         pytest.param(

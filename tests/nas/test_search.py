@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 
-from nasturtium.core import ConfigError, Evaluation, NasturtiumError, derive_rng, load_model
+from nasturtium.core import ConfigError, DataError, Evaluation, NasturtiumError, derive_rng, load_model
 from nasturtium.core.data import Task, load_dataset
 from nasturtium.nas import (
     EngineChoice,
@@ -342,6 +342,34 @@ def test_several_goals_and_constraints(small, database):
     assert result.front[0].uid == result.best.uid or result.best.uid in {trial.uid for trial in trials}
 
 
+def test_what_training_does_not_change_stops_no_trial(database):
+    """The smallest network that is good enough: trials are not stopped for being large."""
+    config = replace(CONFIG, objectives=("parameters",), constraints=("val_accuracy >= 0.6",), trials=6, epochs=4)
+    setup = SearchSetup.load(config)
+    assert (config.scheduler, setup.scheduler) == ("asha", "none")
+    result = run_search(setup, database, engine=HERE)
+    trials = History(database).trials(result.search.uid)
+    assert {trial.state for trial in trials} == {"completed"}
+    good = [trial for trial in trials if trial.metrics["val_accuracy"] >= 0.6]
+    assert result.best.uid == min(good, key=lambda trial: trial.metrics["parameters"]).uid
+
+
+def test_a_search_that_finds_nothing_says_what_came_closest(setup, database):
+    config = replace(CONFIG, constraints=("val_accuracy >= 1.5",), scheduler="none", trials=2)
+    with pytest.raises(NasturtiumError, match=r"none of 2 trials.*break the constraints.*comes closest"):
+        run_search(SearchSetup.load(config), database, evaluator=Imagined())
+
+
+def test_missing_values_are_filled_where_it_is_asked_for(database, tmp_path):
+    rows = rows_of(tmp_path / "rows.csv")
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y,label", ",0.5,a", *rows]))
+    config = SearchConfig(data=str(tmp_path / "rows.csv"), target="label", trials=2, epochs=2, strategy="random")
+    with pytest.raises(DataError, match="missing"):
+        SearchSetup.load(config)
+    result = run_search(SearchSetup.load(replace(config, missing="fill")), database)
+    assert load_model(result.model).predict(np.array([[np.nan, 0.0]]))[0] in {"a", "b"}
+
+
 def test_a_stop_is_heard(small, database):
     """What is in work is finished, and the search is concluded with what it has."""
 
@@ -551,6 +579,7 @@ def test_a_bundled_name_stays_a_name(tmp_path, monkeypatch):
         pytest.param({"seconds": -1.0}, "seconds > 0", id="negative-time"),
         pytest.param({"evaluate": "guess"}, "training, zero-cost, supernet", id="unknown-evaluation"),
         pytest.param({"zero_cost": "guess"}, "guess", id="unknown-score"),
+        pytest.param({"missing": "guess"}, "refuse, fill, indicate", id="unknown-treatment"),
         pytest.param({"data": None}, "data as a text", id="no-data"),
         pytest.param({"device": None}, "device as a text", id="no-device"),
         pytest.param({"objectives": "val_accuracy"}, "objectives as a list of texts", id="goals-in-one-text"),
