@@ -63,8 +63,9 @@ def read_prototxt(
     ...             convolution_param { num_output: 20 kernel_size: 5 } }
     ...     layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
     ... \"\"\")
-    >>> net.spec.plan()
-    LayerPlan(output_shape=(20, 24, 24), parameters=520, macs=288000)
+    >>> plan = net.spec.plan()
+    >>> plan.output_shape, plan.parameters, plan.macs
+    ((20, 24, 24), 520, 288000)
 
     Args:
         source: a text, or the path of a file as a `Path`.

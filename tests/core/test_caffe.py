@@ -519,7 +519,7 @@ def test_a_file_is_read_by_its_path(tmp_path):
 
 def test_the_example_runs():
     failed, attempted = doctest.testmod(importlib.import_module("nasturtium.core.caffe.network"))
-    assert (failed, attempted) == (0, 2)
+    assert (failed, attempted) == (0, 3)
 
 
 # --- what is refused, and where ---
