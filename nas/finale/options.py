@@ -38,7 +38,7 @@ class FinaleOptions:
     members: int = 8
     references: tuple[str, ...] | None = None
     folds: Folds = None
-    patience: int | None = 10
+    patience: int | None = 8
     seed: int = 0
     device: str = "cpu"
 

@@ -11,7 +11,7 @@ MAX_STAGES = 3
 
 @space("cnn")
 def cnn(task: Task) -> Space:
-    """1 to 3 stages of 1 or 2 convolutions with 8 to 64 channels, 3 x 3 or 5 x 5, with or without skip connections.
+    """1 to 3 stages of 1 or 2 convolutions with 8 to 48 channels, 3 x 3 or 5 x 5, with or without skip connections.
 
     Sources: Simonyan & Zisserman 2015, https://arxiv.org/abs/1409.1556; He et al. 2016 for the skip connections,
     https://arxiv.org/abs/1512.03385; Lin et al. 2014 for the mean at the end, https://arxiv.org/abs/1312.4400.
@@ -20,7 +20,7 @@ def cnn(task: Task) -> Space:
         ConfigError: the rows are no images.
     """
     require("cnn", task, "image")
-    convolution = layers.conv2d(out_channels=Choice((8, 16, 24, 32, 48, 64)), kernel=Choice((3, 5)))
+    convolution = layers.conv2d(out_channels=Choice((8, 16, 24, 32, 48)), kernel=Choice((3, 5)))
     block = Chain(Residual(Chain(convolution, normalisation("batch_norm")), optional=True), ACTIVATION)
     parts: list[Node] = []
     depths: dict[str, Node] = {}

@@ -15,7 +15,7 @@ from .measured import MEASURED
 from .recipe import Recipe
 
 KEPT_RUNS = 4  # candidates kept in memory, so that a higher budget goes on from a lower one
-PATIENCE = 10
+PATIENCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
