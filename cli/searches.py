@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -79,12 +78,8 @@ def search(
         given["data"] = data
     if resume is None:
         asked = _configure(given)
-        if asked.warm_start:
-            with open_database(db, create=False) as database:
-                past = History(database)
-                asked = replace(asked, warm_start=tuple(past.find(ref).uid for ref in asked.warm_start))
         setup = SearchSetup.load(asked)  # before a database is made for it
-        with open_database(db) as database:
+        with open_database(db, create=not asked.warm_start) as database:
             return run_search(
                 setup,
                 database,
@@ -237,14 +232,9 @@ def _configure(given: Mapping[str, Any]) -> SearchConfig:
 
 def _read(config: str | Path | None) -> dict[str, Any]:
     """What a file says."""
-    if config is None:
-        return {}
-    try:
-        return tomllib.loads(Path(config).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise ConfigError(
-            f"the configuration {config} cannot be read: {exc}", hint="expected TOML such as: trials = 50"
-        ) from exc
+    from ..nas import read_settings
+
+    return {} if config is None else read_settings(config)
 
 
 def _check_same(past: History, search: SearchRecord, given: Mapping[str, Any], experiment: str | None) -> None:

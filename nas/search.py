@@ -42,7 +42,7 @@ from .events import (
 from .fidelity import SCHEDULERS, Rungs, Scoreboard
 from .finale import FinaleData, FinaleOptions, SearchReport, conclude
 from .objectives import figures_of, front_of, total_violation
-from .prior import Prior, prior_of
+from .prior import Prior, prior_of, uids_of
 from .runner import (
     Begun,
     Broker,
@@ -125,7 +125,10 @@ def run_search(
     Raises:
         ConfigError: there is nothing to learn from one of the searches it is to learn from.
     """
-    prior_of(History(database), setup)  # says so before there is a search
+    history = History(database)
+    prior_of(history, setup)  # says so before there is a search
+    # A number is one database's, and "@last" will be another run: what is kept names runs for good.
+    setup = replace(setup, config=replace(setup.config, warm_start=uids_of(history, setup.config.warm_start)))
     with Tracker(database, experiment=experiment) as tracker:
         search = _start(setup, tracker)
         return _Run(setup, database, tracker, search, engine, evaluator, observe, monitor).finish()

@@ -128,11 +128,7 @@ class SearchConfig:
         Raises:
             ConfigError: the file cannot be read, or says what cannot be.
         """
-        try:
-            document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-            raise ConfigError(f"the configuration {path} cannot be read: {exc}") from exc
-        return cls.from_dict(document | given)
+        return cls.from_dict(read_settings(path) | given)
 
     def __post_init__(self) -> None:
         for name in ("data", "strategy", "scheduler", "device", "target", "space", "zero_cost", "control_of"):
@@ -249,6 +245,20 @@ class SearchSetup:
     def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
         """Of the goals."""
         return tuple(goal.direction for goal in self.goals)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """What a TOML file says of a search, not looked at yet.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigError(
+            f"the configuration {path} cannot be read: {exc}", hint="expected TOML such as: trials = 50"
+        ) from exc
 
 
 def _frozen(value: object) -> object:

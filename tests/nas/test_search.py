@@ -409,6 +409,14 @@ def test_an_equal_control_is_a_random_search_beside_it(small, database):
     assert (other.sampler, other.run.config["control_of"]) == ("random", result.search.uid)
 
 
+def test_what_a_search_learns_from_is_named_for_good(setup, database):
+    """A number is one database's, and "@last" is soon another run."""
+    first = run_search(replace(setup, config=replace(CONFIG, trials=2)), database, evaluator=Imagined())
+    warm = replace(setup, config=replace(CONFIG, trials=2, seed=4, warm_start=("@last",)))
+    second = run_search(warm, database, evaluator=Imagined())
+    assert list(second.search.run.config["warm_start"]) == [first.search.uid]
+
+
 def test_a_search_learns_from_an_earlier_one(finished, setup):
     database, result, _ = finished
     warm = replace(setup, config=replace(CONFIG, warm_start=("1",), seed=4))

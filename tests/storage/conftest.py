@@ -66,3 +66,18 @@ def start_trial() -> Callable[..., str]:
         )
 
     return start
+
+
+class Clock:
+    """Stands at microsecond `us` until a test moves it."""
+
+    def __init__(self) -> None:
+        self.us = 1_000_000_000
+
+    def __call__(self) -> int:
+        return self.us
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

@@ -28,19 +28,6 @@ SECOND = 1_000_000
 NETWORK = ArchitectureEntry(sha256="ab" * 32, space="mlp", choices={}, spec={}, parameters=1, macs=1)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.us = 1_000 * SECOND
-
-    def __call__(self) -> int:
-        return self.us
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def search(tracker, start_search):
     return start_search(tracker)
