@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
-from ..core import Metrics, SavedModel, Trainer, TrainingConfig, build, derive_rng, evaluate
+from ..core import SavedModel, build, derive_rng
 from ..core.data import Dataset
 from ..privacy import (
     NO_KEY,
@@ -27,10 +25,10 @@ from ..privacy import (
 )
 from ..storage import SignedHead
 from .errors import PlanError
+from .local_training import LocalRows, LocalTrainer, NetworkTrainer
 from .rounds import ClientUpdate, MaskRequest, RoundPlan, SiteReport
 from .session import Session
 from .site_masks import SiteMasks
-from .symbols import Contribution
 
 
 class Site:
@@ -46,6 +44,7 @@ class Site:
         masks: hides its updates under the encryption, and takes part in masked runs only. None leaves them to the
             encryption alone: then the coordinator and any one site read every update.
         budget: charged with each answer, and refuses those beyond it.
+        trainer: what it trains with; networks of the core by default.
     """
 
     def __init__(
@@ -59,6 +58,7 @@ class Site:
         journal: AttemptJournal,
         masks: SiteMasks | None,
         budget: Budget | None = None,
+        trainer: LocalTrainer | None = None,
     ) -> None:
         self.name = identity.public.name
         self._identity = identity
@@ -69,6 +69,7 @@ class Site:
         self._journal = journal
         self._masks = masks
         self._budget = budget
+        self._trainer = trainer or NetworkTrainer()
         self._session: Session | None = None
         self.ledger_head: SignedHead | None = None  # the newest of the coordinator's privacy ledger
 
@@ -197,34 +198,11 @@ class Site:
         started = time.perf_counter()
         if self._budget is not None:
             self._budget.authorise([(session.symbols.event(), 1)])
-        # The weights are replaced; what stays is the randomness of its layers, which differs by site and round.
-        model = build(session.spec, derive_rng(plan.seed, "layers", self.name, plan.round))
-        model.load_state(session.layout.unflatten(session.vector))
-        prepare = session.preprocessing.apply
-        measured = Metrics(0.0, 0, 0)
-        if session.symbols.measures:
-            measured = evaluate(model, prepare(self._validation.inputs), self._validation.labels)
-        change = np.zeros(session.layout.size)
-        weight = 0.0
-        if plan.phase == "train":
-            training = plan.training
-            config = TrainingConfig(
-                learning_rate=training.learning_rate,
-                schedule="constant",
-                weight_decay=training.weight_decay,
-                batch_size=training.batch_size,
-                epochs=training.epochs,
-                patience=None,
-            )
-            Trainer(model, config, derive_rng(plan.seed, "shuffle", self.name, plan.round)).fit(
-                prepare(self._train.inputs), self._train.labels
-            )
-            weight = session.symbols.weight(len(self._train), training.max_rows)
-            trained = session.layout.flatten(model.state())
-            change = weight * (trained.astype(np.float64) - session.vector)
+        rows = LocalRows(self.name, self._train, self._validation)
+        contribution = self._trainer.train(session, plan, rows)
         trained_at = time.perf_counter()
         rounding = derive_rng(plan.seed, "rounding", self.name, plan.round, plan.attempt)
-        symbols = session.symbols.encode(Contribution(change, weight, measured), session.ranges, rounding)
+        symbols = session.symbols.encode(contribution, session.ranges, rounding)
         mask = self._mask(session, plan)
         sitting = session.sitting()
         update = protect(self._cipher, sitting, symbols, signer=self._identity, mask=mask).to_bytes()
