@@ -465,6 +465,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "default": _flag(),
             "several_goals": _flag("whether it takes more than one"),
             "constraints": _flag("whether it takes such as are known only after training"),
+            "extra": _maybe(_text("of nasturtium, that has to be installed for it"), "none has"),
+            "installed": _flag("whether all it needs is"),
             "description": _text(),
         }
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -84,6 +85,8 @@ def show_strategies(fmt: FormatOption = Format.TABLE, as_json: Json = False) -> 
             "default": name == DEFAULT_STRATEGY,
             "several_goals": strategy.multi_objective,
             "constraints": strategy.constraints,
+            "extra": None if strategy.extra is None else strategy.extra.name,
+            "installed": strategy.extra is None or strategy.extra.installed,
             "description": strategy.description,
         }
         for name, strategy in STRATEGIES.items()
@@ -95,7 +98,7 @@ def show_strategies(fmt: FormatOption = Format.TABLE, as_json: Json = False) -> 
                 row["strategy"] + ("*" if row["default"] else ""),
                 show(row["several_goals"]),
                 show(row["constraints"]),
-                row["description"],
+                _said_with_extra(row),
             ]
             for row in rows
         ]
@@ -104,6 +107,14 @@ def show_strategies(fmt: FormatOption = Format.TABLE, as_json: Json = False) -> 
         stdout().print("* the default")
 
     print_rows(rows, {name: name for name in rows[0]}, chosen(fmt, as_json=as_json), table=table)
+
+
+def _said_with_extra(row: Mapping[str, Any]) -> str:
+    """What a strategy is, and what has to be installed for it."""
+    if row["extra"] is None:
+        return row["description"]
+    there = "is" if row["installed"] else "is not"
+    return f"{row['description']}; needs nasturtium[{row['extra']}], which {there} installed"
 
 
 def _task(data: str, target: str | None, kind: str | None) -> Task:

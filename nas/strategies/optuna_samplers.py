@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -25,9 +24,9 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from ...core import ConfigError, MissingExtraError, derive_rng, derive_seed
+from ...core import ConfigError, derive_rng, derive_seed
 from ..space import Choice, Flat
-from .registry import StrategyContext, strategy
+from .registry import Extra, StrategyContext, strategy
 from .sampler import CandidateSampler
 
 STARTUP_TRIALS = 10  # drawn at random before a model is made, Optuna's default
@@ -90,16 +89,17 @@ def tpe(context: StrategyContext) -> BaseSampler:
     )
 
 
-@strategy("optuna-gp", multi_objective=True, description="Gaussian process over the encoding (Optuna; needs PyTorch)")
+@strategy(
+    "optuna-gp",
+    multi_objective=True,
+    extra=Extra("gp", ("torch", "scipy")),
+    description="Gaussian process over the encoding (Optuna)",
+)
 def gaussian_process(context: StrategyContext) -> BaseSampler:
     """A Gaussian process and expected improvement; its hyperparameters are fitted from the same start every time.
 
     Source: Optuna's `GPSampler`; Ament et al. 2023, https://arxiv.org/abs/2310.20708.
-
-    Raises:
-        MissingExtraError: PyTorch is not installed.
     """
-    _require("torch", "strategy 'optuna-gp'", extra="gp")
     return OptunaSampler(context, lambda seed: GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS))
 
 
@@ -121,7 +121,13 @@ def nsga3(context: StrategyContext) -> BaseSampler:
     return OptunaSampler(context, _quiet(lambda seed: NSGAIIISampler(seed=seed, population_size=POPULATION)))
 
 
-@strategy("cmaes", stateless=False, constraints=False, description="CMA-ES over the numbers of a space (Optuna)")
+@strategy(
+    "cmaes",
+    stateless=False,
+    constraints=False,
+    extra=Extra("cmaes", ("cmaes",)),
+    description="CMA-ES over the numbers of a space (Optuna)",
+)
 def cma_es(context: StrategyContext) -> BaseSampler:
     """A multivariate normal distribution over the numbers of a space; what is no number is drawn at random.
 
@@ -129,9 +135,7 @@ def cma_es(context: StrategyContext) -> BaseSampler:
 
     Raises:
         ConfigError: the space has no numbers.
-        MissingExtraError: the package `cmaes` is not installed.
     """
-    _require("cmaes", "strategy 'cmaes'", extra="cmaes")
     numbers = [leaf for leaf in context.space.leaves().values() if not isinstance(leaf, Choice)]
     if not numbers:
         raise ConfigError(
@@ -152,11 +156,6 @@ def quasi_random(context: StrategyContext) -> BaseSampler:
     """
     scramble = derive_seed(context.seed, "qmc") % 2**32
     return OptunaSampler(context, _quiet(lambda _: QMCSampler(seed=scramble, scramble=True)))
-
-
-def _require(module: str, feature: str, *, extra: str) -> None:
-    if find_spec(module) is None:
-        raise MissingExtraError(feature, extra)
 
 
 def _quiet(make: SamplerMaker) -> SamplerMaker:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from optuna.samplers import BaseSampler
 
-from ...core import ConfigError, Registry
+from ...core import ConfigError, MissingExtraError, Registry
 from ..objectives import Direction
 from ..space import Space
 from .observation import Observation
@@ -33,17 +34,36 @@ class StrategyContext:
 Maker = Callable[[StrategyContext], BaseSampler]
 
 
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Packages that a strategy needs beside nasturtium's own.
+
+    Attributes:
+        name: of the extra that brings them, as in `nasturtium[gp]`.
+        modules: that are imported.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+
+    @property
+    def installed(self) -> bool:
+        """Whether all of them are there."""
+        return all(find_spec(module) is not None for module in self.modules)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """A way to search, under the name users type.
 
     Attributes:
         name: in the registry.
-        make: gives its sampler; raises `ConfigError` or `MissingExtraError` where it cannot serve.
+        make: gives its sampler; raises `ConfigError` where it cannot serve.
         stateless: its proposals follow from the trials alone. One that is not keeps notes in the study as it goes, so
             that a search is resumed by proposing all over again.
         multi_objective: it takes more than one objective.
         constraints: it takes constraints on what is only known after training.
+        extra: what has to be installed for it; None where nothing has.
         description: one sentence.
     """
 
@@ -52,6 +72,7 @@ class Strategy:
     stateless: bool = True
     multi_objective: bool = False
     constraints: bool = True
+    extra: Extra | None = None
     description: str
 
     def sampler(self, context: StrategyContext, *, constrained: bool = False) -> BaseSampler:
@@ -77,6 +98,8 @@ class Strategy:
         if constrained and not self.constraints:
             able = ", ".join(name for name, strategy in STRATEGIES.items() if strategy.constraints)
             raise ConfigError(f"strategy {self.name!r} takes no constraints", hint=f"take one of {able}")
+        if self.extra is not None and not self.extra.installed:
+            raise MissingExtraError(f"strategy {self.name!r}", self.extra.name)
         return self.make(context)
 
 
@@ -84,7 +107,13 @@ STRATEGIES: Registry[Strategy] = Registry("strategy")
 
 
 def strategy(
-    name: str, *, stateless: bool = True, multi_objective: bool = False, constraints: bool = True, description: str
+    name: str,
+    *,
+    stateless: bool = True,
+    multi_objective: bool = False,
+    constraints: bool = True,
+    extra: Extra | None = None,
+    description: str,
 ) -> Callable[[Maker], Maker]:
     """Register a sampler class, or a function, that makes a sampler from a `StrategyContext`."""
 
@@ -97,6 +126,7 @@ def strategy(
                 stateless=stateless,
                 multi_objective=multi_objective,
                 constraints=constraints,
+                extra=extra,
                 description=description,
             ),
         )

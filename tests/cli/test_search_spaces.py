@@ -13,7 +13,7 @@ import pytest
 
 from nasturtium.cli.schema import DIALECT, SCHEMAS
 from nasturtium.nas.spaces import SPACES
-from nasturtium.nas.strategies import STRATEGIES
+from nasturtium.nas.strategies import STRATEGIES, registry
 
 
 def checked(name: str, text: str):
@@ -54,6 +54,18 @@ def test_all_strategies_are_listed(command):
     rows = checked("search strategies", command("search", "strategies", "--json").out)
     assert [row["strategy"] for row in rows] == list(STRATEGIES)
     assert [row["strategy"] for row in rows if row["default"]] == ["predictor"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_strategies_say_which_extra_they_need_and_whether_it_is_there(command, monkeypatch, there):
+    monkeypatch.setattr(registry, "find_spec", lambda name: object() if there else None)
+    rows = {row["strategy"]: row for row in json.loads(command("search", "strategies", "--json").out)}
+    assert {name: row["extra"] for name, row in rows.items() if row["extra"]} == {"optuna-gp": "gp", "cmaes": "cmaes"}
+    assert [name for name, row in rows.items() if not row["installed"]] == ([] if there else ["optuna-gp", "cmaes"])
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    said = command("search", "strategies").out
+    assert f"needs nasturtium[cmaes], which {'is' if there else 'is not'} installed" in said
 
 
 @pytest.mark.parametrize("suffix", ["toml", "json"])

@@ -26,10 +26,9 @@ from nasturtium.nas.strategies import (
     StrategyContext,
     best_first,
     distributions,
+    registry,
 )
-from nasturtium.nas.strategies import optuna_samplers as of_optuna
 
-NEEDS = {"optuna-gp": "torch", "cmaes": "cmaes"}
 SLOW = {"optuna-gp"}  # a fit per proposal
 
 
@@ -39,7 +38,8 @@ def strategies(**wanted: bool) -> list[object]:
         pytest.param(
             name,
             marks=pytest.mark.skipif(
-                name in NEEDS and find_spec(NEEDS[name]) is None, reason=f"{NEEDS.get(name)} is not installed"
+                (extra := STRATEGIES[name].extra) is not None and not extra.installed,
+                reason=f"{extra} is not installed",
             ),
             id=name,
         )
@@ -279,14 +279,19 @@ def test_the_encoding_is_the_same_in_optunas_terms():
 
 
 def test_cmaes_needs_a_number(monkeypatch):
-    monkeypatch.setattr(of_optuna, "find_spec", lambda name: object())
+    monkeypatch.setattr(registry, "find_spec", lambda name: object())
     with pytest.raises(ConfigError, match="moves numbers only"):
         Proposer(small(3, 3), "cmaes", 0, ["maximize"])
 
 
-@pytest.mark.parametrize(("name", "extra"), [("optuna-gp", "gp"), ("cmaes", "cmaes")])
-def test_what_is_missing_is_named(name, extra, monkeypatch):
-    monkeypatch.setattr(of_optuna, "find_spec", lambda name: None)
+@pytest.mark.parametrize(
+    ("name", "extra", "module"),
+    [("optuna-gp", "gp", "torch"), ("optuna-gp", "gp", "scipy"), ("cmaes", "cmaes", "cmaes")],
+)
+def test_what_is_missing_is_named(name, extra, module, monkeypatch):
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == module else object())
+    assert STRATEGIES[name].extra is not None
+    assert not STRATEGIES[name].extra.installed
     with pytest.raises(MissingExtraError, match=rf"nasturtium\[{extra}\]"):
         Proposer(mixed(), name, 0, ["maximize"])
 
