@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..core import ConfigError, NasturtiumError
-from .options import option
+from .options import option, with_db
 from .output import stderr
 
 OK, FAILED, USAGE, NOT_FOUND, BUSY, UNREACHABLE, INTEGRITY, BUDGET_SPENT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 130
@@ -41,6 +42,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "doctor": ("doctor", "doctor", "Look for what is wrong with this installation and its database."),
     "schema": ("schema", "schema", "The JSON Schema of what a command prints with --json."),
 }
+_COMMAND = re.compile(r"\bnasturtium(?: [a-z][a-z-]*)+")  # in a hint; the first words name it
 
 
 class LazyGroup(TyperGroup):
@@ -136,6 +138,7 @@ def exit_code(error: NasturtiumError) -> int:
 
 def _report(message: str, hint: str | None, code: int, words: Sequence[str]) -> int:
     """Tell of an error on stderr, as a document to programs that asked for JSON; its code."""
+    hint = hint and _on_same_database(hint, words)
     if _wants_json(words):
         sys.stderr.write(json.dumps({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
         return code
@@ -146,10 +149,41 @@ def _report(message: str, hint: str | None, code: int, words: Sequence[str]) -> 
     return code
 
 
+def _on_same_database(hint: str, words: Sequence[str]) -> str:
+    """A hint whose commands name the database that was named here. Those who raise it do not know how it was."""
+    db = _value_of("--db", words)
+    if db is None or " --db " in hint:
+        return hint
+
+    def complete(found: re.Match[str]) -> str:
+        named = found[0].split()[1:]
+        own = _name_with_db(named)
+        return found[0] if not own else " ".join([with_db(" ".join(own), db), *named[len(own) :]])
+
+    return _COMMAND.sub(complete, hint)
+
+
+def _name_with_db(words: Sequence[str]) -> Sequence[str]:
+    """Those of the words that name a command with the option --db; none where they do not."""
+    command: click.Command = typer.main.get_command(app)
+    length = 0
+    for word in words:
+        below = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if below is None:
+            break
+        command, length = below, length + 1
+    takes = length and any("--db" in parameter.opts for parameter in command.params)
+    return words[:length] if takes else []
+
+
+def _value_of(name: str, words: Sequence[str]) -> str | None:
+    following = [second for first, second in pairwise(words) if first == name]
+    joined = [word.removeprefix(f"{name}=") for word in words if word.startswith(f"{name}=")]
+    return next(iter([*following, *joined]), None)
+
+
 def _wants_json(words: Sequence[str]) -> bool:
-    forms = {second for first, second in pairwise(words) if first == "--format"}
-    forms |= {word.removeprefix("--format=") for word in words if word.startswith("--format=")}
-    return "--json" in words or bool(forms & {"json", "ndjson"})
+    return "--json" in words or _value_of("--format", words) in {"json", "ndjson"}
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from ...core import ConfigError
 from ...storage import Curator, Purged
 from .. import library
-from ..options import Db, Json, argument, option
+from ..options import Db, Json, argument, option, with_db
 from ..output import count, print_json, size, stderr, stdout
 
 Run = Annotated[str, argument(help="The run.")]
@@ -68,7 +68,7 @@ def delete(
         deleted = [(run, curator.delete(past.find(run).uid)) for run in runs]
     document = {"deleted": dict(deleted)}
     lines = [
-        f"{run}: deleted {count(number, 'run')}; back with: nasturtium history restore {run}"
+        f"{run}: deleted {count(number, 'run')}; back with: {with_db(f'history restore {run}', db)}"
         if number
         else f"{run}: was deleted already"
         for run, number in deleted

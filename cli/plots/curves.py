@@ -23,7 +23,7 @@ from .labels import End, Label, label_ends, place_labels
 from .paper import Chart, Frame
 from .scales import count_axis, scale_axis
 from .style import MAX_VECTORS
-from .words import direction, nothing, say_figure, say_metric, say_rows, say_run, shorten, split_metric
+from .words import command_for, direction, nothing, say_figure, say_metric, say_rows, say_run, shorten, split_metric
 
 By = Literal["step", "seconds"]
 Role = Literal["shown", "trial", "pruned"]
@@ -78,7 +78,7 @@ def curves_chart(
     """
     known = list(dict.fromkeys(name for each in sets for name, curve in each.curves.items() if len(curve)))
     if not known:
-        raise nothing(run, "no curve", "it has final figures only: nasturtium history show")
+        raise nothing(run, "no curve", f"it has final figures only: {command_for(run)}")
     unknown = [name for name in metrics if name not in known]
     if unknown:
         raise ConfigError(

@@ -23,7 +23,7 @@ from .paper import Chart, Frame
 from .scales import EvenFormatter
 from .style import MAX_VECTORS, SMALL, TINY
 from .trials import Scalar, Setting, Shown, front, last_attempts, varying_settings, with_value
-from .words import count, nothing, say_metric, say_number, say_run, shorten
+from .words import command_for, count, nothing, say_metric, say_number, say_run, shorten
 
 MAX_AXES: Final = 12  # parameters, size and the goals together
 _ABSENT: Final = -0.13  # the height of trials that do not have a parameter
@@ -55,7 +55,7 @@ def parallel_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Chart
     shown = with_value(search, last_attempts(trials), "completed")
     if not shown:
         raise nothing(
-            search.run, "no completed trial", "let it go on, or see what failed with: nasturtium history show"
+            search.run, "no completed trial", f"let it go on, or see what failed with: {command_for(search.run)}"
         )
     best = front(search, shown)[0]
     shown = sorted(shown, key=lambda each: (each is best, each.merit))  # the best is drawn last

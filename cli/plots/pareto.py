@@ -22,7 +22,7 @@ from .paper import Chart, Frame
 from .scales import scale_axis
 from .style import MAX_VECTORS, SMALL
 from .trials import Shown, count_states, front, last_attempts, with_value
-from .words import count, nothing, say_counts, say_metric, say_run, shorten
+from .words import command_for, count, nothing, say_counts, say_metric, say_run, shorten
 
 
 def pareto_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Chart:
@@ -40,7 +40,7 @@ def pareto_chart(search: SearchRecord, trials: Sequence[TrialRecord]) -> Chart:
     pruned = with_value(search, once, "pruned")
     if not completed:
         raise nothing(
-            search.run, "no completed trial", "let it go on, or see what failed with: nasturtium history show"
+            search.run, "no completed trial", f"let it go on, or see what failed with: {command_for(search.run)}"
         )
     members = front(search, completed)
     goal, across = search.objectives[0][0], _across(search)

@@ -101,6 +101,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def command_for(run: RunRecord) -> str:
+    """The command that tells all of a run."""
+    return f"nasturtium history show {run.uid if run.number is None else run.number}"
+
+
 def nothing(run: RunRecord, missing: str, hint: str) -> ConfigError:
     """The error of a figure with nothing in it."""
     return ConfigError(f"{say_run(run)} has {missing} to draw", hint=hint)

@@ -57,7 +57,7 @@ def choose_best(
     if not completed:
         raise NasturtiumError(
             f"none of {len(trials)} trials could be trained to the end",
-            hint="see why with: nasturtium history show RUN",
+            hint=f"see why the last one was not: nasturtium history show {trials[-1].uid}" if trials else None,
         )
     closest = min(completed, key=lambda t: total_violation(constraints, figures_of(t)))
     figures = figures_of(closest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import jsonschema
 import pytest
@@ -17,6 +18,7 @@ from nasturtium.storage import (
     ProposalEntry,
     SearchControl,
     Tracker,
+    UnknownRunError,
     open_database,
 )
 
@@ -35,6 +37,21 @@ def network(number: int) -> ArchitectureEntry:
 
 def proposal(number: int, **more) -> ProposalEntry:
     return ProposalEntry(number=number, architecture=network(number), hyperparameters={}, seed=0, flat={}, **more)
+
+
+def begin(tracker: Tracker, *, objective: str = "val_accuracy", direction: str = "maximize", **config):
+    return tracker.start_search(
+        name="digits",
+        seed=0,
+        config=config,
+        dataset=None,
+        space="mlp",
+        space_sha256="0" * 64,
+        sampler="random",
+        pruner="asha",
+        trials=8,
+        objectives=[(objective, direction)],
+    )
 
 
 @pytest.fixture
@@ -233,3 +250,36 @@ def test_bounds_and_budgets_of_bytes_are_looked_at_trial_by_trial(command, tmp_p
         assert document["best"]["trial"] == 1
         assert document["budgets"]["bytes"] == {"used": 400_000, "limit": 1e6}
         assert "bytes      400.0 kB of 1.0 MB (40%)" in command("search", "status").out
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["search", "report"], "nasturtium search status --db 'my runs.db' 1"),
+        (["search", "stop", 9], "nasturtium history list --db 'my runs.db'"),
+        (["search", "report", 2], "nasturtium history list --db 'my runs.db' --kind search"),
+        (["search", "draw", 9], "nasturtium history list --db 'my runs.db'"),
+    ],
+    ids=str,
+)
+def test_a_hint_is_a_command_on_the_same_database(command, tmp_path, words, hint):
+    """It works as it is printed, whoever raised it."""
+    with open_database(tmp_path / "my runs.db") as database, Tracker(database) as tracker:
+        begin(tracker)
+        tracker.start_run("mine")
+        for given in (["--db", "my runs.db"], ["--db=my runs.db"]):
+            answer = command(*words, *given)
+            assert hint in answer.err
+        again = command(*shlex.split(answer.err.rpartition("nasturtium ")[2]))
+        assert (again.code, again.err) == (0, "")
+
+
+def test_a_hint_does_not_repeat_the_password_of_a_database(command, monkeypatch):
+    def refuse(search, *, db):
+        raise UnknownRunError("there is none", hint="see: nasturtium search spaces, or: nasturtium history list")
+
+    monkeypatch.setattr(library, "search_status", refuse)
+
+    said = command("search", "status", "--db", "postgresql://me:secret@host/runs").err
+    assert "nasturtium search spaces, or: nasturtium history list --db URL" in said
+    assert "secret" not in said
