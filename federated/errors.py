@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
 from ..core import NasturtiumError
+
+if TYPE_CHECKING:
+    from ..privacy import KeyGrant
+
+
+class Refusal(StrEnum):
+    """Why a site did not answer: all that the coordinator is told. What is behind it stays in the site's own log."""
+
+    POLICY = "policy"  # the site's policy does not allow it
+    BUDGET = "budget"  # its privacy budget does not last
+    SCHEMA = "schema"  # its data is not what the run is for
+    DATA = "data"  # its data cannot be learned from
+    VERSION = "version"  # it speaks another version
+    SIGNATURE = "signature"  # a message that the coordinator has not signed
+    MESSAGE = "message"  # a damaged message, or one that asks for what cannot be
+    ORDER = "order"  # of another run, round or attempt than the site is at, or answered already
+    BEHIND = "behind"  # the site has missed rounds of the run, and needs a checkpoint of another one
+    KEY = "key"  # another key, roster or preset, or none yet
+    MASKS = "masks"  # the masks of the round cannot be made or taken off
+    SUM = "sum"  # the last sum cannot be opened, or an update cannot be protected
+    NOT_READY = "not-ready"  # the site's operator has to do something first
+    DISK = "disk"  # a file of the site cannot be written
+    MEMORY = "memory"
+    INTERNAL = "internal"  # anything else: a bug
+
+    @classmethod
+    def told(cls, text: str) -> Refusal:
+        """What a site said; whatever is none of the codes is `INTERNAL`, so that nothing else is passed on."""
+        return cls(text) if text in cls._value2member_map_ else cls.INTERNAL
 
 
 class FederationError(NasturtiumError, RuntimeError):
@@ -10,4 +42,48 @@ class FederationError(NasturtiumError, RuntimeError):
 
 
 class PlanError(NasturtiumError, ValueError):
-    """A message from the coordinator that a site does not follow: damaged, or out of order."""
+    """A message from the coordinator that a site does not follow: damaged, or out of order.
+
+    Attributes:
+        refusal: the code that tells the coordinator why.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, refusal: Refusal = Refusal.MESSAGE) -> None:
+        super().__init__(message, hint=hint)
+        self.refusal = refusal
+
+
+class PolicyError(NasturtiumError, RuntimeError):
+    """What a site's own policy does not allow. The text stays at the site.
+
+    Attributes:
+        rule: the key in the `[policy]` table that says so.
+    """
+
+    def __init__(self, message: str, *, rule: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
+
+
+class AuditError(NasturtiumError, RuntimeError):
+    """The audit log cannot be written, so nothing may leave; or it was changed."""
+
+
+class ApprovalNeededError(NasturtiumError, RuntimeError):
+    """A roster that the site's operator has not compared with the other sites yet."""
+
+
+class CeremonyPendingError(NasturtiumError, RuntimeError):
+    """The federation's key is not with every site yet; asking again goes on from here.
+
+    Attributes:
+        waiting: names of the sites that have not done their part.
+        grant: the key's, where it was made and only has to be received.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, waiting: tuple[str, ...] = (), grant: KeyGrant | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.waiting = waiting
+        self.grant = grant
