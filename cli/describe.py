@@ -95,6 +95,7 @@ def _describe_search(past: History, search: SearchRecord) -> dict[str, Any]:
             "study": search.study_name,
             "objectives": [{"name": name, "direction": direction} for name, direction in search.objectives],
             "constraints": list(search.run.config.get("constraints") or ()),
+            "front_by": [goal.name for goal in shown_goals(search)],
             "figures": figure_names(shown_goals(search)),
         },
         "trials": [trial_document(trial) for trial in trials],

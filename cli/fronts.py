@@ -30,16 +30,10 @@ def constraints_of(search: SearchRecord) -> tuple[Constraint, ...]:
 
 
 def shown_goals(search: SearchRecord) -> tuple[Goal, ...]:
-    """By what the trials of a search are compared where people look: its goals; of a single one also the size, because
-    a front of one figure is one trial.
-    """
-    from ..nas.objectives import parse_goal
+    """By what the trials of a search are on its front, wherever it is shown."""
+    from ..nas.objectives import front_goals
 
-    goals = goals_of(search)
-    if len(goals) > 1:
-        return goals
-    known = {goal.name for goal in goals}
-    return (*goals, *(parse_goal(name) for name in _SIZES if name not in known))
+    return front_goals(goals_of(search))
 
 
 def front_of_search(search: SearchRecord, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -73,9 +67,9 @@ def heading(name: str) -> str:
     return said.replace("_", " ")
 
 
-def said_goals(goals: Sequence[Goal]) -> str:
-    """Goals in words, for a title: "validation accuracy, parameters, MACs"."""
-    return ", ".join(f"validation {heading(g.name)}" if g.name.startswith("val_") else heading(g.name) for g in goals)
+def said_figures(names: Sequence[str]) -> str:
+    """Figures in words, for a title: "validation accuracy, parameters, MACs"."""
+    return ", ".join(f"validation {heading(name)}" if name.startswith("val_") else heading(name) for name in names)
 
 
 def first_goal(past: History, run: RunRecord) -> tuple[str, str] | None:

@@ -234,7 +234,8 @@ _RUN = _object(
                 "study": _text(),
                 "objectives": _GOALS,
                 "constraints": _list(_text("such as parameters <= 50000")),
-                "figures": _list(_text(), "by which its trials are compared where people look"),
+                "front_by": _list(_text(), "by which figures trials are on its front: the goals; of one also the size"),
+                "figures": _list(_text(), "that its trials are shown with"),
             }
         ),
         "front": _rows(
@@ -315,7 +316,10 @@ _REPORT = _object(
         "metric": _word("accuracy r2", "what models are compared by"),
         "rows": _object({name: _whole() for name in ("train", "validation", "test")}),
         "goals": _list(_text("such as maximize val_accuracy")),
-        "front": _list(_FIGURES, "its Pareto front: the trial's number, and its goals"),
+        "front": _list(
+            _FIGURES,
+            "its Pareto front: the trial's number, and the figures it is by: the goals; of a single one also the size",
+        ),
         "seeds": _list(_FIGURES, "the best trained again: the trial's number, the seed, figures on validation rows"),
         "winner": _whole("number of the trial that won: the smallest network not clearly worse than the best"),
         "members": _list(_FIGURES, "of the saved model: the trial's number, the seed, its weight"),

@@ -41,7 +41,7 @@ from .events import (
 )
 from .fidelity import SCHEDULERS, Rungs, Scoreboard
 from .finale import FinaleData, FinaleOptions, SearchReport, conclude
-from .objectives import figures_of, front_of, total_violation
+from .objectives import figures_of, front_goals, front_of, total_violation
 from .prior import Prior, prior_of, uids_of
 from .runner import (
     Begun,
@@ -82,8 +82,8 @@ class SearchResult:
 
     Attributes:
         search: its record in the history.
-        front: completed trials that keep the constraints and that no other beats in all goals; the best by the first
-            goal first.
+        front: completed trials that keep the constraints and that no other beats in all goals (of a single one, and in
+            size: see `front_goals`); the best by the first goal first.
         best: the trial that won.
         report: all that is to be said of it.
         model: the folder of the saved model.
@@ -260,7 +260,7 @@ class _Run:
         best = next(trial for trial in trials if trial.number + 1 == concluded.report.winner)
         return SearchResult(
             search=self._history.search(uid),
-            front=front_of(trials, self._setup.goals, self._setup.constraints),
+            front=front_of(trials, front_goals(self._setup.goals), self._setup.constraints),
             best=best,
             report=concluded.report,
             model=concluded.model,

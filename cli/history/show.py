@@ -9,7 +9,7 @@ from ...core import ConfigError
 from ...storage import RELATIONS, LineageRecord, RunRecord
 from .. import library
 from ..describe import UNMEASURED, describe, protection
-from ..fronts import figure_names, figure_of, front_of_search, heading, shown_goals
+from ..fronts import figure_names, figure_of, front_of_search, heading, said_figures, shown_goals
 from ..options import Db, FormatOption, Json, argument, chosen, option
 from ..output import (
     Format,
@@ -272,7 +272,8 @@ def _print_search(details: Mapping[str, Any], say: Any) -> None:
         for trial in details["front"]
     ]
     say("")
-    print_table(["trial", *map(heading, names), "took"], front, title="Pareto front")
+    title = f"Pareto front ({said_figures(search['front_by'])})"
+    print_table(["trial", *map(heading, names), "took"], front, title=title)
     if details["verdicts"]:
         say("")
     for verdict in details["verdicts"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..fronts import figure_names, figure_of, front_of_search, heading, said_goals, shown_goals
+from ..fronts import figure_names, figure_of, front_of_search, heading, said_figures, shown_goals
 from ..library import open_history
 from ..output import Format, show, wrapped
 from ..result import print_result
@@ -28,7 +28,7 @@ def print_search(result: SearchResult, fmt: Format, *, db: str | None) -> None:
         rows,
         {"trial": "trial", **{name: heading(name) for name in names}},
         fmt,
-        title=f"Pareto front ({said_goals(goals)})",
+        title=f"Pareto front ({said_figures([goal.name for goal in goals])})",
         closing=[*closing_lines(result.report), f"saved: {result.model}"],
         more=f"search report {search.run.number}",
         db=db,

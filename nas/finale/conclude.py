@@ -11,7 +11,7 @@ from pathlib import Path
 from ...core import NasturtiumError, derive_seed
 from ...core import device as find_device
 from ...storage import Database, SearchRecord, Tracker, TrialRecord
-from ..objectives import figures_of, front_of, total_violation
+from ..objectives import figures_of, front_goals, front_of, total_violation
 from .gather import gather
 from .keep import read_run, record, save
 from .members import Fitted, Member, Members, Validated
@@ -87,7 +87,7 @@ def conclude(
             metric=metric_of(data.test.task),
             rows={"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
             goals=tuple(str(goal) for goal in options.goals),
-            front=tuple(_front_row(trial, options) for trial in front_of(trials, options.goals, options.constraints)),
+            front=tuple(_front(trials, options)),
             seeds=tuple(_row(each.member) | dict(each.figures) for each in validated),
             winner=selection.winner.number + 1,
             members=tuple(_row(fitted.member) | {"weight": weight} for fitted, weight in networks),
@@ -173,9 +173,13 @@ def _row(member: Member) -> dict[str, float]:
     return {"trial": float(member.trial.number + 1), "seed": float(member.index)}
 
 
-def _front_row(trial: TrialRecord, options: FinaleOptions) -> dict[str, float]:
-    figures = figures_of(trial)
-    return {"trial": float(trial.number + 1)} | {goal.name: goal.value(figures) for goal in options.goals}
+def _front(trials: Sequence[TrialRecord], options: FinaleOptions) -> list[dict[str, float]]:
+    goals = front_goals(options.goals)
+    found = front_of(trials, goals, options.constraints)
+    return [
+        {"trial": float(trial.number + 1)} | {goal.name: goal.value(figures_of(trial)) for goal in goals}
+        for trial in found
+    ]
 
 
 def _notes(selection: Selection) -> list[str]:

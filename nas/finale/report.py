@@ -55,7 +55,7 @@ class SearchReport:
         metric: what models are compared by here: "accuracy" or "r2".
         rows: of train, validation and test.
         goals: of the search.
-        front: its Pareto front: the trial's number and its figures.
+        front: its Pareto front: the trial's number and the figures it is by, see `front_goals`.
         seeds: the best candidates trained again: trial, seed, figures on validation rows.
         winner: number of the trial that won: the smallest network that is not clearly worse than the best over seeds.
         members: of the saved model: trial, seed, weight; several for an ensemble.
@@ -127,7 +127,7 @@ class SearchReport:
         rows = " + ".join(f"{count} {part}" for part, count in self.rows.items())
         searched, random = self.trials["searched"], self.trials["random"]
         lines = [f"{self.data}: {rows} rows; goals: {', '.join(self.goals)}"]
-        lines += ["", f"Pareto front of {searched} trials:"]
+        lines += ["", f"Pareto front of {searched} trials{_by(self.front)}:"]
         lines += [f"  trial {row['trial']:g}: {_figures(row, skip={'trial'})}" for row in self.front]
         lines += ["", "The best again, on validation rows:"]
         lines += [
@@ -150,6 +150,12 @@ class SearchReport:
         if self.spent:
             lines.append(f"- Spent: {_figures(self.spent, skip=set())}")
         return "\n".join(lines) + "\n"
+
+
+def _by(front: Sequence[Mapping[str, float]]) -> str:
+    """By which figures trials are on a front."""
+    names = [name for name in front[0] if name != "trial"] if front else []
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _figures(row: Mapping[str, float], *, skip: set[str]) -> str:

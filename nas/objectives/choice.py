@@ -8,17 +8,29 @@ from typing import TYPE_CHECKING
 
 from ...core import NasturtiumError
 from .constraints import Constraint, total_violation
-from .goals import Goal
+from .goals import Goal, parse_goal
 from .pareto import pareto_front
 
 if TYPE_CHECKING:  # a process that only trains starts in half the time without the database
     from ...storage import TrialRecord
+
+_SIZES = ("parameters", "macs")
 
 
 def figures_of(trial: TrialRecord) -> dict[str, float]:
     """All that is known of a trial by name: its network's size, and what its evaluation told."""
     size = {"parameters": float(trial.architecture.parameters), "macs": float(trial.architecture.macs)}
     return {**size, **trial.metrics}
+
+
+def front_goals(goals: Sequence[Goal]) -> tuple[Goal, ...]:
+    """By what the trials of a search are on its front: its goals; of a single one also the parameters and the MACs,
+    because a front of one figure is one trial.
+    """
+    if len(goals) > 1:
+        return tuple(goals)
+    known = {goal.name for goal in goals}
+    return (*goals, *(parse_goal(name) for name in _SIZES if name not in known))
 
 
 def front_of(

@@ -119,3 +119,13 @@ def test_it_is_watched_by_its_goal(measured):
     text = measured("search", "status").out
     assert "goals      maximize val_r2, minimize parameters" in text
     assert "val_r2 " in text
+
+
+def test_its_front_is_the_same_wherever_it_is_shown(measured):
+    """Of several goals it is by these alone, and says so."""
+    tabled = [row["trial"] for row in csv.DictReader(io.StringIO(measured("history", "pareto", 1, "--format=csv").out))]
+    report = json.loads(measured("search", "report", "--json").out)["front"]
+    assert [f"{row['trial']:g}" for row in report] == tabled
+    assert set(report[0]) == {"trial", "val_r2", "parameters"}
+    assert "Pareto front of 5 trials (val_r2, parameters):" in measured("search", "report").out
+    assert "Pareto front (validation R2, parameters)" in measured("history", "show", 1).out

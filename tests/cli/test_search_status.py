@@ -180,7 +180,10 @@ def test_a_finished_search_has_a_status_and_a_report(digits):
     for verdict in report["verdicts"]:
         assert verdict in text
     front = json.loads(digits("history", "show", 1, "--json").out)["front"]
-    assert report["front"][0]["trial"] == front[0]["trial"]
+    assert [row["trial"] for row in report["front"]] == [trial["trial"] for trial in front]
+    assert set(report["front"][0]) == {"trial", "val_accuracy", "parameters", "macs"}
+    assert "Pareto front of 3 trials (val_accuracy, parameters, macs):" in text
+    assert "Pareto front (validation accuracy, parameters, MACs)" in digits("history", "show", 1).out
     assert library.search_report(1).winner == report["winner"]
 
 
