@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from ..nas.objectives import Constraint, Goal
 
 _SIZES = ("parameters", "macs")
-_HEADINGS: Mapping[str, str] = {"macs": "MACs", "val_r2": "R2", "val_auroc": "AUROC", "val_f1": "F1"}
+_HEADINGS: Mapping[str, str] = {
+    "macs": "MACs",
+    "val_r2": "R2",
+    "val_auroc": "AUROC",
+    "val_f1": "F1",
+    "val_mae": "MAE",
+    "val_rmse": "RMSE",
+}
 _UNITS: Mapping[str, str] = {"_bytes": " bytes", "_ms": " ms", "_seconds": " s"}
 
 

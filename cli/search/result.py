@@ -11,7 +11,7 @@ from ..result import print_result
 
 if TYPE_CHECKING:
     from ...nas import SearchResult
-    from ...nas.finale import ScoredModel, SearchReport
+    from ...nas.finale import SearchReport
 
 
 def print_search(result: SearchResult, fmt: Format, *, db: str | None) -> None:
@@ -37,16 +37,19 @@ def print_search(result: SearchResult, fmt: Format, *, db: str | None) -> None:
 
 def closing_lines(report: SearchReport) -> list[str]:
     """What a search came to, in a few lines: the model on the test rows, and what the figures mean."""
-    model = report.model
-    said = {name: value for name, value in model.test.items() if name == report.metric}
-    figures = ", ".join(f"test {heading(name)} {show(value)}" for name, value in said.items())
-    lines = [f"best: {model.what}, trained again: {figures}{_right(model, report)}"]
+    model, rows = report.model, report.rows["test"]
+    names = report.test_metrics
+    if report.metric != "accuracy":
+        names = list(dict.fromkeys([*names, *(name for name in ("mae", "rmse") if name in model.test)]))
+    figures = ", ".join(
+        f"test {heading(f'val_{name}')} {show(model.test[name])}{_right(name, report)}" for name in names
+    )
+    where = "" if "accuracy" in names else f" on {rows} rows"
+    lines = [f"best: {model.what}, trained again: {figures}{where}"]
     return [*lines, *(wrapped(f"- {said}") for said in (*report.verdicts, *report.notes))]
 
 
-def _right(model: ScoredModel, report: SearchReport) -> str:
+def _right(name: str, report: SearchReport) -> str:
+    """On how many rows the model is right, beside the share of them."""
     rows = report.rows["test"]
-    if report.metric == "accuracy":
-        return f" ({round(model.test['accuracy'] * rows)} of {rows} rows)"
-    others = ", ".join(f"{heading(name)} {show(model.test[name])}" for name in ("mae", "rmse") if name in model.test)
-    return f" on {rows} rows ({others})"
+    return f" ({round(report.model.test[name] * rows)} of {rows} rows)" if name == "accuracy" else ""

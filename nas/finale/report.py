@@ -86,6 +86,13 @@ class SearchReport:
         return self.models[0]
 
     @property
+    def test_metrics(self) -> list[str]:
+        """What is told of the test rows: the goals of the search that are figures of rows, then `metric`."""
+        goals = (goal.split()[-1] for goal in self.goals)
+        names = [goal.removeprefix("val_") for goal in goals if goal.startswith("val_")]
+        return list(dict.fromkeys([*(name for name in names if name in self.model.test), self.metric]))
+
+    @property
     def best_reference(self) -> ScoredModel | None:
         """The simple model that did best on validation rows, by which it is chosen; None where there is none."""
         simple = [model for model in self.models[1:] if model.name not in {WINNER, CONTROL}]
@@ -139,11 +146,9 @@ class SearchReport:
         lines += ["", f"Winner: trial {self.winner}. The saved model is {kind}{', '.join(parts)}."]
         lines += ["", f"On {self.rows['test']} test rows, looked at once:"]
         for model in self.models:
-            deviation = f" ± {model.deviation[self.metric]:.4f}" if model.deviation else ""
             seeds = f" over {model.seeds} seeds" if model.seeds > 1 else ""
-            lines.append(
-                f"  {model.name:<14} {self.metric} {model.test[self.metric]:.4f}{deviation}{seeds}  {model.what}"
-            )
+            figures = ", ".join(_with_deviation(model, name) for name in self.test_metrics)
+            lines.append(f"  {model.name:<14} {figures}{seeds}  {model.what}")
         lines += ["", *(f"- {verdict}" for verdict in self.verdicts)]
         lines.append(f"- {searched} trials were evaluated, {random} of them or beside them proposed at random.")
         lines += [f"- {note}" for note in self.notes]
@@ -160,6 +165,14 @@ def _by(front: Sequence[Mapping[str, float]]) -> str:
 
 def _figures(row: Mapping[str, float], *, skip: set[str]) -> str:
     return ", ".join(f"{name} {_number(value)}" for name, value in row.items() if name not in skip)
+
+
+def _with_deviation(model: ScoredModel, name: str) -> str:
+    """A figure on the test rows; a simple model's scores of classes are no probabilities, so it has no loss."""
+    if name not in model.test:
+        return f"{name} -"
+    deviation = f" ± {model.deviation[name]:.4f}" if name in model.deviation else ""
+    return f"{name} {model.test[name]:.4f}{deviation}"
 
 
 def _number(value: float) -> str:
