@@ -53,6 +53,20 @@ class PlanError(NasturtiumError, ValueError):
         self.refusal = refusal
 
 
+class AgreementError(PlanError):
+    """What the sites agree on before a run does not fit this site's data, or nothing can be agreed on.
+
+    Attributes:
+        column: the one it is about, if it is one.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, refusal: Refusal = Refusal.SCHEMA, column: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, refusal=refusal)
+        self.column = column
+
+
 class PolicyError(NasturtiumError, RuntimeError):
     """What a site's own policy does not allow. The text stays at the site.
 

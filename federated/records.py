@@ -16,7 +16,8 @@ from typing import Any, cast, get_args
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from ..privacy import PublicIdentity, Signer, UpdateRejectedError
-from .errors import PlanError
+from .errors import PlanError, Refusal
+from .outgoing import Outgoing, Part
 from .rounds import (
     ClientUpdate,
     LocalTraining,
@@ -109,7 +110,7 @@ def check_content(content: RecordDict, coordinator: PublicIdentity) -> RecordDic
         coordinator.verify(_DOMAIN, _digest(signed), unpack_bytes(content[_SIGNATURE]))
         return signed
     except (KeyError, ValueError, UpdateRejectedError) as exc:
-        raise PlanError(f"a message that {coordinator.name} has not signed") from exc
+        raise PlanError(f"a message that {coordinator.name} has not signed", refusal=Refusal.SIGNATURE) from exc
 
 
 def plan_to_content(plan: RoundPlan) -> RecordDict:
@@ -234,6 +235,18 @@ def update_from_content(content: RecordDict) -> ClientUpdate:
         return ClientUpdate(update=unpack_bytes(content["update"]), report=report, **said)
     except (KeyError, ValueError) as exc:
         raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
+
+
+def outgoing(content: RecordDict) -> Outgoing:
+    """What leaves with an answer."""
+    parts: list[Part] = []
+    for name in sorted(content):
+        record = content[name]
+        values = {} if isinstance(record, ArrayRecord) else dict(cast(Mapping[str, Any], record))
+        size = len(unpack_bytes(record)) if isinstance(record, ArrayRecord) else len(json.dumps(values, default=bytes.hex))
+        if record:
+            parts.append(Part(name=name, size=size, values=values))
+    return Outgoing(parts=tuple(parts), sha256=_digest(content).hex())
 
 
 def _checked(record: object, expected: Mapping[str, type]) -> dict[str, Any]:

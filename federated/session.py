@@ -15,7 +15,7 @@ import numpy as np
 from ..core import ModelSpec, ParameterLayout, build, derive_rng, parse_json
 from ..core.data import Preprocessing, Task
 from ..privacy import EncryptedSum, OpenedSum, Preset, Sitting
-from .errors import PlanError
+from .errors import PlanError, Refusal
 from .private_symbols import PrivateSymbols, make_symbols
 from .rounds import RoundPlan, SiteReport
 from .symbols import UpdateSymbols
@@ -50,11 +50,11 @@ class Session:
             ConfigError: its noise does not fit its network or preset; also FormatError.
         """
         if plan.round != 1:
-            raise PlanError(f"asked to join run {plan.run} in round {plan.round}, expected 1")
+            raise PlanError(f"asked to join run {plan.run} in round {plan.round}, expected 1", refusal=Refusal.ORDER)
         spec = ModelSpec.from_json(plan.spec)
         preprocessing = Preprocessing.from_dict(parse_json(plan.preprocessing))
         if preprocessing.task != task:
-            raise PlanError("the plan's task is not that of the data")
+            raise PlanError("the plan's task is not that of the data", refusal=Refusal.SCHEMA)
         model = build(spec, derive_rng(plan.seed, "weights"))
         layout = ParameterLayout.of(model)
         symbols = make_symbols(model, preset, plan.privacy)
@@ -87,7 +87,8 @@ class Session:
         if not again and plan.round != self.round + 1:
             raise PlanError(
                 f"has done attempt {self.attempt} at round {self.round}, "
-                f"got a plan for attempt {plan.attempt} at round {plan.round}"
+                f"got a plan for attempt {plan.attempt} at round {plan.round}",
+                refusal=Refusal.ORDER,
             )
 
     def note(self, plan: RoundPlan) -> None:

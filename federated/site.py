@@ -24,8 +24,9 @@ from ..privacy import (
     protect,
 )
 from ..storage import SignedHead
-from .errors import PlanError
+from .errors import PlanError, Refusal
 from .local_training import LocalRows, LocalTrainer, NetworkTrainer
+from .refusals import refusal_of
 from .rounds import ClientUpdate, MaskRequest, RoundPlan, SiteReport
 from .session import Session
 from .site_masks import SiteMasks
@@ -151,18 +152,24 @@ class Site:
             raise PlanError(
                 f"{self.name} got a sum that was tampered with, and follows no plan under this key any more",
                 hint="find out how that was done; then make a new key: nasturtium keys rotate",
+                refusal=Refusal.KEY,
             )
         if plan.quantisation.preset != self._cipher.preset.name:
             raise PlanError(
-                f"{self.name} protects with {self._cipher.preset.name}, the plan asks for {plan.quantisation.preset}"
+                f"{self.name} protects with {self._cipher.preset.name}, the plan asks for {plan.quantisation.preset}",
+                refusal=Refusal.KEY,
             )
         if (plan.masks is not None) != (self._masks is not None):
             asks = "asks for masks" if plan.masks else "has none"
-            raise PlanError(f"{self.name} masks {'all' if self._masks else 'none'} of its updates, and the plan {asks}")
+            raise PlanError(
+                f"{self.name} masks {'all' if self._masks else 'none'} of its updates, and the plan {asks}",
+                refusal=Refusal.MASKS,
+            )
         if plan.privacy is not None and plan.masks is not None and plan.masks.threshold < plan.privacy.fewest_sites:
             raise PlanError(
                 f"masks that come off with {plan.masks.threshold} sites bare sums of fewer than the "
-                f"{plan.privacy.fewest_sites} whose noise hides them"
+                f"{plan.privacy.fewest_sites} whose noise hides them",
+                refusal=Refusal.MASKS,
             )
         session = self._session
         try:
@@ -170,7 +177,7 @@ class Site:
                 session = Session.begin(plan, self._train.task, self._cipher.preset)
             session.check_next(plan)
         except PlanError as exc:
-            raise PlanError(f"{self.name}: {exc.message}", hint=exc.hint) from exc
+            raise PlanError(f"{self.name}: {exc.message}", hint=exc.hint, refusal=exc.refusal) from exc
         self._session = session
         return session
 
@@ -190,7 +197,8 @@ class Site:
             return session.step(opened, plan.total)
         except UpdateRejectedError as exc:
             raise PlanError(
-                f"{self.name} got no sum of round {plan.round - 1} of run {plan.run}: {exc.message}"
+                f"{self.name} got no sum of round {plan.round - 1} of run {plan.run}: {exc.message}",
+                refusal=refusal_of(exc),
             ) from exc
 
     def _work(self, session: Session, plan: RoundPlan) -> tuple[bytes, float, float]:
@@ -218,5 +226,5 @@ class Site:
 
     def _must_mask(self) -> SiteMasks:
         if self._masks is None:
-            raise PlanError(f"{self.name} has no roster to make masks with")
+            raise PlanError(f"{self.name} has no roster to make masks with", refusal=Refusal.MASKS)
         return self._masks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..core import ConfigError
 from ..privacy import AttemptJournal, Identity, Mask, MaskingError, MaskingPlan, MaskingSite, Members
-from .errors import PlanError
+from .errors import PlanError, Refusal
 from .masks import make_masking_plan
 from .rounds import MaskRequest, MaskTerms, RoundPlan
 
@@ -85,7 +85,8 @@ class SiteMasks:
     def _of(self, plan: MaskingPlan) -> MaskingSite:
         if self._attempt is None or plan != self._plan:
             raise PlanError(
-                f"{self._identity.public.name} has not advertised for attempt {plan.attempt} at round {plan.round}"
+                f"{self._identity.public.name} has not advertised for attempt {plan.attempt} at round {plan.round}",
+                refusal=Refusal.ORDER,
             )
         return self._attempt
 
@@ -97,11 +98,12 @@ class SiteMasks:
                 f"{self._identity.public.name} knows the roster {self._roster_sha256[:16]}, "
                 f"the plan is for {terms.roster_sha256[:16]!r}",
                 hint="the coordinator has an old roster: pass the new one on to it",
+                refusal=Refusal.KEY,
             )
         try:
             return make_masking_plan(terms, run, round, attempt, layout=layout, modulus=modulus)
         except ConfigError as exc:
-            raise PlanError(f"masks that cannot be: {exc.message}") from exc
+            raise PlanError(f"masks that cannot be: {exc.message}", refusal=Refusal.MASKS) from exc
 
 
 def _read_ids(payload: bytes) -> list[str]:

@@ -134,7 +134,7 @@ def test_a_site_answers_an_unsigned_plan_with_an_error(make_site, make_plan):
         node = next(iter(grid.get_node_ids()))
         [reply] = grid.send_and_receive([Message(plan_to_content(make_plan()), node, "train")])
     assert reply.has_error()
-    assert reply.error.reason == "PlanError"
+    assert reply.error.reason == "signature"
 
 
 def test_a_restarted_site_does_not_answer_an_attempt_again(make_scheme, make_site, make_plan, preset, tmp_path):

@@ -280,7 +280,7 @@ def test_a_site_that_fails_is_recorded_and_the_others_go_on(database, monkeypatc
     history = History(database)
     assert [(one.participants, one.rejected) for one in result.rounds] == [(CLIENTS, 1), (CLIENTS + 1, 0)]
     rejected = history.contributions(result.run.uid, 1)[1]
-    assert (rejected.client, rejected.state, rejected.reason) == ("site-2", "rejected", "the site failed: 'ValueError'")
+    assert (rejected.client, rejected.state, rejected.reason) == ("site-2", "rejected", "the site failed: 'internal'")
 
 
 def test_too_few_sites_leave_the_run_failed_with_the_reason(database, monkeypatch):
@@ -295,7 +295,7 @@ def test_too_few_sites_leave_the_run_failed_with_the_reason(database, monkeypatc
     assert record.error.startswith("FederationError: round 1 has 0 usable answers")
     [last] = History(database).rounds(record.uid)
     assert (last.participants, last.rejected) == (0, CLIENTS)
-    assert {one.reason for one in History(database).contributions(record.uid, 1)} == {"the site failed: 'PlanError'"}
+    assert {one.reason for one in History(database).contributions(record.uid, 1)} == {"the site failed: 'message'"}
     assert not database.models_dir.exists()
 
 

@@ -1,0 +1,60 @@
+"""`Guard`: who is asked before a site does what it is asked to, and is shown all that is about to leave it."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from .errors import Refusal
+from .outgoing import Outgoing
+from .rounds import MaskRequest, RoundPlan
+
+# What a site can be asked to do. "report" and "masks" belong to rounds of the others, "hello" and "keys" come before.
+Action = Literal[
+    "hello", "keys", "agree", "train", "evaluate", "report", "masks", "search", "checkpoint", "catch-up", "release"
+]
+
+
+class Asked(Protocol):
+    """What was asked, as far as it can be named; a `RoundPlan` and a `MaskRequest` are."""
+
+    @property
+    def run(self) -> str:
+        """ULID of the federated run, or empty."""
+        ...
+
+    @property
+    def round(self) -> int:
+        """From 1; 0 outside of rounds."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """At the round, from 1; 0 outside of rounds."""
+        ...
+
+
+class Guard(Protocol):
+    """Stands between the messages and the site; see `SiteGuard`."""
+
+    def before(self, action: Action, asked: Asked) -> None:
+        """Called before a site does anything of what was asked. What it raises becomes the answer, as a code."""
+        ...
+
+    def leaving(self, action: Action, asked: Asked, outgoing: Outgoing) -> None:
+        """Called with an answer before it leaves. What it raises leaves instead, as a code."""
+        ...
+
+    def refused(self, action: Action | None, asked: Asked | None, code: Refusal, error: Exception) -> None:
+        """Called with the code that leaves instead of an answer, and with why. Must not raise.
+
+        Args:
+            action, asked: None where not even that could be read.
+            code: what leaves.
+            error: stays.
+        """
+        ...
+
+
+def action_of(asked: RoundPlan | MaskRequest) -> Action:
+    """What a plan or a question is about."""
+    return "masks" if isinstance(asked, MaskRequest) else asked.phase

@@ -1,0 +1,65 @@
+"""`Outgoing`: an answer as what leaves the site by it, part by part, and in words; not how it travels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+# What the records of an answer hold, by their names. An entry is what an auditor reads: it says what can be told by it.
+WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "update": "the change of the model, times the site's weight, and counts of its validation rows, only readable "
+        "in the sum with other sites",
+        "status": "a keyed tag that is the same at sites with the same model, and the seconds of the work",
+        "report": "counts over the validation rows of all sites together, read from the sum of an earlier round",
+        "answer": "a step towards masks, or of taking them off a sum: public keys, shares sealed to other sites, "
+        "confirmations",
+        "signature": "the site's signature of all of it",
+    }
+)
+_UNKNOWN: Final = "not described by this version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One record of an answer.
+
+    Attributes:
+        name: of the record; of the k-th question of a message it begins with "k/".
+        size: bytes of its content.
+        values: what it says, if it is a record of values; empty for bytes.
+    """
+
+    name: str
+    size: int
+    values: Mapping[str, Any]
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return f"{self.name}, {self.size:,} bytes: {WORDS.get(self.name.rpartition('/')[2], _UNKNOWN)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """All that leaves with one answer.
+
+    Attributes:
+        parts: its records that are not empty, by name.
+        sha256: of all names and bytes, in hex; what an answer's signature is of.
+    """
+
+    parts: tuple[Part, ...]
+    sha256: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content; what carries it adds some."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What every part is, for people."""
+        return tuple(part.words for part in self.parts)
