@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .client import make_client_app
     from .errors import FederationError, PlanError
     from .grid import LocalGrid
+    from .ray_grid import RayGrid
     from .round_recorder import FederationEvent, FederationStarted, RoundFinished
     from .rounds import (
         ClientUpdate,
@@ -50,6 +51,7 @@ _HOMES = {
     "PlanError": "errors",
     "PrivacyTerms": "rounds",
     "Quantisation": "rounds",
+    "RayGrid": "ray_grid",
     "RelayStrategy": "strategy",
     "RoundFinished": "round_recorder",
     "RoundPlan": "rounds",
@@ -78,6 +80,7 @@ __all__ = [
     "PlanError",
     "PrivacyTerms",
     "Quantisation",
+    "RayGrid",
     "RelayStrategy",
     "RoundFinished",
     "RoundPlan",
