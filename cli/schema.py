@@ -316,11 +316,15 @@ _REPORT = _object(
         "metric": _word("accuracy r2", "what models are compared by"),
         "rows": _object({name: _whole() for name in ("train", "validation", "test")}),
         "goals": _list(_text("such as maximize val_accuracy")),
+        "constraints": _list(_text("such as parameters <= 50000")),
         "front": _list(
             _FIGURES,
             "its Pareto front: the trial's number, and the figures it is by: the goals; of a single one also the size",
         ),
         "seeds": _list(_FIGURES, "the best trained again: the trial's number, the seed, figures on validation rows"),
+        "smallest": _maybe(
+            _whole("number of the trial that was trained again as the smallest network"), "there is none"
+        ),
         "winner": _whole("number of the trial that won: the smallest network not clearly worse than the best"),
         "members": _list(_FIGURES, "of the saved model: the trial's number, the seed, its weight"),
         "models": _rows(_SCORED, "what was tested: the saved model, the winner, random search, simple models"),

@@ -17,7 +17,7 @@ from .keep import read_run, record, save
 from .members import Fitted, Member, Members, Validated
 from .options import FinaleData, FinaleOptions
 from .report import SearchReport
-from .selection import Selection, finalists, select
+from .selection import Selection, best_trials, finalists, select
 from .testing import find_test, metric_of, touch_test
 
 
@@ -70,7 +70,8 @@ def conclude(
     say = _once(say)
     members = Members(data, options, database, tracker, search)
     cautious = len(members.folds) > 1  # it is cross-validated where rows are few
-    validated = _validate(members, finalists(trials, options, cautious=cautious), options, trials, say)
+    best = finalists(trials, options, cautious=cautious)
+    validated = _validate(members, best, options, trials, say)
     selection = select(validated, members.labels, members.whole.task, options, cautious=cautious)
     networks = _fit_model(members, selection, say)
     done = find_test(database, search.uid)
@@ -87,6 +88,8 @@ def conclude(
             metric=metric_of(data.test.task),
             rows={"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
             goals=tuple(str(goal) for goal in options.goals),
+            constraints=tuple(str(constraint) for constraint in options.constraints),
+            smallest=best[-1].number + 1 if len(best) > len(best_trials(trials, options, options.top)) else None,
             front=tuple(_front(trials, options)),
             seeds=tuple(_row(each.member) | dict(each.figures) for each in validated),
             winner=selection.winner.number + 1,

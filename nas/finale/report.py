@@ -55,8 +55,11 @@ class SearchReport:
         metric: what models are compared by here: "accuracy" or "r2".
         rows: of train, validation and test.
         goals: of the search.
+        constraints: of the search.
         front: its Pareto front: the trial's number and the figures it is by, see `front_goals`.
         seeds: the best candidates trained again: trial, seed, figures on validation rows.
+        smallest: number of the trial that was trained again for being the smallest network, not one of the best; None
+            where none was.
         winner: number of the trial that won: the smallest network that is not clearly worse than the best over seeds.
         members: of the saved model: trial, seed, weight; several for an ensemble.
         models: what was tested, the saved model first, then the winner, the control and the references.
@@ -77,6 +80,8 @@ class SearchReport:
     models: Sequence[ScoredModel]
     comparisons: Sequence[Comparison]
     trials: Mapping[str, int]
+    constraints: Sequence[str] = ()
+    smallest: int | None = None
     spent: Mapping[str, float] = field(default_factory=dict[str, float])
     notes: Sequence[str] = ()
 
@@ -125,6 +130,7 @@ class SearchReport:
             )
             for name in ("goals", "front", "seeds", "members", "notes"):
                 document[name] = tuple(document[name])
+            document["constraints"] = tuple(document.get("constraints", ()))  # reports of old had none
             return cls(**document)
         except (KeyError, TypeError) as exc:
             raise FormatError(f"damaged report: {exc!r}") from exc
@@ -133,7 +139,8 @@ class SearchReport:
         """For people, in at most 120 columns; readable without colour."""
         rows = " + ".join(f"{count} {part}" for part, count in self.rows.items())
         searched, random = self.trials["searched"], self.trials["random"]
-        lines = [f"{self.data}: {rows} rows; goals: {', '.join(self.goals)}"]
+        asked = f"; constraints: {', '.join(self.constraints)}" if self.constraints else ""
+        lines = [f"{self.data}: {rows} rows; goals: {', '.join(self.goals)}{asked}"]
         lines += ["", f"Pareto front of {searched} trials{_by(self.front)}:"]
         lines += [f"  trial {row['trial']:g}: {_figures(row, skip={'trial'})}" for row in self.front]
         lines += ["", "The best again, on validation rows:"]
@@ -141,6 +148,11 @@ class SearchReport:
             f"  trial {row['trial']:g}, seed {row['seed']:g}: {_figures(row, skip={'trial', 'seed'})}"
             for row in self.seeds
         ]
+        if self.smallest is not None:
+            lines.append(
+                f"  Trial {self.smallest} is here as the smallest network: where rows are few, the best of many are so "
+                "by luck for a good part."
+            )
         parts = [f"{row['weight']:.2f} x trial {row['trial']:g} (seed {row['seed']:g})" for row in self.members]
         kind = "an average of " if len(parts) > 1 else ""
         lines += ["", f"Winner: trial {self.winner}. The saved model is {kind}{', '.join(parts)}."]

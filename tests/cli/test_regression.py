@@ -63,6 +63,9 @@ def test_its_report_is_of_measurements(measured):
     report = checked("search report", measured("search", "report", "--json").out)
     assert report["metric"] == "r2"
     assert "ridge" in {model["name"] for model in report["models"]}
+    assert report["constraints"] == ["parameters <= 100000"]
+    header = measured("search", "report").out.splitlines()[0]
+    assert header.endswith("goals: maximize val_r2, minimize parameters; constraints: parameters <= 100000")
     assert any("mean absolute error" in verdict for verdict in report["verdicts"])
 
 

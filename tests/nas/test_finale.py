@@ -500,6 +500,18 @@ def test_the_smallest_network_is_always_among_the_finalists(digits, database):
     assert finalists([replace(trial, state="pruned") for trial in records], one, cautious=True) == []
 
 
+@pytest.mark.parametrize(("folds", "smallest"), [(2, 1), (None, None)])
+def test_the_report_says_who_is_there_as_the_smallest(digits, database, folds, smallest):
+    options = replace(OPTIONS, top=1, seeds=1, folds=folds, ensemble=False, references=())
+    _, result = finish(database, digits, options, digit_trials())
+    assert result.report.smallest == smallest
+    assert ("Trial 1 is here as the smallest network" in result.report.to_text()) == (smallest is not None)
+    old = {name: value for name, value in result.report.to_dict().items() if name not in {"smallest", "constraints"}}
+    assert replace(result.report, smallest=None) == SearchReport.from_dict(old), (
+        "a report of an earlier version is read"
+    )
+
+
 @pytest.mark.parametrize(
     ("better", "worse", "winner"),
     [
