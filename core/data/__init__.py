@@ -8,7 +8,7 @@ from .digits import BUNDLED
 from .idx import read_idx
 from .load import load_dataset, load_inputs, resolve_source
 from .loader import Batch, Loader, LoaderState
-from .partition import column_split, dirichlet_split, iid_split
+from .partition import column_split, dirichlet_rows, dirichlet_split, iid_split
 from .preprocess import Preprocessing
 from .source import SOURCES, LoadOptions, Source
 from .split import random_split, stratified_split, train_validation_test
@@ -36,6 +36,7 @@ __all__ = [
     "Task",
     "column_split",
     "dataset_from_arrays",
+    "dirichlet_rows",
     "dirichlet_split",
     "iid_split",
     "load_dataset",

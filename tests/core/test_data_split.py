@@ -16,6 +16,7 @@ from nasturtium.core.data import (
     Dataset,
     Task,
     column_split,
+    dirichlet_rows,
     dirichlet_split,
     iid_split,
     load_dataset,
@@ -174,7 +175,9 @@ def test_a_dirichlet_split_partitions_the_rows_and_respects_min_rows(labels, cli
     assert len(parts) == clients
     assert_partition(data, parts)
     assert min(map(len, parts)) >= min_rows
-    again = dirichlet_split(data, clients, alpha, np.random.default_rng(seed), min_rows=min_rows)
+    rows = dirichlet_rows(data, clients, alpha, np.random.default_rng(seed), min_rows=min_rows)
+    np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(len(data)))
+    again = [data.take(indices) for indices in rows]
     assert [rows_of(part) for part in again] == [rows_of(part) for part in parts]
 
 
