@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from .database import Database
 from .errors import UnknownRunError
+from .federated_rounds import read_attempts, read_closed
 from .frames import Frame, runs_frame
 from .lineage import Direction
 from .models import (
@@ -45,6 +46,8 @@ from .readonly import SqlResult, run_sql
 from .records import (
     ArchitectureEntry,
     ArtifactRecord,
+    AttemptRecord,
+    ClosedRound,
     ContributionRecord,
     Curve,
     DatasetEntry,
@@ -281,6 +284,16 @@ class History:
                 )
                 for row in rows
             ]
+
+    def attempts(self, uid: str) -> list[AttemptRecord]:
+        """All attempts at the rounds of the federated training `uid`, in order, and why those failed that did."""
+        with self._database.read() as session:
+            return read_attempts(session, require_run(session, uid, kind="federated"))
+
+    def closed_rounds(self, uid: str) -> list[ClosedRound]:
+        """The rounds of the federated training `uid` that are closed, in order; also those that trained nothing."""
+        with self._database.read() as session:
+            return read_closed(session, require_run(session, uid, kind="federated"))
 
     def contributions(self, uid: str, round: int) -> list[ContributionRecord]:
         """What each site gave to one round of the federated training `uid`; `site-2` comes before `site-10`."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 VERSION_TABLE: Final = "nst_alembic_version"  # `alembic_version` is Optuna's, which refuses a revision it does not know
 SCRIPTS: Final = Path(__file__).parent / "migrations"
-REVISIONS: Final = ("0001", "0002", "0003")  # oldest first; a test compares them with the scripts
+REVISIONS: Final = ("0001", "0002", "0003", "0004")  # oldest first; a test compares them with the scripts
 
 
 def current_revision(connection: Connection) -> str | None:

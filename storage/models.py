@@ -30,7 +30,17 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-from .records import CeremonyState, ContributionState, LeaseState, NodeKind, RoundState, RunKind, RunState
+from .records import (
+    CeremonyState,
+    ContributionState,
+    JobKind,
+    JobState,
+    LeaseState,
+    NodeKind,
+    RoundState,
+    RunKind,
+    RunState,
+)
 
 Uid = Annotated[str, mapped_column(CHAR(26))]  # ULID
 Sha256 = Annotated[str, mapped_column(CHAR(64))]
@@ -68,6 +78,8 @@ class Base(DeclarativeBase):
         ContributionState: _words("state", ContributionState),
         CeremonyState: _words("state", CeremonyState),
         LeaseState: _words("state", LeaseState),
+        JobKind: _words("kind", JobKind),
+        JobState: _words("state", JobState),
     }
 
 
@@ -465,6 +477,70 @@ class Federation(Base):
     privacy: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # of the noise; None: there is none
     model_run_id: Mapped[int | None] = mapped_column(ForeignKey("nst_run.id", ondelete="SET NULL"), index=True)
     spec: Mapped[dict[str, Any]]
+
+
+class Job(Base):
+    """A federation that somebody asked for: it waits for a coordinator, is at one, or has ended.
+
+    A coordinator claims it for a while and says again and again that it lives. `epoch` counts the claims: what somebody
+    still does under an earlier one is refused.
+    """
+
+    __tablename__ = "nst_job"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[Uid] = mapped_column(unique=True)
+    kind: Mapped[JobKind]
+    state: Mapped[JobState] = mapped_column(index=True)
+    name: Mapped[str]
+    config: Mapped[dict[str, Any]]
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("nst_run.id", ondelete="SET NULL"), index=True)
+    epoch: Mapped[int]  # 0: never claimed
+    holder: Mapped[str | None]  # who has it, in words
+    host: Mapped[str | None]
+    pid: Mapped[int | None]
+    born: Mapped[str | None]  # tells that process from a later one with its number; see `process.birth`
+    queued_us: Mapped[int]
+    claimed_us: Mapped[int | None]
+    heartbeat_us: Mapped[int | None]
+    expires_us: Mapped[int | None]
+    stop_us: Mapped[int | None]  # when somebody asked for it to stop
+    ended_us: Mapped[int | None]
+    error: Mapped[str | None]
+
+
+class RoundAttempt(Base):
+    """An attempt at a round, written before any site is asked: a coordinator that comes after one that was killed
+    begins the next.
+    """
+
+    __tablename__ = "nst_round_attempt"
+
+    run_id: Mapped[RunKey]
+    round: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    phase: Mapped[str]
+    started_us: Mapped[int]
+    ended_us: Mapped[int | None]  # None: it is under way, or was when its coordinator died
+    failure: Mapped[str | None]  # why it gave no sum; None: it did, or is under way
+    refusals: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # of one that failed, by site
+    survivors: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))  # who was asked to bare their sum
+
+
+class Checkpoint(Base):
+    """Where a federated training goes on: a round that is closed, and the file of its sum, which no coordinator can
+    read.
+    """
+
+    __tablename__ = "nst_checkpoint"
+
+    run_id: Mapped[RunKey]
+    round: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]  # which gave the sum
+    phase: Mapped[str]
+    sha256: Mapped[str | None] = mapped_column(CHAR(64))  # None: the round gave no sum
+    size_bytes: Mapped[int | None]
+    closed_us: Mapped[int]
 
 
 class Node(Base):

@@ -24,6 +24,8 @@ RoundState = Literal["completed", "failed"]
 ContributionState = Literal["accepted", "rejected"]
 CeremonyState = Literal["completed", "failed"]
 LeaseState = Literal["open", "leased", "reported", "lost"]
+JobKind = Literal["train", "search"]
+JobState = Literal["queued", "running", "paused", "completed", "failed", "stopped"]
 NodeKind = Literal["run", "dataset", "architecture", "artifact", "version", "deployment", "ceremony"]
 
 
@@ -283,6 +285,77 @@ class ContributionRecord:
     encrypt_seconds: float | None = None
     update_norm: float | None = None
     clipped: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A federation that somebody asked for."""
+
+    uid: str
+    kind: JobKind
+    state: JobState
+    name: str
+    config: Mapping[str, Any]  # as it was asked for: JSON
+    run: str | None  # uid; None: it was not begun
+    holder: str | None  # which coordinator has it, or had it last
+    alive: bool  # whether one is at it, as far as can be seen from here
+    queued: datetime
+    claimed: datetime | None  # the last time
+    heartbeat: datetime | None
+    stop_requested: datetime | None
+    ended: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobClaim:
+    """A coordinator's right to a job, until a later claim: the epoch tells them apart."""
+
+    uid: str
+    kind: JobKind
+    name: str
+    config: Mapping[str, Any]
+    run: str | None  # uid of the run to go on with; None: it is to be begun
+    epoch: int  # from 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """An attempt at a round, and why it failed if it did."""
+
+    round: int
+    attempt: int
+    phase: str
+    started: datetime
+    ended: datetime | None  # None: it is under way, or was when its coordinator died
+    failure: str | None
+    refusals: Mapping[str, str]  # why sites were not in the sum, by name; of an attempt that failed
+    survivors: Sequence[str] | None  # ids of the sites that were asked to bare their sum; None: nobody was
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedRound:
+    """A round that is closed, for good."""
+
+    number: int
+    attempt: int
+    phase: str
+    sha256: str | None  # of the file of its sum; None: it gave none
+    size_bytes: int | None
+    closed: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumePoint:
+    """Where a federated training goes on."""
+
+    closed: Sequence[ClosedRound]  # in order, without gaps
+    total: bytes  # the sum of the last of them; empty where that gave none, or there is no closed round
+
+    @property
+    def next_round(self) -> int:
+        """The number of the round to begin, or to attempt again."""
+        return len(self.closed) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,6 @@ from .model_files import MEDIA_TYPES, MODEL_ROLE
 from .models import (
     Artifact,
     Ceremony,
-    Contribution,
     Dataset,
     Environment,
     Event,
@@ -43,7 +42,6 @@ from .models import (
     Lease,
     Lineage,
     Meta,
-    Node,
     Param,
     Round,
     Run,
@@ -70,6 +68,7 @@ from .records import (
     RunKind,
     SearchRecord,
 )
+from .round_rows import ROUND_FIGURES, put_round, put_round_figures, see_node
 from .runs import require_run, study_name
 from .trials import TrialRecorder
 from .upsert import ensure_row, insert, put_rows
@@ -430,7 +429,7 @@ class Tracker:
         with self._database.write() as session:
             run_id = require_run(session, uid, kind="federated")
             serialise(session)
-            _see_node(session, name, self._clock(), public_key_sha256)
+            see_node(session, name, self._clock(), public_key_sha256)
             if dataset is not None:
                 dataset_id = ensure_row(session, Dataset, "fingerprint", _dataset_row(dataset))
                 row = {"run_id": run_id, "role": f"site/{name}", "dataset_id": dataset_id}
@@ -478,31 +477,23 @@ class Tracker:
             contributions: one per site that was asked.
             and_then: written in the same transaction, as what the round cost in privacy.
         """
-        ids = self._names.ids(_ROUND_FIGURES)
+        ids = self._names.ids(ROUND_FIGURES)
         with self._database.write(durable=True) as session:
             serialise(session)  # before any row is locked: others take them in this order
             run = session.get_one(Run, require_run(session, uid, kind="federated"), with_for_update=True)
-            of_round = (Contribution.run_id == run.id) & (Contribution.round == round.number)
-            session.execute(delete(Contribution).where(of_round))
-            put_rows(session, Round, [{"run_id": run.id, **_round_row(round)}])
-            seen = self._clock()
-            rows = [_contribution_row(run.id, round.number, each) for each in contributions]
-            for row in rows:
-                row["node_id"] = _see_node(session, row.pop("client"), seen)
-            put_rows(session, Contribution, rows)
-            put_points(session, _points_of(run, _round_curves(round.number, round.loss, round.accuracy), ids))
+            put_round(session, run, round, contributions, ids=ids, now_us=self._clock())
             state, count = round.state, round.participants
             self._tell(session, run.id, "round", number=round.number, state=state, participants=count)
             and_then(session)
 
     def update_round_metrics(self, uid: str, number: int, *, loss: float | None, accuracy: float | None) -> None:
         """Add the figures of a recorded round, which the sites report once they have decrypted its result."""
-        ids = self._names.ids(_ROUND_FIGURES)
+        ids = self._names.ids(ROUND_FIGURES)
         with self._database.write() as session:
             run = session.get_one(Run, require_run(session, uid, kind="federated"), with_for_update=True)
             if session.get(Round, (run.id, number)) is None:
                 raise ConfigError(f"run {uid} has no round {number}", hint="record the round first")
-            put_points(session, _points_of(run, _round_curves(number, loss, accuracy), ids))
+            put_round_figures(session, run, number, loss, accuracy, ids=ids)
             self._tell(session, run.id, "round figures", number=number)
 
     def _prepare(self, config: Config) -> dict[str, Scalar]:
@@ -629,7 +620,6 @@ class Tracker:
 
 
 _LAST_NUMBER = "last_number"  # in `nst_meta`
-_ROUND_FIGURES = ("val_loss", "val_accuracy")
 
 
 def _points_of(run: Run, curves: Curves, ids: Mapping[str, int]) -> dict[tuple[int, int], list[Point]]:
@@ -638,11 +628,6 @@ def _points_of(run: Run, curves: Curves, ids: Mapping[str, int]) -> dict[tuple[i
         (run.id, ids[name]): [(int(step), to_column(value), None) for step, value in curve.items()]
         for name, curve in curves.items()
     }
-
-
-def _round_curves(number: int, loss: float | None, accuracy: float | None) -> Curves:
-    figures = zip(_ROUND_FIGURES, (loss, accuracy), strict=True)
-    return {name: {number: value} for name, value in figures if value is not None}
 
 
 def _retrained(session: Session, run_id: int) -> int:
@@ -672,33 +657,3 @@ def _dataset_row(entry: DatasetEntry) -> dict[str, Any]:
         "rows": entry.rows,
         "body": dict(entry.body),
     }
-
-
-def _round_row(record: RoundRecord) -> dict[str, Any]:
-    row = asdict(record)
-    row["started_us"] = to_us(row.pop("started"))
-    del row["loss"], row["accuracy"]  # points of the run's curves
-    return row
-
-
-def _contribution_row(run_id: int, round: int, record: ContributionRecord) -> dict[str, Any]:
-    row = {"run_id": run_id, "round": round, **asdict(record)}
-    row["update_norm"] = None if record.update_norm is None else to_column(record.update_norm)
-    return row
-
-
-def _see_node(session: Session, name: str, now: int, public_key_sha256: str | None = None) -> int:
-    """The key of a site, which is made when it is first seen."""
-    row = {
-        "uid": str(ULID()),
-        "name": name,
-        "public_key_sha256": public_key_sha256,
-        "first_seen_us": now,
-        "last_seen_us": now,
-    }
-    node_id = ensure_row(session, Node, "name", row)
-    changes: dict[str, Any] = {"last_seen_us": now}
-    if public_key_sha256 is not None:
-        changes["public_key_sha256"] = public_key_sha256
-    session.execute(update(Node).where(Node.id == node_id).values(changes))
-    return node_id

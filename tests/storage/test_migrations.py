@@ -211,7 +211,8 @@ def read_0001(url: str) -> dict[str, list[tuple[str, ...]]]:
     return facts
 
 
-READ = {"0001": read_0001, "0002": read_newest}  # what 0003 added is empty in an older database
+# What 0003 and 0004 added is empty in an older database.
+READ = {"0001": read_0001, "0002": read_newest, "0003": read_newest}
 RELEASED = migrate.REVISIONS[:-1]
 
 
@@ -245,9 +246,32 @@ def test_an_upgraded_database_has_the_tables_of_a_new_one(database_url, models_u
         assert ask(database_url, {"strays": "PRAGMA foreign_key_check"}) == {"strays": []}
 
 
-def test_0003_only_adds(database_url):
+NEW = {
+    "0003": {
+        "trials": (
+            "SELECT DISTINCT CAST(flat AS TEXT), cause, cpu_seconds, peak_memory_bytes, rung,"
+            " wall_seconds, transferred_bytes FROM nst_trial",
+            [("",) * 7],
+        ),
+        "searches": (
+            "SELECT DISTINCT CAST(space_document AS TEXT), active_us, heartbeat_us, alive_until_us,"
+            " stop_us FROM nst_search",
+            [("",) * 5],
+        ),
+        "leases": ("SELECT * FROM nst_lease", []),
+    },
+    "0004": {
+        "jobs": ("SELECT * FROM nst_job", []),
+        "attempts": ("SELECT * FROM nst_round_attempt", []),
+        "checkpoints": ("SELECT * FROM nst_checkpoint", []),
+    },
+}
+
+
+@pytest.mark.parametrize(("before", "after"), [("0002", "0003"), ("0003", "0004")])
+def test_a_revision_only_adds(database_url, before, after):
     """Every row of every table is as it was, and what is new is empty."""
-    load(database_url, "0002")
+    load(database_url, before)
     engine = create_engine(database_url)
     inspector = inspect(engine)
     queries = {
@@ -256,18 +280,12 @@ def test_0003_only_adds(database_url):
         if table != migrate.VERSION_TABLE
     }
     engine.dispose()
-    before = ask(database_url, queries)
-    assert all(before[f"nst_{name}"] for name in ("search", "trial", "lineage", "ledger", "param", "event", "meta"))
+    held = ask(database_url, queries)
+    assert all(held[f"nst_{name}"] for name in ("search", "trial", "lineage", "ledger", "param", "event", "meta"))
     open_database(database_url, create=False).close()
-    assert ask(database_url, queries) == before
-    new = {
-        "trials": "SELECT DISTINCT CAST(flat AS TEXT), cause, cpu_seconds, peak_memory_bytes, rung,"
-        " wall_seconds, transferred_bytes FROM nst_trial",
-        "searches": "SELECT DISTINCT CAST(space_document AS TEXT), active_us, heartbeat_us, alive_until_us,"
-        " stop_us FROM nst_search",
-        "leases": "SELECT * FROM nst_lease",
-    }
-    assert ask(database_url, new) == {"trials": [("",) * 7], "searches": [("",) * 5], "leases": []}
+    assert ask(database_url, queries) == held
+    new = {name: query for name, (query, _) in NEW[after].items()}
+    assert ask(database_url, new) == {name: rows for name, (_, rows) in NEW[after].items()}
 
 
 def test_summaries_are_made_from_the_points(database_url):
