@@ -123,6 +123,7 @@ class SearchProgress(_Line):
         self._config = search.run.config
         self._trials, self._done, self._resumed_at = search.trials, event.finished, event.finished
         self._goal, self._best = event.goal, event.best
+        self._counts = Counter(event.states)
         self._started = time.monotonic()
         verb = "resumes at trial" if event.finished else "starts with trial"
         begins = f", {verb} {event.finished + 1}" if event.finished < search.trials else ", all trials are done"
@@ -152,11 +153,11 @@ class SearchProgress(_Line):
 
     def _end(self, reason: str, finished: int, planned: int) -> None:
         told = ", ".join(f"{number:,} {state}" for state, number in self._counts.items())
-        here = f": {told}" if told and not self._resumed_at else ""
+        counts = f": {told}" if told else ""
         if reason == "trials":
-            self.say(f"{count(finished, 'trial')} ended{here}")
+            self.say(f"{count(finished, 'trial')} ended{counts}")
         else:
-            self.say(f"trials ended by {_REASONS.get(reason, reason)}: {finished} of {planned}{here}")
+            self.say(f"trials ended by {_REASONS.get(reason, reason)}: {finished} of {planned}{counts}")
 
     def _show(self) -> None:
         current = min(self._done + 1, self._trials)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..storage import RunState, SearchRecord
 
@@ -12,13 +12,14 @@ from ..storage import RunState, SearchRecord
 class SearchStarted:
     """The search is in the history; if it was resumed, `finished` of its trials are done, the best with `best`.
 
-    `goal` is what values are of: the first of its goals.
+    `goal` is what values are of: the first of its goals; `states` says how many of the finished ended how.
     """
 
     search: SearchRecord
     goal: str
     finished: int
     best: float | None
+    states: Mapping[RunState, int] = field(default_factory=dict[RunState, int])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -239,7 +240,8 @@ class _Run:
             finished = [trial for trial in trials if trial.state in {"completed", "pruned", "failed"}]
             for trial in finished:
                 self._note_best(trial.state, figures_of(trial))
-            self._observe(SearchStarted(self._search, self._setup.goals[0].name, len(finished), self._best))
+            states = Counter(trial.state for trial in finished)
+            self._observe(SearchStarted(self._search, self._setup.goals[0].name, len(finished), self._best, states))
             ending = self._run_trials(self._search, self._config.strategy, self._start)
             trials = self._trials()
             with Heartbeat(self._database, uid, at_work=False):

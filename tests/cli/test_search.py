@@ -287,8 +287,10 @@ def test_a_search_for_workers_says_how_to_start_one(capsys, record):
 
 
 def test_a_resumed_search_says_where_it_is(capsys, record):
-    [line] = told(capsys, SearchStarted(record, "val_accuracy", 2, 0.5))
+    started = SearchStarted(record, "val_accuracy", 2, 0.5, {"completed": 1, "pruned": 1})
+    line, *_, last = told(capsys, started, TrialFinished(2, "completed", 0.4, 0.5), TrialsEnded("trials", 3, 3))
     assert line.endswith("3 trials of space mlp, resumes at trial 3")
+    assert last == "3 trials ended: 2 completed, 1 pruned", "those of the earlier process are counted, too"
 
 
 def test_one_line_moves_on_a_terminal(capsys, record, monkeypatch):

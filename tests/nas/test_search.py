@@ -179,6 +179,7 @@ def test_no_candidate_is_tried_twice(finished):
 def test_watchers_hear_of_everything(finished):
     _, _, events = finished
     assert isinstance(events[0], SearchStarted)
+    assert (events[0].finished, dict(events[0].states)) == (0, {})
     assert [event.number for event in events if isinstance(event, TrialStarted)] == [0, 1, 2, 3, 4]
     assert [event.number for event in events if isinstance(event, TrialFinished)] == [0, 1, 2, 3, 4]
     assert all(0 <= event.figures["val_accuracy"] <= 1 for event in events if isinstance(event, TrialProgress))
@@ -215,7 +216,9 @@ def test_a_resumed_search_is_the_uninterrupted_one(finished, setup, database, st
         run_search(setup, database, engine=HERE, observe=stop)
     run = History(database).find("@last")
     assert run.state == "interrupted"
-    resumed = resume_search(run.uid, database, engine=HERE)
+    events = []
+    resumed = resume_search(run.uid, database, engine=HERE, observe=events.append)
+    assert sum(events[0].states.values()) == events[0].finished == stop_at
     trials = History(database).trials(run.uid)
     assert outline(trials) == outline(History(reference).trials(result.search.uid))
     assert [trial.attempt for trial in trials if trial.number == stop_at] == [1, 2]
