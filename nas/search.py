@@ -16,7 +16,7 @@ from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, Final
 
-from ..core import ConfigError, Evaluation, derive_rng
+from ..core import ConfigError, Evaluation, derive_rng, derive_seed
 from ..storage import (
     DEFAULT_EXPERIMENT,
     Database,
@@ -242,7 +242,7 @@ class _Run:
                 self._note_best(trial.state, figures_of(trial))
             states = Counter(trial.state for trial in finished)
             self._observe(SearchStarted(self._search, self._setup.goals[0].name, len(finished), self._best, states))
-            ending = self._run_trials(self._search, self._config.strategy, self._start)
+            ending = self._run_trials(self._search, self._config.strategy, self._start, self._config.seed)
             trials = self._trials()
             with Heartbeat(self._database, uid, at_work=False):
                 control = self._control(trials)
@@ -302,15 +302,15 @@ class _Run:
                     break
         return found
 
-    def _run_trials(self, search: SearchRecord, strategy: str, first: Sequence[Flat]) -> Ending:
-        """Run the trials of a search that are missing."""
+    def _run_trials(self, search: SearchRecord, strategy: str, first: Sequence[Flat], seed: int) -> Ending:
+        """Run the trials of a search that are missing, proposed by a strategy from a seed, after the `first` ones."""
         setup, config = self._setup, self._config
         own = search.uid == self._search.uid
         prior = self._prior if own else Prior()
         proposer = Proposer(
             setup.space,
             strategy,
-            config.seed,
+            seed,
             setup.directions,
             prior.trials,
             constrained=bool(setup.constraints),
@@ -441,7 +441,8 @@ class _Run:
         record = self._control_search()
         if record.run.state != "completed":
             with self._tracker.ending(record.uid):
-                self._run_trials(record, "random", [])
+                # Strategies begin at random, too: from the same seed they would begin with the same points.
+                self._run_trials(record, "random", [], derive_seed(self._config.seed, "control search"))
                 self._tracker.finish(record.uid, state="completed", metrics={})
         return list({trial.number: trial for trial in self._history.trials(record.uid)}.values())
 

@@ -402,14 +402,20 @@ def test_a_stop_is_heard(small, database):
     assert any("Ended by request" in note for note in result.report.notes)
 
 
-def test_an_equal_control_is_a_random_search_beside_it(small, database):
-    config = replace(small.config, trials=3, control="equal")
+@pytest.mark.parametrize("strategy", ["random", "evolution"])
+def test_an_equal_control_is_a_random_search_beside_it(small, database, strategy):
+    config = replace(small.config, trials=3, control="equal", strategy=strategy)
     result = run_search(SearchSetup.load(config), database, engine=HERE)
     runs = History(database).runs()
     assert [(run.kind, run.state) for run in runs] == [("search", "completed")] * 2
     assert result.report.trials == {"searched": 3, "random": 3}
     other = History(database).search(next(run.uid for run in runs if run.uid != result.search.uid))
     assert (other.sampler, other.run.config["control_of"]) == ("random", result.search.uid)
+    own, beside = (
+        {small.space.identity(trial.flat) for trial in History(database).trials(uid)}
+        for uid in (result.search.uid, other.run.uid)
+    )
+    assert not own & beside, "it would be the same search again"
 
 
 def test_what_a_search_learns_from_is_named_for_good(setup, database):
