@@ -147,6 +147,11 @@ def test_no_cycles():
             "flwr",
             {
                 "federated/client.py",
+                "federated/flower/bundle.py",
+                "federated/flower/control.py",
+                "federated/flower/runtime.py",
+                "federated/flower/server_app.py",
+                "federated/flower/site_executor.py",
                 "federated/gather.py",
                 "federated/grid.py",
                 "federated/process_host.py",
