@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core import ConfigError
+from ..core import ConfigError, read_settings
 from ..storage import (
     DEFAULT_EXPERIMENT,
     History,
@@ -232,8 +232,6 @@ def _configure(given: Mapping[str, Any]) -> SearchConfig:
 
 def _read(config: str | Path | None) -> dict[str, Any]:
     """What a file says."""
-    from ..nas import read_settings
-
     return {} if config is None else read_settings(config)
 
 

@@ -33,6 +33,7 @@ from .spec import ModelSpec, build, canonical_json, check_header, parse_json
 from .tape import no_grad
 from .tensor import Tensor
 from .tensor_file import TensorFileHeader, load_tensors, read_tensor_header, save_tensors
+from .toml_text import parse_toml, read_settings, to_toml
 from .train import (
     Callback,
     Checkpointing,
@@ -115,15 +116,18 @@ __all__ = [
     "ops",
     "optim",
     "parse_json",
+    "parse_toml",
     "per_sample_gradients",
     "per_sample_norms",
     "predict_logits",
+    "read_settings",
     "read_tensor_header",
     "result_dtype",
     "save_checkpoint",
     "save_model",
     "save_tensors",
     "stop_gradient",
+    "to_toml",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -243,7 +243,9 @@ def outgoing(content: RecordDict) -> Outgoing:
     for name in sorted(content):
         record = content[name]
         values = {} if isinstance(record, ArrayRecord) else dict(cast(Mapping[str, Any], record))
-        size = len(unpack_bytes(record)) if isinstance(record, ArrayRecord) else len(json.dumps(values, default=bytes.hex))
+        size = (
+            len(unpack_bytes(record)) if isinstance(record, ArrayRecord) else len(json.dumps(values, default=bytes.hex))
+        )
         if record:
             parts.append(Part(name=name, size=size, values=values))
     return Outgoing(parts=tuple(parts), sha256=_digest(content).hex())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .finale import SearchReport, read_report
     from .objectives import OBJECTIVES, Goal, choose_best, front_of, pareto_front, parse_constraint, parse_goal
     from .search import SearchResult, resume_search, run_search, setup_of
-    from .setup import DEFAULT_STRATEGY, SearchConfig, SearchSetup, read_settings
+    from .setup import DEFAULT_STRATEGY, SearchConfig, SearchSetup
     from .space import (
         Cell,
         Chain,
@@ -100,7 +100,6 @@ _HOMES = {
     "parse_goal": "objectives",
     "read_report": "finale",
     "remote_evaluators": "engines",
-    "read_settings": "setup",
     "resume_search": "search",
     "run_search": "search",
     "search_table": "tables",
@@ -159,7 +158,6 @@ __all__ = [
     "parse_constraint",
     "parse_goal",
     "read_report",
-    "read_settings",
     "remote_evaluators",
     "resume_search",
     "run_search",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
 
-from ..core import ConfigError, Device, device
+from ..core import ConfigError, Device, device, read_settings
 from ..core.data import Dataset, LoadOptions, Missing, Task, load_dataset, resolve_source, train_validation_test
 from .fidelity import SCHEDULERS, Fidelity
 from .objectives import Constraint, Goal, Source, parse_constraint, parse_goals
@@ -245,20 +244,6 @@ class SearchSetup:
     def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
         """Of the goals."""
         return tuple(goal.direction for goal in self.goals)
-
-
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """What a TOML file says of a search, not looked at yet.
-
-    Raises:
-        ConfigError: the file cannot be read, or is no TOML.
-    """
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise ConfigError(
-            f"the configuration {path} cannot be read: {exc}", hint="expected TOML such as: trials = 50"
-        ) from exc
 
 
 def _frozen(value: object) -> object:

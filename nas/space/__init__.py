@@ -1,7 +1,7 @@
 """Search spaces: templates of networks with choices in them, as data, and their fixed flat encoding."""
 
+from ...core import parse_toml, to_toml
 from .decided import ROOT, Decided, Flat
-from .document import parse_toml, to_toml
 from .expand import Expanded
 from .graph import LabelledGraph
 from .leaf import draw, from_unit, to_unit

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -34,7 +32,6 @@ from .nodes import (
 
 FORMAT = "nasturtium.space"
 VERSION = 1
-TOML_WIDTH = 70  # characters of a list on one line
 MAX_DEPTH = 24
 
 
@@ -157,52 +154,6 @@ def space_from_dict(value: object) -> tuple[str, Node | None, dict[str, Leaf], t
     except ConfigError as exc:
         raise FormatError(exc.message) from exc
     return name, template, hyperparameters, tuple(cast(list[str], texts)), _flag(fields, "total")
-
-
-def to_toml(document: Mapping[str, Any]) -> str:
-    """A document as TOML, to be read and edited: one key a line, long lists with one item a line."""
-    return "".join(f"{_toml_key(key)} = {_toml(value, 0)}\n" for key, value in document.items())
-
-
-def parse_toml(text: str) -> object:
-    """Parse TOML from outside.
-
-    Raises:
-        FormatError: not TOML.
-    """
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as exc:  # the former also for numbers of too many digits
-        raise FormatError(f"not valid TOML: {exc}") from exc
-
-
-def _toml(value: object, depth: int) -> str:
-    """A value; `depth` is how far the line it stands on is indented."""
-    match value:
-        case Mapping():
-            items = cast(Mapping[str, object], value).items()
-            return "{" + ", ".join(f"{_toml_key(key)} = {_toml(item, depth)}" for key, item in items) + "}"
-        case list() | tuple():
-            items = cast("list[object]", value)
-            line = "[" + ", ".join(_toml(item, depth) for item in items) + "]"
-            if len(line) <= TOML_WIDTH or all(not isinstance(item, Mapping | list) for item in items):
-                return line
-            inner = "  " * (depth + 1)
-            return "[\n" + "".join(f"{inner}{_toml(item, depth + 1)},\n" for item in items) + "  " * depth + "]"
-        case _:
-            return _toml_text(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _toml_text(text: str) -> str:
-    """A basic string. JSON's escapes for characters beyond 16 bits are two, which TOML does not take; it wants DEL
-    escaped, which JSON does not.
-    """
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _toml_key(key: str) -> str:
-    plain = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if plain else _toml_text(key)
 
 
 def _value_to_dict(value: object) -> Any:

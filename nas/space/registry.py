@@ -7,9 +7,8 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from ...core import ConfigError, FormatError, Registry, parse_json
+from ...core import ConfigError, FormatError, Registry, parse_json, parse_toml
 from ...core.data import Task
-from .document import parse_toml
 from .search_space import Space
 
 SpaceMaker = Callable[[Task], Space]
