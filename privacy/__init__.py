@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from .fixed_point import FixedPoint
     from .keys.documents import read_document, write_document
+    from .keys.files import read_file, write_file
     from .keys.folder import KeyFolder
     from .keys.folder_secret import SiteFolder
     from .keys.grant import KeyGrant
@@ -144,9 +145,11 @@ _HOMES = {
     "open_sum": "participant",
     "protect": "participant",
     "read_document": "keys.documents",
+    "read_file": "keys.files",
     "smallest_preset": "presets",
     "smallest_threshold": "masking.plan",
     "write_document": "keys.documents",
+    "write_file": "keys.files",
 }
 
 __all__ = [
@@ -229,9 +232,11 @@ __all__ = [
     "open_sum",
     "protect",
     "read_document",
+    "read_file",
     "smallest_preset",
     "smallest_threshold",
     "write_document",
+    "write_file",
 ]
 
 
