@@ -132,3 +132,16 @@ def test_its_front_is_the_same_wherever_it_is_shown(measured):
     assert set(report[0]) == {"trial", "val_r2", "parameters"}
     assert "Pareto front of 5 trials (val_r2, parameters):" in measured("search", "report").out
     assert "Pareto front (validation R2, parameters)" in measured("history", "show", 1).out
+
+
+def test_trials_have_no_test_figure(measured):
+    """In a pipe an empty field stays one: only a search and what it saved were tested."""
+    rows = list(csv.DictReader(io.StringIO(measured("history", "list", "--kind", "trial", "--format", "csv").out)))
+    assert len(rows) == 5
+    assert {(row["test_value"], row["test_accuracy"], row["val_accuracy"]) for row in rows} == {("", "", "")}
+    assert all(float(row["value"]) <= 1 for row in rows)
+    lines = [line.split("\t") for line in measured("history", "list", "--kind", "trial").out.splitlines()]
+    place = lines[0].index("test_value")
+    assert {line[place] for line in lines[1:]} == {""}
+    [*told] = json.loads(measured("history", "list", "--kind", "trial", "--json").out)
+    assert {row["test_value"] for row in told} == {None}
