@@ -79,6 +79,10 @@ class PolicyError(NasturtiumError, RuntimeError):
         self.rule = rule
 
 
+class SiteStateError(NasturtiumError, RuntimeError):
+    """What a site keeps of its runs cannot be read or written."""
+
+
 class AuditError(NasturtiumError, RuntimeError):
     """The audit log cannot be written, so nothing may leave; or it was changed."""
 

@@ -20,7 +20,15 @@ from ..privacy import (
     WrongRoundError,
     WrongRunError,
 )
-from .errors import ApprovalNeededError, AuditError, CeremonyPendingError, PlanError, PolicyError, Refusal
+from .errors import (
+    ApprovalNeededError,
+    AuditError,
+    CeremonyPendingError,
+    PlanError,
+    PolicyError,
+    Refusal,
+    SiteStateError,
+)
 
 # Looked through in this order: the more special first.
 _CODES: Final[tuple[tuple[tuple[type[BaseException], ...], Refusal], ...]] = (
