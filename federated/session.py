@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -22,6 +22,21 @@ from .symbols import UpdateSymbols
 
 # What differs between the plans of a run.
 _OF_A_ROUND = ("round", "attempt", "phase", "take_part", "total", "shares", "ledger_head")
+
+
+def agreed_by_sites(plan: RoundPlan) -> tuple[object, ...]:
+    """What all plans of a run have in common, at every site; hashable."""
+    return tuple(getattr(plan, field.name) for field in fields(plan) if field.name not in _OF_A_ROUND)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What the sum of a round does to the model: the same at every site that opens it, so nobody changes its arrays."""
+
+    vector: np.ndarray
+    ranges: np.ndarray
+    chain: bytes
+    report: SiteReport
 
 
 @dataclass(slots=True)
@@ -39,7 +54,12 @@ class Session:
     attempt: int = 0  # at that round
     meaning: str = ""  # of the updates of that round: `RoundPlan.layout_sha256`
     report: SiteReport | None = None  # of that round
-    chain: bytes = b""  # hash of all sums that were opened
+    chain: bytes = b""  # hash of all sums that were opened, and of the rounds that gave none
+    finished: bool = False  # its last plan was followed
+    # Of the strategy: what all sites have alike, what stays at this one, and what becomes its own once it is in a sum.
+    server: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    own: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    pending: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     @classmethod
     def begin(cls, plan: RoundPlan, task: Task, preset: Preset) -> Session:
@@ -50,7 +70,13 @@ class Session:
             ConfigError: its noise does not fit its network or preset; also FormatError.
         """
         if plan.round != 1:
-            raise PlanError(f"asked to join run {plan.run} in round {plan.round}, expected 1", refusal=Refusal.ORDER)
+            code = Refusal.BEHIND if plan.round > 1 else Refusal.ORDER
+            raise PlanError(f"asked to join run {plan.run} in round {plan.round}, expected 1", refusal=code)
+        return cls.fresh(plan, task, preset)
+
+    @classmethod
+    def fresh(cls, plan: RoundPlan, task: Task, preset: Preset) -> Session:
+        """A session at the initial model, whatever the round of the plan; see `begin`."""
         spec = ModelSpec.from_json(plan.spec)
         preprocessing = Preprocessing.from_dict(parse_json(plan.preprocessing))
         if preprocessing.task != task:
@@ -88,13 +114,14 @@ class Session:
             raise PlanError(
                 f"has done attempt {self.attempt} at round {self.round}, "
                 f"got a plan for attempt {plan.attempt} at round {plan.round}",
-                refusal=Refusal.ORDER,
+                refusal=Refusal.BEHIND if plan.round > self.round + 1 else Refusal.ORDER,
             )
 
     def note(self, plan: RoundPlan) -> None:
         """Count a plan as followed: its step is taken once, and a site that fails afterwards stays in step."""
         self.round, self.attempt = plan.round, plan.attempt
         self.meaning = plan.layout_sha256(self.symbols.sha256)
+        self.finished = plan.phase == "report"
 
     def sitting(self, total: bytes | None = None) -> Sitting:
         """What an update of the last round belongs to, or a sum of it.
@@ -115,15 +142,15 @@ class Session:
             masked=self.agreed.masks is not None,
         )
 
-    def step(self, opened: OpenedSum, total: bytes) -> SiteReport:
-        """Move the model by the weighted mean of all changes (FedAvg), and the ranges with it.
+    def step(self, opened: OpenedSum, total: bytes) -> Step:
+        """Where the weighted mean of all changes (FedAvg) moves the model, and the ranges with it.
 
         Args:
             opened: what is in the sum of the last round.
             total: that sum as it came.
 
         Raises:
-            PrivacyError: it says nothing that contributions could add up to; nothing has moved.
+            PrivacyError: it says nothing that contributions could add up to.
 
         Source: McMahan et al. 2017, https://arxiv.org/abs/1602.05629, algorithm 1.
         """
@@ -131,17 +158,29 @@ class Session:
         measured = said.measured
         loss = round(measured.loss, 3) if measured.rows else 0.0
         report = SiteReport(model_round=self.round - 1, rows=measured.rows, correct=measured.correct, loss=loss)
-        self.chain = hashlib.sha256(self.chain + total).digest()
+        vector, ranges = self.vector, self.ranges
         if said.weight > 0:  # a round that only measured has no changes to take
-            self.vector = (self.vector + said.change / said.weight).astype(np.float32)
+            vector = (vector + said.change / said.weight).astype(np.float32)
             if self.agreed.quantisation.rule == "last-sum":
-                self.ranges = self.symbols.next_ranges(self.ranges, said)
-        return report
+                ranges = self.symbols.next_ranges(ranges, said)
+        return Step(vector=vector, ranges=ranges, chain=hashlib.sha256(self.chain + total).digest(), report=report)
+
+    def take(self, step: Step) -> None:
+        """Move to where a step leads."""
+        self.vector, self.ranges, self.chain, self.report = step.vector, step.ranges, step.chain, step.report
+
+    def skip(self) -> None:
+        """Go on from a round that gave no sum: the model stays as it is."""
+        self.chain = hashlib.sha256(self.chain + b"no sum of round" + self.round.to_bytes(8, "big")).digest()
+        self.report = None
 
     def tag(self, key: bytes | None) -> str:
         """What tells models apart, and nothing else: keyed, and another one after other sums.
 
         A plain hash would tell the coordinator what a sum of its own making does to a model it can guess.
         """
-        run = self.agreed.run.encode().ljust(32, b"\0")
-        return hmac.new(key or bytes(32), run + self.chain + self.vector.tobytes(), hashlib.sha256).hexdigest()
+        told = hmac.new(key or bytes(32), self.agreed.run.encode().ljust(32, b"\0") + self.chain, hashlib.sha256)
+        told.update(self.vector.tobytes())
+        for name, array in sorted(self.server.items()):
+            told.update(name.encode() + b"\0" + array.tobytes())
+        return told.hexdigest()

@@ -6,7 +6,11 @@ update. It never sends rows, nor the text of an exception.
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Callable, Hashable
+from copy import copy
+from typing import TypeVar
 
 from ..core import SavedModel, build, derive_rng
 from ..core.data import Dataset
@@ -17,8 +21,10 @@ from ..privacy import (
     Cipher,
     Identity,
     Mask,
+    OpenedSum,
     PrivacyError,
     PublicIdentity,
+    Sitting,
     UpdateRejectedError,
     open_sum,
     protect,
@@ -27,9 +33,12 @@ from ..storage import SignedHead
 from .errors import PlanError, Refusal
 from .local_training import LocalRows, LocalTrainer, NetworkTrainer
 from .refusals import refusal_of
-from .rounds import ClientUpdate, MaskRequest, RoundPlan, SiteReport
-from .session import Session
+from .rounds import ClientUpdate, MaskRequest, RoundPlan
+from .session import Session, agreed_by_sites
+from .shared_models import SharedModels
 from .site_masks import SiteMasks
+
+T = TypeVar("T")
 
 
 class Site:
@@ -46,6 +55,7 @@ class Site:
             encryption alone: then the coordinator and any one site read every update.
         budget: charged with each answer, and refuses those beyond it.
         trainer: what it trains with; networks of the core by default.
+        shared: by sites of one process with the same key and task, so that each sum is opened once; for simulation.
     """
 
     def __init__(
@@ -60,6 +70,7 @@ class Site:
         masks: SiteMasks | None,
         budget: Budget | None = None,
         trainer: LocalTrainer | None = None,
+        shared: SharedModels | None = None,
     ) -> None:
         self.name = identity.public.name
         self._identity = identity
@@ -71,6 +82,7 @@ class Site:
         self._masks = masks
         self._budget = budget
         self._trainer = trainer or NetworkTrainer()
+        self._shared = shared
         self._session: Session | None = None
         self.ledger_head: SignedHead | None = None  # the newest of the coordinator's privacy ledger
 
@@ -89,9 +101,10 @@ class Site:
         started = time.perf_counter()
         self._keep_head(plan)
         session = self._join(plan)
-        if plan.round > session.round:
-            session.report = self._take_step(session, plan) if plan.round > 1 else None
-        model_tag = session.tag(self._cipher.derive_key(b"model tag"))
+        if plan.round > session.round > 0:
+            self._take_step(session, plan)
+        key = self._cipher.derive_key(b"model tag")
+        model_tag = self._share("tag", plan, (session.chain, key), lambda: session.tag(key))
         session.note(plan)
         idle = plan.phase == "report" or not plan.take_part
         update, trained, encrypted = (b"", 0.0, 0.0) if idle else self._work(session, plan)
@@ -174,32 +187,41 @@ class Site:
         session = self._session
         try:
             if session is None or session.agreed.run != plan.run:
-                session = Session.begin(plan, self._train.task, self._cipher.preset)
+                task, preset, key = self._train.task, self._cipher.preset, (plan.round, *agreed_by_sites(plan))
+                session = copy(self._share("begin", plan, key, lambda: Session.begin(plan, task, preset)))
             session.check_next(plan)
         except PlanError as exc:
             raise PlanError(f"{self.name}: {exc.message}", hint=exc.hint, refusal=exc.refusal) from exc
         self._session = session
         return session
 
-    def _take_step(self, session: Session, plan: RoundPlan) -> SiteReport:
+    def _take_step(self, session: Session, plan: RoundPlan) -> None:
         """Open the sum of the last round and move the model by it."""
+        total = plan.total
         try:
-            sitting = session.sitting(plan.total)
-            try:
-                opened = open_sum(self._cipher, sitting, plan.total, coordinator=self.coordinator)
-            except UpdateRejectedError:
-                raise
-            except PrivacyError:
-                # The coordinator signed what is no sum. What a site did with more of that could tell of the key.
-                if self._cipher.key_id != NO_KEY:
-                    self._journal.leave(self._cipher.key_id)
-                raise
-            return session.step(opened, plan.total)
+            sitting = session.sitting(total)
+            key = (sitting, session.chain, hashlib.sha256(total).digest())
+            session.take(self._share("step", plan, key, lambda: session.step(self._open(sitting, total), total)))
         except UpdateRejectedError as exc:
             raise PlanError(
                 f"{self.name} got no sum of round {plan.round - 1} of run {plan.run}: {exc.message}",
                 refusal=refusal_of(exc),
             ) from exc
+
+    def _open(self, sitting: Sitting, total: bytes) -> OpenedSum:
+        try:
+            return open_sum(self._cipher, sitting, total, coordinator=self.coordinator)
+        except UpdateRejectedError:
+            raise
+        except PrivacyError:
+            # The coordinator signed what is no sum. What a site did with more of that could tell of the key.
+            if self._cipher.key_id != NO_KEY:
+                self._journal.leave(self._cipher.key_id)
+            raise
+
+    def _share(self, kind: str, plan: RoundPlan, key: Hashable, make: Callable[[], T]) -> T:
+        """What the sites of this process compute once; see `SharedModels`."""
+        return make() if self._shared is None else self._shared.recall(kind, plan.run, key, make)
 
     def _work(self, session: Session, plan: RoundPlan) -> tuple[bytes, float, float]:
         """The protected update, and the seconds of training and of protecting it."""

@@ -94,7 +94,15 @@ def make_plan(preset):
 @pytest.fixture
 def make_site(preset, coordinator):
     def make(
-        index: int = 1, *, rows: int = 12, measured: int = 5, cipher=None, masks=None, budget=None, journal=None
+        index: int = 1,
+        *,
+        rows: int = 12,
+        measured: int = 5,
+        cipher=None,
+        masks=None,
+        budget=None,
+        journal=None,
+        shared=None,
     ) -> Site:
         train, validation = make_rows(rows, index), make_rows(measured, 100 + index)
         return Site(
@@ -106,6 +114,7 @@ def make_site(preset, coordinator):
             journal=journal or AttemptJournal(None),
             masks=masks,
             budget=budget,
+            shared=shared,
         )
 
     return make
