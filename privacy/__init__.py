@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .keys.identity import PublicIdentity
     from .keys.identity_secret import Identity
     from .keys.roster import Roster
-    from .limbs import decode_limbs, encode_limbs
+    from .limbs import decode_limbs, encode_limbs, limbs_for
     from .masking.attempts import AttemptJournal
     from .masking.coordinator import MaskingRound
     from .masking.messages import Members
@@ -141,6 +141,7 @@ _HOMES = {
     "decode_limbs": "limbs",
     "encode_limbs": "limbs",
     "exact_limbs": "update_size",
+    "limbs_for": "limbs",
     "noise_multiplier_for": "dp.record_calibration",
     "open_sum": "participant",
     "protect": "participant",
@@ -228,6 +229,7 @@ __all__ = [
     "decode_limbs",
     "encode_limbs",
     "exact_limbs",
+    "limbs_for",
     "noise_multiplier_for",
     "open_sum",
     "protect",
