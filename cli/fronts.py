@@ -51,6 +51,14 @@ def front_of_search(search: SearchRecord, trials: Sequence[TrialRecord]) -> list
     return front_of([*last.values()], shown_goals(search), constraints_of(search))
 
 
+def closest_of(search: SearchRecord, trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Where no trial keeps to the constraints, the completed one that breaks them least; None where none is."""
+    from ..nas.objectives import closest_to
+
+    last = {trial.number: trial for trial in trials}
+    return closest_to([*last.values()], goals_of(search)[:1], constraints_of(search))
+
+
 def figure_names(goals: Sequence[Goal]) -> list[str]:
     """What a table of trials says of each: the goals, then the size."""
     return list(dict.fromkeys([*(goal.name for goal in goals), *_SIZES]))

@@ -117,7 +117,9 @@ def find_model(database: Database, ref: str | int) -> tuple[RunRecord, SavedMode
 
 
 def _without_model(run: RunRecord) -> str | None:
-    """How there would be a model of a run that was interrupted."""
+    """How there would be a model of a run that was interrupted, or of a search that failed."""
+    if run.kind == "search" and run.state == "failed":
+        return f"see why, and how to go on: nasturtium search status {run.number}"
     if run.state != "interrupted":
         return None
     if run.kind == "search":

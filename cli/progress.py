@@ -123,7 +123,7 @@ class SearchProgress(_Line):
         self._config = search.run.config
         self._trials, self._done, self._resumed_at = search.trials, event.finished, event.finished
         self._goal, self._best = event.goal, event.best
-        self._counts = Counter(event.states)
+        self._counts = Counter[str](event.states)
         self._started = time.monotonic()
         verb = "resumes at trial" if event.finished else "starts with trial"
         begins = f", {verb} {event.finished + 1}" if event.finished < search.trials else ", all trials are done"

@@ -56,8 +56,8 @@ def search(
         data: a bundled data set ("digits") or a path to a file or folder, see `core.data.load_dataset`; may be left out
             with `resume`, or where `config` names it.
         db: the database.
-        resume: the number or ULID of an interrupted search to go on with; options that are given must be those it
-            was started with, but `data` may lie elsewhere by now.
+        resume: the number or ULID of a search to go on with, that was interrupted or failed; options that are given
+            must be those it was started with, but `data` may lie elsewhere by now, and `trials` may be more.
         config: a TOML file with fields of `nas.SearchConfig`; options go before what it says.
         engine: where trials are trained, which decides nothing but the time it takes; by default in processes of this
             machine.
@@ -93,7 +93,13 @@ def search(
         found = past.search(find_search(past, resume).uid)
         _check_same(past, found, given, experiment)
         return resume_search(
-            found.uid, database, data=given.get("data"), engine=engine, observe=observe, monitor=monitor
+            found.uid,
+            database,
+            data=given.get("data"),
+            trials=_more_trials(found, given),
+            engine=engine,
+            observe=observe,
+            monitor=monitor,
         )
 
 
@@ -140,12 +146,13 @@ def search_report(search: str | int | None = None, *, db: Target = None) -> Sear
         found = find_search(History(database), search)
         report = read_report(database, found.uid)
     if report is None:
-        going_on = found.state == "running"
+        hints = {
+            "running": f"see how far it is: nasturtium search status {found.number}",
+            "failed": f"see why, and how to go on: nasturtium search status {found.number}",
+        }
         raise UnknownRunError(
             f"search {found.number or found.uid} has no report yet: it is {found.state}",
-            hint=f"see how far it is: nasturtium search status {found.number}"
-            if going_on
-            else f"finish it with: nasturtium search --resume {found.number}",
+            hint=hints.get(found.state, f"finish it with: nasturtium search --resume {found.number}"),
         )
     return report
 
@@ -240,7 +247,7 @@ def _check_same(past: History, search: SearchRecord, given: Mapping[str, Any], e
     number = search.run.number
     started = {**search.run.config, "space": search.run.config.get("space") or search.space}
     for name, value in given.items():
-        if name == "data" or _same(past, search, name, value, started.get(name)):
+        if name in {"data", "trials"} or _same(past, search, name, value, started.get(name)):
             continue
         flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
         raise ConfigError(
@@ -249,6 +256,12 @@ def _check_same(past: History, search: SearchRecord, given: Mapping[str, Any], e
         )
     if experiment not in {None, search.run.experiment}:
         raise ConfigError(f"search {number} is of experiment {search.run.experiment!r}", hint="leave --experiment out")
+
+
+def _more_trials(search: SearchRecord, given: Mapping[str, Any]) -> int | None:
+    """How many trials a search is to have that was started with fewer; None where it goes on with those it has."""
+    asked = given.get("trials")
+    return None if asked == search.run.config.get("trials") else asked
 
 
 def _same(past: History, search: SearchRecord, name: str, value: Any, started: Any) -> bool:

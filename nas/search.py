@@ -22,6 +22,7 @@ from ..storage import (
     Database,
     DatasetEntry,
     History,
+    RunState,
     SearchRecord,
     StorageError,
     SystemSampler,
@@ -40,8 +41,9 @@ from .events import (
     TrialStarted,
     Working,
 )
+from .extension import check_extension, extend_search
 from .fidelity import SCHEDULERS, Rungs, Scoreboard
-from .finale import FinaleData, FinaleOptions, SearchReport, conclude
+from .finale import FinaleData, FinaleOptions, SearchReport, check_found, conclude
 from .objectives import figures_of, front_goals, front_of, total_violation
 from .prior import Prior, prior_of, uids_of
 from .runner import (
@@ -140,24 +142,29 @@ def resume_search(
     database: Database,
     *,
     data: str | None = None,
+    trials: int | None = None,
     engine: EngineChoice | None = None,
     evaluator: Evaluator | None = None,
     observe: SearchObserver = lambda event: None,
     monitor: float | None = None,
 ) -> SearchResult:
-    """Go on with a search that was interrupted, as if it had not been; see `run_search`.
+    """Go on with a search that was interrupted, as if it had not been, or that failed; see `run_search`.
 
     Args:
         data: where its data lies by now, if it was moved.
+        trials: how many it is to have, where that are more than it was to have.
 
     Raises:
-        ConfigError: it is finished, or its data or its space changed.
+        ConfigError: it is finished, its data or its space changed, or it cannot have so many trials.
         RunBusyError: another process runs it.
     """
     search = History(database).search(uid)
+    if trials is not None:
+        check_extension(database, search, trials)
     setup = setup_of(search, database, data=data)
     with Tracker(database) as tracker:
         tracker.resume(uid)
+        search = extend_search(database, search, trials or search.trials)
         return _Run(setup, database, tracker, search, engine, evaluator, observe, monitor).finish()
 
 
@@ -240,10 +247,11 @@ class _Run:
             finished = [trial for trial in trials if trial.state in {"completed", "pruned", "failed"}]
             for trial in finished:
                 self._note_best(trial.state, figures_of(trial))
-            states = Counter(trial.state for trial in finished)
+            states: Counter[RunState] = Counter(trial.state for trial in finished)
             self._observe(SearchStarted(self._search, self._setup.goals[0].name, len(finished), self._best, states))
             ending = self._run_trials(self._search, self._config.strategy, self._start, self._config.seed)
             trials = self._trials()
+            check_found(trials, self._finale_options(), self._search)
             with Heartbeat(self._database, uid, at_work=False):
                 control = self._control(trials)
                 concluded = conclude(
@@ -363,7 +371,7 @@ class _Run:
             objectives=tuple(goal.name for goal in setup.goals),
             judge=self._judge,
             budget=SearchBudget(
-                trials=config.trials,
+                trials=self._search.trials,
                 wall_seconds=config.seconds,
                 cpu_seconds=config.cpu_seconds,
                 bytes=config.upload_bytes,
@@ -396,7 +404,7 @@ class _Run:
             case Outcome():
                 self._hear_outcome(event)
             case Ending(reason, finished):
-                self._observe(TrialsEnded(reason, finished, self._config.trials))
+                self._observe(TrialsEnded(reason, finished, self._search.trials))
 
     def _hear_outcome(self, outcome: Outcome) -> None:
         if outcome.cause == ABANDONED:
@@ -437,7 +445,7 @@ class _Run:
             space = self._setup.space
             drawn = {space.identity(flat) for flat in self._start}
             return [trial for trial in trials if trial.flat is not None and space.identity(trial.flat) in drawn]
-        self._observe(Working(f"random search: {self._config.trials} trials to compare with"))
+        self._observe(Working(f"random search: {self._search.trials} trials to compare with"))
         record = self._control_search()
         if record.run.state != "completed":
             with self._tracker.ending(record.uid):
@@ -448,8 +456,9 @@ class _Run:
 
     def _control_search(self) -> SearchRecord:
         """The random search beside this one: found in the history, or begun."""
-        config = replace(self._config, strategy="random", control_of=self._search.uid, zero_cost=None, warm_start=())
         own = self._search.uid
+        config = replace(self._config, strategy="random", control_of=own, zero_cost=None, warm_start=())
+        config = replace(config, trials=self._search.trials)
         known = [run for run in self._history.runs(kind="search") if run.config.get("control_of") == own]
         if known:
             record = self._history.search(known[0].uid)

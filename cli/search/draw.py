@@ -13,8 +13,9 @@ from ...core.data import Task
 from ...storage import History, ModelRegistry, RunRecord, TrialRecord
 from ..describe import best_of
 from ..files import check_target, written_whole
+from ..fronts import closest_of
 from ..options import Db, argument, option
-from ..output import stdout
+from ..output import stderr, stdout
 
 if TYPE_CHECKING:
     from ...nas.space import Space
@@ -80,7 +81,7 @@ def find_drawable(past: History, ref: str, trial: int | None = None) -> Drawable
     run = past.find(_run_of_model(past, ref))
     found = _find_trial(past, run, trial)
     if found is None:
-        raise ConfigError(f"{run.kind} {ref} has no trial to draw: {_WHAT}")
+        raise ConfigError(f"{run.kind} {ref} has no trial to draw: {_WHAT}", hint=_what_to_draw(past, run))
     search = past.search(past.find(found.uid).parent or "")
     dataset = past.dataset(search.uid)
     if found.flat is None or search.space_document is None or dataset is None:
@@ -90,7 +91,7 @@ def find_drawable(past: History, ref: str, trial: int | None = None) -> Drawable
     return Drawable(Space.from_document(search.space_document, Task.from_dict(dataset.body)), found.flat)
 
 
-_WHAT = "expected a search with a completed trial, a trial, or a model that a search found"
+_WHAT = "expected a search with a trial that was trained to its end, a trial, or a model that a search found"
 
 
 def _run_of_model(past: History, ref: str) -> str:
@@ -118,4 +119,16 @@ def _find_trial(past: History, run: RunRecord, number: int | None) -> TrialRecor
         if not of_number:
             raise ConfigError(f"search {run.number} has no trial {number}: it has {len(trials)}")
         return of_number[-1]
-    return best_of(past, past.search(run.uid), trials)
+    search = past.search(run.uid)
+    best = best_of(past, search, trials)
+    if best is None and (best := closest_of(search, trials)) is not None:
+        stderr().print(f"trial {best.number + 1} is drawn: it breaks the constraints least", soft_wrap=True)
+    return best
+
+
+def _what_to_draw(past: History, run: RunRecord) -> str | None:
+    """How to draw a trial that was not trained to its end."""
+    known = [trial for trial in past.trials(run.uid) if trial.flat is not None] if run.kind == "search" else []
+    return (
+        f"draw one that was not: nasturtium search draw {run.number} --trial {known[0].number + 1}" if known else None
+    )

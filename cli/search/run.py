@@ -289,7 +289,9 @@ def search(
     config: Annotated[
         Path | None, option("--config", metavar="FILE", help="A TOML file of settings; options go before it.")
     ] = None,
-    resume: Annotated[str | None, option("--resume", metavar="ID", help="Go on with an interrupted search.")] = None,
+    resume: Annotated[
+        str | None, option("--resume", metavar="ID", help="Go on with a search; it may get more --trials.")
+    ] = None,
     experiment: Experiment = None,
     monitor: Monitor = False,
     db: Db = None,

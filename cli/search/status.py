@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ Search = Annotated[str | None, argument(help="The search.", show_default="the ne
 WATCH_SECONDS = 2.0
 MAX_FLIGHTS = 16  # lines of trials in flight
 _SPENT = {"wall_seconds": "time", "cpu_seconds": "CPU time", "bytes": "bytes"}
+_CLASS = re.compile(r"^\w+(?:Error|Exception): ")
 _UP = "\x1b[{}A\x1b[J"  # to the first of some lines, and away with what follows
 
 
@@ -143,16 +145,37 @@ def status_lines(status: SearchStatus, *, db: str | None = None) -> list[str]:
         "space": f"{search.space}, strategy {search.sampler}, scheduler {search.pruner}",
         "trials": _trials(status),
         "best": _best(status),
-        "error": run.error if run.state == "failed" else None,
+        "error": _said_error(run.error) if run.state == "failed" else None,
     }
     facts |= {_SPENT[name]: _spent(used, limit, say) for name, used, limit, say in _budgets(status)[1:]}
     lines += [f"  {name:<11}{said}" for name, said in facts.items() if said is not None]
     lines += _flights(status)
-    if run.state == "interrupted":
-        lines.append(f"go on with: {with_db(f'search --resume {run.number}', db)}")
-    elif run.state == "completed":
-        lines.append(f"what came of it: {with_db(f'search report {run.number}', db)}")
-    return lines
+    return [*lines, *_next_steps(status, db)]
+
+
+def _next_steps(status: SearchStatus, db: str | None) -> list[str]:
+    """What may be typed next."""
+    run, planned = status.search.run, status.search.trials
+    resume = f"search --resume {run.number}"
+    if run.state == "completed":
+        return [f"what came of it: {with_db(f'search report {run.number}', db)}"]
+    if run.state == "interrupted" or (run.state == "running" and not status.broker_alive):
+        return [f"go on with: {with_db(resume, db)}"]
+    if run.state != "failed":
+        return []
+    steps = [f"see its trials: {with_db(f'history show {run.number}', db)}"]
+    used_up = [name for name, used, limit, _ in _budgets(status)[1:] if limit is not None and used >= limit]
+    if used_up:
+        said = " and ".join(_SPENT[name] for name in used_up)
+        return [*steps, f"its {said} is used up: begin another that learns from it, with --warm-start {run.number}"]
+    if _ended(status) >= planned:
+        return [*steps, f"give it more trials: {with_db(f'{resume} --trials {2 * planned}', db)}"]
+    return [*steps, f"go on with: {with_db(resume, db)}"]
+
+
+def _said_error(error: str | None) -> str | None:
+    """What went wrong in words, without its class and the hint of the moment."""
+    return None if error is None else _CLASS.sub("", error).partition(" (hint: ")[0]
 
 
 def _state(status: SearchStatus) -> str:

@@ -4,14 +4,14 @@ The order of the modules: significance, ensemble, linear, neighbours, references
 testing, gather, keep, conclude.
 """
 
-from .conclude import Concluded, conclude
+from .conclude import Concluded, NothingFoundError, check_found, conclude
 from .ensemble import average, join_models, join_specs, select_greedily
 from .keep import read_report
 from .options import FinaleData, FinaleOptions
 from .references import REFERENCES, Reference
 from .report import Comparison, ScoredModel, SearchReport
 from .significance import PairedTest, mcnemar, sign_flip, wilcoxon
-from .testing import SplitUsedError
+from .testing import SplitUsedError, was_tested
 
 __all__ = [
     "REFERENCES",
@@ -19,12 +19,14 @@ __all__ = [
     "Concluded",
     "FinaleData",
     "FinaleOptions",
+    "NothingFoundError",
     "PairedTest",
     "Reference",
     "ScoredModel",
     "SearchReport",
     "SplitUsedError",
     "average",
+    "check_found",
     "conclude",
     "join_models",
     "join_specs",
@@ -32,5 +34,6 @@ __all__ = [
     "read_report",
     "select_greedily",
     "sign_flip",
+    "was_tested",
     "wilcoxon",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...core import NasturtiumError, derive_seed
 from ...core import device as find_device
 from ...storage import Database, SearchRecord, Tracker, TrialRecord
-from ..objectives import figures_of, front_goals, front_of, total_violation
+from ..objectives import closest_to, figures_of, front_goals, front_of
 from .gather import gather
 from .keep import read_run, record, save
 from .members import Fitted, Member, Members, Validated
@@ -63,15 +63,17 @@ def conclude(
         say: hears what is being done.
 
     Raises:
-        NasturtiumError: no trial can be trained to the end.
+        NothingFoundError: no trial can be taken, see `check_found`.
+        NasturtiumError: none can be trained again to the end.
         SplitUsedError: the test rows were looked at before, for something else.
     """
+    check_found(trials, options, search)
     started = time.process_time()
     say = _once(say)
     members = Members(data, options, database, tracker, search)
     cautious = len(members.folds) > 1  # it is cross-validated where rows are few
     best = finalists(trials, options, cautious=cautious)
-    validated = _validate(members, best, options, trials, say)
+    validated = _validate(members, best, options, say)
     selection = select(validated, members.labels, members.whole.task, options, cautious=cautious)
     networks = _fit_model(members, selection, say)
     done = find_test(database, search.uid)
@@ -105,23 +107,43 @@ def conclude(
     return Concluded(report, folder)
 
 
-_NOTHING_HINT = (
-    "start another search with looser constraints, longer trainings or more trials; "
-    "--scheduler none trains every trial to the end"
-)
+class NothingFoundError(NasturtiumError):
+    """None of the trials of a search can be taken; more trials may find one that can."""
+
+
+def check_found(trials: Sequence[TrialRecord], options: FinaleOptions, search: SearchRecord) -> None:
+    """See that a search has a trial to conclude with.
+
+    Raises:
+        NothingFoundError: it has none.
+    """
+    if best_trials(trials, options, 1):
+        return
+    number = search.run.number
+    helps = ["looser constraints"] if options.constraints else []
+    helps += ["--scheduler none, which trains every trial to the end"] if _pruned(trials) else []
+    helps += ["a space of other networks"] if not helps else []
+    raise NothingFoundError(
+        _why_nothing(trials, options),
+        hint=f"give it more trials: nasturtium search --resume {number} --trials {2 * search.trials}; "
+        f"or begin another with {' or '.join(helps)}, and --warm-start {number}",
+    )
+
+
+def _pruned(trials: Sequence[TrialRecord]) -> bool:
+    return any(trial.state == "pruned" for trial in trials)
 
 
 def _why_nothing(trials: Sequence[TrialRecord], options: FinaleOptions) -> str:
     """What became of the trials of a search of which none can be taken."""
     states = Counter(trial.state for trial in trials)
     told = [f"{states[state]} {what}" for state, what in _FATES.items() if states[state]]
-    completed = [trial for trial in trials if trial.state == "completed"]
-    if completed and options.constraints:
-        closest = min(completed, key=lambda trial: total_violation(options.constraints, figures_of(trial)))
+    closest = closest_to(trials, options.goals[:1], options.constraints)
+    if closest is not None and options.constraints:
         figures = figures_of(closest)
-        broken = next(c for c in options.constraints if c.violation(figures))
-        value = figures.get(broken.objective.name, float("nan"))
-        told.append(f"trial {closest.number + 1} comes closest, with {value:.6g} where {broken} is asked")
+        for broken in [each for each in options.constraints if each.violation(figures)][:1]:
+            value = figures.get(broken.objective.name, float("nan"))
+            told.append(f"trial {closest.number + 1} comes closest, with {value:.6g} where {broken} is asked")
     return f"none of {len(trials)} trials can be taken: {', '.join(told)}"
 
 
@@ -144,12 +166,9 @@ def _validate(
     members: Members,
     best: Sequence[TrialRecord],
     options: FinaleOptions,
-    trials: Sequence[TrialRecord],
     say: Callable[[str], None],
 ) -> list[Validated]:
     """The finalists trained again with several seeds."""
-    if not best:
-        raise NasturtiumError(_why_nothing(trials, options), hint=_NOTHING_HINT)
     validated: list[Validated] = []
     for member in [Member(trial, index) for trial in best for index in range(options.seeds)]:
         say(f"training again: {member.name}")

@@ -36,7 +36,9 @@ def gather(
         epochs = int(random[0].metrics.get("best_epoch", options.epochs))
         fitted = _fit_seeds(members, [(Member(random[0], index), epochs) for index in range(options.seeds)], say)
     if not fitted:
-        notes.append("There is no random search to compare with: none of its trials could be trained to the end.")
+        notes.append(
+            "There is no random search to compare with: none of its trials was trained to its end and can be taken."
+        )
     names = reference_names(members.whole.task) if options.references is None else list(options.references)
     say(f"fitting references: {', '.join(names) or 'none'}")
     references: list[tuple[ChosenReference, Model, Mapping[str, float], str]] = []

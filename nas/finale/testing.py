@@ -80,6 +80,11 @@ def find_test(database: Database, search: str) -> str | None:
     return done[0] if done else None
 
 
+def was_tested(database: Database, search: str) -> bool:
+    """Whether the test rows of a search were looked at, or were about to be."""
+    return any(child.config.get("phase") == _PHASE for child in History(database).children(search, "eval"))
+
+
 def touch_test(
     test: Dataset,
     entrants: Entrants,

@@ -3,7 +3,7 @@
 The order of the modules: registry, goals, constraints, pareto, hypervolume, choice; inference, latency, memory.
 """
 
-from .choice import choose_best, figures_of, front_goals, front_of
+from .choice import choose_best, closest_to, figures_of, front_goals, front_of
 from .constraints import Constraint, parse_constraint, total_violation
 from .goals import Goal, parse_goal, parse_goals
 from .hypervolume import hypervolume, hypervolume_contributions, normalised_hypervolume
@@ -21,6 +21,7 @@ __all__ = [
     "Objective",
     "Source",
     "choose_best",
+    "closest_to",
     "crowding_distance",
     "figures_of",
     "find_objective",

@@ -65,21 +65,28 @@ def choose_best(
     front = front_of(trials, goals, constraints)
     if front:
         return front[0]
-    completed = [t for t in trials if t.state == "completed" and _is_told(figures_of(t), goals)]
-    if not completed:
+    closest = closest_to(trials, goals, constraints)
+    if closest is None:
         raise NasturtiumError(
             f"none of {len(trials)} trials could be trained to the end",
             hint=f"see why the last one was not: nasturtium history show {trials[-1].uid}" if trials else None,
         )
-    closest = min(completed, key=lambda t: total_violation(constraints, figures_of(t)))
     figures = figures_of(closest)
     broken = [constraint for constraint in constraints if constraint.violation(figures)]
     told = ", ".join(f"{figures.get(c.objective.name, 'not told')} where {c} is asked" for c in broken)
     raise NasturtiumError(
-        f"none of {len(completed)} trained networks keeps to the constraints; "
+        f"none of {sum(trial.state == 'completed' for trial in trials)} trained networks keeps to the constraints; "
         f"trial {closest.number + 1} comes closest: {told}",
         hint="loosen the constraints, or search a space of smaller networks",
     )
+
+
+def closest_to(
+    trials: Sequence[TrialRecord], goals: Sequence[Goal], constraints: Sequence[Constraint]
+) -> TrialRecord | None:
+    """The completed trial that breaks the constraints least, the first of several; None where none is completed."""
+    completed = [t for t in trials if t.state == "completed" and _is_told(figures_of(t), goals)]
+    return min(completed, key=lambda t: total_violation(constraints, figures_of(t)), default=None)
 
 
 def _is_told(figures: Mapping[str, float], goals: Sequence[Goal]) -> bool:

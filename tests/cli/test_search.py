@@ -185,7 +185,8 @@ def interrupted(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--trials 9", "started with trials=3, got 9"),
+        ("--trials 2", "has 3 trials, got 2: it can be made longer, not shorter"),
+        ("--trials 9", "cannot be made longer: its test rows were looked at"),
         ("--seed 7", "started with seed=1, got 7"),
         ("--space cnn", "started with space='mlp', got 'cnn'"),
         ("--objective val_loss", "hint: leave --objective out to resume it"),
@@ -210,6 +211,47 @@ def test_what_was_started_may_be_said_again_when_it_is_resumed(digits, tmp_path)
     answer = digits("search", "--resume", 1, *(word.replace("\x00", " ") for word in words.split()))
     assert answer.code == 0, answer.err
     assert "all trials are done" in answer.err
+
+
+@pytest.fixture
+def found_nothing(command):
+    """`command`, where a search has ended without a network that keeps to its constraint."""
+    words = "--data digits --space mlp --trials 3 --epochs 2 --here --top 1 --repeats 1 --constraint val_accuracy>=0.95"
+    answer = command("search", *words.split(), "--db", "my.db")
+    assert answer.code == 1
+    assert "3 break the constraints" in answer.err
+    return command
+
+
+def test_a_search_that_found_nothing_says_why_and_what_to_do(found_nothing):
+    status = found_nothing("search", "status", "--db", "my.db").out
+    assert "error      none of 3 trials can be taken: 3 break the constraints, trial 3 comes closest" in status
+    assert "Error:" not in status
+    assert "give it more trials: nasturtium search --resume 1 --trials 6 --db my.db" in status
+    assert "nasturtium search status --db my.db 1" in found_nothing("search", "report", "--db", "my.db").err
+    drawn = found_nothing("search", "draw", 1, "--db", "my.db")
+    assert "trial 3 is drawn: it breaks the constraints least" in drawn.err
+    assert drawn.out == found_nothing("search", "draw", 1, "--trial", 3, "--db", "my.db").out
+
+
+def test_a_search_that_found_nothing_goes_on_with_more_trials(found_nothing, tmp_path):
+    with closing(connect(tmp_path / "my.db")) as connection, connection:  # as if it were found at last
+        easier = "replace(config, 'val_accuracy>=0.95', 'val_accuracy>=0.1')"
+        connection.execute(f"UPDATE nst_run SET config = {easier} WHERE number = 1")
+    answer = found_nothing("search", "--resume", 1, "--trials", 4, "--here", "--db", "my.db")
+    assert answer.code == 0, answer.err
+    assert "4 trials of space mlp, resumes at trial 4" in answer.err
+    assert "4 of 4 ended" in found_nothing("search", "status", "--db", "my.db").out
+
+
+def test_a_search_without_a_trained_trial_says_how_to_draw_one(digits, tmp_path):
+    with closing(connect(tmp_path / "nasturtium.db")) as connection, connection:
+        connection.execute("UPDATE nst_run SET state = 'failed' WHERE kind = 'trial' OR number = 1")
+        connection.execute("UPDATE nst_run SET kind = 'train' WHERE kind = 'eval'")  # there is no report
+    answer = digits("search", "draw", 1)
+    assert answer.code == 2
+    assert "hint: draw one that was not: nasturtium search draw 1 --trial 1" in answer.err
+    assert digits("search", "draw", 1, "--trial", 1).code == 0
 
 
 @pytest.mark.parametrize(

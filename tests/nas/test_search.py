@@ -20,7 +20,7 @@ from nasturtium.nas import (
     run_search,
 )
 from nasturtium.nas.events import SearchStarted, TrialFinished, TrialProgress, TrialsEnded, TrialStarted, Working
-from nasturtium.nas.finale import read_report
+from nasturtium.nas.finale import NothingFoundError, read_report
 from nasturtium.nas.prior import prior_of
 from nasturtium.nas.runner.optuna_tables import ensure_tables
 from nasturtium.nas.space import Chain, Choice, Outputs, Space, layers, load_space
@@ -361,6 +361,40 @@ def test_a_search_that_finds_nothing_says_what_came_closest(setup, database):
     config = replace(CONFIG, constraints=("val_accuracy >= 1.5",), scheduler="none", trials=2)
     with pytest.raises(NasturtiumError, match=r"none of 2 trials.*break the constraints.*comes closest"):
         run_search(SearchSetup.load(config), database, evaluator=Imagined())
+
+
+def test_a_search_that_found_nothing_goes_on_with_more_trials(small, database):
+    """It proposes what one proposes that had so many from the start; the control waits until there is a result."""
+    short, long = (SearchSetup.load(replace(small.config, trials=trials, control="equal")) for trials in (2, 6))
+    with pytest.raises(NothingFoundError, match="none of 2 trials can be taken: 2 failed") as failed:
+        run_search(short, database, evaluator=Imagined(failing=range(1, 3)))
+    run = History(database).find("@last")
+    assert (run.number, run.state) == (1, "failed")
+    assert f"nasturtium search --resume {run.number} --trials 4" in failed.value.hint
+    with pytest.raises(NothingFoundError):
+        resume_search(run.uid, database, evaluator=Imagined())
+    with pytest.raises(ConfigError, match="has 2 trials, got 1: it can be made longer, not shorter"):
+        resume_search(run.uid, database, evaluator=Imagined(), trials=1)
+    events = []
+    result = resume_search(run.uid, database, evaluator=Imagined(), trials=6, observe=events.append)
+    assert [event.planned for event in events if isinstance(event, TrialsEnded)] == [6]
+    assert (result.search.trials, result.search.run.state) == (6, "completed")
+    assert result.report.trials == {"searched": 6, "random": 6}
+    whole = run_search(long, database, evaluator=Imagined(failing=range(1, 3)))
+    extended, whole = (outline(History(database).trials(each.search.uid)) for each in (result, whole))
+    assert extended == whole
+    with pytest.raises(ConfigError, match="cannot be made longer: its test rows were looked at"):
+        resume_search(run.uid, database, evaluator=Imagined(), trials=9)
+
+
+def test_a_search_is_not_made_longer_once_its_test_rows_were_looked_at(small, database):
+    look = mock.patch("nasturtium.nas.finale.testing._measure", side_effect=KeyboardInterrupt)
+    with look, pytest.raises(KeyboardInterrupt):
+        run_search(small, database, evaluator=Imagined())
+    uid = History(database).find("@last").uid
+    with pytest.raises(ConfigError, match="its test rows were looked at"):
+        resume_search(uid, database, evaluator=Imagined(), trials=99)
+    assert History(database).search(uid).trials == small.config.trials
 
 
 def test_missing_values_are_filled_where_it_is_asked_for(database, tmp_path):
