@@ -9,9 +9,7 @@ from .outgoing import Outgoing
 from .rounds import MaskRequest, RoundPlan
 
 # What a site can be asked to do. "report" and "masks" belong to rounds of the others, "hello" and "keys" come before.
-Action = Literal[
-    "hello", "keys", "agree", "train", "evaluate", "report", "masks", "search", "checkpoint", "catch-up", "release"
-]
+Action = Literal["hello", "keys", "agree", "train", "evaluate", "report", "masks", "search", "checkpoint", "release"]
 
 
 class Asked(Protocol):

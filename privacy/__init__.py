@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .keys.folder import KeyFolder
     from .keys.folder_secret import SiteFolder
     from .keys.grant import KeyGrant
-    from .keys.identity import PublicIdentity
+    from .keys.identity import PublicIdentity, check_name
     from .keys.identity_secret import Identity
     from .keys.roster import Roster
     from .limbs import decode_limbs, encode_limbs, limbs_for
@@ -138,6 +138,7 @@ _HOMES = {
     "WrongRoundError": "errors",
     "WrongRunError": "errors",
     "calibrate_client_dp": "dp.client_calibration",
+    "check_name": "keys.identity",
     "decode_limbs": "limbs",
     "encode_limbs": "limbs",
     "exact_limbs": "update_size",
@@ -226,6 +227,7 @@ __all__ = [
     "WrongRoundError",
     "WrongRunError",
     "calibrate_client_dp",
+    "check_name",
     "decode_limbs",
     "encode_limbs",
     "exact_limbs",
