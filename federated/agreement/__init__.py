@@ -10,9 +10,9 @@ are from their mean, and how often there are categories; squared distances. A me
 
 What comes out is what `core.data.Preprocessing.fit` measures on the training rows of all sites together, but for:
 means and scales are rounded (`numbers` says how far: about 1e-13 of the spread), medians and ranges known to 20 bits
-(`search`); a group that is constant within 2^-20 of the distance to a first guess of its mean has the scale 1; names
-are in one canonical order (by size where all are numbers); `fill="most_frequent"` does not exist for numbers. Categories
-and classes are all that the sites' data sets list, whether or not a training row has them.
+(`search`); a column is constant, with the scale 1, where NumPy may take the rounding of its mean for a spread; names
+are in one canonical order (by size where all are numbers); `fill="most_frequent"` does not exist for numbers.
+Categories and classes are all that the sites' data sets list, whether or not a training row has them.
 
 Threat model. The coordinator reads no sum. It is told, by a majority of the sites, what it needs to go on and to make a
 network: the job's terms with names and kinds of columns (the job or the sites' greetings hold them anyway), about how
@@ -22,9 +22,9 @@ names, means, scales, ranges, counts, or which column has missing values: keyed 
 
 Every site reads every sum: the number of rows of all sites, of each numeric column how many numbers there are, mean and
 variance, the binary exponents of the largest magnitude and how many sites have each, how often there is each category,
-and of each name how many sites have it. With three sites it can subtract its own part, and is left with two others'. That
-a name is whose nobody learns who does not know it otherwise; nor does a site learn what another's rows are beyond that.
-A median or a range is, within 20 bits, a number of one row: jobs say if they want one.
+and of each name how many sites have it. It can subtract its own part: of three sites it then knows the sum of the two
+others. Whose a name is the sums do not say. A median or a range is, within 20 bits, a number of one row: jobs say if
+they want one.
 
 A lying site can shift means like everybody, and bend the result. What no honest sites can have added up to is noticed
 and ends the agreement at every site: more marks than sites, names that cannot be told apart, moments no numbers have.

@@ -55,9 +55,7 @@ def conform(data: Dataset, task: Task) -> Dataset:
         raise AgreementError(f"the data is not as agreed: {exc.message}", hint=exc.hint, refusal=Refusal.DATA) from exc
 
 
-def _codes(
-    codes: np.ndarray, own: Sequence[str], agreed: Sequence[str], what: str, column: str | None
-) -> np.ndarray:
+def _codes(codes: np.ndarray, own: Sequence[str], agreed: Sequence[str], what: str, column: str | None) -> np.ndarray:
     """Indices into a site's names as indices into the agreed ones: the same shape, int64."""
     places = {name: place for place, name in enumerate(agreed)}
     table = np.asarray([places.get(name, -1) for name in own], np.int64)

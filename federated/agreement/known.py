@@ -21,7 +21,6 @@ from .question import Question
 from .result import make_preprocessing
 from .schema import Schema, agreed_column, check_names, sort_names
 from .search import Search
-from .terms import Terms
 
 Sums = Mapping[str, np.ndarray]
 
@@ -201,9 +200,7 @@ class Known:
         return schema.classes or (self.names[-1] if schema.kind == "classification" else ())
 
 
-def _after(
-    question: Question, step: Any, *, table: NameTable | None = None, categories: int | None = None
-) -> Question:
+def _after(question: Question, step: Any, *, table: NameTable | None = None, categories: int | None = None) -> Question:
     """The question that comes after one."""
     known = question.categories if categories is None else categories
     return Question(terms=question.terms, step=step, number=question.number + 1, table=table, categories=known)

@@ -7,13 +7,13 @@ summed, so every group needs a scale that no site's sum is beyond. It is found i
    numbers are in units of 2^E, at most 1.
 2. `sums`: how many numbers there are, and their sum, in steps of 2^-50 of the largest it can be: a first mean m.
 3. `spread`: the exponent of the largest distance to m, one of 80.
-4. `moments`: the sums of distances and squared distances to m, in steps of 2^-50 of the largest they can be. That is the
-   mean and the variance, without the cancellation of large sums of squares (Chan et al. 1983, algorithm for two passes
-   with a correction, https://doi.org/10.1080/00031305.1983.10483115).
+4. `moments`: the sums of distances and squared distances to m, in steps of 2^-50 of the largest they can be. That is
+   the mean and the variance, without the cancellation of large sums of squares (Chan et al. 1983, algorithm for two
+   passes with a correction, https://doi.org/10.1080/00031305.1983.10483115).
 
-With K sites the mean is wrong by at most K 2^-49 of the largest distance to it, the variance by K 2^-47 of that squared.
-A group whose variance is below 2^-40 of its largest squared distance is constant: nothing but an outlier among more than
-2^38 numbers looks like that.
+With K sites the mean is wrong by at most K 2^-49 of the largest distance to it, the variance by K 2^-47 of that
+squared. A group whose variance is below 2^-40 of its largest squared distance is constant: nothing but an outlier among
+more than 2^38 numbers looks like that.
 """
 
 from __future__ import annotations

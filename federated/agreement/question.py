@@ -1,4 +1,4 @@
-"""`Question`: what all sites are asked to add up, as JSON that the coordinator passes on; and what it is told in the end.
+"""`Question`: what all sites are asked to add up, as JSON that the coordinator passes on; `Facts`: what it is told.
 
 All that decides how long contributions are stands in the question, so the coordinator can make room for their sum. It
 holds nothing the sums have told of values: scales and means stay with the sites, who all know them.
@@ -33,9 +33,10 @@ class Question:
 
     Attributes:
         terms: what is to be agreed on.
-        step: "survey" counts rows, marks magnitudes, missing values and how many names there are; "sums" adds up numbers
-            and the table of names; "names" tries another table; "spread" marks how far numbers are from their mean, and
-            counts categories; "search" finds medians and ranges; "moments" adds up distances and their squares.
+        step: "survey" counts rows, marks magnitudes, missing values and how many names there are; "sums" adds up
+            numbers and the table of names; "names" tries another table; "spread" marks how far numbers are from their
+            mean, and counts categories; "search" finds medians and ranges; "moments" adds up distances and their
+            squares.
         number: of the question, from 1.
         table: of "sums" and "names", where there are names to be found.
         categories: how many there are in all columns, once they are known.

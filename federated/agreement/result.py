@@ -1,4 +1,4 @@
-"""What the sites agree on, from all that the sums have told: the same `Preprocessing` at every site, to the last bit."""
+"""What the sites agree on, from all that the sums have told: the same `Preprocessing` at every site, bit for bit."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class Schema:
             return [(None, f"the rows are {got}, expected {expected}")]
         if set(said.targets) != set(self.targets):
             return [(None, f"the targets are {', '.join(said.targets)}, expected {', '.join(self.targets)}")]
-        kinds = {column.name: column.kind for column in said.columns}
+        kinds: dict[str, ColumnKind] = {column.name: column.kind for column in said.columns}
         found: list[tuple[str | None, str]] = []
         for column in self.columns:
             kind = kinds.get(column.name)
@@ -210,7 +210,7 @@ class Schema:
         fields = check_header(value, FORMAT, VERSION)
         known = {"format", "version", "columns", *(name for name in cls.__dataclass_fields__)}
         if strange := set(fields) - known:
-            raise FormatError(f"a schema has no {sorted(strange)[0]!r:.40}")
+            raise FormatError(f"a schema has no {min(strange)!r:.40}")
         shape = _list(fields.get("row_shape", []))
         if not all(type(length) is int for length in shape):
             raise FormatError(f"expected a row_shape of whole numbers, got {shape!r:.80}")
@@ -388,7 +388,7 @@ def _column_from_dict(value: object) -> SchemaColumn:
         raise FormatError(f"expected a column as an object, got {type(value).__name__}")
     fields = cast(dict[str, Any], value)
     if strange := set(fields) - set(SchemaColumn.__dataclass_fields__):
-        raise FormatError(f"a column of a schema has no {sorted(strange)[0]!r:.40}")
+        raise FormatError(f"a column of a schema has no {min(strange)!r:.40}")
     name = fields.get("name")
     if not isinstance(name, str):
         raise FormatError(f"expected the name of a column as text, got {name!r:.80}")

@@ -103,7 +103,7 @@ class Search:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Search:
         """The inverse of `to_dict`, of what this site wrote."""
-        prefixes, ranks = (tuple(map(tuple, fields[name])) for name in ("prefixes", "ranks"))
+        prefixes, ranks = (tuple(tuple(row) for row in fields[name]) for name in ("prefixes", "ranks"))
         return cls(prefixes, ranks, fields["level"], tuple(fields["senders"]))
 
     def _place(self, counts: np.ndarray, rank: int) -> tuple[int, int]:

@@ -50,15 +50,15 @@ class Terms:
 
     def __post_init__(self) -> None:
         if self.fill not in get_args(Fill):
-            most_frequent = self.fill == "most_frequent"
             raise ConfigError(
                 f"expected fill as one of {', '.join(get_args(Fill))}, got {self.fill!r:.40}",
-                hint="the most frequent number needs a count of each, which no sum has" if most_frequent else None,
+                hint="the most frequent number would need a count of each, which no sum has",
             )
         ways = _WAYS[self.schema.modality]
         if self.standardise is not None and self.standardise not in ways:
             raise ConfigError(
-                f"{self.schema.modality}: expected standardise as one of {', '.join(ways)}, got {self.standardise!r:.40}"
+                f"{self.schema.modality}: expected standardise as one of {', '.join(ways)}, "
+                f"got {self.standardise!r:.40}"
             )
         if self.measure not in get_args(Measure):
             raise ConfigError(f"expected measure as one of {', '.join(get_args(Measure))}, got {self.measure!r:.40}")
@@ -71,9 +71,7 @@ class Terms:
     @property
     def asked(self) -> tuple[str, ...]:
         """The numeric columns of a table whose values have to be asked for."""
-        return tuple(
-            column.name for column in self.schema.columns if column.kind == "numeric" and column.range is None
-        )
+        return tuple(column.name for column in self.schema.columns if column.kind == "numeric" and column.range is None)
 
     @property
     def groups(self) -> int:
