@@ -7,21 +7,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .bell import Bell
     from .bundle import BUNDLE_SHA256, make_bundle
     from .control import LinkControl, LinkNode
+    from .link_grid import LinkGrid
     from .processes import FlowerServer, keep_running
     from .runtime import LinkLostError
-    from .server_app import LinkGrid, serve_app
+    from .server_app import serve_app
     from .site_executor import Pace, SiteExecutor
     from .superlink import Link, ServerTls, SuperLink
     from .supernode import SuperNode
 
 _HOMES = {
     "BUNDLE_SHA256": "bundle",
+    "Bell": "bell",
     "FlowerServer": "processes",
     "Link": "superlink",
     "LinkControl": "control",
-    "LinkGrid": "server_app",
+    "LinkGrid": "link_grid",
     "LinkLostError": "runtime",
     "LinkNode": "control",
     "Pace": "site_executor",
@@ -36,6 +39,7 @@ _HOMES = {
 
 __all__ = [
     "BUNDLE_SHA256",
+    "Bell",
     "FlowerServer",
     "Link",
     "LinkControl",

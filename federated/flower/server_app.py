@@ -9,25 +9,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import httpx
-from flwr.app import Message
 from flwr.common.constant import SubStatus
 from flwr.common.serde import run_from_proto
 from flwr.proto.runtime_pb2 import PullTaskInputRequest, PushTaskOutputRequest
 from flwr.serverapp import Grid
 from flwr.supercore.constant import TaskType
-from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid import HttpGrid
 
 from ..errors import FederationError
+from .bell import Bell
 from .bundle import make_bundle
 from .control import LinkControl
-from .runtime import Heartbeats, LinkLostError, Patience, claim, claim_client, task_client
+from .link_grid import COMPONENT, LARGEST_REPLY, LinkGrid
+from .runtime import Heartbeats, LinkLostError, Patience, claim, claim_client
 from .superlink import Link
 
 logger = logging.getLogger(__name__)
@@ -35,39 +34,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE_S = 15.0  # a SuperLink that keeps its state may be away for so long; the run then goes on
 CLAIM_S = 30.0  # a run's task is there at once
-COMPONENT = "nasturtium-coordinator"
 
 # Flower's messages take their sender from the process, so a process serves one run at a time.
 _serving = threading.Lock()
-
-
-class LinkGrid(HttpGrid):
-    """Flower's Grid of a SuperLink, which says in one error that the SuperLink is gone instead of ending the process.
-
-    Args:
-        link: the SuperLink.
-        token: of the run's server task.
-        patience_s: seconds it may be away before a call gives up.
-        pushed: told after messages were left for the sites, so that whoever holds their requests may ask again.
-    """
-
-    def __init__(self, link: Link, token: str, *, patience_s: float, pushed: Callable[[], None]) -> None:
-        super().__init__(link.address, link.authority is None, link.authority, token=token)
-        patience = Patience("the SuperLink", patience_s)
-        # Flower's own would wait for ever, and interrupt the process when the SuperLink does not know the task.
-        self._client = task_client(link.address, token, COMPONENT, authority=link.authority, patience=patience)
-        self._pushed = pushed
-
-    @property
-    def client(self) -> RuntimeHttpClient:
-        """Acts for the run's server task."""
-        return cast(RuntimeHttpClient, self._client)
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Leave messages for sites; their ids, in order, empty for one that the SuperLink did not take."""
-        ids = list(super().push_messages(list(messages)))
-        self._pushed()
-        return ids
 
 
 def serve_app(
@@ -75,7 +44,9 @@ def serve_app(
     main: Callable[[Grid], T],
     *,
     patience_s: float = PATIENCE_S,
+    largest_reply: int = LARGEST_REPLY,
     pushed: Callable[[], None] = lambda: None,
+    arrivals: Bell | None = None,
 ) -> T:
     """Start a Flower run on a SuperLink, be its server app, and end it.
 
@@ -83,7 +54,9 @@ def serve_app(
         link: the SuperLink. Runs that somebody left open on it are ended: it serves one coordinator.
         main: called once with the Grid; `LinkLostError` comes out of the Grid's calls when the SuperLink was lost.
         patience_s: seconds the SuperLink may be away before that.
-        pushed: told after each push of messages.
+        largest_reply: bytes; a longer one is an error of its site, and is not fetched to its end.
+        pushed: told after each push of messages, so that whoever holds the sites' requests asks again.
+        arrivals: rung by whoever carries the sites' answers, when a part of one has come.
 
     Returns:
         What `main` returned.
@@ -100,7 +73,9 @@ def serve_app(
             _end_leftovers(control)
             run = control.start_run(make_bundle())
             token = _claim(link, run)
-            grid = LinkGrid(link, token, patience_s=patience_s, pushed=pushed)
+            grid = LinkGrid(
+                link, token, patience_s=patience_s, largest_reply=largest_reply, pushed=pushed, arrivals=arrivals
+            )
             try:
                 with Heartbeats(grid.client):
                     return _be_the_app(grid, main)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any
 
 import httpx
 from flwr.app import Context, Error, Message
-from flwr.app.message import remove_content_from_message
+from flwr.app.message import make_message, remove_content_from_message
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode, SubStatus
 from flwr.common.serde import context_from_proto, context_to_proto, message_from_proto, message_to_proto
@@ -40,7 +41,8 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
 from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree, push_objects
 from flwr.supercore.runtime import RuntimeHttpClient
 
-from ..errors import FederationError
+from ..errors import FederationError, Refusal
+from .bell import Bell
 from .bundle import BUNDLE_SHA256
 from .runtime import UNKNOWN, Heartbeats, Patience, claim, claim_client, task_client
 
@@ -72,7 +74,9 @@ class SiteExecutor:
         app: answers, and never raises with a text that may leave; if it does, the text stays here.
         bundle_sha256: hex, the one bundle whose runs are answered.
         pace: how often to ask.
-        answered: told after each reply was handed over.
+        arrivals: rung by whoever carries messages to the SuperNode, when there is one; the executor asks at once
+            then, and hardly ever otherwise.
+        answered: told when a message was dealt with: its reply is with the SuperNode, or there will be none.
     """
 
     def __init__(
@@ -83,26 +87,33 @@ class SiteExecutor:
         *,
         bundle_sha256: str = BUNDLE_SHA256,
         pace: Pace | None = None,
+        arrivals: Bell | None = None,
         answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._find = runtime_address if callable(runtime_address) else lambda: runtime_address
         self._secret, self._app, self._bundle = secret, app, bundle_sha256
-        self._pace, self._answered = pace or Pace(), answered
+        self._pace, self._arrivals, self._answered = pace or Pace(), arrivals, answered
 
     def run(self, stop: threading.Event) -> None:
         """Answer until `stop` is set. A SuperNode that is away is asked again; nothing it says ends this."""
-        last, trouble = time.monotonic(), ""
+        trouble = ""
+        sign = time.monotonic()  # of work, the last one
         while not stop.is_set():
             address = self._find()
             client = claim_client(address, self._secret, COMPONENT, authority=None)
             try:
                 while not stop.is_set():
+                    heard = self._arrivals.rung if self._arrivals is not None else 0
                     claimed = claim(client, TaskType.CLIENT_APP)
                     trouble = ""
                     if claimed is not None:
                         self._serve(address, claimed[1], stop)
-                        last = time.monotonic()
-                    stop.wait(self._pace.pause(time.monotonic() - last))
+                        sign = time.monotonic() if self._arrivals is None else -math.inf
+                    pause = self._pace.pause(time.monotonic() - sign)
+                    if self._arrivals is None:
+                        stop.wait(pause)
+                    elif self._arrivals.wait(heard, pause):
+                        sign = time.monotonic()
             except (httpx.HTTPError, ValueError) as exc:
                 # Said once, not once a second.
                 if (said := _in_words(exc)) != trouble:
@@ -124,6 +135,7 @@ class SiteExecutor:
         except Exception:
             logger.exception("a message was dropped")
         finally:
+            self._answered()
             client.close()
 
     def _work(self, client: RuntimeHttpClient) -> None:
@@ -143,21 +155,21 @@ class SiteExecutor:
         else:
             reply = self._answer(client, context, envelope, tree)
         _push(client, reply, context)
-        self._answered()
+        self._answered()  # now, not after the next request
         with suppress(FederationError, httpx.HTTPError):
             _finish(client, SubStatus.COMPLETED, context)
 
     def _answer(self, client: RuntimeHttpClient, context: Context, envelope: Message, tree: Any) -> Message:
         """The app's reply, or an error without its text."""
         try:
-            message = _pull(client, context, tree)
+            message = _pull(client, context, envelope, tree)
         except (FederationError, httpx.HTTPError):
             raise
         except Exception:
             logger.exception("a message cannot be read")
             return Message(Error(ErrorCode.MESSAGE_UNAVAILABLE), reply_to=envelope)
         try:
-            return self._app(message, context)
+            return _without_text(self._app(message, context), envelope)
         except BaseException as exc:
             if isinstance(exc, KeyboardInterrupt):
                 raise
@@ -165,9 +177,18 @@ class SiteExecutor:
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION), reply_to=envelope)
 
 
-def _pull(client: RuntimeHttpClient, context: Context, tree: Any) -> Message:
+def _without_text(reply: Message, envelope: Message) -> Message:
+    """The reply; an error with a code of ours at most, whatever the app wrote into it."""
+    if not reply.has_error():
+        return reply
+    reason = Refusal.told(reply.error.reason or "")
+    return Message(Error(reply.error.code, reason.value), reply_to=envelope)
+
+
+def _pull(client: RuntimeHttpClient, context: Context, envelope: Message, tree: Any) -> Message:
+    """The message that was announced; from whom and of which run it is, is what the SuperNode says of it."""
     node = Node(node_id=context.node_id)
-    message = pull_and_inflate_object_from_tree(
+    inner = pull_and_inflate_object_from_tree(
         tree,
         make_pull_object_fn_protobuf(client.PullObject, node, context.run_id),
         make_confirm_message_received_fn_protobuf(client.ConfirmMessageReceived, node, context.run_id),
@@ -175,9 +196,7 @@ def _pull(client: RuntimeHttpClient, context: Context, tree: Any) -> Message:
         initial_backoff=0.02,  # the SuperNode may still be fetching it
         backoff_cap=1.0,
     )
-    # Its name is the hash of its bytes, so these do not hold it.
-    message.metadata.__dict__["_message_id"] = tree.object_id
-    return message
+    return make_message(metadata=envelope.metadata, content=inner.content)
 
 
 def _forget(client: RuntimeHttpClient, context: Context, message: str) -> None:
