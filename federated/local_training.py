@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..core import Metrics, Trainer, TrainingConfig, build, derive_rng, evaluate
+from ..core import Metrics, Tensor, Trainer, TrainingConfig, build, derive_rng, evaluate
 from ..core.data import Dataset
+from ..core.nn import Module
+from ..core.optim import Optimizer, OptimizerState
 from .rounds import LocalTraining, RoundPlan
 from .session import Session
+from .strategies import Correction, LocalStart
 from .symbols import Contribution
+
+Array: TypeAlias = Any  # NumPy's or CuPy's
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +59,67 @@ class NetworkTrainer:
         """See `LocalTrainer`."""
         # The weights are replaced; what stays is the randomness of its layers, which differs by site and round.
         model = build(session.spec, derive_rng(plan.seed, "layers", rows.site, plan.round))
-        model.load_state(session.layout.unflatten(session.vector))
+        model.load_state(session.state())
         prepare = session.preprocessing.apply
         measured = Metrics(0.0, 0, 0)
         if session.symbols.measures:
             measured = evaluate(model, prepare(rows.validation.inputs), rows.validation.labels)
         if plan.phase != "train":
             return Contribution(np.zeros(session.layout.size), 0.0, measured)
+        strategy = session.exchange.strategy
+        start = LocalStart(_parameters(model), session.server, session.own)
+        optimizer, correction = strategy.optimizer(plan.training), strategy.correction(start)
+        if correction is not None:
+            optimizer = CorrectedOptimizer(optimizer, correction)
         shuffle = derive_rng(plan.seed, "shuffle", rows.site, plan.round)
-        Trainer(model, training_config(plan.training), shuffle).fit(prepare(rows.train.inputs), rows.train.labels)
+        trainer = Trainer(model, training_config(plan.training), shuffle, optimizer=optimizer)
+        trainer.fit(prepare(rows.train.inputs), rows.train.labels)
         weight = session.symbols.weight(len(rows.train), plan.training.max_rows)
-        trained = session.layout.flatten(model.state())
-        return Contribution(weight * (trained.astype(np.float64) - session.vector), weight, measured)
+        state, travelling = model.state(), {name for name, _, _ in session.layout.entries}
+        trained = session.layout.flatten({name: state[name] for name in travelling})
+        extras = strategy.extras(start, _parameters(model), trainer.step, optimizer.learning_rate)
+        return Contribution(
+            weight * (trained.astype(np.float64) - session.vector),
+            weight,
+            measured,
+            extras={name: weight * each for name, each in extras.items()},
+            local={name: array for name, array in state.items() if name not in travelling},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedOptimizer:
+    """An optimiser whose gradients are corrected before each step.
+
+    Attributes:
+        inner: takes the steps.
+        correct: adds to a gradient in place; see `strategies.Correction`.
+    """
+
+    inner: Optimizer
+    correct: Correction
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the inner one."""
+        return self.inner.learning_rate
+
+    def init(self, parameters: Sequence[Tensor]) -> OptimizerState:
+        """See `Optimizer`."""
+        return self.inner.init(parameters)
+
+    def step(
+        self, state: OptimizerState, gradients: Sequence[Tensor] | Array, *, learning_rate: float | None = None
+    ) -> OptimizerState:
+        """See `Optimizer`."""
+        gradient = state.gather(gradients)
+        self.correct(state.parameters, gradient)
+        return self.inner.step(state, gradient, learning_rate=learning_rate)
+
+
+def _parameters(model: Module) -> np.ndarray:
+    """A copy of all parameters in one vector, in the order in which an optimiser holds them."""
+    return np.concatenate([tensor.numpy().ravel() for tensor in model.parameters()])
 
 
 def training_config(training: LocalTraining) -> TrainingConfig:

@@ -12,34 +12,36 @@ from dataclasses import asdict, fields
 
 import numpy as np
 
-from ..core import ConfigError, Metrics, ParameterLayout, canonical_json
-from ..core.nn import Buffer, Module
+from ..core import ConfigError, Metrics, canonical_json
+from ..core.nn import Module
 from ..privacy import ClientDp, ClientDpSite, Event, Preset
 from .rounds import PrivacyTerms
 from .symbols import Contribution, Total, UpdateSymbols
+from .update_layout import UpdateLayout
 
-_VERSION = 1
+_VERSION = 2
 
 
 class PrivateSymbols:
     """As `UpdateSymbols`, with differential privacy for each site.
 
     Args:
-        model: has the run's layout; its weights do not matter.
+        content: what an update holds; a network stands for all of its tensors, and its weights do not matter.
         preset: of the sums.
         terms: what the sites agreed on.
 
     Raises:
-        ConfigError: the model has buffers, or the terms do not fit the preset.
+        ConfigError: buffers would travel, or the terms do not fit the preset.
     """
 
-    def __init__(self, model: Module, preset: Preset, terms: PrivacyTerms) -> None:
-        if buffers := [name for name, _ in model.named_tensors(Buffer)]:
+    def __init__(self, content: UpdateLayout | Module, preset: Preset, terms: PrivacyTerms) -> None:
+        layout = UpdateLayout.of(content) if isinstance(content, Module) else content
+        if buffers := [part.name for part in layout.parts if not part.quantised]:
             raise ConfigError(
                 f"the network has running means of its data, which no noise hides: {', '.join(buffers[:3])}",
-                hint="use group norm or layer norm instead of batch norm",
+                hint="use group norm or layer norm instead of batch norm, or the strategy fedbn, which keeps it local",
             )
-        layout = ParameterLayout.of(model)
+        self.layout = layout
         self.agreed = make_agreement(layout.size, preset, terms)
         self.values = layout.size
         self.sha256 = hashlib.sha256(
@@ -88,13 +90,22 @@ class PrivateSymbols:
         return Total(change, float(summands), Metrics(0.0, 0, 0), np.empty(0))
 
 
-def make_symbols(model: Module, preset: Preset, terms: PrivacyTerms | None) -> UpdateSymbols | PrivateSymbols:
-    """What updates of a run mean, with or without noise.
+def make_symbols(
+    content: UpdateLayout | Module,
+    preset: Preset,
+    terms: PrivacyTerms | None,
+    *,
+    equal_weights: bool = False,
+    sparse: bool = False,
+) -> UpdateSymbols | PrivateSymbols:
+    """What updates of a run mean, with or without noise; see `UpdateSymbols` and `PrivateSymbols`.
 
     Raises:
-        ConfigError: the terms do not fit the model or the preset.
+        ConfigError: the terms do not fit the content or the preset.
     """
-    return UpdateSymbols(model, preset.levels) if terms is None else PrivateSymbols(model, preset, terms)
+    if terms is not None:
+        return PrivateSymbols(content, preset, terms)
+    return UpdateSymbols(content, preset.levels, equal_weights=equal_weights, sparse=sparse)
 
 
 def privacy_terms(agreed: ClientDp) -> PrivacyTerms:

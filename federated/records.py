@@ -44,6 +44,8 @@ _PLAN_FIELDS: Mapping[str, type] = {
     "preprocessing": str,
     "seed": int,
     "ledger_head": str,
+    "strategy": str,
+    "compression": str,
 }
 _TRAINING_FIELDS: Mapping[str, type] = {
     "epochs": int,
@@ -206,6 +208,7 @@ def plan_size(plan: RoundPlan) -> int:
     """Bytes of a plan's payload: its texts, the sum and the shares it carries."""
     texts = len(plan.spec) + len(plan.preprocessing) + len(plan.ledger_head)
     return texts + len(plan.total) + len(plan.shares)
+    texts += len(plan.strategy) + len(plan.compression)
 
 
 def update_to_content(update: ClientUpdate) -> RecordDict:

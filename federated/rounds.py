@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import ceil, inf, isfinite
-from typing import Literal
+from typing import Final, Literal
 
 from ..core import ConfigError, canonical_json
 from ..privacy import Preset
@@ -15,6 +15,8 @@ Phase = Literal["train", "evaluate", "report"]
 RangeRule = Literal["fixed", "last-sum"]
 Distribution = Literal["discrete-gaussian", "skellam"]
 MaskStep = Literal["advertise", "share", "confirm", "reveal"]
+FEDAVG: Final = '{"name":"fedavg"}'
+UNCOMPRESSED: Final = '{"name":"none"}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +147,8 @@ class RoundPlan:
         shares: what the other sites have dealt to this one for that; empty where there are no masks.
         privacy: the noise each site adds; None for none.
         ledger_head: the signed head of the coordinator's privacy ledger, JSON, for the site to keep; may be empty.
+        strategy: how sites train and what a sum does to the model, as JSON; see `strategies`.
+        compression: what of a change travels, as JSON; see `compression`.
     """
 
     run: str
@@ -162,6 +166,8 @@ class RoundPlan:
     shares: bytes = b""
     privacy: PrivacyTerms | None = None
     ledger_head: str = ""
+    strategy: str = FEDAVG
+    compression: str = UNCOMPRESSED
 
     def layout_sha256(self, symbols_sha256: str) -> str:
         """Names what the updates of the round are and how they were made, as hex.
@@ -172,7 +178,8 @@ class RoundPlan:
         Args:
             symbols_sha256: what the symbols mean, for this network.
         """
-        told = {name: getattr(self, name) for name in ("run", "phase", "spec", "preprocessing", "seed")} | {
+        texts = ("run", "phase", "spec", "preprocessing", "seed", "strategy", "compression")
+        told = {name: getattr(self, name) for name in texts} | {
             name: None if (value := getattr(self, name)) is None else asdict(value)
             for name in ("training", "quantisation", "privacy", "masks")
         }

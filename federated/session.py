@@ -16,9 +16,11 @@ from ..core import ModelSpec, ParameterLayout, build, derive_rng, parse_json
 from ..core.data import Preprocessing, Task
 from ..privacy import EncryptedSum, OpenedSum, Preset, Sitting
 from .errors import PlanError, Refusal
-from .private_symbols import PrivateSymbols, make_symbols
+from .exchange import LOCAL, Exchange
+from .private_symbols import PrivateSymbols
 from .rounds import RoundPlan, SiteReport
-from .symbols import UpdateSymbols
+from .symbols import Contribution, UpdateSymbols
+from .update_layout import shared_layout
 
 # What differs between the plans of a run.
 _OF_A_ROUND = ("round", "attempt", "phase", "take_part", "total", "shares", "ledger_head")
@@ -35,6 +37,8 @@ class Step:
 
     vector: np.ndarray
     ranges: np.ndarray
+    server: dict[str, np.ndarray]
+    senders: tuple[str, ...]
     chain: bytes
     report: SiteReport
 
@@ -45,10 +49,10 @@ class Session:
 
     agreed: RoundPlan  # the first plan
     spec: ModelSpec
-    layout: ParameterLayout
+    layout: ParameterLayout  # of what travels
     preprocessing: Preprocessing
-    symbols: UpdateSymbols | PrivateSymbols
-    vector: np.ndarray  # the model, flat, float32
+    exchange: Exchange
+    vector: np.ndarray  # the model, as far as it travels, flat, float32
     ranges: np.ndarray  # of the quantised tensors
     round: int = 0  # of the last plan that was followed
     attempt: int = 0  # at that round
@@ -82,17 +86,30 @@ class Session:
         if preprocessing.task != task:
             raise PlanError("the plan's task is not that of the data", refusal=Refusal.SCHEMA)
         model = build(spec, derive_rng(plan.seed, "weights"))
-        layout = ParameterLayout.of(model)
-        symbols = make_symbols(model, preset, plan.privacy)
+        exchange = Exchange.read(model, preset, plan.privacy, plan.strategy, plan.compression)
+        layout = shared_layout(model, exchange.strategy.shared(model))
+        state, travelling = model.state(), {name for name, _, _ in layout.entries}
         return cls(
             agreed=plan,
             spec=spec,
             layout=layout,
             preprocessing=preprocessing,
-            symbols=symbols,
-            vector=layout.flatten(model.state()),
-            ranges=symbols.first_ranges(plan.quantisation.bound),
+            exchange=exchange,
+            vector=layout.flatten({name: state[name] for name in travelling}),
+            ranges=exchange.symbols.first_ranges(plan.quantisation.bound),
+            server=exchange.begin(plan.seed),
+            own={LOCAL + name: array for name, array in state.items() if name not in travelling},
         )
+
+    @property
+    def symbols(self) -> UpdateSymbols | PrivateSymbols:
+        """What the integers of an update mean."""
+        return self.exchange.symbols
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All tensors of the model by name: those that travel, and this site's own."""
+        own = {name.removeprefix(LOCAL): array for name, array in self.own.items() if name.startswith(LOCAL)}
+        return self.layout.unflatten(self.vector) | own
 
     def check_next(self, plan: RoundPlan) -> None:
         """Check that a plan goes on from the last one.
@@ -143,7 +160,7 @@ class Session:
         )
 
     def step(self, opened: OpenedSum, total: bytes) -> Step:
-        """Where the weighted mean of all changes (FedAvg) moves the model, and the ranges with it.
+        """Where the strategy moves the model by the weighted mean of all changes, and the ranges with it.
 
         Args:
             opened: what is in the sum of the last round.
@@ -151,28 +168,49 @@ class Session:
 
         Raises:
             PrivacyError: it says nothing that contributions could add up to.
-
-        Source: McMahan et al. 2017, https://arxiv.org/abs/1602.05629, algorithm 1.
         """
         said = self.symbols.decode(opened.sums, len(opened.senders), self.ranges)
         measured = said.measured
         loss = round(measured.loss, 3) if measured.rows else 0.0
         report = SiteReport(model_round=self.round - 1, rows=measured.rows, correct=measured.correct, loss=loss)
-        vector, ranges = self.vector, self.ranges
+        vector, ranges, server = self.vector, self.ranges, self.server
         if said.weight > 0:  # a round that only measured has no changes to take
-            vector = (vector + said.change / said.weight).astype(np.float32)
+            vector, server = self.exchange.move(vector, server, said, len(opened.senders))
             if self.agreed.quantisation.rule == "last-sum":
                 ranges = self.symbols.next_ranges(ranges, said)
-        return Step(vector=vector, ranges=ranges, chain=hashlib.sha256(self.chain + total).digest(), report=report)
+        chain = hashlib.sha256(self.chain + total).digest()
+        return Step(vector=vector, ranges=ranges, server=server, senders=opened.senders, chain=chain, report=report)
 
-    def take(self, step: Step) -> None:
-        """Move to where a step leads."""
-        self.vector, self.ranges, self.chain, self.report = step.vector, step.ranges, step.chain, step.report
+    def take(self, step: Step, me: str) -> None:
+        """Move to where a step leads.
+
+        Args:
+            step: from `step`, perhaps of another site's session.
+            me: the id of this site: what it said counts for itself, too, once it is in a sum.
+        """
+        self.vector, self.ranges, self.server = step.vector, step.ranges, step.server
+        self.chain, self.report = step.chain, step.report
+        if me in step.senders:
+            self.own = self.own | self.pending
+        self.pending = {}
+
+    def say(self, contribution: Contribution, rng: np.random.Generator) -> np.ndarray:
+        """The symbols of this site's update of the round, shape (symbols.values,), unsigned.
+
+        Args:
+            contribution: what the site has to say.
+            rng: rounds.
+
+        Raises:
+            PrivacyError: a value is not finite, or an exact one too large.
+        """
+        symbols, self.pending = self.exchange.say(contribution, self.server, self.own, self.ranges, rng)
+        return symbols
 
     def skip(self) -> None:
         """Go on from a round that gave no sum: the model stays as it is."""
         self.chain = hashlib.sha256(self.chain + b"no sum of round" + self.round.to_bytes(8, "big")).digest()
-        self.report = None
+        self.report, self.pending = None, {}
 
     def tag(self, key: bytes | None) -> str:
         """What tells models apart, and nothing else: keyed, and another one after other sums.

@@ -136,7 +136,7 @@ class Site:
             raise PlanError(f"{self.name} has no model: it has not taken part in a run")
         session = self._session
         model = build(session.spec, derive_rng(0, "replaced below"))
-        model.load_state(session.layout.unflatten(session.vector))
+        model.load_state(session.state())
         return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.agreed.run})
 
     def _keep_head(self, plan: RoundPlan) -> None:
@@ -201,7 +201,8 @@ class Site:
         try:
             sitting = session.sitting(total)
             key = (sitting, session.chain, hashlib.sha256(total).digest())
-            session.take(self._share("step", plan, key, lambda: session.step(self._open(sitting, total), total)))
+            step = self._share("step", plan, key, lambda: session.step(self._open(sitting, total), total))
+            session.take(step, self._identity.public.id)
         except UpdateRejectedError as exc:
             raise PlanError(
                 f"{self.name} got no sum of round {plan.round - 1} of run {plan.run}: {exc.message}",
@@ -232,7 +233,7 @@ class Site:
         contribution = self._trainer.train(session, plan, rows)
         trained_at = time.perf_counter()
         rounding = derive_rng(plan.seed, "rounding", self.name, plan.round, plan.attempt)
-        symbols = session.symbols.encode(contribution, session.ranges, rounding)
+        symbols = session.say(contribution, rounding)
         mask = self._mask(session, plan)
         sitting = session.sitting()
         update = protect(self._cipher, sitting, symbols, signer=self._identity, mask=mask).to_bytes()

@@ -29,8 +29,8 @@ from ..privacy import (
     UpdateRejectedError,
 )
 from .errors import FederationError
+from .exchange import Exchange, check_scheme
 from .masks import RoundMasks, make_masking_plan
-from .private_symbols import make_symbols
 from .records import (
     answer_from_content,
     pack_bytes,
@@ -41,7 +41,10 @@ from .records import (
     unpack_bytes,
     update_from_content,
 )
+from .robust_sum import RobustAdder
 from .rounds import (
+    FEDAVG,
+    UNCOMPRESSED,
     ClientUpdate,
     LocalTraining,
     MaskRequest,
@@ -82,6 +85,8 @@ class FederationPlan:
     quantisation: Quantisation
     masks: MaskTerms | None
     privacy: PrivacyTerms | None = None
+    strategy: str = FEDAVG
+    compression: str = UNCOMPRESSED
     min_sites: int = MIN_SUMMANDS
     timeout: float = 600.0
 
@@ -107,11 +112,14 @@ class RelayStrategy(Strategy):
         if adder.preset.name != plan.quantisation.preset:
             raise ConfigError(f"expected an adder of {plan.quantisation.preset}, got one of {adder.preset.name}")
         self._plan = plan
-        self._adder = adder
         self._sites = sites
         self._signer = signer
         # Only names and shapes matter here; these weights are never used.
-        self._symbols = make_symbols(build(plan.spec, derive_rng(0, "layout")), adder.preset, plan.privacy)
+        model = build(plan.spec, derive_rng(0, "layout"))
+        exchange = Exchange.read(model, adder.preset, plan.privacy, plan.strategy, plan.compression)
+        check_scheme(exchange.strategy, exchange.compression, adder.scheme)
+        self._symbols = exchange.symbols
+        self._adder = RobustAdder.around(adder, exchange, plan.training.max_rows)
         self._total = ArrayRecord()  # the last sum
         self._phase: Phase = "train"  # of the open round
         self._asked: dict[int, int] = {}  # node -> bytes of the plan it was sent, in the open round
@@ -241,6 +249,8 @@ class RelayStrategy(Strategy):
             training=self._plan.training,
             quantisation=self._plan.quantisation,
             privacy=self._plan.privacy,
+            strategy=self._plan.strategy,
+            compression=self._plan.compression,
             masks=self._plan.masks,
             total=total,
             ledger_head=self._ledger_head,

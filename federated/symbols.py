@@ -9,12 +9,13 @@ the same ranges for the next round, so no range speaks of one site alone.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core import Metrics, ParameterLayout, canonical_json
-from ..core.nn import Module, Parameter
+from ..core import Metrics, canonical_json
+from ..core.nn import Module
 from ..privacy import (
     EXACT_OFFSET,
     Event,
@@ -23,11 +24,11 @@ from ..privacy import (
     Preset,
     PrivacyError,
     StochasticQuantizer,
-    UpdateSize,
     decode_limbs,
     encode_limbs,
     exact_limbs,
 )
+from .update_layout import UpdateLayout
 
 VALUES = FixedPoint(24)  # weights and changes of buffers, of magnitude at most 256
 LOSSES = FixedPoint(10)  # summed losses, at most 4,194,304 nats
@@ -38,7 +39,7 @@ FILLS = FixedPoint(30)  # mean squares of changes, in units of the range
 RANGE_PER_RMS = 8.0
 _LARGEST_GROWTH = 8.0  # of a range in a round, and the inverse of the largest shrinking
 _SMALLEST_RANGE = 2.0**-40
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,15 @@ class Contribution:
         change: of the model, times `weight`, shape (size,), floating, in the order of the layout.
         weight: in [0, 1].
         measured: counts on the site's validation rows.
+        extras: what the strategy sends beside the change, times `weight`: by name, each as long as the parameters.
+        local: tensors of the model that do not travel, by name, as they are after the training.
     """
 
     change: np.ndarray
     weight: float
     measured: Metrics
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    local: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +82,39 @@ class UpdateSymbols:
     """Contributions as symbols, and sums of symbols as totals; the same for every site of a run.
 
     Args:
-        model: has the run's layout; its weights do not matter.
+        content: what an update holds; a network stands for all of its tensors, and its weights do not matter.
         levels: of the preset.
+        equal_weights: every site counts alike, however many rows it has.
+        sparse: most elements are zero, and do not count in how much of its range a tensor uses.
 
     Attributes:
+        layout: what an update holds.
         values: how many symbols an update has.
+        quantised: how many of them are levels of parameters; they come first, then the limbs of exact integers.
         sha256: names what they mean, as hex.
     """
 
-    def __init__(self, model: Module, levels: int) -> None:
-        layout = ParameterLayout.of(model)
-        quantised = {name for name, _ in model.named_tensors(Parameter)}
+    def __init__(
+        self, content: UpdateLayout | Module, levels: int, *, equal_weights: bool = False, sparse: bool = False
+    ) -> None:
+        layout = UpdateLayout.of(content) if isinstance(content, Module) else content
+        self.layout = layout
         self._levels = levels
-        self._size = layout.size
         self._limbs = exact_limbs(levels)
-        self._tensors: list[slice] = []  # of the flat vector, that are quantised
-        self._exact: list[slice] = []  # the others
-        start = 0
-        for name, shape, _ in layout.entries:
-            part = slice(start, start + int(np.prod(shape)))
-            (self._tensors if name in quantised else self._exact).append(part)
-            start = part.stop
-        self.values = update_size(model).symbols(levels)
-        self.sha256 = hashlib.sha256(
-            canonical_json(["nasturtium.update", _VERSION, layout.sha256, sorted(quantised), self._limbs]).encode()
-        ).hexdigest()
+        self._equal_weights = equal_weights
+        self._sparse = sparse
+        placed = list(zip(layout.parts, layout.slices, strict=True))
+        self._tensors = [place for part, place in placed if part.quantised]
+        self._first_ranges = [part.first_range for part in layout.parts if part.quantised]
+        self._exact = [place for part, place in placed if not part.quantised]
+        size = layout.update_size()
+        self.values, self.quantised = size.symbols(levels), size.quantised
+        meaning = ["nasturtium.update", _VERSION, layout.sha256, self._limbs, equal_weights, sparse]
+        self.sha256 = hashlib.sha256(canonical_json(meaning).encode()).hexdigest()
 
     def weight(self, rows: int, max_rows: int) -> float:
         """What a site of `rows` rows counts: its part of the public bound, at most 1."""
-        return min(1.0, rows / max_rows)
+        return 1.0 if self._equal_weights else min(1.0, rows / max_rows)
 
     def event(self) -> Event:
         """What the sum of a round costs each site."""
@@ -117,8 +126,8 @@ class UpdateSymbols:
         return True
 
     def first_ranges(self, bound: float) -> np.ndarray:
-        """The same range for every tensor: shape (tensors,) float64."""
-        return np.full(len(self._tensors), bound)
+        """The same range for every tensor that has none of its own: shape (tensors,) float64."""
+        return np.array([bound if own is None else own for own in self._first_ranges], np.float64)
 
     def next_ranges(self, ranges: np.ndarray, total: Total) -> np.ndarray:
         """Ranges for the round after the one whose total this is, from nothing but the total."""
@@ -143,7 +152,8 @@ class UpdateSymbols:
         for part, bound in zip(self._tensors, ranges, strict=True):
             parts.append(StochasticQuantizer(self._levels, float(bound)).encode(change[part], rng))
             inside = np.minimum(np.abs(change[part]) / bound, 1.0)
-            fills.append(float((inside * inside).sum()) / max(1, inside.size))
+            counted = np.count_nonzero(inside) if self._sparse else inside.size
+            fills.append(float((inside * inside).sum()) / max(1, counted))
         exact = np.concatenate(
             [
                 *(VALUES.encode(change[part]) for part in self._exact),
@@ -167,13 +177,13 @@ class UpdateSymbols:
         Raises:
             PrivacyError: it says nothing that contributions could add up to.
         """
-        change = np.empty(self._size, np.float32)
+        change = np.empty(self.layout.size, np.float32)
         start = 0
         for part, bound in zip(self._tensors, ranges, strict=True):
             stop = start + part.stop - part.start
             change[part] = StochasticQuantizer(self._levels, float(bound)).decode(sums[start:stop], summands)
             start = stop
-        exact = decode_limbs(sums[start:], self._levels, self._limbs) - summands * EXACT_OFFSET
+        exact = self.integers(sums, summands)
         start = 0
         for part in self._exact:
             stop = start + part.stop - part.start
@@ -188,18 +198,32 @@ class UpdateSymbols:
             raise PrivacyError("a sum that contributions cannot add up to: a site has sent false values")
         return total
 
+    def integers(self, sums: np.ndarray, summands: int = 1) -> np.ndarray:
+        """The exact integers in a sum of symbols, shape (m,) int64.
 
-def choose_preset(model: Module, clients: int, bits: int) -> Preset:
-    """The preset with the fewest bytes for updates of a model.
+        They are those of buffers, of the use of each range, of the weight, of rows, correct ones and their summed loss.
+        """
+        return decode_limbs(sums[self.quantised :], self._levels, self._limbs) - summands * EXACT_OFFSET
+
+    def as_if_said(self, integers: np.ndarray, summands: int) -> np.ndarray:
+        """The inverse of `integers`: the summed limbs of `summands` updates that add up to them.
+
+        Each is the same as the others, but for some that say one more.
+
+        Raises:
+            PrivacyError: beyond what so many updates could say.
+        """
+        least, more = np.divmod(integers, summands)
+        low, high = (encode_limbs(each + EXACT_OFFSET, self._levels, self._limbs) for each in (least, least + 1))
+        counts = np.repeat(more, self._limbs)
+        return (summands - counts) * low.astype(np.int64) + counts * high.astype(np.int64)
+
+
+def choose_preset(content: UpdateLayout | Module, clients: int, bits: int) -> Preset:
+    """The preset with the fewest bytes for updates of a layout, or of all tensors of a network.
 
     Raises:
         ConfigError: there is none.
     """
-    return update_size(model).preset(clients, bits)
-
-
-def update_size(model: Module) -> UpdateSize:
-    """What an update of a model carries."""
-    quantised = [tensor.size for _, tensor in model.named_tensors(Parameter)]
-    exact = ParameterLayout.of(model).size - sum(quantised)
-    return UpdateSize(quantised=sum(quantised), tensors=len(quantised), exact=exact)
+    layout = UpdateLayout.of(content) if isinstance(content, Module) else content
+    return layout.update_size().preset(clients, bits)

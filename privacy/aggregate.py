@@ -87,10 +87,9 @@ class Aggregator:
         update = EncryptedUpdate.from_bytes(data)
         expected = self._header(sender, summands=1)
         check_header(update.header, expected)
-        if len(update.body) != self._adder.update_bytes(self._symbols):
-            raise MalformedUpdateError(
-                f"expected a body of {self._adder.update_bytes(self._symbols)} bytes, got {len(update.body)}"
-            )
+        longest = self._adder.update_bytes(self._symbols)
+        if len(update.body) > longest or (self._adder.fixed_length and len(update.body) < longest):
+            raise MalformedUpdateError(f"expected a body of {longest} bytes, got {len(update.body)}")
         if self._sum is None:
             raise WrongRoundError(f"round {self._sitting.round} is closed: an update from {member.name} is late")
         if sender in self._senders:

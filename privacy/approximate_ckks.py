@@ -96,6 +96,7 @@ class ApproximateCkksAdder:
     """
 
     scheme = SCHEME
+    fixed_length = True
 
     def __init__(self, preset: Preset, key_id: str) -> None:
         self.preset = preset

@@ -36,6 +36,7 @@ class PackedAdder:
     """
 
     scheme = SCHEME
+    fixed_length = True
 
     def __init__(self, preset: Preset, key_id: str, *, workers: int = 1) -> None:
         self.preset = preset

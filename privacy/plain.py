@@ -13,18 +13,26 @@ from .errors import MalformedUpdateError, PrivacyError
 from .packing import check_symbols, pack_words, unpack_words, words_bytes
 from .presets import Preset
 from .scheme import NO_KEY, Mask
+from .sparse_numbers import longest_sparse, pack_sparse, unpack_sparse
 
 SCHEME: Final = "plain"
+SPARSE_SCHEME: Final = "plain-sparse"
 
 
 class PlainCipher:
-    """The sites' side of `plain`."""
+    """The sites' side of `plain`.
 
-    scheme = SCHEME
+    Args:
+        preset: of the sums.
+        sparse: only symbols other than that of zero travel: for updates most of which is zero.
+    """
+
     key_id = NO_KEY
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, *, sparse: bool = False) -> None:
         self.preset = preset
+        self.scheme = SPARSE_SCHEME if sparse else SCHEME
+        self._sparse = sparse
 
     def ciphertexts(self, values: int) -> int:
         """None."""
@@ -39,58 +47,83 @@ class PlainCipher:
         if mask is not None:
             raise PrivacyError("masks go under an encryption", hint='use the scheme "packed"')
         check_symbols(symbols, self.preset)
-        return _pack(symbols, _update_bits(self.preset))
+        bits = _update_bits(self.preset)
+        return pack_sparse(symbols, _zero(self.preset), bits) if self._sparse else _pack(symbols, bits)
 
     def decrypt(self, body: bytes | memoryview, count: int) -> np.ndarray:
         """The sums again: shape (count,) uint32."""
-        if count < 1 or len(body) != _bytes(count, _sum_bits(self.preset)):
+        if count < 1:
             raise PrivacyError("the sum cannot be opened")
-        return _unpack(body, count, _sum_bits(self.preset))
+        try:
+            return _read(body, count, _sum_bits(self.preset), sparse=self._sparse)
+        except MalformedUpdateError as exc:
+            raise PrivacyError("the sum cannot be opened") from exc
 
 
 class PlainAdder:
-    """The coordinator's side of `plain`."""
+    """The coordinator's side of `plain`; arguments as for `PlainCipher`."""
 
-    scheme = SCHEME
     key_id = NO_KEY
     parameters_sha256: str | None = None
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, *, sparse: bool = False) -> None:
         self.preset = preset
+        self.scheme = SPARSE_SCHEME if sparse else SCHEME
+        self.fixed_length = not sparse
+        self._sparse = sparse
 
     def ciphertexts(self, values: int) -> int:
         """None."""
         return 0
 
     def update_bytes(self, values: int) -> int:
-        """The length of an update's body."""
-        return _bytes(values, _update_bits(self.preset))
+        """The length of an update's body; the longest where they differ."""
+        bits = _update_bits(self.preset)
+        return longest_sparse(values, bits) if self._sparse else _bytes(values, bits)
 
     def sum_bytes(self, values: int) -> int:
-        """The length of a sum's body."""
-        return _bytes(values, _sum_bits(self.preset))
+        """The length of a sum's body; the longest where they differ."""
+        bits = _sum_bits(self.preset)
+        return longest_sparse(values, bits) if self._sparse else _bytes(values, bits)
 
     def start(self, values: int) -> PlainSum:
         """An empty sum of `values` symbols."""
-        return PlainSum(self.preset, values)
+        return PlainSum(self, values)
+
+    def read(self, body: bytes | memoryview, values: int) -> np.ndarray:
+        """The symbols of an update: shape (values,) uint32.
+
+        Raises:
+            MalformedUpdateError: it is none.
+        """
+        symbols = _read(body, values, _update_bits(self.preset), sparse=self._sparse)
+        if int(symbols.max()) >= self.preset.symbols:  # unseen under encryption, but a sum could overflow here
+            raise MalformedUpdateError(f"a symbol is beyond the {self.preset.symbols} of {self.preset.name}")
+        return symbols
+
+    def write(self, sums: np.ndarray, summands: int) -> bytes:
+        """A sum's body.
+
+        Args:
+            sums: of the symbols of that many updates, shape (values,).
+            summands: how many.
+        """
+        bits = _sum_bits(self.preset)
+        return pack_sparse(sums, summands * _zero(self.preset), bits) if self._sparse else _pack(sums, bits)
 
 
 class PlainSum:
     """A growing sum of symbols."""
 
-    def __init__(self, preset: Preset, values: int) -> None:
-        self._preset = preset
+    def __init__(self, adder: PlainAdder, values: int) -> None:
+        self._adder = adder
         self._sum = np.zeros(values, np.uint32)
+        self._summands = 0
 
     def add(self, body: memoryview) -> None:
         """Add an update's body."""
-        bits = _update_bits(self._preset)
-        if len(body) != _bytes(len(self._sum), bits):
-            raise MalformedUpdateError(f"expected {_bytes(len(self._sum), bits)} bytes, got {len(body)}")
-        symbols = _unpack(body, len(self._sum), bits)
-        if int(symbols.max()) >= self._preset.symbols:  # unseen under encryption, but a sum could overflow here
-            raise MalformedUpdateError(f"a symbol is beyond the {self._preset.symbols} of {self._preset.name}")
-        self._sum += symbols
+        self._sum += self._adder.read(body, len(self._sum))
+        self._summands += 1
 
     def remove(self, mask: Mask) -> None:
         """There are no masks here."""
@@ -102,7 +135,12 @@ class PlainSum:
 
     def body(self) -> bytes:
         """The sum's body."""
-        return _pack(self._sum, _sum_bits(self._preset))
+        return self._adder.write(self._sum, self._summands)
+
+
+def _zero(preset: Preset) -> int:
+    """The symbol of zero."""
+    return (preset.levels - 1) // 2
 
 
 def _update_bits(preset: Preset) -> int:
@@ -127,6 +165,10 @@ def _pack(numbers: np.ndarray, bits: int) -> bytes:
     return pack_words(words, bits).tobytes()
 
 
-def _unpack(body: bytes | memoryview, count: int, bits: int) -> np.ndarray:
+def _read(body: bytes | memoryview, count: int, bits: int, *, sparse: bool) -> np.ndarray:
+    if sparse:
+        return unpack_sparse(body, count, bits)
+    if len(body) != _bytes(count, bits):
+        raise MalformedUpdateError(f"expected {_bytes(count, bits)} bytes, got {len(body)}")
     packed = np.frombuffer(body, np.uint8).reshape(1, -1)
     return unpack_words(packed, _padded(count), bits)[0, :count].astype(np.uint32)

@@ -117,12 +117,17 @@ class Adder(Scheme, Protocol):
         """Hash of the parameters all parties agree on; None where there are none."""
         ...
 
+    @property
+    def fixed_length(self) -> bool:
+        """Whether all bodies of as many values are equally long."""
+        ...
+
     def update_bytes(self, values: int) -> int:
-        """The exact length of an update's body."""
+        """The length of an update's body; the longest where they differ."""
         ...
 
     def sum_bytes(self, values: int) -> int:
-        """The exact length of a sum's body."""
+        """The length of a sum's body; the longest where they differ."""
         ...
 
     def start(self, values: int) -> Accumulator:

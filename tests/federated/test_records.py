@@ -121,8 +121,10 @@ def test_bytes_arrive_as_they_were_packed(data):
 
 
 def test_the_size_of_a_plan_is_that_of_its_texts_and_its_sum(make_plan):
-    plan = make_plan(spec="12", preprocessing="345", total=b"6789", shares=b"0", ledger_head="ab")
-    assert plan_size(plan) == 12
+    plan = make_plan(
+        spec="12", preprocessing="345", total=b"6789", shares=b"0", ledger_head="ab", strategy="cdef", compression=""
+    )
+    assert plan_size(plan) == 16
 
 
 def damaged(content: RecordDict, record: str, **changes: object) -> RecordDict:

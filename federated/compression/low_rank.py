@@ -1,0 +1,147 @@
+"""Matrices of low rank in place of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import ClassVar
+
+import numpy as np
+
+from ...core import ConfigError, derive_rng
+from ..update_layout import UpdateLayout, UpdatePart
+from .base import Bases, Compression, compression
+
+_ROUNDS = "rounds"
+
+
+@compression("low-rank")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowRank(Compression):
+    """Of every matrix M of changes, m x n, its product with a basis travels, and M is taken to be what that spans.
+
+    In turn M Q with a basis Q of n x rank, and M^T P with one of m x rank: the next basis is that of the columns of
+    what the sum said, so the two follow the largest singular vectors. All sites have the same basis, which makes the
+    sum of what they say the same of their sum: it may be encrypted and masked. Convolutions are matrices of as many
+    rows as output channels; tensors that would not get smaller travel whole.
+
+    Args:
+        rank: r, >= 1.
+
+    Source: Zhang et al. 2023, https://arxiv.org/abs/2306.08881 (ACP-SGD: PowerSGD of Vogels et al. 2019,
+    https://arxiv.org/abs/1905.13727, in halves). What travels is as long in odd rounds as in even ones, with zeros.
+    """
+
+    lossy: ClassVar[bool] = True
+
+    rank: int = 4
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError(f"expected rank >= 1, got {self.rank}")
+
+    def layout(self, full: UpdateLayout) -> UpdateLayout:
+        """See `Compression.layout`."""
+        parts = tuple(
+            UpdatePart(part.name, (self.rank, max(_sides(part))), True, part.first_range) if self._cuts(part) else part
+            for part in full.parts
+        )
+        return UpdateLayout(parts, full.tensors)
+
+    def init(self, full: UpdateLayout, seed: int) -> Bases:
+        """A random basis Q for every matrix, each column as a row: shape (rank, n) float64."""
+        bases: Bases = {_ROUNDS: np.zeros(1, np.int64)}
+        for part in full.parts:
+            if self._cuts(part):
+                signs = derive_rng(seed, "low rank", part.name).integers(0, 2, (self.rank, _sides(part)[1]))
+                bases[part.name] = _orthonormal(2.0 * signs - 1.0)
+        return bases
+
+    def compress(self, update: np.ndarray, full: UpdateLayout, bases: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `Compression.compress`."""
+        said: list[np.ndarray] = []
+        for part, place in zip(full.parts, full.slices, strict=True):
+            if not self._cuts(part):
+                said.append(update[place])
+                continue
+            matrix = update[place].reshape(_sides(part))
+            product = bases[part.name] @ (matrix if self._turned(bases) else matrix.T)  # (rank, m) or (rank, n)
+            padded = np.zeros((self.rank, max(_sides(part))))
+            padded[:, : product.shape[1]] = product
+            said.append(padded.reshape(-1))
+        return np.concatenate(said)
+
+    def expand(self, said: np.ndarray, full: UpdateLayout, bases: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `Compression.expand`: sums over the rank in order, for a product of matrices has no fixed one."""
+        meant: list[np.ndarray] = []
+        start = 0
+        for part in full.parts:
+            if not self._cuts(part):
+                meant.append(said[start : start + part.size])
+                start += part.size
+                continue
+            product, basis = self._product(said, start, part, bases), bases[part.name]
+            matrix = np.zeros(_sides(part))
+            for column, own in zip(product, basis, strict=True):
+                matrix += own[:, None] * column if self._turned(bases) else column[:, None] * own
+            meant.append(matrix.reshape(-1).astype(np.float32))
+            start += self.rank * max(_sides(part))
+        return np.concatenate(meant)
+
+    def advance(self, said: np.ndarray, full: UpdateLayout, bases: Bases) -> Bases:
+        """See `Compression.advance`."""
+        moved: Bases = {_ROUNDS: bases[_ROUNDS] + 1}
+        start = 0
+        for part in full.parts:
+            if self._cuts(part):
+                moved[part.name] = _orthonormal(self._product(said, start, part, bases))
+                start += self.rank * max(_sides(part))
+            else:
+                start += part.size
+        return moved
+
+    def _cuts(self, part: UpdatePart) -> bool:
+        """Whether a part gets smaller."""
+        return part.quantised and len(part.shape) > 1 and self.rank * max(_sides(part)) < part.size
+
+    def _turned(self, bases: Mapping[str, np.ndarray]) -> bool:
+        """Whether the bases are of the rows of the matrices."""
+        return bool(bases[_ROUNDS][0] % 2)
+
+    def _product(self, said: np.ndarray, start: int, part: UpdatePart, bases: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What was said of a matrix: shape (rank, n) float64 where the basis is of its rows, else (rank, m)."""
+        rows, columns = _sides(part)
+        longest = max(rows, columns)
+        padded = said[start : start + self.rank * longest].reshape(self.rank, longest)
+        return padded[:, : columns if self._turned(bases) else rows].astype(np.float64)
+
+
+def _sides(part: UpdatePart) -> tuple[int, int]:
+    """The rows and columns of a tensor as a matrix."""
+    return part.shape[0], part.size // max(1, part.shape[0])
+
+
+def _orthonormal(vectors: np.ndarray) -> np.ndarray:
+    """Rows of length 1 that span what the given ones do: shape (rank, n) float64, by modified Gram-Schmidt.
+
+    A row that is spanned by those before becomes a unit vector. Sums run in order (`cumsum`), for the sites' machines
+    must agree on every bit.
+    """
+    rows: list[np.ndarray] = []
+    for index, vector in enumerate(vectors):
+        length = sqrt(_dot(vector, vector))
+        left = vector
+        for _ in range(2):  # twice is enough (Giraud et al. 2005)
+            for row in rows:
+                left = left - _dot(left, row) * row
+        rest = sqrt(_dot(left, left))
+        if not rest > 1e-6 * length:
+            left, rest = np.zeros(len(vector)), 1.0
+            left[index % len(vector)] = 1.0
+        rows.append(left / rest)
+    return np.stack(rows)
+
+
+def _dot(left: np.ndarray, right: np.ndarray) -> float:
+    return float(np.cumsum(left * right)[-1])
