@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from ..core import Metrics, Tensor, Trainer, TrainingConfig, build, derive_rng, evaluate
-from ..core.data import Dataset
 from ..core.nn import Module
 from ..core.optim import Optimizer, OptimizerState
 from .rounds import LocalTraining, RoundPlan
+from .rows import Rows
 from .session import Session
 from .strategies import Correction, LocalStart
 from .symbols import Contribution
@@ -34,8 +34,8 @@ class LocalRows:
     """
 
     site: str
-    train: Dataset
-    validation: Dataset
+    train: Rows
+    validation: Rows
 
 
 class LocalTrainer(Protocol):

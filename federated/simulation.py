@@ -10,14 +10,16 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..core import (
     Metrics,
+    SavedModel,
     build,
     canonical_json,
     derive_rng,
@@ -46,17 +48,15 @@ from ..storage import (
     Tracker,
     model_name,
 )
-from .client import make_client_app
 from .errors import FederationError
-from .grid import FIRST_NODE_ID, LocalGrid, partition_id
+from .grid import FIRST_NODE_ID
 from .privacy_gate import PrivacyGate
 from .private_symbols import privacy_terms
 from .round_recorder import FederationEvent, FederationStarted, RoundRecorder
-from .rounds import LocalTraining, MaskTerms, Quantisation, RoundResult, first_bound
-from .simulated_sites import make_scheme, make_sites, roster_sha256
-from .simulation_config import SimulationConfig
+from .rounds import LocalTraining, MaskTerms, Quantisation, first_bound
+from .simulated_grid import run_sites
+from .simulated_sites import PublicIdentities, SimulatedParties, roster_sha256, site_name
 from .simulation_setup import SimulationSetup
-from .site import Site
 from .strategy import NAME, FederationPlan, RelayStrategy
 from .symbols import choose_preset
 
@@ -107,10 +107,10 @@ def simulate(
     config, data = setup.config, setup.data
     private = setup.calibrate()
     model = build(setup.spec, derive_rng(0, "layout"))
-    preset = choose_preset(model, config.clients, config.bits) if private is None else private.preset
-    cipher, adder = make_scheme(config.scheme, preset)
+    preset = choose_preset(model, config.in_a_round, config.bits) if private is None else private.preset
     coordinator = Identity.generate("coordinator")
-    sites = make_sites(setup, cipher, coordinator.public)
+    parties = SimulatedParties.make(setup, preset, coordinator.public)
+    adder = parties.make_adder()
     with Tracker(database, experiment=experiment) as tracker:
         record = tracker.start_federated(
             name=data.name,
@@ -129,26 +129,31 @@ def simulate(
         )
         watch = nullcontext() if monitor is None else SystemSampler(database, record.uid, interval=monitor)
         with tracker.ending(record.uid), watch:
-            observe(FederationStarted(record, None if private is None else private.noise_to_clip(config.clients)))
+            observe(FederationStarted(record, None if private is None else private.noise_to_clip(config.in_a_round)))
             gate = PrivacyGate(Ledger(database), data.fingerprint, record.uid, private, config.delta)
             gate.check_plan(config.rounds)
-            _record_parties(tracker, record.uid, setup, sites, adder)
+            parties = replace(parties, heads=database.heads_dir / record.uid)
+            _record_parties(tracker, record.uid, setup, adder)
             recorder = RoundRecorder(tracker, gate, setup, record.uid, observe)
-            strategy = _make_strategy(setup, record.uid, sites, adder, coordinator, private)
-            _run_rounds(config, strategy, sites, gate, recorder, database.heads_dir / record.uid)
-            return _release(sites[0], setup.held_out, record, tracker, database, recorder)
+            strategy = _make_strategy(setup, record.uid, parties, adder, coordinator, private)
+            with run_sites(parties) as sites:
+                strategy.run(sites.grid, recorder.record, gate.authorise)
+                released = sites.release(0)
+            return _keep(released, setup.held_out, record, tracker, database, recorder)
 
 
 def _make_strategy(
     setup: SimulationSetup,
     run: str,
-    sites: list[Site],
+    parties: SimulatedParties,
     adder: Adder,
     coordinator: Identity,
     private: ClientDp | None,
 ) -> RelayStrategy:
     config, pool = setup.config, setup.pool
     training = LocalTraining(epochs=config.epochs, max_rows=len(pool))
+    sites = PublicIdentities(parties, FIRST_NODE_ID)
+    some: dict[str, Any] = {} if config.participants is None else {"participants": config.participants}
     return RelayStrategy(
         FederationPlan(
             run=run,
@@ -157,13 +162,14 @@ def _make_strategy(
             seed=config.seed,
             rounds=config.rounds,
             training=training,
-            quantisation=Quantisation(preset=adder.preset.name, bound=first_bound(training, len(sites))),
-            masks=_mask_terms(sites, private) if config.masked else None,
+            quantisation=Quantisation(preset=adder.preset.name, bound=first_bound(training, config.clients)),
+            masks=_mask_terms(sites, config.in_a_round, private) if config.masked else None,
             privacy=None if private is None else privacy_terms(private),
             min_sites=MIN_SUMMANDS if private is None else private.fewest_sites,
+            **some,
         ),
         adder,
-        {FIRST_NODE_ID + i: site.identity for i, site in enumerate(sites)},
+        sites,
         coordinator,
     )
 
@@ -175,49 +181,32 @@ def _preprocess(pool: Dataset, *, private: bool) -> Preprocessing:
     return Preprocessing(pool.task, np.zeros(()), np.ones(()), np.zeros(len(pool.task.columns)))
 
 
-def _mask_terms(sites: list[Site], private: ClientDp | None) -> MaskTerms:
+def _mask_terms(sites: PublicIdentities, in_a_round: int, private: ClientDp | None) -> MaskTerms:
     fewest = 0 if private is None else private.fewest_sites  # the masks of fewer would come off too little noise
     return MaskTerms(
-        roster_sha256=roster_sha256(site.identity.id for site in sites),
-        threshold=max(smallest_threshold(len(sites), COLLUDERS), fewest),
+        roster_sha256=roster_sha256(site.id for site in sites.values()),
+        threshold=max(smallest_threshold(in_a_round, COLLUDERS), fewest),
         colluders=COLLUDERS,
     )
 
 
-def _run_rounds(
-    config: SimulationConfig,
-    strategy: RelayStrategy,
-    sites: list[Site],
-    gate: PrivacyGate,
-    recorder: RoundRecorder,
-    heads: Path,
-) -> None:
-    app = make_client_app(lambda context: sites[partition_id(context)])
-    with LocalGrid(app, len(sites), workers=config.workers) as grid:
-
-        def close(result: RoundResult) -> None:
-            _keep_heads(sites, heads)  # first: what they keep is what they saw, also if it cannot be recorded
-            recorder.record(result)
-
-        strategy.run(grid, close, gate.authorise)
-
-
-def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, sites: list[Site], adder: Adder) -> None:
+def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, adder: Adder) -> None:
     """Who takes part with which data, by keyed fingerprints, and under which key."""
     started = datetime.now(UTC)
-    for site, share in zip(sites, setup.shares, strict=True):
+    names = [site_name(index) for index in range(setup.config.clients)]
+    for name, share in zip(names, setup.shares, strict=True):
         # A real site's key is a secret of its own; a simulated one's only has to be the same for the same seed.
-        key = derive_rng(setup.config.seed, "fingerprint key", site.name).bytes(32)
+        key = derive_rng(setup.config.seed, "fingerprint key", name).bytes(32)
         fingerprint = f"hmac-sha256:{hmac.new(key, share.fingerprint.encode(), hashlib.sha256).hexdigest()}"
         entry = DatasetEntry(
-            fingerprint=fingerprint, name=f"{setup.data.name} at {site.name}", rows=None, body={}, keyed=True
+            fingerprint=fingerprint, name=f"{setup.data.name} at {name}", rows=None, body={}, keyed=True
         )
-        tracker.record_site(run, site.name, dataset=entry)
+        tracker.record_site(run, name, dataset=entry)
     if adder.parameters_sha256 is not None:
         ceremony = CeremonyEntry(
             scheme=adder.scheme,
             key_id=adder.key_id,
-            members=[site.name for site in sites],
+            members=names,
             started=started,
             ended=datetime.now(UTC),
             parameters_sha256=adder.parameters_sha256,
@@ -225,26 +214,15 @@ def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, sites: l
         tracker.record_ceremony(ceremony, run=run)
 
 
-def _keep_heads(sites: list[Site], folder: Path) -> None:
-    """Write what every site keeps of the ledger to where its operator would find it."""
-    for site in sites:
-        if site.ledger_head is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            draft = folder / f".{site.name}.draft"
-            draft.write_text(site.ledger_head.to_json() + "\n")
-            draft.replace(folder / f"{site.name}.head.json")
-
-
-def _release(
-    site: Site,
+def _keep(
+    released: SavedModel,
     held_out: Dataset,
     record: FederatedRecord,
     tracker: Tracker,
     database: Database,
     recorder: RoundRecorder,
 ) -> SimulationResult:
-    """What the sites decide after the last round: give the model out, test it once and save it."""
-    released = site.release()
+    """Test the model that the sites gave out once, and save it."""
     _check_finite("weights", *released.model.state().values())
     inputs = released.preprocessing.apply(held_out.inputs)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below

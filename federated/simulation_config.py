@@ -9,6 +9,8 @@ from typing import Final, Literal, get_args
 from ..core import ConfigError
 from ..privacy import MAX_CLIENTS, MIN_SUMMANDS
 
+MOST_CLIENTS: Final = 10_000
+MOST_PROCESSES: Final = 256
 MOST_ROUNDS: Final = 2**31 - 1  # the history counts no further
 CLIPS: Final = (1e-6, 1e6)  # weights are float32: what is beyond does not change a network, or ruins it
 Scheme = Literal["packed", "ckks-approximate", "plain"]
@@ -20,7 +22,7 @@ class SimulationConfig:
 
     Attributes:
         data, target: see `load_dataset`.
-        clients: number of sites, 3 to 1000: each of two could read the other's update off the sum.
+        clients: number of sites, 3 to 10,000: each of two could read the other's update off the sum.
         rounds: training rounds, >= 1.
         seed: decides the split, the weights and the shuffling. The key is never seeded.
         split_seed: decides which rows no site has, if it is not to be `seed`: the seed of the search that chose the
@@ -36,7 +38,11 @@ class SimulationConfig:
         clip: largest L2 norm of a site's change in a round, where there is a budget; 1e-6 to 1e6.
         masked: mask updates under the encryption, so that not even the coordinator and a site together read one.
         epochs: passes of each site over its rows in a round.
-        workers: sites that work at the same time.
+        workers: sites that work at the same time, in threads.
+        participants: sites that are asked to train in a round, 3 to 1000 and not more than there are; None asks all.
+            What a sum is protected for follows it: preset, noise and masks are for so many updates.
+        processes: to train in instead of threads; 0 for none.
+        ray: address of a Ray cluster to train on instead, or "local" to start one here.
 
     Raises:
         ConfigError: a value is out of range, or two exclude each other.
@@ -57,9 +63,13 @@ class SimulationConfig:
     masked: bool = False
     epochs: int = 2
     workers: int = 2
+    participants: int | None = None
+    processes: int = 0
+    ray: str | None = None
 
     def __post_init__(self) -> None:
         self._check_clients()
+        self._check_machines()
         for name in ("rounds", "epochs", "workers"):
             value = getattr(self, name)
             if not _is_count(value) or value < 1:
@@ -75,14 +85,37 @@ class SimulationConfig:
         self._check_scheme()
         self._check_budget()
 
+    @property
+    def in_a_round(self) -> int:
+        """How many sites are asked to train in a round."""
+        return self.clients if self.participants is None else self.participants
+
     def _check_clients(self) -> None:
-        if not _is_count(self.clients) or not MIN_SUMMANDS <= self.clients <= MAX_CLIENTS:
+        if not _is_count(self.clients) or not MIN_SUMMANDS <= self.clients <= MOST_CLIENTS:
             few = _is_count(self.clients) and self.clients < MIN_SUMMANDS
             raise ConfigError(
-                f"expected {MIN_SUMMANDS} to {MAX_CLIENTS} clients, got {self.clients!r:.40}",
+                f"expected {MIN_SUMMANDS} to {MOST_CLIENTS} clients, got {self.clients!r:.40}",
                 hint="each of two sites could subtract its own update from the sum and read the other's"
                 if few
                 else None,
+            )
+        most = min(self.clients, MAX_CLIENTS)
+        if not _is_count(self.in_a_round) or not MIN_SUMMANDS <= self.in_a_round <= most:
+            raise ConfigError(
+                f"expected {MIN_SUMMANDS} to {most} participants in a round, got {self.in_a_round!r:.40}",
+                hint=f"a sum has room for {MAX_CLIENTS} updates: add --participants (in Python: participants=100)"
+                if self.participants is None
+                else None,
+            )
+
+    def _check_machines(self) -> None:
+        if not _is_count(self.processes) or not 0 <= self.processes <= MOST_PROCESSES:
+            raise ConfigError(f"expected 0 to {MOST_PROCESSES} processes, got {self.processes!r:.40}")
+        if self.ray == "":
+            raise ConfigError(f'expected ray to be the address of a cluster or "local", got {self.ray!r:.40}')
+        if self.ray is not None and self.processes:
+            raise ConfigError(
+                "processes are on this machine, and a Ray cluster has its own", hint="leave one of them out"
             )
 
     def _check_scheme(self) -> None:

@@ -10,7 +10,7 @@ from ..core import (
     build,
     derive_rng,
 )
-from ..core.data import Dataset, dirichlet_split, load_dataset, resolve_source, train_validation_test
+from ..core.data import Dataset, dirichlet_rows, load_dataset, resolve_source, train_validation_test
 from ..privacy import (
     MIN_SUMMANDS,
     ClientDp,
@@ -18,6 +18,7 @@ from ..privacy import (
 )
 from .default_model import check_fits, default_spec
 from .private_symbols import PrivateSymbols, privacy_terms
+from .rows import Shares
 from .simulation_config import SimulationConfig
 
 MIN_ROWS = 2  # of a site: one to train on, one to measure on
@@ -41,7 +42,7 @@ class SimulationSetup:
     data: Dataset
     pool: Dataset
     held_out: Dataset
-    shares: list[Dataset]
+    shares: Shares
 
     @classmethod
     def load(cls, config: SimulationConfig, *, spec: ModelSpec | None = None) -> SimulationSetup:
@@ -59,10 +60,8 @@ class SimulationSetup:
             data, config.seed if config.split_seed is None else config.split_seed
         )
         pool = train.join(validation)
-        shares = dirichlet_split(
-            pool, config.clients, config.alpha, derive_rng(config.seed, "shares"), min_rows=MIN_ROWS
-        )
-        return cls(config, spec, data, pool, held_out, shares)
+        rows = dirichlet_rows(pool, config.clients, config.alpha, derive_rng(config.seed, "shares"), min_rows=MIN_ROWS)
+        return cls(config, spec, data, pool, held_out, Shares(pool, rows))
 
     def calibrate(self) -> ClientDp | None:
         """The least noise for the config's budget; None where there is none.
@@ -77,12 +76,12 @@ class SimulationSetup:
             config.epsilon,
             config.delta,
             rounds=config.rounds,
-            clients=config.clients,
+            clients=config.in_a_round,
             clip=config.clip,
             bits=config.bits,
             dimension=ParameterLayout.of(build(self.spec, derive_rng(0, "layout"))).size,
             # A fifth of the sites may drop out of a round; the noise of the others is enough.
-            fewest_sites=max(MIN_SUMMANDS, config.clients - config.clients // 5),
+            fewest_sites=max(MIN_SUMMANDS, config.in_a_round - config.in_a_round // 5),
         )
         PrivateSymbols(build(self.spec, derive_rng(0, "layout")), private.preset, privacy_terms(private))
         return private

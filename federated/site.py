@@ -13,7 +13,6 @@ from copy import copy
 from typing import TypeVar
 
 from ..core import SavedModel, build, derive_rng
-from ..core.data import Dataset
 from ..privacy import (
     NO_KEY,
     AttemptJournal,
@@ -34,6 +33,7 @@ from .errors import PlanError, Refusal
 from .local_training import LocalRows, LocalTrainer, NetworkTrainer
 from .refusals import refusal_of
 from .rounds import ClientUpdate, MaskRequest, RoundPlan
+from .rows import Rows
 from .session import Session, agreed_by_sites
 from .shared_models import SharedModels
 from .site_masks import SiteMasks
@@ -61,8 +61,8 @@ class Site:
     def __init__(
         self,
         identity: Identity,
-        train: Dataset,
-        validation: Dataset,
+        train: Rows,
+        validation: Rows,
         cipher: Cipher,
         *,
         coordinator: PublicIdentity,

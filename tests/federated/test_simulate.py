@@ -78,6 +78,7 @@ def assert_same(one, two) -> None:
         pytest.param({"scheme": "ckks-approximate"}, id="with-ckks"),
         pytest.param({}, id="again"),
         pytest.param({"workers": 3}, id="more-workers"),
+        pytest.param({"processes": 2}, id="in-processes"),
     ],
 )
 def test_the_same_seed_releases_the_same_bits(finished, database, changes):
@@ -336,11 +337,19 @@ def test_an_interruption_leaves_the_run_interrupted_with_its_rounds(database):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        pytest.param({"clients": 2}, "expected 3 to 1000 clients, got 2", id="two-clients"),
-        pytest.param({"clients": 1}, "expected 3 to 1000 clients, got 1", id="one-client"),
-        pytest.param({"clients": 0}, "expected 3 to 1000 clients, got 0", id="no-client"),
+        pytest.param({"clients": 2}, "expected 3 to 10000 clients, got 2", id="two-clients"),
+        pytest.param({"clients": 1}, "expected 3 to 10000 clients, got 1", id="one-client"),
+        pytest.param({"clients": 0}, "expected 3 to 10000 clients, got 0", id="no-client"),
         pytest.param({"clients": 1000}, "1000 clients need at least 2000 training rows", id="more-than-rows"),
-        pytest.param({"clients": 1001}, "expected 3 to 1000 clients, got 1001", id="more-than-a-sum"),
+        pytest.param({"clients": 1001}, "expected 3 to 1000 participants in a round, got 1001", id="more-than-a-sum"),
+        pytest.param({"clients": 10_001}, "expected 3 to 10000 clients, got 10001", id="more-than-ever"),
+        pytest.param({"participants": 2}, "expected 3 to 3 participants in a round, got 2", id="two-participants"),
+        pytest.param({"participants": 4}, "expected 3 to 3 participants in a round, got 4", id="more-than-there-are"),
+        pytest.param({"participants": 3.0}, "participants in a round, got 3.0", id="participants-and-a-bit"),
+        pytest.param({"processes": -1}, "expected 0 to 256 processes, got -1", id="processes"),
+        pytest.param({"processes": True}, "expected 0 to 256 processes, got True", id="processes-true"),
+        pytest.param({"processes": 2, "ray": "local"}, "leave one of them out", id="processes-and-ray"),
+        pytest.param({"ray": ""}, 'expected ray to be the address of a cluster or "local"', id="ray-nowhere"),
         pytest.param(
             {"scheme": "ckks"}, "expected a scheme of packed, ckks-approximate, plain, got 'ckks'", id="scheme"
         ),
@@ -355,7 +364,7 @@ def test_an_interruption_leaves_the_run_interrupted_with_its_rounds(database):
         pytest.param({"workers": 0}, "expected workers >= 1, got 0$", id="no-workers"),
         pytest.param({"rounds": 2**31}, "expected rounds <= 2147483647, got 2147483648", id="endless"),
         pytest.param({"rounds": 2.0}, "expected rounds >= 1, got 2.0", id="half-rounds"),
-        pytest.param({"clients": "4"}, "expected 3 to 1000 clients, got '4'", id="text-clients"),
+        pytest.param({"clients": "4"}, "expected 3 to 10000 clients, got '4'", id="text-clients"),
         pytest.param({"split_seed": -1}, "expected 0 <= split_seed", id="split-seed"),
         pytest.param({"scheme": "plain", "masked": True}, "leave out --plain .*, or the masks", id="plain-masked"),
         pytest.param(
