@@ -35,7 +35,11 @@ def federate() -> None:
 def simulate(
     data: Data = None,
     target: Target = None,
-    clients: Annotated[int, option(help="Sites, 3 to 1000.")] = 4,
+    clients: Annotated[int, option(help="Sites, 3 to 10000.")] = 4,
+    participants: Annotated[
+        int | None,
+        option(help="Sites that are asked to train in a round, 3 to 1000.", show_default="all"),
+    ] = None,
     rounds: Annotated[int, option(help="Training rounds.")] = 20,
     seed: Annotated[int, option(help="Same seed, same result.")] = 0,
     alpha: Annotated[float, option(help="Dirichlet concentration: small is uneven.")] = 0.5,
@@ -57,6 +61,10 @@ def simulate(
     delta: Annotated[float | None, option(help="Of the budget.", show_default="1e-05")] = None,
     clip: Annotated[
         float | None, option(help="Largest L2 norm of a site's change, with a budget.", show_default="1.0")
+    ] = None,
+    processes: Annotated[int, option(help="Train in so many processes.", show_default="in threads")] = 0,
+    ray: Annotated[
+        str | None, option(metavar="ADDRESS|local", help="Train on a Ray cluster, or on one started here.")
     ] = None,
     experiment: Experiment = None,
     monitor: Monitor = False,
@@ -92,6 +100,9 @@ def simulate(
                 monitor=MONITOR_SECONDS if monitor else None,
                 target=target,
                 clients=clients,
+                participants=participants,
+                processes=processes,
+                ray=ray,
                 rounds=rounds,
                 seed=seed,
                 alpha=alpha,

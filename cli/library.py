@@ -59,8 +59,8 @@ def federate(
         db: the database.
         observe: called with every `FederationEvent`.
         experiment, monitor: as in `search`.
-        options: fields of `federated.SimulationConfig`: target, clients, rounds, seed, alpha, scheme, bits, epochs,
-            masked, epsilon, delta, clip.
+        options: fields of `federated.SimulationConfig`: target, clients, participants, rounds, seed, alpha, scheme,
+            bits, epochs, masked, epsilon, delta, clip, processes, ray.
     """
     from ..federated import SimulationConfig, SimulationSetup, simulate
 

@@ -153,7 +153,7 @@ def _make_strategy(
     config, pool = setup.config, setup.pool
     training = LocalTraining(epochs=config.epochs, max_rows=len(pool))
     sites = PublicIdentities(parties, FIRST_NODE_ID)
-    some: dict[str, Any] = {} if config.participants is None else {"participants": config.participants}
+    some: dict[str, Any] = {} if config.in_a_round == config.clients else {"participants": config.participants}
     return RelayStrategy(
         FederationPlan(
             run=run,

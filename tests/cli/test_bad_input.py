@@ -103,14 +103,14 @@ CASES = [
     pytest.param(
         ("federate", "simulate", "--data", "digits", "--clients", 5000),
         2,
-        "1000 clients, got 5000",
+        "1000 participants in a round, got 5000",
         id="clients-over-sum",
     ),
     pytest.param(
-        ("federate", "simulate", "--data", "digits", "--clients", 2), 2, "expected 3 to 1000 clients", id="two-clients"
+        ("federate", "simulate", "--data", "digits", "--clients", 2), 2, "expected 3 to 10000 clients", id="two-clients"
     ),
     pytest.param(
-        ("federate", "simulate", "--data", "digits", "--clients", 1), 2, "expected 3 to 1000 clients", id="one-client"
+        ("federate", "simulate", "--data", "digits", "--clients", 1), 2, "expected 3 to 10000 clients", id="one-client"
     ),
     pytest.param(("federate", "simulate", "--data", "digits", "--bits", 0), 2, "1 to 16 bits", id="no-bits"),
     pytest.param(("federate", "simulate", "--data", "digits", "--bits", 17), 2, "1 to 16 bits", id="too-many-bits"),

@@ -30,6 +30,32 @@ def test_a_masked_run_says_so_and_is_the_same(command):
     assert figures[0] == figures[1]
 
 
+def test_how_many_take_part_and_where_they_train_reach_the_run(command):
+    answer = command(*SIMULATE, "--participants", 5, "--processes", 1)
+    assert answer.code == 0
+    shown = json.loads(command("history", "show", "@last", "--json").out)
+    assert {name: shown["config"][name] for name in ("participants", "processes", "ray")} == {
+        "participants": 5,
+        "processes": 1,
+        "ray": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(("--participants", 2), "expected 3 to 5 participants in a round, got 2", id="two"),
+        pytest.param(("--clients", 2000), "add --participants", id="more-than-a-sum"),
+        pytest.param(("--processes", 1000), "expected 0 to 256 processes, got 1000", id="processes"),
+        pytest.param(("--processes", 1, "--ray", "local"), "leave one of them out", id="both"),
+    ],
+)
+def test_a_crowd_that_cannot_be_is_refused(command, options, said):
+    answer = command(*SIMULATE, *options)
+    assert answer.code == 2
+    assert said in answer.err
+
+
 def test_what_a_run_cost_is_said_in_its_last_lines(command):
     noisy = command(*SIMULATE, "--epsilon", 8, "--delta", "1e-6", "--clip", 0.5, "--bits", 4)
     assert noisy.code == 0
