@@ -75,7 +75,7 @@ def dataset_from_arrays(
         features = task.features if task and known else element_names(rows.shape[1:])
     if len(features) != rows.shape[1] or len(set(features)) != len(features):
         raise ConfigError(f"{source}: expected {rows.shape[1]} different names of columns, got {list(features)}")
-    simple = not (options.categorical or options.ignore or options.keep or (task and task.columns))
+    simple = not (options.categorical or options.ignore or options.only or options.keep or (task and task.columns))
     if rows.dtype.kind in "fiub" and simple:
         return from_array(name, source, floating(rows, source), target, options, tuple(features))
     columns, extra = _split(source, rows, features, options)

@@ -183,6 +183,7 @@ def input_names(source: str, names: Sequence[str], options: LoadOptions, target:
         (options.keep, names, "keep"),
         (options.ignore, names, "ignore"),
         (options.categorical, inputs, "take as categories"),
+        (options.only, inputs, "take as an input"),
     ):
         for name in chosen:
             if name not in among and (what == "keep" or options.task is None):
@@ -190,6 +191,7 @@ def input_names(source: str, names: Sequence[str], options: LoadOptions, target:
     if options.task is not None:
         return [name for name in inputs if name in options.task.features]
     inputs = [name for name in inputs if name not in {*options.ignore, *options.keep}]
+    inputs = [name for name in inputs if name in options.only] if options.only else inputs
     if not inputs:
         raise DataError(f"{source}: there are no columns beside " + (f"the target {target!r}" if target else "others"))
     return inputs

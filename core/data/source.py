@@ -23,6 +23,7 @@ class LoadOptions:
         kind: what to learn; None decides by the target's values, see `infer_kind`.
         categorical: columns of a table to take as categories although they hold numbers.
         ignore: columns of a table to leave out.
+        only: columns of a table that are inputs, and no others; empty takes all that are left.
         keep: columns of a table that are no input but stay with the rows, in `Dataset.extra`.
         missing: what missing values of a table are; see `Column`.
         unknown: what categories that are not in the data are later on; see `Column`.
@@ -34,6 +35,7 @@ class LoadOptions:
     kind: Kind | None = "classification"
     categorical: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     missing: Missing = "refuse"
     unknown: Unknown = "refuse"

@@ -115,6 +115,7 @@ def categories(name: str, *values: str, **policy) -> Column:
             id="types-of-polars",
         ),
         pytest.param("a,id,y\n1,x1,n\n2,x2,y\n", LoadOptions(ignore=("id",)), [number("a")], [[1], [2]], id="ignore"),
+        pytest.param("a,id,y\n1,x1,n\n2,x2,y\n", LoadOptions(only=("a",)), [number("a")], [[1], [2]], id="only"),
     ],
 )
 def test_the_schema_is_found_column_by_column(tmp_path, content, options, schema, rows):
@@ -215,6 +216,15 @@ PEOPLE = "".join(f"{i % 50},name-{i},{'ny'[i % 2]}\n" for i in range(100))
             LoadOptions(ignore=("b",)),
             "no column 'b' to ignore; its columns are a, y",
             id="ignore-unknown",
+        ),
+        pytest.param(
+            "a,y\n1,n\n2,y\n",
+            LoadOptions(only=("a", "b")),
+            "no column 'b' to take as an input; its columns are a, y",
+            id="only-unknown",
+        ),
+        pytest.param(
+            "a,y\n1,n\n2,y\n", LoadOptions(only=("y",)), "no column 'y' to take as an input", id="only-target"
         ),
         pytest.param("a,y\n1,n\n2,y\n", LoadOptions(keep=("b",)), "no column 'b' to keep", id="keep-unknown"),
         pytest.param(
