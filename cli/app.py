@@ -15,7 +15,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from itertools import pairwise
-from types import FrameType
 from typing import Annotated, Any
 
 import click
@@ -23,6 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..core import ConfigError, NasturtiumError
+from .interruption import interrupt, interruptions_arrive
 from .options import option, with_db
 from .output import stderr
 
@@ -96,12 +96,13 @@ def nasturtium(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Our errors become a message and a hint on stderr; a bug keeps its traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     command = typer.main.get_command(app)
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = command.main(args=words, prog_name="nasturtium", standalone_mode=False)
+        with interruptions_arrive():
+            code = command.main(args=words, prog_name="nasturtium", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except click.ClickException as exc:
@@ -184,8 +185,3 @@ def _value_of(name: str, words: Sequence[str]) -> str | None:
 
 def _wants_json(words: Sequence[str]) -> bool:
     return "--json" in words or _value_of("--format", words) in {"json", "ndjson"}
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM stops as Ctrl-C does: cleanly, with the history in order."""
-    raise KeyboardInterrupt

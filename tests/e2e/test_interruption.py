@@ -104,3 +104,33 @@ def test_several_first_searches_share_a_new_database(tmp_path):
         assert process.returncode == 0, err
     rows = json.loads(finish(tmp_path, "history", "list", "--json"))
     assert [(row["id"], row["state"]) for row in rows] == [(3, "completed"), (2, "completed"), (1, "completed")]
+
+
+LOSING = """
+import signal, weakref
+from nasturtium.cli import main
+from nasturtium.cli.progress import SearchProgress
+
+class Loaded: pass
+
+def lose(progress, event, see=SearchProgress._finish):
+    see(progress, event)
+    loaded = Loaded()
+    watcher = weakref.ref(loaded, lambda _: signal.raise_signal(signal.{name}))
+    del loaded
+
+SearchProgress._finish = lose
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_comes_in_a_callback_of_the_garbage_collection_is_not_lost(tmp_path, name):
+    """As those of SQLAlchemy, one in ten of which made Ctrl-C be ignored."""
+    program = [sys.executable, "-c", LOSING.format(name=name), *SEARCH]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted; go on with: nasturtium search --resume 1" in done.stderr
+    assert "ignored" not in done.stderr
+    [row] = json.loads(finish(tmp_path, "history", "list", "--json"))
+    assert row["state"] == "interrupted"
