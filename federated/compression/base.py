@@ -109,8 +109,8 @@ def compression(name: str) -> Callable[[type[C]], type[C]]:
     """Declare a compression under a name."""
 
     def declare(cls: type[C]) -> type[C]:
-        cls.name = name
         COMPRESSIONS.add(name, cls)
+        cls.name = name
         return cls
 
     return declare

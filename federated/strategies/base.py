@@ -189,8 +189,8 @@ def strategy(name: str) -> Callable[[type[S]], type[S]]:
     """Declare a strategy under a name."""
 
     def declare(cls: type[S]) -> type[S]:
-        cls.name = name
         STRATEGIES.add(name, cls)
+        cls.name = name
         return cls
 
     return declare
