@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .authority import Authority
     from .errors import AdmissionError, TransportError
     from .fields import Address, parse_address
+    from .front import Front, Traffic
     from .members import Member, MemberList, Members
+    from .rules import FrontLimits
     from .transport_key import TransportKey
 
 _HOMES = {
@@ -26,9 +28,12 @@ _HOMES = {
     "AdmissionError": "errors",
     "Application": "application",
     "Authority": "authority",
+    "Front": "front",
+    "FrontLimits": "rules",
     "Member": "members",
     "MemberList": "members",
     "Members": "members",
+    "Traffic": "front",
     "TransportError": "errors",
     "TransportKey": "transport_key",
     "parse_address": "fields",
@@ -40,9 +45,12 @@ __all__ = [
     "AdmissionError",
     "Application",
     "Authority",
+    "Front",
+    "FrontLimits",
     "Member",
     "MemberList",
     "Members",
+    "Traffic",
     "TransportError",
     "TransportKey",
     "parse_address",
