@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from .finale import SearchReport, read_report
     from .objectives import OBJECTIVES, Goal, choose_best, front_of, pareto_front, parse_constraint, parse_goal
-    from .search import SearchResult, resume_search, run_search, setup_of
+    from .search import SearchResult, SearchStoppedError, resume_search, run_search, setup_of
     from .setup import DEFAULT_STRATEGY, SearchConfig, SearchSetup
     from .space import (
         Cell,
@@ -76,6 +76,7 @@ _HOMES = {
     "SearchObserver": "events",
     "SearchReport": "finale",
     "SearchResult": "search",
+    "SearchStoppedError": "search",
     "SearchSetup": "setup",
     "SearchStarted": "events",
     "SetupEvaluators": "engines",
@@ -137,6 +138,7 @@ __all__ = [
     "SearchResult",
     "SearchSetup",
     "SearchStarted",
+    "SearchStoppedError",
     "SetupEvaluators",
     "Space",
     "TableSearch",

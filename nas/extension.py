@@ -1,4 +1,4 @@
-"""Making a search longer: more trials than it was started with, where it has not looked at its test rows yet."""
+"""Going on with a search otherwise than before: with more trials, until its test rows were looked at; after a stop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .finale import was_tested
 
 # What the search was started with stays in its configuration: it decides how many trials it began with at random.
 _PLAN = text("UPDATE nst_search SET trials = :trials WHERE run_id = (SELECT id FROM nst_run WHERE uid = :uid)")
+_FORGET_STOP = text("UPDATE nst_search SET stop_us = NULL WHERE run_id = (SELECT id FROM nst_run WHERE uid = :uid)")
 
 
 def check_extension(database: Database, search: SearchRecord, trials: int) -> None:
@@ -38,3 +39,9 @@ def extend_search(database: Database, search: SearchRecord, trials: int) -> Sear
     with database.write() as session:
         session.execute(_PLAN, {"trials": trials, "uid": search.uid})
     return History(database).search(search.uid)
+
+
+def forget_stop(database: Database, search: SearchRecord) -> None:
+    """The wish that a search stops was heeded: its trials have ended, and it concludes with what it has."""
+    with database.write() as session:
+        session.execute(_FORGET_STOP, {"uid": search.uid})

@@ -41,7 +41,7 @@ from .events import (
     TrialStarted,
     Working,
 )
-from .extension import check_extension, extend_search
+from .extension import check_extension, extend_search, forget_stop
 from .fidelity import SCHEDULERS, Rungs, Scoreboard
 from .finale import FinaleData, FinaleOptions, SearchReport, check_found, conclude
 from .objectives import figures_of, front_goals, front_of, total_violation
@@ -104,6 +104,10 @@ class SearchResult:
         return self.report.model.test
 
 
+class SearchStoppedError(KeyboardInterrupt):
+    """Somebody asked a search to stop that was concluding: it is interrupted, and goes on where it was when resumed."""
+
+
 def run_search(
     setup: SearchSetup,
     database: Database,
@@ -127,6 +131,8 @@ def run_search(
 
     Raises:
         ConfigError: there is nothing to learn from one of the searches it is to learn from.
+        NothingFoundError: none of its trials can be taken.
+        SearchStoppedError: somebody asked it to stop while it concluded.
     """
     history = History(database)
     prior_of(history, setup)  # says so before there is a search
@@ -207,6 +213,18 @@ def _start(setup: SearchSetup, tracker: Tracker) -> SearchRecord:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """The heartbeat of a search beside another, which stops with it."""
+
+    own: Heartbeat
+    stopped: Callable[[], bool]
+
+    def stop_requested(self) -> bool:
+        """Whether somebody asked one of both to stop."""
+        return self.own.stop_requested() or self.stopped()
+
+
 class _Run:
     """One process's hold on a search."""
 
@@ -234,6 +252,7 @@ class _Run:
         self._prior = Prior()
         self._start: list[Flat] = []  # points that it begins with
         self._best: float | None = None
+        self._stopped: Callable[[], bool] = lambda: False  # whether somebody wants the conclusion to stop
         self._mirror = _open_mirror(database, search, setup)
         self._mirrored = time.monotonic()
 
@@ -252,7 +271,10 @@ class _Run:
             ending = self._run_trials(self._search, self._config.strategy, self._start, self._config.seed)
             trials = self._trials()
             check_found(trials, self._finale_options(), self._search)
-            with Heartbeat(self._database, uid, at_work=False):
+            if ending.reason == "request":
+                forget_stop(self._database, self._search)  # it was heard; another one is about what comes now
+            with Heartbeat(self._database, uid, at_work=False) as heartbeat:
+                self._stopped = heartbeat.stop_requested
                 control = self._control(trials)
                 concluded = conclude(
                     self._finale_data(),
@@ -277,7 +299,13 @@ class _Run:
         )
 
     def _say(self, what: str) -> None:
+        """Tell of something that takes its time, unless there is nobody any more who wants it done."""
+        self._heed_stop()
         self._observe(Working(what))
+
+    def _heed_stop(self) -> None:
+        if self._stopped():
+            raise SearchStoppedError
 
     def _trials(self) -> list[TrialRecord]:
         """The last attempt at every trial."""
@@ -347,7 +375,7 @@ class _Run:
                 setup.space,
                 objectives=[goal.name for goal in setup.goals],
                 stepwise=setup.scheduler != "none",
-                heartbeat=heartbeat,
+                heartbeat=heartbeat if own else _Beside(heartbeat, self._stopped),
             )
             broker = Broker(
                 self._plan(),
@@ -451,6 +479,7 @@ class _Run:
             with self._tracker.ending(record.uid):
                 # Strategies begin at random, too: from the same seed they would begin with the same points.
                 self._run_trials(record, "random", [], derive_seed(self._config.seed, "control search"))
+                self._heed_stop()
                 self._tracker.finish(record.uid, state="completed", metrics={})
         return list({trial.number: trial for trial in self._history.trials(record.uid)}.values())
 

@@ -301,6 +301,7 @@ def search(
     """Find the best small network for some data, train it, test it once and save it."""
     if context.invoked_subcommand is not None:
         return
+    from ...nas import SearchStoppedError
     from .. import library
     from ..progress import SearchProgress
     from .result import print_search
@@ -351,9 +352,10 @@ def search(
                 monitor=MONITOR_SECONDS if monitor else None,
                 **given,
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as exc:
             if progress.number is not None:
-                progress.say(f"interrupted; go on with: {with_db(f'search --resume {progress.number}', db)}")
+                how = "stopped" if isinstance(exc, SearchStoppedError) else "interrupted"
+                progress.say(f"{how}; go on with: {with_db(f'search --resume {progress.number}', db)}")
             raise
     print_search(result, chosen(fmt, as_json=as_json), db=db)
 

@@ -59,7 +59,8 @@ def stop(search: Search = None, db: Db = None) -> None:
     found = library.stop_search(search, db=db)
     number = found.run.number
     stdout().print(
-        f"search {number} was asked to stop: it finishes the trials it is at, then concludes\n"
+        f"search {number} was asked to stop: it finishes the trials it is at, then concludes; where it concludes\n"
+        "already, it finishes the training it is at, to be gone on with --resume\n"
         f"watch it: {with_db(f'search status {number} --watch', db)}",
         soft_wrap=True,
     )

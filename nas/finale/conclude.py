@@ -60,7 +60,7 @@ def conclude(
         control: those that were proposed at random: the ones the search began with, or as many as it had beside it.
         spent: what the search took until here, by name; the CPU time of this process here is added.
         notes: sentences for the report, such as what cannot be reproduced.
-        say: hears what is being done.
+        say: hears what is about to be done; what it raises ends the conclusion there, to be gone on with.
 
     Raises:
         NothingFoundError: no trial can be taken, see `check_found`.

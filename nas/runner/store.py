@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from ...core import Candidate, Evaluation, ModelSpec, NasturtiumError
 from ...core.nn import layer_spec
@@ -19,7 +19,6 @@ from ...storage import (
 )
 from ..space import Space
 from .documents import LARGEST
-from .heartbeat import Heartbeat
 from .jobs import ERROR, Outcome, Progress
 from .protocols import Attempt, Past, PastTrial
 
@@ -27,6 +26,14 @@ TRANSFERRED: Final = "transferred_bytes"  # the figure of an evaluation that say
 _STEP: Final = "step/"  # curves of what a trial had reached after its first, second, ... budget
 _NO_NETWORK: Final = ModelSpec((1,), (layer_spec("flatten"),))  # stands for a candidate of a plain table of decisions
 _FINISHED: Final = frozenset({"completed", "pruned", "failed"})
+
+
+class HearsStop(Protocol):
+    """What the store asks of a `Heartbeat`."""
+
+    def stop_requested(self) -> bool:
+        """Whether somebody asked the search to stop."""
+        ...
 
 
 class HistoryStore:
@@ -38,7 +45,7 @@ class HistoryStore:
         space: what it searches.
         objectives: the figures that trials are compared by, in order.
         stepwise: trials are compared on the way, so what they had reached there is kept.
-        heartbeat: of this broker.
+        heartbeat: of this broker, or whatever else hears that it is to stop.
     """
 
     def __init__(
@@ -50,7 +57,7 @@ class HistoryStore:
         *,
         objectives: Sequence[str],
         stepwise: bool = False,
-        heartbeat: Heartbeat,
+        heartbeat: HearsStop,
     ) -> None:
         self._history = History(database)
         self._tracker = tracker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from unittest import mock
 
@@ -16,12 +17,14 @@ from nasturtium.nas import (
     EngineChoice,
     SearchConfig,
     SearchSetup,
+    SearchStoppedError,
     resume_search,
     run_search,
 )
 from nasturtium.nas.events import SearchStarted, TrialFinished, TrialProgress, TrialsEnded, TrialStarted, Working
 from nasturtium.nas.finale import NothingFoundError, read_report
 from nasturtium.nas.prior import prior_of
+from nasturtium.nas.runner import Heartbeat
 from nasturtium.nas.runner.optuna_tables import ensure_tables
 from nasturtium.nas.space import Chain, Choice, Outputs, Space, layers, load_space
 from nasturtium.nas.supernet import SinglePathTrainer
@@ -434,6 +437,46 @@ def test_a_stop_is_heard(small, database):
     assert ended.reason == "request"
     assert ended.finished < 50
     assert any("Ended by request" in note for note in result.report.notes)
+
+
+@pytest.mark.parametrize(
+    "where", ["random search", "training again: trial", "training on all rows", "fitting references"]
+)
+def test_a_stop_is_heard_in_the_conclusion(small, database, where):
+    """What is in work is finished, and resuming does the rest: the end is that of a search that nobody stopped."""
+    asked = SearchSetup.load(replace(small.config, trials=3, control="equal", repeats=2))
+    whole = run_search(asked, database, engine=HERE)
+    seen = []
+
+    def ask(event):
+        seen.append(event)
+        if isinstance(event, Working) and event.what.startswith(where):
+            SearchControl(database, seen[0].search.uid).request_stop()
+
+    listens = mock.patch.object(Heartbeat, "stop_requested", lambda heartbeat: heartbeat._control.stop_requested())
+    with listens, pytest.raises(SearchStoppedError):
+        run_search(asked, database, engine=HERE, observe=ask)
+    uid = seen[0].search.uid
+    assert History(database).find(uid).state == "interrupted"
+    assert sum(isinstance(event, Working) and event.what.startswith(where) for event in seen) == 1
+    resumed = resume_search(uid, database, engine=HERE)
+    assert replace(resumed.report, spent={}) == replace(whole.report, spent={})
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_stop_of_the_trials_is_none_of_the_conclusion_but_another_one_is(small, database, again):
+    seen = []
+
+    def ask(event):
+        seen.append(event)
+        first = isinstance(event, TrialStarted) and event.number == 1
+        if first or (again and isinstance(event, Working) and event.what.startswith("training again")):
+            SearchControl(database, seen[0].search.uid).request_stop()
+
+    listens = mock.patch.object(Heartbeat, "stop_requested", lambda heartbeat: heartbeat._control.stop_requested())
+    with listens, pytest.raises(SearchStoppedError) if again else nullcontext():
+        run_search(small, database, engine=HERE, observe=ask)
+    assert TrialsEnded("request", 2, small.config.trials) in seen
 
 
 @pytest.mark.parametrize("strategy", ["random", "evolution"])
