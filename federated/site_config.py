@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import quote, unquote
 
 from ..core import ConfigError, FormatError, parse_toml, read_settings, to_toml
 from ..privacy import check_name
@@ -150,7 +151,7 @@ def _with_paths(table: object, names: tuple[str, ...], folder: Path, where: str)
     address = values.get("database")
     if isinstance(address, str) and address.startswith(_SQLITE) and len(address) > len(_SQLITE):
         file, question, options = address.removeprefix(_SQLITE).partition("?")
-        values["database"] = f"{_SQLITE}{_absolute(file, folder)}{question}{options}"
+        values["database"] = f"{_SQLITE}{quote(_absolute(unquote(file), folder), safe='/:')}{question}{options}"
     return values
 
 
