@@ -53,7 +53,7 @@ class Exchange:
             ConfigError: they do not fit the network, the preset or each other.
         """
         check_together(strategy, compression, private=terms is not None)
-        full = UpdateLayout.of(model, strategy.shared(model)).with_extras(strategy.extra_names, strategy.extra_range)
+        full = full_layout(model, strategy)
         symbols = make_symbols(
             compression.layout(full), preset, terms, equal_weights=strategy.equal_weights, sparse=compression.lossy
         )
@@ -145,6 +145,11 @@ class Exchange:
         """The extras in an update, by name."""
         names = self.strategy.extra_names
         return dict(zip(names, update[self.full.model_size :].reshape(len(names), -1), strict=True)) if names else {}
+
+
+def full_layout(model: Module, strategy: FederatedStrategy) -> UpdateLayout:
+    """What an update of a network holds before it is compressed."""
+    return UpdateLayout.of(model, strategy.shared(model)).with_extras(strategy.extra_names, strategy.extra_range)
 
 
 def check_together(strategy: FederatedStrategy, compression: Compression, *, private: bool) -> None:

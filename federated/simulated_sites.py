@@ -92,7 +92,7 @@ class SimulatedParties:
         """The sites' side of the scheme."""
         match self.config.scheme:
             case "plain":
-                return PlainCipher(self.preset)
+                return PlainCipher(self.preset, sparse=self.config.make_compression().sparse)
             case "packed":
                 return PackedCipher(SecretKey.from_bytes(self.key), self.preset)
             case _:
@@ -102,7 +102,7 @@ class SimulatedParties:
         """The coordinator's side, which has no key."""
         match self.config.scheme:
             case "plain":
-                return PlainAdder(self.preset)
+                return PlainAdder(self.preset, sparse=self.config.make_compression().sparse)
             case "packed":
                 return PackedAdder(self.preset, SecretKey.from_bytes(self.key).key_id)
             case _:

@@ -49,6 +49,7 @@ from ..storage import (
     model_name,
 )
 from .errors import FederationError
+from .exchange import full_layout
 from .grid import FIRST_NODE_ID
 from .privacy_gate import PrivacyGate
 from .private_symbols import privacy_terms
@@ -57,7 +58,7 @@ from .rounds import LocalTraining, MaskTerms, Quantisation, first_bound
 from .simulated_grid import run_sites
 from .simulated_sites import PublicIdentities, SimulatedParties, roster_sha256, site_name
 from .simulation_setup import SimulationSetup
-from .strategy import NAME, FederationPlan, RelayStrategy
+from .strategy import FederationPlan, RelayStrategy
 from .symbols import choose_preset
 
 COLLUDERS = 1  # sites that may be in league with the coordinator, where updates are masked
@@ -107,7 +108,8 @@ def simulate(
     config, data = setup.config, setup.data
     private = setup.calibrate()
     model = build(setup.spec, derive_rng(0, "layout"))
-    preset = choose_preset(model, config.in_a_round, config.bits) if private is None else private.preset
+    layout = config.make_compression().layout(full_layout(model, config.make_strategy()))
+    preset = choose_preset(layout, config.in_a_round, config.bits) if private is None else private.preset
     coordinator = Identity.generate("coordinator")
     parties = SimulatedParties.make(setup, preset, coordinator.public)
     adder = parties.make_adder()
@@ -121,7 +123,7 @@ def simulate(
             ),
             clients=config.clients,
             rounds=config.rounds,
-            strategy=NAME,
+            strategy=config.strategy,
             scheme=adder.scheme,
             alpha=config.alpha,
             model_run=model_run,
@@ -152,6 +154,7 @@ def _make_strategy(
 ) -> RelayStrategy:
     config, pool = setup.config, setup.pool
     training = LocalTraining(epochs=config.epochs, max_rows=len(pool))
+    strategy = config.make_strategy()
     sites = PublicIdentities(parties, FIRST_NODE_ID)
     some: dict[str, Any] = {} if config.in_a_round == config.clients else {"participants": config.participants}
     return RelayStrategy(
@@ -162,10 +165,18 @@ def _make_strategy(
             seed=config.seed,
             rounds=config.rounds,
             training=training,
-            quantisation=Quantisation(preset=adder.preset.name, bound=first_bound(training, config.clients)),
+            quantisation=Quantisation(
+                preset=adder.preset.name,
+                bound=first_bound(
+                    replace(training, learning_rate=strategy.optimizer(training).learning_rate), config.clients
+                ),
+                rule="fixed" if strategy.asynchronous else "last-sum",
+            ),
+            strategy=strategy.to_json(),
+            compression=config.make_compression().to_json(),
             masks=_mask_terms(sites, config.in_a_round, private) if config.masked else None,
             privacy=None if private is None else privacy_terms(private),
-            min_sites=MIN_SUMMANDS if private is None else private.fewest_sites,
+            min_sites=max(MIN_SUMMANDS, strategy.fewest) if private is None else private.fewest_sites,
             **some,
         ),
         adder,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Final, Literal, get_args
 
 from ..core import ConfigError
 from ..privacy import MAX_CLIENTS, MIN_SUMMANDS
+from .compression import Compression, compression_from_dict
+from .exchange import check_scheme, check_together
+from .strategies import FederatedStrategy, strategy_from_dict
 
 MOST_CLIENTS: Final = 10_000
 MOST_PROCESSES: Final = 256
@@ -43,6 +47,9 @@ class SimulationConfig:
             What a sum is protected for follows it: preset, noise and masks are for so many updates.
         processes: to train in instead of threads; 0 for none.
         ray: address of a Ray cluster to train on instead, or "local" to start one here.
+        strategy, strategy_options: the name of one of `strategies.STRATEGIES`, and its parameters. Some need the
+            scheme "plain".
+        compression, compression_options: the same of `compression.COMPRESSIONS`.
 
     Raises:
         ConfigError: a value is out of range, or two exclude each other.
@@ -66,6 +73,10 @@ class SimulationConfig:
     participants: int | None = None
     processes: int = 0
     ray: str | None = None
+    strategy: str = "fedavg"
+    strategy_options: Mapping[str, float] = field(default_factory=dict[str, float])
+    compression: str = "none"
+    compression_options: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
         self._check_clients()
@@ -84,11 +95,20 @@ class SimulationConfig:
             raise ConfigError(f"expected alpha > 0 and finite, got {self.alpha!r:.40}")
         self._check_scheme()
         self._check_budget()
+        self._check_strategy()
 
     @property
     def in_a_round(self) -> int:
         """How many sites are asked to train in a round."""
         return self.clients if self.participants is None else self.participants
+
+    def make_strategy(self) -> FederatedStrategy:
+        """The strategy, for so many sites."""
+        return strategy_from_dict({"name": self.strategy, **self.strategy_options}).among(self.clients)
+
+    def make_compression(self) -> Compression:
+        """The compression."""
+        return compression_from_dict({"name": self.compression, **self.compression_options})
 
     def _check_clients(self) -> None:
         if not _is_count(self.clients) or not MIN_SUMMANDS <= self.clients <= MOST_CLIENTS:
@@ -132,6 +152,18 @@ class SimulationConfig:
                 "noise hides a site in the sum, not in an update in the clear",
                 hint='leave out --plain (in Python: scheme="packed"), or epsilon',
             )
+
+    def _check_strategy(self) -> None:
+        strategy, compression = self.make_strategy(), self.make_compression()
+        check_together(strategy, compression, private=self.epsilon is not None)
+        check_scheme(strategy, compression, self.scheme)
+        if strategy.fewest > self.in_a_round:
+            raise ConfigError(
+                f"{self.strategy} needs {strategy.fewest} updates in a round, and {self.in_a_round} sites take part",
+                hint="add sites, or lower what the strategy is to withstand",
+            )
+        if compression.sparse and self.bits < 2:
+            raise ConfigError(f"{self.compression} needs a level for zero: at least 2 bits, got {self.bits}")
 
     def _check_budget(self) -> None:
         fewest = 1 if self.epsilon is None else 2  # a level for zero, to which noise is added

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from ..core import (
     ModelSpec,
-    ParameterLayout,
     build,
     derive_rng,
 )
@@ -17,6 +16,7 @@ from ..privacy import (
     calibrate_client_dp,
 )
 from .default_model import check_fits, default_spec
+from .exchange import full_layout
 from .private_symbols import PrivateSymbols, privacy_terms
 from .rows import Shares
 from .simulation_config import SimulationConfig
@@ -72,6 +72,7 @@ class SimulationSetup:
         config = self.config
         if config.epsilon is None:
             return None
+        model, strategy = build(self.spec, derive_rng(0, "layout")), config.make_strategy()
         private = calibrate_client_dp(
             config.epsilon,
             config.delta,
@@ -79,9 +80,9 @@ class SimulationSetup:
             clients=config.in_a_round,
             clip=config.clip,
             bits=config.bits,
-            dimension=ParameterLayout.of(build(self.spec, derive_rng(0, "layout"))).size,
+            dimension=full_layout(model, strategy).size,
             # A fifth of the sites may drop out of a round; the noise of the others is enough.
             fewest_sites=max(MIN_SUMMANDS, config.in_a_round - config.in_a_round // 5),
         )
-        PrivateSymbols(build(self.spec, derive_rng(0, "layout")), private.preset, privacy_terms(private))
+        PrivateSymbols(full_layout(model, strategy), private.preset, privacy_terms(private))
         return private

@@ -146,6 +146,16 @@ class FederatedStrategy:
 
     # --- at the coordinator ---
 
+    @property
+    def fewest(self) -> int:
+        """How many updates a round needs at least."""
+        rule = self.rule()
+        return 1 if rule is None else rule.fewest
+
+    def among(self, sites: int) -> FederatedStrategy:
+        """The same for a federation of so many sites, where that is a parameter that was left open."""
+        return self
+
     def rule(self) -> RobustRule | None:
         """What takes the place of the sum of all updates; None for the sum."""
         return None

@@ -47,6 +47,11 @@ class FedBuff(FederatedStrategy):
             raise ConfigError(f"expected staleness >= 0 and finite, got {self.staleness}")
         check_positive(learning_rate=self.learning_rate)
 
+    @property
+    def fewest(self) -> int:
+        """As many as close a round."""
+        return self.buffer
+
     def step(self, vector: np.ndarray, change: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """See `FederatedStrategy.step`."""
         return vector + np.float32(self.learning_rate) * change, state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,6 +53,10 @@ class Scaffold(FederatedStrategy):
     def extra_names(self) -> tuple[str, ...]:
         """The change of a site's control."""
         return (CONTROL,)
+
+    def among(self, sites: int) -> Scaffold:
+        """With the number of sites."""
+        return self if self.sites else replace(self, sites=sites)
 
     def init(self, size: int) -> State:
         """The mean of all controls, zero."""
