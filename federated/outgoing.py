@@ -12,6 +12,10 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "update": "the change of the model, times the site's weight, and counts of its validation rows, only readable "
         "in the sum with other sites",
+        "agreement": "of a sum over the sites: a keyed tag of what all know, how large the next sum is, in the end the "
+        "shape of an input and the number of classes",
+        "numbers": "counts, marks, sums and squared distances of the site's rows, and names of its categories and "
+        "classes, only readable in the sum with other sites",
         "status": "a keyed tag that is the same at sites with the same model, and the seconds of the work",
         "report": "counts over the validation rows of all sites together, read from the sum of an earlier round",
         "answer": "a step towards masks, or of taking them off a sum: public keys, shares sealed to other sites, "

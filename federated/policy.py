@@ -18,9 +18,10 @@ from typing import Final, cast, get_args
 
 from ..core import ConfigError
 from ..privacy import MIN_SUMMANDS, Budget, EncryptedSum, UpdateRejectedError
+from .agreement.plan import AgreementPlan
 from .errors import PolicyError
 from .guard import Action, Asked
-from .rounds import MaskRequest, RoundPlan
+from .rounds import MaskRequest, MaskTerms, RoundPlan
 from .settings import check_flag, check_number, check_texts, check_whole
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ class SitePolicy:
             self._check_threshold(asked.terms.threshold)
         if isinstance(asked, RoundPlan):
             self._check_plan(asked, plain=plain)
+        if isinstance(asked, AgreementPlan):
+            self._check_agreement(asked, plain=plain)
 
     def check_release(self, party: str) -> None:
         """Refuse to give the model to somebody.
@@ -156,10 +159,7 @@ class SitePolicy:
     def _check_plan(self, plan: RoundPlan, *, plain: bool) -> None:
         if plan.phase == "train" and plan.round > self.max_rounds:
             raise PolicyError(f"asked to train in round {plan.round}, of at most {self.max_rounds}", rule="max_rounds")
-        if plan.masks is not None:
-            self._check_threshold(plan.masks.threshold)
-        elif self.require_masks and not plain:
-            raise PolicyError("the updates of the run have no masks", rule="require_masks")
+        self._check_masks(plan.masks, plain=plain)
         if self.max_epsilon is not None and plan.privacy is None:
             raise PolicyError(
                 f"the run has no noise, so its epsilon is unbounded, of at most {self.max_epsilon:g}",
@@ -168,6 +168,24 @@ class SitePolicy:
             )
         if plan.total:
             self._check_sum(plan.total)
+
+    def _check_agreement(self, plan: AgreementPlan, *, plain: bool) -> None:
+        self._check_masks(plan.masks, plain=plain)
+        if self.max_epsilon is not None:
+            raise PolicyError(
+                "means, scales, categories and classes are agreed on by sums without noise, whose epsilon is "
+                f"unbounded, of at most {self.max_epsilon:g}",
+                rule="max_epsilon",
+                hint="ask the coordinator for a job that gives ranges, categories and classes itself",
+            )
+        if plan.total:
+            self._check_sum(plan.total)
+
+    def _check_masks(self, masks: MaskTerms | None, *, plain: bool) -> None:
+        if masks is not None:
+            self._check_threshold(masks.threshold)
+        elif self.require_masks and not plain:
+            raise PolicyError("the updates of the run have no masks", rule="require_masks")
 
     def _check_threshold(self, threshold: int) -> None:
         if threshold < self.min_sites:
