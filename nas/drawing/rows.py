@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
+from math import inf
 from typing import Literal, cast
 
 from ...core.nn import LAYERS, LayerSpec, Node
@@ -16,6 +16,9 @@ from ..space.expand import Expanded, expand, output_shape
 Shape = tuple[int, ...]
 State = Literal["same", "new", "changed"]
 _PLAIN = {"out_features", "out_channels", "function", "hidden", "size"}  # options whose value speaks for itself
+_FAMILIES = ("norm", "pool", "conv")
+# What it costs to make one network of another, against a row that only one of them has.
+_ALONE, _CHANGED, _OTHER_KIND, _ELSEWHERE = 1.0, 0.75, 0.5, 0.5
 _LEFT_OUT = {"padding", "bias", "count_include_pad", "ceil_mode", "other_shapes"}
 
 
@@ -137,22 +140,79 @@ class Network:
 
 
 def compared(rows: Sequence[Row], others: Sequence[Row]) -> list[Row]:
-    """The rows, each marked with how it differs from what another network has in its place."""
-    here, there = [(row.text, row.times) for row in rows], [(row.text, row.times) for row in others]
+    """The rows, each marked with how it differs from what another network has in its place.
+
+    Only layers of one kind are taken for each other; all else is new here, or gone.
+    """
     marked = list(rows)
-    for tag, i, i_end, j, j_end in SequenceMatcher(None, here, there, autojunk=False).get_opcodes():
-        if tag == "equal":
+    gone: list[str] = []
+    last = 0  # of the rows that were walked through
+    for here, there in _aligned(rows, others):
+        if here is None:
+            assert there is not None
+            gone.append(_times(others[there]))
             continue
-        pairs = min(i_end - i, j_end - j)
-        for offset in range(i_end - i):
-            paired = offset < pairs
-            before = _was(marked[i + offset], others[j + offset]) if paired else ""
-            marked[i + offset] = replace(marked[i + offset], state="changed" if paired else "new", was=before)
-        gone = tuple(_times(other) for other in others[j + pairs : j_end])
-        if gone:  # a network ends with its outputs, so that a row follows or this is the last one
-            place = min(i + pairs, len(marked) - 1)
-            marked[place] = replace(marked[place], gone=marked[place].gone + gone)
+        row, last = rows[here], here
+        if there is None:
+            row = replace(row, state="new")
+        elif not _is_same(row, others[there]):
+            row = replace(row, state="changed", was=_was(row, others[there]))
+        marked[here] = replace(row, gone=tuple(gone))
+        gone = []
+    if gone and marked:
+        marked[last] = replace(marked[last], gone=marked[last].gone + tuple(gone))
     return marked
+
+
+def _aligned(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[int | None, int | None]]:
+    """Which rows of two networks stand for each other, from the top: the way of least cost to make one of the other.
+
+    Source: Needleman and Wunsch 1970, https://doi.org/10.1016/0022-2836(70)90057-4.
+    """
+    width = len(others) + 1
+    costs = [[0.0] * width for _ in range(len(rows) + 1)]
+    for i in range(len(rows), -1, -1):
+        for j in range(len(others), -1, -1):
+            ways = [costs[i + 1][j] + _ALONE] if i < len(rows) else []
+            ways += [costs[i][j + 1] + _ALONE] if j < len(others) else []
+            ways += [costs[i + 1][j + 1] + _cost(rows[i], others[j])] if i < len(rows) and j < len(others) else []
+            costs[i][j] = min(ways, default=0.0)
+    pairs: list[tuple[int | None, int | None]] = []
+    i = j = 0
+    while i < len(rows) or j < len(others):
+        both = i < len(rows) and j < len(others)
+        if both and costs[i][j] == costs[i + 1][j + 1] + _cost(rows[i], others[j]):
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif i < len(rows) and costs[i][j] == costs[i + 1][j] + _ALONE:
+            pairs.append((i, None))
+            i += 1
+        else:
+            pairs.append((None, j))
+            j += 1
+    return pairs
+
+
+def _cost(row: Row, other: Row) -> float:
+    """Of taking one row for the other: nothing for the same, more than leaving both alone where they are not alike."""
+    if _is_same(row, other):
+        return 0.0
+    alike = row.title == other.title or _family(row.title) == _family(other.title) != ""
+    if not alike:
+        return inf
+    elsewhere = row.shape[1:] != other.shape[1:]  # another resolution is another part of the network
+    return _CHANGED + _OTHER_KIND * (row.title != other.title) + _ELSEWHERE * elsewhere
+
+
+def _is_same(row: Row, other: Row) -> bool:
+    return (row.text, row.times) == (other.text, other.times)
+
+
+def _family(title: str) -> str:
+    """Of layers that do one thing in several ways; what ends a network stands for nothing else."""
+    if title.startswith("global"):
+        return ""
+    return next((word for word in _FAMILIES if word in title), "")
 
 
 def wiring(name: str, cell: DecidedCell, other: DecidedCell | None, *, compare: bool) -> Wiring:

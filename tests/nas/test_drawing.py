@@ -12,6 +12,7 @@ from nasturtium.core.data import Task
 from nasturtium.nas.architecture import Architecture
 from nasturtium.nas.cells import NB201_EDGES
 from nasturtium.nas.drawing import draw_svg
+from nasturtium.nas.drawing.rows import Network, Row, compared
 from nasturtium.nas.space import SPACES, Choice, Int, Outputs, Repeat, Space, layers
 from nasturtium.nas.spaces import darts, nb201
 
@@ -198,3 +199,63 @@ def test_it_follows_a_dark_scheme():
     assert "prefers-color-scheme:dark" in svg
     assert "<script" not in svg
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
+
+
+def row(text: str, *shape: int, times: int = 1) -> Row:
+    title, _, detail = text.partition(" ")
+    return Row(title, detail, shape or (8,), times=times)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "marks"),
+    [
+        pytest.param(["linear 8", "relu"], ["linear 8", "relu"], ["", ""], id="equal"),
+        pytest.param(["linear 8", "relu"], ["linear 4", "relu"], ["was 4", ""], id="another-width"),
+        pytest.param(
+            ["linear 8", "dropout", "linear 8"], ["linear 8", "linear 4"], ["", "new", "was 4"], id="one-between"
+        ),
+        pytest.param(["batch_norm", "linear 8"], ["layer_norm", "linear 8"], ["was layer_norm", ""], id="a-family"),
+        pytest.param(["activation relu"], ["batch_norm"], ["new without batch_norm"], id="unlike"),
+        pytest.param(["global_avg_pool"], ["max_pool2d 2"], ["new without max_pool2d 2"], id="the-end-is-no-pool"),
+        pytest.param(
+            ["conv2d 8", "relu", "linear 3"],
+            ["conv2d 8", "relu", "conv2d 8", "relu", "linear 3"],
+            ["", "", "without conv2d 8 without relu"],
+            id="a-block-less",
+        ),
+    ],
+)
+def test_only_what_is_alike_is_taken_for_each_other(here, there, marks):
+    found = compared([row(text) for text in here], [row(text) for text in there])
+    said = [
+        " ".join(
+            [*(["new"] if r.state == "new" else []), *([f"was {r.was}"] if r.was else [])]
+            + [f"without {text}" for text in r.gone]
+        )
+        for r in found
+    ]
+    assert said == marks
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_what_stands_for_another_layer_does_what_it_did(name, shape):
+    """Nothing is lost and nothing is told twice: what is neither the same nor changed is new here, or gone."""
+    space = SPACES[name](task(*shape))
+    rng = np.random.default_rng(5)
+    for _ in range(6):
+        first, second = (rows_of(space, space.sample(rng)) for _ in range(2))
+        marked = compared(first, second)
+        assert [each.text for each in marked] == [each.text for each in first]
+        gone = sum(len(each.gone) for each in marked)
+        assert len(second) == sum(each.state != "new" for each in marked) + gone
+        for each in marked:
+            assert (each.state == "changed") == bool(each.was)
+            assert each.was.partition(" ")[0] not in {"dropout", "activation", "linear", "add", "flatten"} - {
+                each.title
+            }
+
+
+def rows_of(space: Space, flat) -> list[Row]:
+    network = Network(space.task.outputs)
+    network.chain(space.point(flat).parts, space.task.input_shape)
+    return network.rows
