@@ -153,6 +153,7 @@ def test_no_cycles():
                 "federated/flower/runtime.py",
                 "federated/flower/server_app.py",
                 "federated/flower/site_executor.py",
+                "federated/flower/supernode.py",
                 "federated/gather.py",
                 "federated/grid.py",
                 "federated/process_host.py",

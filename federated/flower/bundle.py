@@ -9,6 +9,8 @@ hash is a constant.
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from typing import NoReturn
 
 from flwr.app import Context, Message
@@ -20,9 +22,13 @@ from ..errors import FederationError
 
 BUNDLE_SHA256 = "9732ed4dc9f994a0c66f5e6796ec13cef5a988e5e9c051153bc4087fb54dd114"
 
+MADE = (2024, 10, 1, 0, 0, 0)  # in every bundle of Flower's builder
+
 PROJECT = """\
 [build-system]
-requires = ["setuptools"]
+requires = [
+    "setuptools",
+]
 build-backend = "setuptools.build_meta"
 
 [project]
@@ -44,12 +50,16 @@ clientapp = "nasturtium.federated.flower.bundle:client_app"
 
 
 def make_bundle() -> Fab:
-    """The bundle, made in memory; the same bytes everywhere."""
-    # Flower's command line takes a second to import, and a site needs the hash alone.
-    from flwr.cli.build import build_fab_from_files
-
-    content, _ = build_fab_from_files({"pyproject.toml": PROJECT.encode()})
-    return Fab(hashlib.sha256(content).hexdigest(), content, {})
+    """The bundle, made in memory; the same bytes everywhere, and those that Flower's own builder would write."""
+    project = PROJECT.encode()
+    manifest = f"pyproject.toml,{hashlib.sha256(project).hexdigest()},{8 * len(project)}"
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        for name, content in (("pyproject.toml", project), (".info/CONTENT", manifest.encode())):
+            entry = zipfile.ZipInfo(name, MADE)
+            entry.create_system = 3  # Unix, wherever this runs
+            archive.writestr(entry, content)
+    return Fab(hashlib.sha256(memory.getvalue()).hexdigest(), memory.getvalue(), {})
 
 
 def _refuse(runner: str) -> NoReturn:

@@ -82,8 +82,8 @@ class BoundedLog:
         self._last = deque[str](maxlen=200)
         self._file = self._open()
 
-    def write(self, line: bytes) -> None:
-        """Append a line, without its colours; begin a new file when this one is full."""
+    def write(self, line: bytes) -> str:
+        """Append a line, without its colours; begin a new file when this one is full. Returns it as text."""
         line = COLOURS.sub(b"", line)
         if self._file.tell() + len(line) > self._limit:
             self._file.close()
@@ -91,7 +91,9 @@ class BoundedLog:
             self._file = self._open()
         self._file.write(line)
         self._file.flush()
-        self._last.append(line.decode("utf-8", "replace").rstrip())
+        text = line.decode("utf-8", "replace").rstrip()
+        self._last.append(text)
+        return text
 
     def lines(self) -> list[str]:
         """The last lines that say something, oldest first."""
@@ -214,6 +216,9 @@ class FlowerServer:
             _signal_group(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def heard(self, line: str) -> None:
+        """Told each line of its log, in a thread of its own; for those who know what to make of it."""
+
     def check(self) -> None:
         """Nothing, while the child runs.
 
@@ -243,7 +248,7 @@ class FlowerServer:
         )
         assert self._process.stdout is not None
         self._reader = threading.Thread(
-            target=_copy, args=(self._process.stdout, self._log), name=f"{self.command} log", daemon=True
+            target=_copy, args=(self._process.stdout, self._log, self.heard), name=f"{self.command} log", daemon=True
         )
         self._reader.start()
         logger.info("started %s as process %d on port %d", self.command, self._process.pid, port)
@@ -301,12 +306,12 @@ def keep_running(
             stop.wait(pause)
 
 
-def _copy(pipe: IO[bytes], log: BoundedLog) -> None:
+def _copy(pipe: IO[bytes], log: BoundedLog, heard: Callable[[str], None]) -> None:
     """The child's output into its log, to the end of it. A disk that is full loses the log, not the child."""
     with pipe:
         while line := pipe.readline(LONGEST_LINE):
             with suppress(OSError):
-                log.write(line)
+                heard(log.write(line))
     log.close()
 
 
