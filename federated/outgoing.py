@@ -16,11 +16,27 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "shape of an input and the number of classes",
         "numbers": "counts, marks, sums and squared distances of the site's rows, and names of its categories and "
         "classes, only readable in the sum with other sites",
-        "status": "a keyed tag that is the same at sites with the same model, and the seconds of the work",
+        "status": "",  # these two are told field by field
+        "told": "",
         "report": "counts over the validation rows of all sites together, read from the sum of an earlier round",
+        "self": "versions, the name of the key, what the policy allows, and what it lets the site tell of its data",
+        "box": "the model of a round, sealed to another site, which alone can open it",
+        "done": "the number of the round that the site is at",
+        "refusal": "a code that says why there is no answer",
         "answer": "a step towards masks, or of taking them off a sum: public keys, shares sealed to other sites, "
         "confirmations",
         "signature": "the site's signature of all of it",
+    }
+)
+_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "model_tag": "a keyed tag that is the same at sites with the same model",
+        "seconds": "how long the work took",
+        "train_seconds": "how long training took",
+        "encrypt_seconds": "how long protecting took",
+        "rows": "the number of training rows",
+        "update_norm": "how large the change was",
+        "clipped": "whether it was cut",
     }
 )
 _UNKNOWN: Final = "not described by this version"
@@ -43,7 +59,8 @@ class Part:
     @property
     def words(self) -> str:
         """What it is, for people."""
-        return f"{self.name}, {self.size:,} bytes: {WORDS.get(self.name.rpartition('/')[2], _UNKNOWN)}"
+        said = WORDS.get(self.name.rpartition("/")[2], _UNKNOWN)
+        return f"{self.name}, {self.size:,} bytes: {said or '; '.join(_FIELDS.get(key, key) for key in self.values)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import logging
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Final, cast, get_args
+from typing import Final, Literal, cast, get_args
 
 from ..core import ConfigError
 from ..privacy import MIN_SUMMANDS, Budget, EncryptedSum, UpdateRejectedError
@@ -23,12 +23,14 @@ from .errors import PolicyError
 from .guard import Action, Asked
 from .rounds import MaskRequest, MaskTerms, RoundPlan
 from .settings import check_flag, check_number, check_texts, check_whole
+from .strategies import STRATEGIES, strategy_from_json
 
 logger = logging.getLogger(__name__)
 
 # What an operator allows by name. The rest belongs to it: masks and reports to rounds, keys and greetings to all.
 ALLOWED: Final = ("agree", "train", "evaluate", "search", "checkpoint", "release")
 ANY: Final = "any"
+Tells = Literal["rows", "columns", "norms"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class SitePolicy:
         strategies: names of those it takes part in; "any" is all of them.
         tell_rows: whether the coordinator may be told how many rows there are.
         tell_columns: whether it may be told the names and kinds of the columns. If not, it learns their fingerprint.
+        tell_norms: whether it may be told how large each of the site's updates is, and whether it was cut.
         release_to: names of parties the final model may be given to.
     """
 
@@ -65,6 +68,7 @@ class SitePolicy:
     strategies: tuple[str, ...] = (ANY,)
     tell_rows: bool = False
     tell_columns: bool = True
+    tell_norms: bool = False
     release_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -75,9 +79,9 @@ class SitePolicy:
         if self.max_epsilon is not None:
             check_number("max_epsilon", self.max_epsilon, 0, inf)
         check_number("delta", self.delta, 0, 1)
-        for name in ("require_masks", "allow_plain", "tell_rows", "tell_columns"):
+        for name in ("require_masks", "allow_plain", "tell_rows", "tell_columns", "tell_norms"):
             check_flag(name, getattr(self, name))
-        check_texts("strategies", self.strategies)
+        check_texts("strategies", self.strategies, (ANY, *STRATEGIES))
         check_texts("release_to", self.release_to)
         if self.allow_plain and self.require_masks:
             raise ConfigError(
@@ -142,9 +146,19 @@ class SitePolicy:
             return Budget.open(path, epsilon, self.delta, change=True)
 
     @property
+    def tells(self) -> frozenset[Tells]:
+        """What the site may tell of itself."""
+        said: tuple[tuple[Tells, bool], ...] = (
+            ("rows", self.tell_rows),
+            ("columns", self.tell_columns),
+            ("norms", self.tell_norms),
+        )
+        return frozenset(name for name, may in said if may)
+
+    @property
     def words(self) -> tuple[str, ...]:
         """In sentences, for an operator who reads what it means."""
-        told = [name for name, may in (("its rows", self.tell_rows), ("its columns", self.tell_columns)) if may]
+        told = [name for name in ("rows", "columns", "norms") if name in self.tells]
         limit = "no limit of epsilon" if self.max_epsilon is None else f"epsilon {self.max_epsilon:g} at most, ever"
         return (
             f"takes part in: {', '.join(self.actions) or 'nothing'}",
@@ -152,7 +166,7 @@ class SitePolicy:
             f"{limit}, at delta {self.delta:g}; {self.max_rounds} training rounds of a run",
             f"updates {'may leave without encryption' if self.allow_plain else 'are always encrypted'}, "
             f"{'and masked' if self.require_masks else 'with masks or without'}",
-            f"tells {' and '.join(told) or 'neither its rows nor its columns'}",
+            f"tells {', '.join(told) or 'nothing'} of itself, of: rows, columns, norms of its updates",
             f"gives the model to {', '.join(self.release_to) or 'nobody'}",
         )
 
@@ -160,6 +174,9 @@ class SitePolicy:
         if plan.phase == "train" and plan.round > self.max_rounds:
             raise PolicyError(f"asked to train in round {plan.round}, of at most {self.max_rounds}", rule="max_rounds")
         self._check_masks(plan.masks, plain=plain)
+        strategy = strategy_from_json(plan.strategy).name
+        if ANY not in self.strategies and strategy not in self.strategies:
+            raise PolicyError(f"the strategy {strategy}, of {', '.join(self.strategies)}", rule="strategies")
         if self.max_epsilon is not None and plan.privacy is None:
             raise PolicyError(
                 f"the run has no noise, so its epsilon is unbounded, of at most {self.max_epsilon:g}",

@@ -57,5 +57,6 @@ allow_plain = false             # may updates leave without encryption?
 strategies = ["any"]            # or the names of those this site takes part in
 tell_rows = false               # may the coordinator know how many rows there are?
 tell_columns = true             # and the names and kinds of the columns? If not, it learns their fingerprint
+tell_norms = false              # and how large each update is?
 release_to = []                 # names of parties that the final model may be given to
 """

@@ -15,6 +15,7 @@ from nasturtium.federated.data_config import DataConfig, SplitConfig
 from nasturtium.federated.policy import ALLOWED, SitePolicy
 from nasturtium.federated.site_config import SiteConfig
 from nasturtium.federated.site_template import TEMPLATE
+from nasturtium.federated.strategies import STRATEGIES
 
 PLAIN = SiteConfig.template("hospital-a")
 HEAD = 'version = 1\nname = "a"\nkeys = "k"\nstate = "s"\nadmission = "x"\n'
@@ -131,6 +132,7 @@ BAD = [
     (HEAD + DATA + "[policy]\nactions = ['trian']", "actions: expected one of .* got 'trian'", "did you mean train"),
     (HEAD + DATA + "[policy]\nallow_plain = true", "allow_plain: updates without encryption have no masks", "false"),
     (HEAD + DATA + "[policy]\nrelease_to = ['a\\u001b[31m']".replace("'", '"'), "release_to: expected a text", None),
+    (HEAD + DATA + "[policy]\nstrategies = ['fedvag']", "strategies: expected one of any, .*'fedvag'", "mean fedavg"),
     (HEAD + DATA + "[policy.more]", "unknown key 'more'", None),
 ]
 
@@ -195,7 +197,7 @@ POLICIES = st.builds(
     max_rounds=st.integers(1, 2**53),
     require_masks=st.just(False),
     allow_plain=st.booleans(),
-    strategies=st.lists(TEXTS, unique=True).map(tuple),
+    strategies=st.lists(st.sampled_from(["any", *STRATEGIES]), unique=True).map(tuple),
     tell_rows=st.booleans(),
     tell_columns=st.booleans(),
     release_to=st.lists(TEXTS, unique=True).map(tuple),
