@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from ..core import FormatError
-from ..core.data import Dataset, Preprocessing
+from ..core import FormatError, parse_json
+from ..core.data import Preprocessing
 from ..privacy import (
     NO_KEY,
     AttemptJournal,
@@ -37,10 +37,12 @@ from .agreement.plan import (
     opening_to_dict,
 )
 from .agreement.question import Question
+from .agreement.schema import Schema
 from .agreement.site_agreement import Opening, SiteAgreement
 from .agreement.store import AgreementStore
 from .errors import AgreementError, PlanError, Refusal, SiteStateError
 from .refusals import refusal_of
+from .rows import Rows
 from .site_masks import SiteMasks
 
 _PURPOSE: Final = b"agreement"
@@ -72,7 +74,7 @@ class SiteAgreements:
     def __init__(
         self,
         identity: Identity,
-        data: Dataset,
+        data: Rows,
         cipher: Cipher,
         *,
         coordinator: PublicIdentity,
@@ -130,6 +132,19 @@ class SiteAgreements:
                 f"{self._identity.public.name} has agreed on something else in {reference.run}", refusal=Refusal.SCHEMA
             )
         return agreement.agreed
+
+    def prepare(self, text: str) -> Preprocessing:
+        """The preprocessing of a plan: what was agreed on under that name, or the document that it is.
+
+        Raises:
+            AgreementError: this site's data has other columns; names one.
+            PlanError: as of `find`.
+            FormatError: the document is damaged.
+        """
+        found = self.find(text) or Preprocessing.from_dict(parse_json(text))
+        if found.task != self._data.task:
+            Schema.of(found.task).check(self._data.task)
+        return found
 
     def _check(self, plan: AgreementPlan) -> Question:
         name, cipher = self._identity.public.name, self._cipher

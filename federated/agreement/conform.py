@@ -9,14 +9,15 @@ import numpy as np
 from ...core import DataError
 from ...core.data import Dataset, Task
 from ..errors import AgreementError, Refusal
+from ..rows import Rows
 from .schema import Schema
 
 
-def conform(data: Dataset, task: Task) -> Dataset:
+def conform(data: Rows, task: Task) -> Rows:
     """The same rows under another task, which may order columns, categories and classes otherwise, and know more.
 
     Args:
-        data: a site's.
+        data: a site's; what comes back is that where the tasks are equal, and a copy elsewhere.
         task: that all sites have agreed on.
 
     Raises:
@@ -30,13 +31,13 @@ def conform(data: Dataset, task: Task) -> Dataset:
         labels = data.labels[:, order]
     else:
         labels = _codes(data.labels, data.task.classes, task.classes, "the target", None)
-    inputs = data.inputs
+    own = inputs = data.inputs
     if task.modality == "table":
         places = {column.name: place for place, column in enumerate(data.task.schema)}
-        inputs = np.empty((len(data), len(task.features)), data.inputs.dtype)
+        inputs = np.empty((len(data), len(task.features)), own.dtype)
         for place, column in enumerate(task.schema):
             mine = data.task.schema[places[column.name]]
-            values = data.inputs[:, places[column.name]]
+            values = own[:, places[column.name]]
             if column.kind == "categorical":
                 there = values >= 0  # neither missing nor unknown
                 known = _codes(
@@ -50,7 +51,7 @@ def conform(data: Dataset, task: Task) -> Dataset:
                 values[there] = known
             inputs[:, place] = values
     try:
-        return Dataset(data.name, inputs, labels, task, data.extra)
+        return Dataset("rows", inputs, labels, task)
     except DataError as exc:
         raise AgreementError(f"the data is not as agreed: {exc.message}", hint=exc.hint, refusal=Refusal.DATA) from exc
 

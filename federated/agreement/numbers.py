@@ -25,8 +25,8 @@ from typing import Final
 
 import numpy as np
 
-from ...core.data import Dataset
 from ..errors import AgreementError, Refusal
+from ..rows import Rows
 from .parts import false_values
 from .terms import Terms
 
@@ -47,8 +47,8 @@ class Groups:
     blocks: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, data: Dataset, terms: Terms) -> Groups:
-        """The groups of a data set whose schema is that of the terms, see `Schema.check`.
+    def of(cls, data: Rows, terms: Terms) -> Groups:
+        """The groups of rows whose schema is that of the terms, see `Schema.check`.
 
         Raises:
             AgreementError: a number is infinite, or missing where there is no way to fill it; names the column.

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...core import FormatError, canonical_json
-from ...core.data import Dataset, Preprocessing
+from ...core.data import Preprocessing
 from ..errors import AgreementError, Refusal
+from ..rows import Rows
 from .known import Known
 from .names import Name, map_names, map_width
 from .numbers import Groups
@@ -51,14 +52,14 @@ class SiteAgreement:
         AgreementError: the data does not fit the schema; names the column.
     """
 
-    def __init__(self, data: Dataset, terms: Terms, *, run: str, key: bytes | None) -> None:
+    def __init__(self, data: Rows, terms: Terms, *, run: str, key: bytes | None) -> None:
         terms.schema.check(data.task)
         self.terms = terms
         self.run = run
         self._data = data
         self._key = key or bytes(32)
         self._names = _names_of(data, terms)
-        self._groups = Groups.of(data, terms)
+        Groups.of(data, terms)  # for what it checks; thousands of simulated sites keep no copy of their rows
         _check_missing(data, terms)
         self._chain = hashlib.sha256(run.encode()).hexdigest()  # of all sums that were opened
         self.known = Known()
@@ -124,7 +125,7 @@ class SiteAgreement:
         }
 
     @classmethod
-    def resume(cls, value: Mapping[str, Any], data: Dataset, *, key: bytes | None) -> SiteAgreement:
+    def resume(cls, value: Mapping[str, Any], data: Rows, *, key: bytes | None) -> SiteAgreement:
         """Go on from what `to_dict` gave, over the same rows.
 
         Raises:
@@ -144,7 +145,7 @@ class SiteAgreement:
 
     def _contribution(self, question: Question) -> dict[str, np.ndarray]:
         """The numbers of each part."""
-        known, groups, key = self.known, self._groups, self._key
+        known, groups, key = self.known, Groups.of(self._data, self.terms), self._key
         scales, counted = np.asarray(known.scales, np.int64), np.asarray(known.counted, np.int64)
         means, spreads = np.asarray(known.means, np.float64), np.asarray(known.spreads, np.int64)
         rows = np.asarray([len(self._data)])
@@ -190,13 +191,14 @@ class SiteAgreement:
     def _category_counts(self) -> tuple[np.ndarray, np.ndarray]:
         """How many rows have each agreed category, of all categorical columns; and in how many each is missing."""
         own = {column.name: (place, column) for place, column in enumerate(self._data.task.schema)}
+        rows = self._data.inputs
         counts: list[np.ndarray] = []
         empty: list[int] = []
         for column in self.known.columns(self.terms.schema):
             if column.kind != "categorical":
                 continue
             place, mine = own[column.name]
-            codes = self._data.inputs[:, place]
+            codes = rows[:, place]
             absent = np.isnan(codes)
             places = {name: code for code, name in enumerate(column.categories)}
             there = codes[~absent & (codes >= 0)].astype(np.int64)
@@ -212,7 +214,7 @@ class SiteAgreement:
         return np.concatenate(counts) if counts else np.zeros(0, np.int64), np.asarray(empty, np.int64)
 
 
-def _names_of(data: Dataset, terms: Terms) -> list[Name]:
+def _names_of(data: Rows, terms: Terms) -> list[Name]:
     """The categories and classes of this site that are to be found out, with the index of their column.
 
     Raises:
@@ -245,11 +247,11 @@ def _names_of(data: Dataset, terms: Terms) -> list[Name]:
     return found
 
 
-def _check_missing(data: Dataset, terms: Terms) -> None:
+def _check_missing(data: Rows, terms: Terms) -> None:
     """Refuse missing values where the job says that there are none."""
     places = {column.name: place for place, column in enumerate(data.task.schema)}
-    for column in terms.schema.columns:
-        if column.missing == "refuse" and np.isnan(data.inputs[:, places[column.name]]).any():
+    for column in (each for each in terms.schema.columns if each.missing == "refuse"):
+        if np.isnan(data.inputs[:, places[column.name]]).any():
             raise AgreementError(
                 f"column {column.name!r} has missing values, which the job refuses",
                 hint="fill or drop them, or let the job say missing = 'fill' or 'indicate'",

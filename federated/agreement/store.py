@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Final, cast
 
 from ...core import FormatError, canonical_json, parse_json
 from ..errors import SiteStateError
+from ..site_state import write_private
 
 _RUN: Final = re.compile(r"[0-9A-Za-z]{1,26}")
 _MOST_BYTES: Final = 2**28
@@ -74,21 +74,7 @@ class AgreementStore:
         if self._folder is None:
             self._memory[run] = text
             return
-        path = self._path(run)
-        draft = path.with_suffix(".draft")
-        try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as exc:
-            raise SiteStateError(f"{path}: {exc.strerror or exc}", hint="free some disk space") from exc
+        write_private(self._path(run), f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}".encode())
 
     def _path(self, run: str) -> Path:
         assert self._folder is not None
