@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from typing import Annotated, Any
 
 import typer
 
@@ -16,10 +17,11 @@ from .options import (
     Monitor,
     Target,
     chosen,
+    numbers,
     option,
     with_db,
 )
-from .output import Format, count, show, size
+from .output import Format, count, print_rows, print_table, show, size, stdout
 
 app = typer.Typer(
     no_args_is_help=True, suggest_commands=False, add_completion=False, help="Train one model over several sites."
@@ -65,6 +67,14 @@ def simulate(
     processes: Annotated[int, option(help="Train in so many processes.", show_default="in threads")] = 0,
     ray: Annotated[
         str | None, option(metavar="ADDRESS|local", help="Train on a Ray cluster, or on one started here.")
+    ] = None,
+    strategy: Annotated[str, option(metavar="NAME", help="See: nasturtium federate strategies.")] = "fedavg",
+    strategy_option: Annotated[
+        list[str] | None, option(metavar="NAME=VALUE", help="A parameter of the strategy; may be repeated.")
+    ] = None,
+    compression: Annotated[str, option(metavar="NAME", help="Of updates: none, changed, top-k or low-rank.")] = "none",
+    compression_option: Annotated[
+        list[str] | None, option(metavar="NAME=VALUE", help="A parameter of the compression; may be repeated.")
     ] = None,
     experiment: Experiment = None,
     monitor: Monitor = False,
@@ -113,6 +123,10 @@ def simulate(
                 epsilon=epsilon,
                 delta=delta,
                 clip=clip,
+                strategy=strategy,
+                strategy_options=numbers("--strategy-option", strategy_option or []),
+                compression=compression,
+                compression_options=numbers("--compression-option", compression_option or []),
             )
         except KeyboardInterrupt:
             if progress.uid is not None:
@@ -152,6 +166,41 @@ def simulate(
         ],
         db=db,
     )
+
+
+@app.command("strategies")
+def show_strategies(fmt: FormatOption = Format.TABLE, as_json: Json = False) -> None:
+    """List the federated strategies with their parameters."""
+    from ..federated.strategies import STRATEGIES
+
+    rows: list[dict[str, Any]] = []
+    for name, strategy in sorted(STRATEGIES.items()):
+        parameters = {each: value for each, value in strategy().to_dict().items() if each != "name"}
+        told = inspect.getdoc(inspect.getmodule(strategy)) or ""
+        rows.append(
+            {
+                "strategy": name,
+                "default": name == "fedavg",
+                "in_the_clear": bool(strategy.in_the_clear),
+                "parameters": parameters,
+                "description": told.partition("\n")[0].rstrip("."),
+            }
+        )
+
+    def table() -> None:
+        cells = [
+            [
+                row["strategy"] + ("*" if row["default"] else ""),
+                show(row["in_the_clear"]),
+                " ".join(f"{each}={value:g}" for each, value in row["parameters"].items()),
+                row["description"],
+            ]
+            for row in rows
+        ]
+        print_table(["strategy", "in the clear only", "parameters", "description"], cells, prose=True)
+        stdout().print("* the default")
+
+    print_rows(rows, {name: name for name in rows[0]}, chosen(fmt, as_json=as_json), table=table)
 
 
 def _interrupted(done: int, uid: str, epsilon: float | None, db: str | None) -> list[str]:

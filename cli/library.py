@@ -60,7 +60,8 @@ def federate(
         observe: called with every `FederationEvent`.
         experiment, monitor: as in `search`.
         options: fields of `federated.SimulationConfig`: target, clients, participants, rounds, seed, alpha, scheme,
-            bits, epochs, masked, epsilon, delta, clip, processes, ray.
+            bits, epochs, masked, epsilon, delta, clip, processes, ray, strategy, strategy_options, compression,
+            compression_options.
     """
     from ..federated import SimulationConfig, SimulationSetup, simulate
 

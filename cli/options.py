@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
 
 import typer
@@ -32,6 +32,28 @@ def with_db(command: str, db: str | None) -> str:
     """A command for the user to type next, on the same database. A URL may hold a password, and a hint end in a log."""
     where = "" if db is None else " --db URL" if "://" in db else f" --db {shlex.quote(db)}"
     return f"nasturtium {command}{where}"
+
+
+def numbers(option_name: str, words: Sequence[str]) -> dict[str, float]:
+    """What was said as NAME=VALUE, of values that are numbers; whole ones stay whole.
+
+    Raises:
+        ConfigError: something else was said, or of one name twice.
+    """
+    from ..core import ConfigError
+
+    said: dict[str, float] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        try:
+            number = int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
+        except ValueError:
+            equals, number = "", 0
+        if not equals or not name or name in said:
+            told = "one value for each name" if name in said else "NAME=NUMBER"
+            raise ConfigError(f"{option_name}: expected {told}, got {word!r:.80}")
+        said[name] = number
+    return said
 
 
 def chosen(fmt: Format, *, as_json: bool) -> Format:

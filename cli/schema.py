@@ -479,6 +479,15 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "federate simulate": _DESCRIBED,
+    "federate strategies": _rows(
+        {
+            "strategy": _text("name"),
+            "default": _flag(),
+            "in_the_clear": _flag("whether it must see single updates, and is refused under encryption"),
+            "parameters": _map(_number(), "with their defaults, by name"),
+            "description": _text(),
+        }
+    ),
     "worker": _object(
         {
             **{name: _SUMMARY[name] for name in ("id", "uid", "state")},

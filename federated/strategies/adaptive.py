@@ -21,7 +21,7 @@ class AdaptiveStrategy(FederatedStrategy):
     Source: Reddi et al. 2021, https://arxiv.org/abs/2003.00295, algorithm 2.
     """
 
-    learning_rate: float = 1e-2
+    learning_rate: float = 0.03
     beta1: float = 0.9
     tau: float = 1e-3
 

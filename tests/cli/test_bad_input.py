@@ -120,6 +120,42 @@ CASES = [
     pytest.param(("federate", "simulate", "--data", "digits", "--rounds", 0), 2, "rounds", id="no-rounds"),
     pytest.param(("federate", "simulate", "--data", "digits", "--alpha", 0), 2, "alpha > 0", id="alpha-zero"),
     pytest.param(("federate", "simulate"), 2, "no data was named", id="simulate-without-data"),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--strategy", "fedsgd"), 2, "expected one of", id="no-strategy"
+    ),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--strategy", "krum"), 2, "not under the scheme packed", id="krum"
+    ),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--strategy-option", "mu"),
+        2,
+        "expected NAME=NUMBER, got 'mu'",
+        id="no-value",
+    ),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--strategy-option", "mu=x"),
+        2,
+        "expected NAME=NUMBER",
+        id="no-number",
+    ),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--strategy-option", "mu=1"),
+        2,
+        "fedavg has no parameter 'mu'",
+        id="no-mu",
+    ),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--compression", "zip"),
+        2,
+        "unknown compression 'zip'",
+        id="no-compression",
+    ),
+    pytest.param(
+        ("federate", "simulate", "--data", "digits", "--compression", "top-k"),
+        2,
+        "tells which elements changed",
+        id="top-k",
+    ),
 ]
 
 

@@ -56,6 +56,27 @@ def test_a_crowd_that_cannot_be_is_refused(command, options, said):
     assert said in answer.err
 
 
+def test_a_strategy_and_a_compression_reach_the_run(command):
+    answer = command(*SIMULATE, "--strategy", "fedprox", "--strategy-option", "mu=1", "--compression", "low-rank")
+    assert answer.code == 0
+    shown = json.loads(command("history", "show", "@last", "--json").out)
+    assert {name: shown["config"][name] for name in ("strategy", "strategy_options", "compression")} == {
+        "strategy": "fedprox",
+        "strategy_options": {"mu": 1},
+        "compression": "low-rank",
+    }
+    assert shown["federation"]["strategy"] == "fedprox"
+
+
+def test_strategies_are_listed_with_their_parameters(command):
+    rows = json.loads(command("federate", "strategies", "--json").out)
+    assert [row["strategy"] for row in rows if row["default"]] == ["fedavg"]
+    [krum] = [row for row in rows if row["strategy"] == "krum"]
+    assert krum["in_the_clear"]
+    assert krum["parameters"] == {"liars": 1, "chosen": 1}
+    assert "fedadagrad" in command("federate", "strategies").out
+
+
 def test_what_a_run_cost_is_said_in_its_last_lines(command):
     noisy = command(*SIMULATE, "--epsilon", 8, "--delta", "1e-6", "--clip", 0.5, "--bits", 4)
     assert noisy.code == 0
