@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nasturtium.core import FormatError
@@ -244,3 +244,36 @@ def test_public_names_are_not_asked_for_and_bind() -> None:
         SiteAgreement(parts[1], Terms(schema=few), run=RUN, key=KEY)
     with pytest.raises(FormatError, match="listed twice"):
         Schema(kind="classification", modality="table", columns=columns, classes=("yes", "yes"))
+
+
+CELLS = st.tuples(
+    st.none() | st.integers(-9, 9).map(lambda x: x / 4), st.none() | st.sampled_from("abcé"), st.sampled_from("xyz")
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(CELLS, min_size=2, max_size=12), min_size=3, max_size=5), st.sampled_from(["fill", "indicate"])
+)
+def test_any_split_of_a_table_gives_what_one_file_would_have(
+    sites: list[list[tuple[object, ...]]], missing: str
+) -> None:
+    # What a site cannot load by itself is not its part in an agreement: one class only, a column without any value.
+    for cells in sites:
+        assume(len({row[2] for row in cells}) > 1)
+        assume(all(any(row[place] is not None for row in cells) for place in (0, 1)))
+    names = ["number", "group"]
+    parts = [
+        make_table([row[:2] for row in cells], [row[2] for row in cells], names, missing=missing) for cells in sites
+    ]
+    together = [row for cells in sites for row in cells]
+    whole = make_table([row[:2] for row in together], [row[2] for row in together], names, missing=missing)
+    agreed, _ = agree(parts, terms_for(parts))
+    assert agreed.task == whole.task
+    expected = Preprocessing.fit(whole.inputs, whole.task)
+    assert agreed.fill == pytest.approx(expected.fill, rel=1e-12, abs=1e-12)
+    assert agreed.unseen.tolist() == expected.unseen.tolist()
+    if len({row[0] for row in together}) > 2:  # else NumPy may take rounding for a spread
+        assert agreed.offset == pytest.approx(expected.offset, rel=1e-10, abs=1e-10)
+        assert agreed.scale == pytest.approx(expected.scale, rel=1e-10)
+        assert agreed.apply(whole.inputs) == pytest.approx(expected.apply(whole.inputs), rel=1e-4, abs=1e-5)
