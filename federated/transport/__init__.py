@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from .errors import AdmissionError, TransportError
     from .fields import Address, parse_address
     from .front import Front, Traffic
+    from .loopback import LoopbackFiles
     from .members import Member, MemberList, Members
     from .rules import FrontLimits
     from .transport_key import TransportKey
+    from .tunnel import Tunnel
+    from .tunnel_state import TunnelCode, TunnelState
 
 _HOMES = {
     "Address": "fields",
@@ -30,12 +33,16 @@ _HOMES = {
     "Authority": "authority",
     "Front": "front",
     "FrontLimits": "rules",
+    "LoopbackFiles": "loopback",
     "Member": "members",
     "MemberList": "members",
     "Members": "members",
     "Traffic": "front",
     "TransportError": "errors",
     "TransportKey": "transport_key",
+    "Tunnel": "tunnel",
+    "TunnelCode": "tunnel_state",
+    "TunnelState": "tunnel_state",
     "parse_address": "fields",
 }
 
@@ -47,12 +54,16 @@ __all__ = [
     "Authority",
     "Front",
     "FrontLimits",
+    "LoopbackFiles",
     "Member",
     "MemberList",
     "Members",
     "Traffic",
     "TransportError",
     "TransportKey",
+    "Tunnel",
+    "TunnelCode",
+    "TunnelState",
     "parse_address",
 ]
 

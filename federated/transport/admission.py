@@ -40,6 +40,7 @@ ADMISSION_DOMAIN: Final = "site admission v1"
 MAX_ADMISSION: Final = 24_576  # letters
 _FIELDS: Final = ("address", "authority", "authority_fingerprint", "certificate", "coordinator", "signature")
 _SIGNATURE_BYTES: Final = 64
+_AGAIN: Final = "send NAME.pub to the coordinator again and ask for a new admission"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +112,11 @@ class Admission:
         Raises:
             AdmissionError: it is another's, for another key, not valid yet, or expired.
         """
-        again = "send NAME.pub to the coordinator again and ask for a new admission"
         if self.site != site.name:
-            raise AdmissionError(f"this admission is for the site {self.site}, and this is {site.name}", hint=again)
-        if encode_point(certified_key(self.certificate)) != point:
-            raise AdmissionError(f"this admission of {self.site} is for another transport key", hint=again)
+            raise AdmissionError(f"this admission is for the site {self.site}, and this is {site.name}", hint=_AGAIN)
+        self.check_key(point)
         if now > self.expires:
-            raise AdmissionError(f"the admission of {self.site} expired at {format_instant(self.expires)}", hint=again)
+            raise AdmissionError(f"the admission of {self.site} expired at {format_instant(self.expires)}", hint=_AGAIN)
         begins = self.certificate.not_valid_before_utc
         if now < begins:
             raise AdmissionError(
@@ -127,6 +126,15 @@ class Admission:
             )
         if now > self.authority.not_valid_after_utc:
             raise AdmissionError("the federation's authority expired", hint="ask the coordinator for a new admission")
+
+    def check_key(self, point: bytes) -> None:
+        """Check that the admission is for a transport key, 97 bytes.
+
+        Raises:
+            AdmissionError: it is for another.
+        """
+        if encode_point(certified_key(self.certificate)) != point:
+            raise AdmissionError(f"this admission of {self.site} is for another transport key", hint=_AGAIN)
 
     def to_json(self) -> str:
         """The admission as one line of canonical JSON."""

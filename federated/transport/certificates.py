@@ -71,6 +71,7 @@ def issue_server(
     subject_key: ec.EllipticCurvePublicKey,
     hosts: Sequence[str],
     now: datetime,
+    life: timedelta = SERVER_LIFE,
 ) -> x509.Certificate:
     """A certificate for the coordinator's server.
 
@@ -80,6 +81,7 @@ def issue_server(
         subject_key: the server's.
         hosts: DNS names and IP addresses, 1 to 64, under which sites reach it.
         now: in UTC.
+        life: how long it is good, unless the authority ends before.
 
     Raises:
         ConfigError: no host, too many, or one that is none.
@@ -91,7 +93,7 @@ def issue_server(
         )
     names = [x509.IPAddress(ipaddress.ip_address(host)) if is_ip(host) else x509.DNSName(host) for host in hosts]
     return (
-        _leaf(authority, subject_key, _subject(hosts[0]), now, SERVER_LIFE, ExtendedKeyUsageOID.SERVER_AUTH)
+        _leaf(authority, subject_key, _subject(hosts[0]), now, life, ExtendedKeyUsageOID.SERVER_AUTH)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA384())
     )

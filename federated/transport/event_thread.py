@@ -15,6 +15,15 @@ except ImportError:
     from asyncio import new_event_loop as _new_loop
 
 _STOP_S: Final = 10.0
+_SETTLE_S: Final = 3.0
+
+
+async def settle(done: Callable[[], bool]) -> None:
+    """Wait for connections that were broken off to be gone, which a loop must see before it ends."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SETTLE_S):
+            while not done():
+                await asyncio.sleep(0.005)
 
 
 class EventThread:

@@ -36,7 +36,7 @@ from ...core import NasturtiumError
 from .authority import Authority
 from .certificates import to_pem
 from .errors import TransportError
-from .event_thread import EventThread
+from .event_thread import EventThread, settle
 from .fields import Address, now_utc
 from .members import MembersWatch
 from .rules import FrontLimits, Refusal
@@ -211,7 +211,7 @@ class FrontState:
         for connection in tuple(self._connections):
             connection.shut()
         self.upstream.close()
-        await asyncio.sleep(0)
+        await settle(lambda: not self._connections and self.upstream.closed)
 
     async def accept(self, listener: socket.socket) -> None:
         """Take connections, for ever."""

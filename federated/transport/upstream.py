@@ -53,6 +53,7 @@ class Upstream:
         self._address = address
         self._tls = tls
         self._idle: deque[UpstreamConnection] = deque()
+        self._open: set[UpstreamConnection] = set()
         self.host: Final = str(address).encode()
 
     def take(self, asker: Asker) -> UpstreamConnection | None:
@@ -95,9 +96,23 @@ class Upstream:
             self._idle.popleft().close()
 
     def close(self) -> None:
-        """Close what is idle."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close all connections."""
+        self._idle.clear()
+        for connection in tuple(self._open):
+            connection.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether none is open."""
+        return not self._open
+
+    def opened(self, connection: UpstreamConnection) -> None:
+        """A connection begins."""
+        self._open.add(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """It ended."""
+        self._open.discard(connection)
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -131,6 +146,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
         self._transport = transport
+        self._pool.opened(self)
 
     def send(self, data: bytes, *, last: bool) -> None:
         """Send a part of the request; `last`: it is whole now."""
@@ -184,6 +200,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
         self.usable = False
+        self._pool.lost(self)
         self._break_off()
 
     def on_header(self, name: bytes, value: bytes) -> None:
