@@ -42,6 +42,7 @@ from .members import MembersWatch
 from .rules import FrontLimits, Refusal
 from .site_connection import SiteConnection
 from .upstream import Upstream
+from .waiting_room import WaitingRoom
 
 logger = logging.getLogger(__name__)
 _SWEEP_S: Final = 0.25
@@ -82,6 +83,9 @@ class Front:
         limits: what a site may ask for.
         upstream_tls: how to check the SuperLink; None: it speaks plain HTTP, which on loopback only this machine reads.
         clock: what time it is, UTC.
+        hold_s: seconds to keep a site's request for messages when there is none; 0 unless somebody calls
+            `messages_left` whenever there are some.
+        answered: told, in the front's thread, when a part of a site's answer has reached the SuperLink.
 
     Raises:
         TransportError: on entering: the address is in use, or is none of this machine's.
@@ -97,9 +101,12 @@ class Front:
         limits: FrontLimits | None = None,
         upstream_tls: ssl.SSLContext | None = None,
         clock: Callable[[], datetime] = now_utc,
+        hold_s: float = 0.0,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._listen = Address(*listen)
         self._state = FrontState(Address(*upstream), authority, limits or FrontLimits(), upstream_tls, clock)
+        self._state.room = WaitingRoom(hold_s, answered)
         self._sockets: list[socket.socket] = []
         self._thread = EventThread("nasturtium-front", self._serve)
 
@@ -129,6 +136,10 @@ class Front:
     def failure(self) -> BaseException | None:
         """Why it ended by itself; None: it did not."""
         return self._thread.failure
+
+    def messages_left(self) -> None:
+        """Tell the sites that wait for messages that there are some; from any thread."""
+        self._thread.call(self._state.room.ring)
 
     def traffic(self) -> Mapping[str, Traffic]:
         """What went through for each site, by its name; a copy."""
@@ -171,6 +182,7 @@ class FrontState:
         self.limits = limits
         self.clock = clock
         self.members = MembersWatch(authority.members)
+        self.room = WaitingRoom(0.0, lambda: None)
         self.traffic: dict[str, Traffic] = {}
         self.strangers: Counter[str] = Counter()
         self._connections: set[SiteConnection] = set()

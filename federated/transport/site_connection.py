@@ -22,6 +22,7 @@ from cryptography import x509
 
 from .rules import FLEET_PATHS, HEALTH_PATH, PUBLIC_KEY_HEADER, REQUEST_HEADERS, SMALL, Refusal
 from .transport_key import node_key
+from .waiting_room import PULL, PUSHES, VAIN
 
 if TYPE_CHECKING:
     from .front import FrontState
@@ -60,6 +61,7 @@ class SiteConnection(asyncio.Protocol):
         self._lost = False
         self._reading_paused = False
         self._upstream: UpstreamConnection | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._busy = False
         self._reset()
@@ -78,6 +80,10 @@ class SiteConnection(asyncio.Protocol):
         self._held: list[bytes] = []
         self._up = 0
         self._down = 0
+        self._again = b""  # the whole request, where it may wait
+        self._kept: list[bytes] = []  # its answer
+        self._heard = 0  # rings before it was made
+        self._until = 0.0
 
     # What the event loop calls.
 
@@ -120,6 +126,7 @@ class SiteConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The site is gone, and nobody waits for the SuperLink's answer."""
         self._lost = True
+        self._wait_no_more()
         if self._connecting is not None:
             self._connecting.cancel()
         if self._upstream is not None:
@@ -213,6 +220,9 @@ class SiteConnection(asyncio.Protocol):
 
     def answer(self, data: bytes) -> None:
         """Pass on a part of the answer."""
+        if self._again:
+            self._kept.append(data)
+            return
         limits = self._front.limits
         self._down += len(data)
         self.deadline = self._loop.time() + limits.body_s + len(data) / limits.min_rate
@@ -226,6 +236,15 @@ class SiteConnection(asyncio.Protocol):
         if not complete and not status:
             self._refuse(Refusal.UPSTREAM)
             return
+        if self._again:
+            kept = b"".join(self._kept)
+            if complete and status == 200 and kept.endswith(VAIN) and self._loop.time() < self._until:
+                self._wait()
+                return
+            self._again, self._kept = b"", []
+            self.answer(kept)
+        elif complete and status == 200 and self._url in PUSHES:
+            self._front.room.answered()
         self._log(status, "passed" if complete else "broken off")
         if not complete:
             self._busy = False
@@ -243,6 +262,40 @@ class SiteConnection(asyncio.Protocol):
     def resume_asking(self) -> None:
         """It does again."""
         self._resume_reading()
+
+    # What the waiting room calls.
+
+    def ask_again(self) -> None:
+        """There may be messages now."""
+        self._wait_no_more()
+        self._kept.clear()
+        if (refusal := self._authorise()) is not None:
+            self._refuse(refusal)
+            return
+        self._held = [self._again]
+        self.deadline = self._loop.time() + self._front.limits.upstream_s
+        self._ask()
+
+    def _wait(self) -> None:
+        """Keep the answer that says there is no message."""
+        room = self._front.room
+        if room.rung > self._heard:  # while it was on its way
+            self.ask_again()
+            return
+        room.enter(self)
+        self._timer = self._loop.call_at(self._until, self._waited_in_vain)
+        self.deadline = self._until + self._front.limits.upstream_s
+
+    def _waited_in_vain(self) -> None:
+        self._wait_no_more()
+        self._until = 0.0
+        self.answered(200, True)
+
+    def _wait_no_more(self) -> None:
+        self._front.room.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # What the front calls.
 
@@ -340,6 +393,9 @@ class SiteConnection(asyncio.Protocol):
     def _begin(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
         held, self._held = b"".join(self._held), []
+        if self._url == PULL and self._front.room.hold_s > 0 and self._length <= SMALL:
+            self._again, self._heard = held, self._front.room.rung
+            self._until = self._until or self._loop.time() + self._front.room.hold_s
         connection.send(held, last=self._up == self._length)
 
     def _next(self) -> None:
@@ -355,6 +411,7 @@ class SiteConnection(asyncio.Protocol):
         """Say so, unless an answer has begun, and end."""
         if self._ending or self._lost:
             return
+        self._wait_no_more()
         self._front.refused(self.site, refusal)
         self._log(refusal.status, refusal.code)
         self._busy = False
