@@ -174,7 +174,8 @@ class SearchProgress(_Line):
         each = (time.monotonic() - self._started) / finished
         # Each of the best is trained again with every seed, then the winner and the control on all rows.
         top, repeats, workers = (self._config.get(name) or 1 for name in ("top", "repeats", "workers"))
-        again = (min(top, self._trials) + 2) * repeats * workers
+        # In processes of this machine they are trained side by side as trials are, otherwise one after the other.
+        again = (min(top, self._trials) + 2) * repeats * (workers if self._remote else 1)
         left = each * (self._trials - self._done + again)
         budget = self._config.get("seconds")
         if budget is not None:

@@ -512,6 +512,7 @@ class _Run:
             folds=config.folds,
             seed=config.seed,
             device=config.device,
+            workers=config.workers if self._engine.kind == "processes" and self._evaluator is None else 1,
         )
 
     def _spent(self) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The end of a search: the best again with several seeds, an average of networks, one test, a control, a report.
 
-The order of the modules: significance, ensemble, linear, neighbours, references; options, members, selection; report,
-testing, gather, keep, conclude.
+The order of the modules: significance, ensemble, linear, neighbours, references; options, retraining, apart, members,
+selection; report, testing, gather, keep, conclude.
 """
 
 from .conclude import Concluded, NothingFoundError, check_found, conclude

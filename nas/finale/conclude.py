@@ -12,7 +12,7 @@ from ...core import NasturtiumError, derive_seed
 from ...core import device as find_device
 from ...storage import Database, SearchRecord, Tracker, TrialRecord
 from ..objectives import closest_to, figures_of, front_goals, front_of
-from .gather import gather
+from .gather import gather, to_fit
 from .keep import read_run, record, save
 from .members import Fitted, Member, Members, Validated
 from .options import FinaleData, FinaleOptions
@@ -58,7 +58,7 @@ def conclude(
         search: that ends here.
         trials: of the search, ended.
         control: those that were proposed at random: the ones the search began with, or as many as it had beside it.
-        spent: what the search took until here, by name; the CPU time of this process here is added.
+        spent: what the search took until here, by name; the CPU time of the conclusion is added.
         notes: sentences for the report, such as what cannot be reproduced.
         say: hears what is about to be done; what it raises ends the conclusion there, to be gone on with.
 
@@ -75,8 +75,10 @@ def conclude(
     best = finalists(trials, options, cautious=cautious)
     validated = _validate(members, best, options, say)
     selection = select(validated, members.labels, members.whole.task, options, cautious=cautious)
-    networks = _fit_model(members, selection, say)
     done = find_test(database, search.uid)
+    if done is None:
+        members.train_ahead(to_fit(options, selection, validated, control), say)
+    networks = _fit_model(members, selection, say)
     if done is not None:
         report = read_run(database, done)
     else:
@@ -99,7 +101,7 @@ def conclude(
             models=tuple(tested.models),
             comparisons=tuple(tested.comparisons),
             trials={"searched": len(searched), "random": len(control)},
-            spent={**(spent or {}), "finale_cpu_seconds": time.process_time() - started},
+            spent={**(spent or {}), "finale_cpu_seconds": time.process_time() - started + members.cpu_seconds},
             notes=(*notes, *unchosen, *_notes(selection)),
         )
         record(tracker, tested.uid, report)
@@ -170,7 +172,9 @@ def _validate(
 ) -> list[Validated]:
     """The finalists trained again with several seeds."""
     validated: list[Validated] = []
-    for member in [Member(trial, index) for trial in best for index in range(options.seeds)]:
+    wanted = [Member(trial, index) for trial in best for index in range(options.seeds)]
+    members.train_ahead([(member, None) for member in wanted], say)
+    for member in wanted:
         say(f"training again: {member.name}")
         validated.append(members.validate(member))
     return validated

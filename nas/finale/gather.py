@@ -25,7 +25,7 @@ def gather(
 ) -> tuple[Entrants, list[str]]:
     """Everything that is tested, trained on all rows but the test rows; and what could not be."""
     notes: list[str] = []
-    own = [each for each in validated if each.member.trial.uid == selection.winner.uid and each.figures]
+    own = _seeds_of_winner(selection, validated)
     winner = _fit_seeds(members, [(each.member, int(each.figures["best_epoch"])) for each in own], say)
     random = best_trials(control, options, 1)
     fitted: list[Fitted] = []
@@ -33,8 +33,7 @@ def gather(
         fitted = winner
         notes.append("The winner is one of the trials that were proposed at random: the search found nothing better.")
     elif random:
-        epochs = int(random[0].metrics.get("best_epoch", options.epochs))
-        fitted = _fit_seeds(members, [(Member(random[0], index), epochs) for index in range(options.seeds)], say)
+        fitted = _fit_seeds(members, _seeds_of_control(random[0], options), say)
     if not fitted:
         notes.append(
             "There is no random search to compare with: none of its trials was trained to its end and can be taken."
@@ -63,6 +62,27 @@ def gather(
         what=what,
     )
     return entrants, notes
+
+
+def to_fit(
+    options: FinaleOptions, selection: Selection, validated: Sequence[Validated], control: Sequence[TrialRecord]
+) -> list[tuple[Member, int]]:
+    """All that is trained on all rows but the test rows, with the epochs, in the order in which it is asked for."""
+    chosen = [each for each, _ in selection.members] + _seeds_of_winner(selection, validated)
+    wanted = [(each.member, int(each.figures["best_epoch"])) for each in chosen]
+    for random in best_trials(control, options, 1):
+        if random.uid != selection.winner.uid:
+            wanted += _seeds_of_control(random, options)
+    return wanted
+
+
+def _seeds_of_winner(selection: Selection, validated: Sequence[Validated]) -> list[Validated]:
+    return [each for each in validated if each.member.trial.uid == selection.winner.uid and each.figures]
+
+
+def _seeds_of_control(random: TrialRecord, options: FinaleOptions) -> list[tuple[Member, int]]:
+    epochs = int(random.metrics.get("best_epoch", options.epochs))
+    return [(Member(random, index), epochs) for index in range(options.seeds)]
 
 
 def _fit_seeds(members: Members, wanted: Sequence[tuple[Member, int]], say: Callable[[str], None]) -> list[Fitted]:

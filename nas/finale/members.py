@@ -6,21 +6,27 @@ Each training is a run of its own in the history, below the search. One that is 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...core import Candidate, ModelSpec, derive_seed, load_model, save_model
+from ...core import Candidate, ModelSpec, canonical_json, derive_seed, load_model
 from ...core import device as find_device
 from ...core.data import Preprocessing
 from ...core.nn import Module
+from ...core.train import Curves
 from ...storage import Database, History, RunRecord, SearchRecord, Tracker, TrialRecord, unpack_model
-from ..training import FoldedRun, NetworkTraining, Recipe, make_folds
+from ..runner import Outcome
+from ..runner.jobs import NOT_FINITE
+from ..training import make_folds
+from .apart import Apart, ApartFactory, predictions_file, train_apart
 from .options import FinaleData, FinaleOptions
 from .references import in_units, score_figures
+from .retraining import Whole, fitted_figures, train_folds, train_whole, validation_figures
 
 _PREDICTIONS = "predictions"  # the role and the name of what a validated member says of validation rows
 _FILE = "predictions.npy"
@@ -85,6 +91,9 @@ class Members:
         database: of the history.
         tracker: writes it.
         search: that the members belong to.
+
+    Attributes:
+        cpu_seconds: that trainings in other processes took.
     """
 
     def __init__(
@@ -101,71 +110,129 @@ class Members:
         self.preprocessing = Preprocessing.fit(self.whole.inputs, self.whole.task, self.whole.labels)
         self.inputs = self.preprocessing.apply(self.whole.inputs)
         self.targets = self.preprocessing.apply_targets(self.whole.labels)
+        self.cpu_seconds = 0.0  # of other processes
+        self._diverged: set[str] = set()  # trainings in other processes
         self._origin = {"run": search.uid, "data": data.name, "dataset": data.fingerprint}
+
+    def train_ahead(self, wanted: Sequence[tuple[Member, int | None]], say: Callable[[str], None]) -> None:
+        """Do trainings several at a time, where the options say so; `validate` and `fit` find what came of them.
+
+        Args:
+            wanted: members, with the epoch to train them to on all rows, or None to validate them.
+            say: hears what is begun.
+        """
+        missing = {canonical_json(self._asked(member, epochs)): (member, epochs) for member, epochs in wanted}
+        missing = {key: asked for key, asked in missing.items() if self._find(self._asked(*asked)) is None}
+        if self._options.workers < 2 or len(missing) < 2:
+            return
+        uids: dict[int, str] = {}
+
+        def begin(place: int, member: Member, epochs: int | None) -> Apart:
+            say(f"training {'again' if epochs is None else 'on all rows'}: {member.name}")
+            uid = uids[place] = self._start(member, self._asked(member, epochs))
+            folder = None if epochs is None else self._database.models_dir / uid
+            return Apart(
+                candidate=self._candidate(member, uid), until=epochs, folder=folder, origin=self.origin(member)
+            )
+
+        tasks = [partial(begin, place, *asked) for place, asked in enumerate(missing.values())]
+        for place, outcome, folder in train_apart(
+            tasks, self._write, self._options.workers, total=self._options.epochs
+        ):
+            self.cpu_seconds += outcome.cpu_seconds
+            self._record(uids[place], list(missing)[place], outcome, folder)
 
     def validate(self, member: Member) -> Validated:
         """Train a member as the search did and measure it on the same rows."""
-        config = self._config("validate", member)
+        config = self._asked(member, None)
         known = self._find(config)
         if known is not None and (predicted := self._read(known)) is not None:
             return Validated(member, _of_validation(known.metrics), predicted)
+        nothing = Validated(member, {}, np.zeros((0, self.whole.task.outputs), np.float32))
+        if canonical_json(config) in self._diverged:
+            return nothing
         uid = self._start(member, config)
         with self._tracker.ending(uid):
-            run = self._train(member, uid)
+            options = self._options
+            run = train_folds(
+                self._candidate(member, uid),
+                self.folds,
+                epochs=options.epochs,
+                patience=options.patience,
+                device=self._device,
+            )
             if run.diverged:
-                self._tracker.finish(
-                    uid, state="failed", metrics={}, error="the loss was not finite", curves=run.curves
-                )
-                return Validated(member, {}, np.zeros((0, self.whole.task.outputs), np.float32))
-            figures = {f"val_{name}": value for name, value in run.figures().items()}
-            figures["best_epoch"] = float(run.best_epoch)
+                self._finish_diverged(uid, run.curves)
+                return nothing
+            figures = validation_figures(run)
             predicted = run.predicted.astype(np.float32)
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, _FILE)
-                np.save(path, predicted, allow_pickle=False)
-                self._tracker.record_artifact(uid, path, role=_PREDICTIONS, media_type="application/octet-stream")
-            self._tracker.finish(uid, state="completed", metrics=figures, curves=run.curves)
+            self._finish_validated(uid, predicted, figures, run.curves)
         return Validated(member, figures, predicted)
 
     def fit(self, member: Member, epochs: int) -> Fitted | None:
         """Train a member on all rows but the test rows to the end of an epoch, and save it; None where it diverges."""
-        config = {**self._config("fit", member), "epochs": epochs}
+        config = self._asked(member, epochs)
         known = self._find(config)
         if known is not None and (self._database.models_dir / known.uid).is_dir():
             saved = load_model(self._database.models_dir / known.uid)
             return Fitted(member, known.uid, saved.spec, saved.model)
+        if canonical_json(config) in self._diverged:
+            return None
         uid = self._start(member, config)
+        folder = self._database.models_dir / uid
         with self._tracker.ending(uid):
-            recipe, spec = _recipe(member)
-            training = NetworkTraining(
-                spec,
-                recipe,
-                self.inputs,
-                self.targets,
-                self.whole.task,
+            training, spec = train_whole(
+                self._candidate(member, uid),
+                Whole(inputs=self.inputs, targets=self.targets, preprocessing=self.preprocessing),
+                folder,
+                self.origin(member),
                 epochs=self._options.epochs,
-                seed=self.seed_of(member),
+                until=epochs,
                 device=self._device,
             )
-            training.advance(epochs)
-            curves = training.trainer.curves
-            with training.trainer.averaged():
-                finite = not training.diverged and all(
-                    np.isfinite(array).all() for array in training.model.state().values()
-                )
-                if not finite:
-                    self._tracker.finish(
-                        uid, state="failed", metrics={}, error="the loss was not finite", curves=curves
-                    )
-                    return None
-                folder = self._database.models_dir / uid
-                save_model(folder, spec, training.model, self.preprocessing, self.origin(member))
-            self._tracker.record_model(uid, folder)
-            plan = spec.plan()
-            figures = {"parameters": float(plan.parameters), "macs": float(plan.macs)}
-            self._tracker.finish(uid, state="completed", metrics=figures, curves=curves)
+            if spec is None:
+                self._finish_diverged(uid, training.trainer.curves)
+                return None
+            self._finish_fitted(uid, fitted_figures(spec), training.trainer.curves)
         saved = load_model(folder)
         return Fitted(member, uid, saved.spec, saved.model)
+
+    def _record(self, uid: str, key: str, outcome: Outcome, folder: Path) -> None:
+        """Write what came of a training in another process. One that broke down there is done again here, later."""
+        found = outcome.evaluation
+        if outcome.state != "completed" or found is None:
+            if outcome.cause == NOT_FINITE:
+                self._diverged.add(key)
+                self._finish_diverged(uid, {} if found is None else found.curves)
+            else:
+                self._tracker.finish(uid, state="failed", metrics={}, error=outcome.error or outcome.cause)
+        elif "best_epoch" in found.objectives:
+            predicted = np.load(predictions_file(folder, uid), allow_pickle=False).astype(np.float32)
+            self._finish_validated(uid, predicted, found.objectives, found.curves)
+        else:
+            self._finish_fitted(uid, found.objectives, found.curves)
+
+    def _finish_diverged(self, uid: str, curves: Curves) -> None:
+        self._tracker.finish(uid, state="failed", metrics={}, error="the loss was not finite", curves=curves)
+
+    def _finish_validated(self, uid: str, predicted: np.ndarray, figures: Mapping[str, float], curves: Curves) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, _FILE)
+            np.save(path, predicted, allow_pickle=False)
+            self._tracker.record_artifact(uid, path, role=_PREDICTIONS, media_type="application/octet-stream")
+        self._tracker.finish(uid, state="completed", metrics=figures, curves=curves)
+
+    def _finish_fitted(self, uid: str, figures: Mapping[str, float], curves: Curves) -> None:
+        self._tracker.record_model(uid, self._database.models_dir / uid)
+        self._tracker.finish(uid, state="completed", metrics=figures, curves=curves)
+
+    def _write(self, folder: Path) -> ApartFactory:
+        """Put the rows where other processes find them."""
+        whole = Whole(inputs=self.inputs, targets=self.targets, preprocessing=self.preprocessing)
+        options = self._options
+        return ApartFactory.write(
+            folder, self.folds, whole, epochs=options.epochs, patience=options.patience, device=options.device
+        )
 
     def origin(self, member: Member) -> dict[str, Any]:
         """What a saved model says of where it came from."""
@@ -183,27 +250,19 @@ class Members:
         scores = np.concatenate([in_units(part, fold.preprocessing) for part, fold in parts])
         return {f"val_{name}": value for name, value in score_figures(scores, self.labels, self.whole.task).items()}
 
-    def _train(self, member: Member, uid: str) -> FoldedRun:
-        recipe, spec = _recipe(member)
-        hyperparameters = dict(member.trial.hyperparameters)
-        run = FoldedRun(
-            Candidate(id=uid, spec=spec, hyperparameters=hyperparameters, seed=self.seed_of(member)),
-            spec,
-            recipe,
-            self.folds,
-            epochs=self._options.epochs,
-            patience=self._options.patience,
-            device=self._device,
-        )
-        run.advance(self._options.epochs)
-        return run
-
     def seed_of(self, member: Member) -> int:
         """Decides a member's initial weights and the order of its rows."""
         return derive_seed(self._options.seed, "finale", member.trial.number, member.index)
 
-    def _config(self, phase: str, member: Member) -> dict[str, Any]:
-        return {"phase": phase, "trial": member.trial.uid, "member": member.index}
+    def _asked(self, member: Member, epochs: int | None) -> dict[str, Any]:
+        """By what a training is found again."""
+        named = {"trial": member.trial.uid, "member": member.index}
+        return {"phase": "validate", **named} if epochs is None else {"phase": "fit", **named, "epochs": epochs}
+
+    def _candidate(self, member: Member, uid: str) -> Candidate:
+        spec = ModelSpec.from_dict(member.trial.architecture.spec)
+        hyperparameters = dict(member.trial.hyperparameters)
+        return Candidate(id=uid, spec=spec, hyperparameters=hyperparameters, seed=self.seed_of(member))
 
     def _start(self, member: Member, config: Mapping[str, Any]) -> str:
         seed, origin = self.seed_of(member), member.trial.uid
@@ -225,8 +284,3 @@ class Members:
 
 def _of_validation(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if name.startswith("val_") or name == "best_epoch"}
-
-
-def _recipe(member: Member) -> tuple[Recipe, ModelSpec]:
-    recipe = Recipe.of(member.trial.hyperparameters)
-    return recipe, recipe.network(ModelSpec.from_dict(member.trial.architecture.spec))

@@ -27,6 +27,8 @@ class FinaleOptions:
         folds, patience: as the search's evaluator, see `EvaluatorOptions`.
         seed: of the search, in [0, 2**63).
         device: where to train, such as "cpu".
+        workers: trainings at a time, >= 1: one is done in this process, more in processes of their own. It decides
+            nothing but the time.
     """
 
     epochs: int
@@ -41,6 +43,7 @@ class FinaleOptions:
     patience: int | None = 8
     seed: int = 0
     device: str = "cpu"
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.top, self.seeds, self.members) < 1:
@@ -48,6 +51,8 @@ class FinaleOptions:
                 f"expected epochs, top, seeds and members >= 1, "
                 f"got {self.epochs}, {self.top}, {self.seeds} and {self.members}"
             )
+        if self.workers < 1:
+            raise ConfigError(f"expected workers >= 1, got {self.workers}")
         if not self.goals:
             raise ConfigError("expected at least one goal, got none")
         for name in self.references or ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
@@ -38,13 +38,19 @@ class TrainingFactory:
     ) -> TrainingFactory:
         """Preprocess the rows and write them into `folder`, which stays the caller's to remove."""
         options = options or EvaluatorOptions()
-        folds = make_folds(train, validation, options.folds, options.seed)
+        return cls.write_folds(folder, make_folds(train, validation, options.folds, options.seed), options)
+
+    @classmethod
+    def write_folds(
+        cls, folder: Path, folds: Sequence[Fold], options: EvaluatorOptions | None = None
+    ) -> TrainingFactory:
+        """As `write`, of folds that are there already."""
         folder.mkdir(parents=True, exist_ok=True)
         for i, fold in enumerate(folds):
             for name in _ARRAYS:
                 np.save(folder / f"{i}.{name}.npy", getattr(fold, name), allow_pickle=False)
             (folder / f"{i}.json").write_text(canonical_json(fold.preprocessing.to_dict()))
-        return cls(folder=str(folder.resolve()), folds=len(folds), options=options)
+        return cls(folder=str(folder.resolve()), folds=len(folds), options=options or EvaluatorOptions())
 
     def __call__(self) -> TrainingEvaluator:
         """An evaluator over the files, mapped into memory.
@@ -52,11 +58,18 @@ class TrainingFactory:
         Raises:
             ConfigError: they are not there.
         """
+        return TrainingEvaluator.over(self.read(), self.options, device(self.options.device))
+
+    def read(self) -> list[Fold]:
+        """The folds, mapped into memory.
+
+        Raises:
+            ConfigError: they are not there.
+        """
         try:
-            folds = [self._read(i) for i in range(self.folds)]
+            return [self._read(i) for i in range(self.folds)]
         except OSError as exc:
             raise ConfigError(f"{self.folder}: the rows to train on are gone: {exc.strerror or exc}") from exc
-        return TrainingEvaluator.over(folds, self.options, device(self.options.device))
 
     def _read(self, number: int) -> Fold:
         folder = Path(self.folder)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from itertools import product
 from unittest import mock
@@ -42,11 +44,12 @@ from nasturtium.nas.finale import (
     sign_flip,
     wilcoxon,
 )
-from nasturtium.nas.finale import members as members_module
+from nasturtium.nas.finale import retraining as retraining_module
 from nasturtium.nas.finale.ensemble import ensemble_loss, strongest
 from nasturtium.nas.finale.members import Member, Validated
 from nasturtium.nas.finale.selection import best_trials, finalists, select
 from nasturtium.nas.objectives import parse_constraint, parse_goal
+from nasturtium.nas.runner import ProcessEngine
 from nasturtium.nas.training import NetworkTraining
 from nasturtium.storage import ArchitectureEntry, DatasetEntry, History, ModelRegistry, Tracker, open_database
 
@@ -363,7 +366,10 @@ def test_the_test_rows_are_looked_at_once(finished, digits):
     assert len(tests) == 1
     assert tests[0].state == "completed"
     assert set(tests[0].config) == {"phase", "model", "winner", "random search", "references"}
-    with Tracker(database) as tracker, mock.patch.object(members_module, "NetworkTraining", side_effect=AssertionError):
+    with (
+        Tracker(database) as tracker,
+        mock.patch.object(retraining_module, "NetworkTraining", side_effect=AssertionError),
+    ):
         records = history.trials(search.uid)
         again = conclude(digits, OPTIONS, database, tracker, search, records, records[:1])
     assert again.report == finished[2].report
@@ -399,7 +405,7 @@ def test_what_a_killed_process_had_finished_is_kept(kill_at, finished, digits, d
 
     patches = [
         mock.patch(f"nasturtium.nas.{place}.NetworkTraining", Counting)
-        for place in ("finale.members", "training.folded_run")
+        for place in ("finale.retraining", "training.folded_run")
     ]
     with Tracker(database) as tracker:
         search = start(tracker, digits, digit_trials())
@@ -420,6 +426,59 @@ def test_the_same_search_ends_the_same(finished, digits, database):
     assert replace(again.report, spent={}) == replace(finished[2].report, spent={})
     first, second = (load_model(result.model).model.state() for result in (finished[2], again))
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def kept(database, search) -> list[tuple]:
+    """What the history has of every training, bit for bit, in the order in which they were begun."""
+    history = History(database)
+    return [
+        (
+            run.state,
+            run.seed,
+            {name: value for name, value in run.config.items() if name not in {"trial", "networks"}},
+            dict(run.metrics),
+            history.curves(run.uid),
+            [(file.name, file.sha256) for file in history.artifacts(run.uid) if file.name != "model.json"],
+        )
+        for run in history.children(search.uid, "retrain")
+    ]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_trainings_side_by_side_are_those_of_one_process(finished, digits, database, workers):
+    reference, search, result = finished
+    side_by_side, again = finish(database, digits, replace(OPTIONS, workers=workers), digit_trials())
+    assert replace(again.report, spent={}) == replace(result.report, spent={})
+    assert kept(database, side_by_side) == kept(reference, search)
+    saved = [load_model(each.model) for each in (result, again)]
+    assert saved[0].preprocessing.to_dict() == saved[1].preprocessing.to_dict()
+    origin = [{name: value for name, value in each.metadata.items() if name in {"seed", "data"}} for each in saved]
+    assert origin[0] == origin[1]
+
+
+def test_what_diverges_or_breaks_down_beside_others_is_what_it_would_be_alone(digits, database):
+    """A process that is killed costs nothing but time: its training is done here."""
+    options = replace(OPTIONS, references=(), seeds=2, top=3, ensemble=False)
+    trials = [*digit_trials()[:2], BROKEN]
+    alone, expected = finish(database, digits, options, trials)
+    killed = []
+
+    def kill_one(engine, timeout, wait=ProcessEngine.wait):
+        if not killed:
+            killed.append(engine.pids[0])
+            os.kill(killed[0], signal.SIGKILL)
+        return wait(engine, timeout)
+
+    with mock.patch.object(ProcessEngine, "wait", kill_one):
+        beside, result = finish(database, digits, replace(options, workers=2), trials)
+    assert killed
+    assert replace(result.report, spent={}) == replace(expected.report, spent={})
+    told = [[each for each in kept(database, search) if each[0] == "completed"] for search in (alone, beside)]
+    assert sorted(map(repr, told[0])) == sorted(map(repr, told[1]))
+    diverged = [
+        run for run in History(database).children(beside.uid, "retrain") if run.error == "the loss was not finite"
+    ]
+    assert len(diverged) == 2, "what diverged there is not tried again here"
 
 
 def test_a_regression_is_concluded_in_its_own_units(waves, database):
