@@ -14,11 +14,20 @@ os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 if TYPE_CHECKING:
+    from .checkpoint import Peers
     from .client import make_client_app
-    from .errors import FederationError, PlanError
+    from .coordinator import RelayStrategy, run_all
+    from .courier import Courier, drive
+    from .errors import FederationError, PausedError, PlanError, Refusal, StoppedError
+    from .federation_plan import FederationPlan
+    from .gather import Closing
+    from .greeter import Greeter
     from .grid import LocalGrid
+    from .handshake import HelloTerms
     from .ray_grid import RayGrid
-    from .round_recorder import FederationEvent, FederationStarted, RoundFinished
+    from .round_attempt import Coordination
+    from .round_journal import MemoryJournal, Resume, RoundJournal
+    from .round_recorder import AttemptFailed, FederationEvent, FederationStarted, RoundFinished, RoundRecorder
     from .rounds import (
         ClientUpdate,
         LocalTraining,
@@ -36,25 +45,38 @@ if TYPE_CHECKING:
     from .simulation_setup import SimulationSetup
     from .site import Site
     from .site_masks import SiteMasks
-    from .strategy import FederationPlan, RelayStrategy
+    from .site_state import SiteStates
 
 _HOMES = {
+    "AttemptFailed": "round_recorder",
     "ClientUpdate": "rounds",
+    "Closing": "gather",
+    "Coordination": "round_attempt",
+    "Courier": "courier",
     "FederationError": "errors",
     "FederationEvent": "round_recorder",
-    "FederationPlan": "strategy",
+    "FederationPlan": "federation_plan",
     "FederationStarted": "round_recorder",
+    "Greeter": "greeter",
+    "HelloTerms": "handshake",
     "LocalGrid": "grid",
     "LocalTraining": "rounds",
     "MaskRequest": "rounds",
     "MaskTerms": "rounds",
+    "MemoryJournal": "round_journal",
+    "PausedError": "errors",
+    "Peers": "checkpoint",
     "PlanError": "errors",
     "PrivacyTerms": "rounds",
     "Quantisation": "rounds",
     "RayGrid": "ray_grid",
-    "RelayStrategy": "strategy",
+    "Refusal": "errors",
+    "RelayStrategy": "coordinator",
+    "Resume": "round_journal",
     "RoundFinished": "round_recorder",
+    "RoundJournal": "round_journal",
     "RoundPlan": "rounds",
+    "RoundRecorder": "round_recorder",
     "RoundResult": "rounds",
     "SimulationConfig": "simulation_config",
     "SimulationResult": "simulation",
@@ -63,27 +85,44 @@ _HOMES = {
     "SiteMasks": "site_masks",
     "SiteOutcome": "rounds",
     "SiteReport": "rounds",
+    "SiteStates": "site_state",
+    "StoppedError": "errors",
+    "drive": "courier",
     "make_client_app": "client",
+    "run_all": "coordinator",
     "simulate": "simulation",
 }
 
 __all__ = [
+    "AttemptFailed",
     "ClientUpdate",
+    "Closing",
+    "Coordination",
+    "Courier",
     "FederationError",
     "FederationEvent",
     "FederationPlan",
     "FederationStarted",
+    "Greeter",
+    "HelloTerms",
     "LocalGrid",
     "LocalTraining",
     "MaskRequest",
     "MaskTerms",
+    "MemoryJournal",
+    "PausedError",
+    "Peers",
     "PlanError",
     "PrivacyTerms",
     "Quantisation",
     "RayGrid",
+    "Refusal",
     "RelayStrategy",
+    "Resume",
     "RoundFinished",
+    "RoundJournal",
     "RoundPlan",
+    "RoundRecorder",
     "RoundResult",
     "SimulationConfig",
     "SimulationResult",
@@ -92,7 +131,11 @@ __all__ = [
     "SiteMasks",
     "SiteOutcome",
     "SiteReport",
+    "SiteStates",
+    "StoppedError",
+    "drive",
     "make_client_app",
+    "run_all",
     "simulate",
 ]
 

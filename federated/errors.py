@@ -41,6 +41,14 @@ class FederationError(NasturtiumError, RuntimeError):
     """A round that cannot be closed: too few sites answered with something usable."""
 
 
+class PausedError(FederationError):
+    """A run that does not get on by itself; it is left as it was after its last closed round, and can be resumed."""
+
+
+class StoppedError(NasturtiumError, RuntimeError):
+    """Somebody asked for the run to stop; it can be resumed."""
+
+
 class PlanError(NasturtiumError, ValueError):
     """A message from the coordinator that a site does not follow: damaged, or out of order.
 

@@ -71,6 +71,7 @@ _STATUS_FIELDS: Mapping[str, type] = {
     "train_seconds": float,
     "encrypt_seconds": float,
 }
+_TOLD_FIELDS: Mapping[str, type] = {"rows": int, "update_norm": float, "clipped": bool}
 _REPORT_FIELDS: Mapping[str, type] = {"model_round": int, "rows": int, "correct": int, "loss": float}
 
 
@@ -97,7 +98,7 @@ def unpack_bytes(record: object) -> bytes:
 
 def sign_content(content: RecordDict, signer: Signer) -> RecordDict:
     """The content with the coordinator's signature of all of it, for `check_content`."""
-    content[_SIGNATURE] = pack_bytes(signer.sign(_DOMAIN, _digest(content)))
+    content[_SIGNATURE] = pack_bytes(signer.sign(_DOMAIN, content_digest(content)))
     return content
 
 
@@ -109,7 +110,7 @@ def check_content(content: RecordDict, coordinator: PublicIdentity) -> RecordDic
     """
     try:
         signed = RecordDict({name: record for name, record in content.items() if name != _SIGNATURE})
-        coordinator.verify(_DOMAIN, _digest(signed), unpack_bytes(content[_SIGNATURE]))
+        coordinator.verify(_DOMAIN, content_digest(signed), unpack_bytes(content[_SIGNATURE]))
         return signed
     except (KeyError, ValueError, UpdateRejectedError) as exc:
         raise PlanError(f"a message that {coordinator.name} has not signed", refusal=Refusal.SIGNATURE) from exc
@@ -207,8 +208,8 @@ def answer_from_content(content: RecordDict) -> bytes:
 def plan_size(plan: RoundPlan) -> int:
     """Bytes of a plan's payload: its texts, the sum and the shares it carries."""
     texts = len(plan.spec) + len(plan.preprocessing) + len(plan.ledger_head)
-    return texts + len(plan.total) + len(plan.shares)
     texts += len(plan.strategy) + len(plan.compression)
+    return texts + len(plan.total) + len(plan.shares)
 
 
 def update_to_content(update: ClientUpdate) -> RecordDict:
@@ -220,6 +221,9 @@ def update_to_content(update: ClientUpdate) -> RecordDict:
     }
     if update.report is not None:
         records["report"] = MetricRecord(asdict(update.report))
+    told = {name: value for name in _TOLD_FIELDS if (value := getattr(update, name)) is not None}
+    if told:
+        records["told"] = ConfigRecord(told)
     return RecordDict(records)
 
 
@@ -235,7 +239,10 @@ def update_from_content(content: RecordDict) -> ClientUpdate:
             if not 0 <= said[name] < inf:
                 raise ValueError(f"expected {name} >= 0, got {said[name]}")
         report = SiteReport(**_checked(content["report"], _REPORT_FIELDS)) if "report" in content else None
-        return ClientUpdate(update=unpack_bytes(content["update"]), report=report, **said)
+        told = _told(content["told"]) if "told" in content else {}
+        if unknown := set(content) - {"status", "update", "report", "told"}:
+            raise ValueError(f"records that are none of an answer: {', '.join(sorted(unknown))!r:.200}")
+        return ClientUpdate(update=unpack_bytes(content["update"]), report=report, **said, **told)
     except (KeyError, ValueError) as exc:
         raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
 
@@ -251,7 +258,16 @@ def outgoing(content: RecordDict) -> Outgoing:
         )
         if record:
             parts.append(Part(name=name, size=size, values=values))
-    return Outgoing(parts=tuple(parts), sha256=_digest(content).hex())
+    return Outgoing(parts=tuple(parts), sha256=content_digest(content).hex())
+
+
+def _told(record: object) -> dict[str, Any]:
+    """What a site tells of itself, as far as its policy lets it."""
+    names = set(record) if isinstance(record, ConfigRecord) else set[str]()
+    told = _checked(record, {name: kind for name, kind in _TOLD_FIELDS.items() if name in names})
+    if told.get("rows", 0) < 0 or not 0 <= told.get("update_norm", 0.0) <= inf:
+        raise ValueError(f"figures that cannot be: {told}")
+    return told
 
 
 def _checked(record: object, expected: Mapping[str, type]) -> dict[str, Any]:
@@ -267,7 +283,7 @@ def _checked(record: object, expected: Mapping[str, type]) -> dict[str, Any]:
     return fields
 
 
-def _digest(content: RecordDict) -> bytes:
+def content_digest(content: RecordDict) -> bytes:
     """Of all records by name, and of every byte in them."""
     digest = hashlib.sha256()
     for name in sorted(content):
@@ -275,6 +291,6 @@ def _digest(content: RecordDict) -> bytes:
         if isinstance(record, ArrayRecord):
             said = json.dumps([name, hashlib.sha256(unpack_bytes(record)).hexdigest()])
         else:
-            said = json.dumps([name, type(record).__name__, dict(record)], sort_keys=True)
+            said = json.dumps([name, type(record).__name__, dict(record)], sort_keys=True, default=bytes.hex)
         digest.update(hashlib.sha256(said.encode()).digest())
     return digest.digest()

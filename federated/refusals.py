@@ -40,7 +40,7 @@ _CODES: Final[tuple[tuple[tuple[type[BaseException], ...], Refusal], ...]] = (
     ((SignatureError,), Refusal.SIGNATURE),
     ((WrongLayoutError,), Refusal.SCHEMA),
     ((MaskingError,), Refusal.MASKS),
-    ((AuditError,), Refusal.DISK),
+    ((AuditError, SiteStateError), Refusal.DISK),
     ((PrivacyError,), Refusal.SUM),
     ((DataError,), Refusal.DATA),
     ((ShapeError, FormatError, ConfigError), Refusal.MESSAGE),

@@ -216,6 +216,9 @@ class ClientUpdate:
         report: what the last sum said; None in round 1.
         seconds: the site's own time.
         train_seconds, encrypt_seconds: the parts of it that went into training and into protecting the update.
+        rows: how many the site trained on; None: its policy does not tell, as of the next two.
+        update_norm: L2 norm of its weighted change, before anything was cut off.
+        clipped: whether that was more than could be sent whole.
     """
 
     update: bytes
@@ -224,6 +227,9 @@ class ClientUpdate:
     seconds: float
     train_seconds: float = 0.0
     encrypt_seconds: float = 0.0
+    rows: int | None = None
+    update_norm: float | None = None
+    clipped: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +242,8 @@ class SiteOutcome:
         bytes_up, bytes_down: of the protected payloads and the plan.
         seconds: the site's own time; 0 where it did not answer.
         train_seconds, encrypt_seconds: parts of it; None where it did not answer.
+        took_part: False for a site that was only to take the step.
+        rows, update_norm, clipped: see `ClientUpdate`.
     """
 
     site: str
@@ -245,20 +253,26 @@ class SiteOutcome:
     seconds: float
     train_seconds: float | None = None
     encrypt_seconds: float | None = None
+    took_part: bool = True
+    rows: int | None = None
+    update_norm: float | None = None
+    clipped: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundResult:
-    """What a round decided.
+    """What an attempt at a round decided.
 
     Attributes:
         round: its number.
+        attempt: at it, from 1.
         phase: what it was for.
         outcomes: one per site that was asked.
         report: what a majority of the sites read from the sum of the round before.
         started: when the plans were sent.
         seconds: from then to closing the sum.
         aggregate_seconds: the part of it in which answers were checked and added.
+        failure: why there is no sum; None: there is, or none was to be.
     """
 
     round: int
@@ -268,3 +282,10 @@ class RoundResult:
     started: datetime
     seconds: float
     aggregate_seconds: float = 0.0
+    attempt: int = 1
+    failure: str | None = None
+
+    @property
+    def accepted(self) -> int:
+        """How many sites' answers were taken."""
+        return sum(outcome.took_part and outcome.reason is None for outcome in self.outcomes)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -48,8 +48,11 @@ from ..storage import (
     Tracker,
     model_name,
 )
-from .errors import FederationError
+from .coordinator import RelayStrategy
+from .errors import FederationError, PausedError
 from .exchange import full_layout
+from .federation_plan import FederationPlan
+from .gather import Closing
 from .grid import FIRST_NODE_ID
 from .privacy_gate import PrivacyGate
 from .private_symbols import privacy_terms
@@ -58,7 +61,6 @@ from .rounds import LocalTraining, MaskTerms, Quantisation, first_bound
 from .simulated_grid import run_sites
 from .simulated_sites import PublicIdentities, SimulatedParties, roster_sha256, site_name
 from .simulation_setup import SimulationSetup
-from .strategy import FederationPlan, RelayStrategy
 from .symbols import choose_preset
 
 COLLUDERS = 1  # sites that may be in league with the coordinator, where updates are masked
@@ -136,10 +138,21 @@ def simulate(
             gate.check_plan(config.rounds)
             parties = replace(parties, heads=database.heads_dir / record.uid)
             _record_parties(tracker, record.uid, setup, adder)
-            recorder = RoundRecorder(tracker, gate, setup, record.uid, observe)
+            recorder = RoundRecorder(
+                database,
+                record.uid,
+                gate,
+                rounds=config.rounds,
+                update_bytes=4 * setup.spec.plan().parameters,
+                observe=observe,
+                keep_sums=False,  # the sites' key ends with this process
+            )
             strategy = _make_strategy(setup, record.uid, parties, adder, coordinator, private)
             with run_sites(parties) as sites:
-                strategy.run(sites.grid, recorder.record, gate.authorise)
+                try:
+                    strategy.run(sites.grid, recorder)
+                except PausedError as exc:  # nobody can go on with it: the sites end with this process
+                    raise FederationError(exc.message) from exc
                 released = sites.release(0)
             return _keep(released, setup.held_out, record, tracker, database, recorder)
 
@@ -156,7 +169,6 @@ def _make_strategy(
     training = LocalTraining(epochs=config.epochs, max_rows=len(pool))
     strategy = config.make_strategy()
     sites = PublicIdentities(parties, FIRST_NODE_ID)
-    some: dict[str, Any] = {} if config.in_a_round == config.clients else {"participants": config.participants}
     return RelayStrategy(
         FederationPlan(
             run=run,
@@ -177,7 +189,10 @@ def _make_strategy(
             masks=_mask_terms(sites, config.in_a_round, private) if config.masked else None,
             privacy=None if private is None else privacy_terms(private),
             min_sites=max(MIN_SUMMANDS, strategy.fewest) if private is None else private.fewest_sites,
-            **some,
+            participants=None if config.in_a_round == config.clients else config.participants,
+            closing=Closing(deadline=inf, min_replies=config.clients),  # all are waited for: nothing depends on speed
+            attempts=1,
+            patience=0.0,
         ),
         adder,
         sites,
@@ -205,14 +220,15 @@ def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, adder: A
     """Who takes part with which data, by keyed fingerprints, and under which key."""
     started = datetime.now(UTC)
     names = [site_name(index) for index in range(setup.config.clients)]
+    entries: dict[str, DatasetEntry | None] = {}
     for name, share in zip(names, setup.shares, strict=True):
         # A real site's key is a secret of its own; a simulated one's only has to be the same for the same seed.
         key = derive_rng(setup.config.seed, "fingerprint key", name).bytes(32)
         fingerprint = f"hmac-sha256:{hmac.new(key, share.fingerprint.encode(), hashlib.sha256).hexdigest()}"
-        entry = DatasetEntry(
+        entries[name] = DatasetEntry(
             fingerprint=fingerprint, name=f"{setup.data.name} at {name}", rows=None, body={}, keyed=True
         )
-        tracker.record_site(run, name, dataset=entry)
+    tracker.record_sites(run, entries)
     if adder.parameters_sha256 is not None:
         ceremony = CeremonyEntry(
             scheme=adder.scheme,

@@ -7,10 +7,15 @@ update. It never sends rows, nor the text of an exception.
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
-from collections.abc import Callable, Hashable
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable
 from copy import copy
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+import numpy as np
 
 from ..core import SavedModel, build, derive_rng
 from ..privacy import (
@@ -29,7 +34,9 @@ from ..privacy import (
     protect,
 )
 from ..storage import SignedHead
+from .checkpoint import Peers, open_checkpoint, seal_checkpoint
 from .errors import PlanError, Refusal
+from .handshake import columns_of, schema_sha256
 from .local_training import LocalRows, LocalTrainer, NetworkTrainer
 from .refusals import refusal_of
 from .rounds import ClientUpdate, MaskRequest, RoundPlan
@@ -37,8 +44,41 @@ from .rows import Rows
 from .session import Session, agreed_by_sites
 from .shared_models import SharedModels
 from .site_masks import SiteMasks
+from .site_queries import (
+    ANSWER_DOMAIN,
+    PLAN_VERSION,
+    WIRE_VERSION,
+    CheckpointRequest,
+    HelloRequest,
+    HelloVerdict,
+    SiteHello,
+    package_version,
+)
+from .site_state import SiteStates
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Tells = Literal["rows", "columns", "norms"]
+MAX_SESSIONS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a site made of a plan.
+
+    Attributes:
+        update: protected; empty where nothing was to be made.
+        train_seconds, encrypt_seconds: that it took.
+        norm: of the weighted change.
+        clipped: whether that was cut; None where nothing is.
+    """
+
+    update: bytes = b""
+    train_seconds: float = 0.0
+    encrypt_seconds: float = 0.0
+    norm: float | None = None
+    clipped: bool | None = None
 
 
 class Site:
@@ -56,6 +96,11 @@ class Site:
         budget: charged with each answer, and refuses those beyond it.
         trainer: what it trains with; networks of the core by default.
         shared: by sites of one process with the same key and task, so that each sum is opened once; for simulation.
+        states: keeps its sessions over restarts; None keeps them in memory, where they go with the process.
+        peers: the members of its roster, to whom it gives its state when they are behind, and from whom it takes
+            theirs; None for nobody.
+        tells: what its policy lets it tell of itself: "rows", "columns", "norms" of its updates.
+        actions: what its policy allows it to do, to be told.
     """
 
     def __init__(
@@ -71,6 +116,10 @@ class Site:
         budget: Budget | None = None,
         trainer: LocalTrainer | None = None,
         shared: SharedModels | None = None,
+        states: SiteStates | None = None,
+        peers: Peers | None = None,
+        tells: Collection[Tells] = (),
+        actions: Collection[str] = (),
     ) -> None:
         self.name = identity.public.name
         self._identity = identity
@@ -83,13 +132,21 @@ class Site:
         self._budget = budget
         self._trainer = trainer or NetworkTrainer()
         self._shared = shared
-        self._session: Session | None = None
-        self.ledger_head: SignedHead | None = None  # the newest of the coordinator's privacy ledger
+        self._states = states or SiteStates(None)
+        self._peers = peers
+        self._tells = frozenset(tells)
+        self._actions = tuple(actions)
+        self._sessions: OrderedDict[str, Session] = OrderedDict()  # by run; the one that was used last is the last
+        self.ledger_head = self._states.ledger_head()  # the newest of the coordinator's privacy ledger
 
     @property
     def identity(self) -> PublicIdentity:
         """Who it is."""
         return self._identity.public
+
+    def sign_answer(self, message: bytes) -> bytes:
+        """The site's signature of an answer, 64 bytes."""
+        return self._identity.sign(ANSWER_DOMAIN, message)
 
     def follow(self, plan: RoundPlan) -> ClientUpdate:
         """Take the step the last sum says, then do what the plan's phase asks for.
@@ -102,19 +159,32 @@ class Site:
         self._keep_head(plan)
         session = self._join(plan)
         if plan.round > session.round > 0:
-            self._take_step(session, plan)
+            if plan.total:
+                self._take_step(session, plan)
+            else:
+                session.skip()
         key = self._cipher.derive_key(b"model tag")
         model_tag = self._share("tag", plan, (session.chain, key), lambda: session.tag(key))
         session.note(plan)
-        idle = plan.phase == "report" or not plan.take_part
-        update, trained, encrypted = (b"", 0.0, 0.0) if idle else self._work(session, plan)
+        # The step is on the disk before anything is made of it: it is never taken twice, and an attempt that was begun
+        # is not answered after a crash.
+        self._states.save(session)
+        if plan.phase == "report" or not plan.take_part:
+            work = _Work()
+        else:
+            work = self._work(session, plan)
+            if session.pending:
+                self._states.save(session)
         return ClientUpdate(
-            update=update,
+            update=work.update,
             model_tag=model_tag,
             report=session.report,
             seconds=time.perf_counter() - started,
-            train_seconds=trained,
-            encrypt_seconds=encrypted,
+            train_seconds=work.train_seconds,
+            encrypt_seconds=work.encrypt_seconds,
+            rows=len(self._train) if work.update and "rows" in self._tells else None,
+            update_norm=work.norm if "norms" in self._tells else None,
+            clipped=work.clipped if "norms" in self._tells else None,
         )
 
     def answer(self, request: MaskRequest) -> bytes:
@@ -126,15 +196,85 @@ class Site:
         """
         return self._must_mask().answer(request, self._cipher.preset.plain_modulus)
 
-    def release(self) -> SavedModel:
+    def hello(self, request: HelloRequest) -> SiteHello:
+        """Say what this site is, as far as its policy lets it."""
+        task = self._train.task
+        return SiteHello(
+            package=package_version(),
+            wire=WIRE_VERSION,
+            plans=PLAN_VERSION,
+            scheme=self._cipher.scheme,
+            preset=self._cipher.preset.name,
+            key_id=self._cipher.key_id,
+            masked=self._masks is not None,
+            roster_sha256="" if self._peers is None else self._peers.roster_sha256,
+            columns=columns_of(task) if "columns" in self._tells else (),
+            schema_sha256=schema_sha256(task),
+            actions=self._actions,
+            rows=len(self._train) if "rows" in self._tells else None,
+            rounds={run: session.round for run, session in self._sessions.items()},
+        )
+
+    def note_verdict(self, verdict: HelloVerdict) -> None:
+        """What the coordinator makes of it, for the site's operator to read."""
+        for reason in verdict.reasons:
+            logger.warning("the coordinator does not take %s: %.500s", self.name, reason)
+
+    def give_checkpoint(self, request: CheckpointRequest) -> bytes:
+        """The state of a run, sealed to a member that is behind.
+
+        Raises:
+            PlanError: it is no member, this site has no roster, or is at another round of the run itself.
+        """
+        session = self._find(request.run)
+        if session is None:
+            raise PlanError(f"{self.name} does not take part in run {request.run!r:.40}", refusal=Refusal.ORDER)
+        return seal_checkpoint(
+            session, request, donor=self._identity, peers=self._must_know(), key_id=self._cipher.key_id
+        )
+
+    def take_checkpoint(self, request: CheckpointRequest) -> int:
+        """Go on from the state of another member; the round it has followed last.
+
+        Raises:
+            PlanError: it is not for this site, of no member, or of an earlier round than this site is at.
+            PrivacyError: it cannot be opened.
+            FormatError: what is in it is no state.
+        """
+        session = open_checkpoint(
+            request,
+            recipient=self._identity,
+            peers=self._must_know(),
+            key_id=self._cipher.key_id,
+            task=self._train.task,
+            preset=self._cipher.preset,
+        )
+        known = self._find(request.run)
+        if known is not None:
+            if known.round > session.round:
+                raise PlanError(
+                    f"{self.name} is at round {known.round} of run {request.run}, the checkpoint at {session.round}",
+                    refusal=Refusal.ORDER,
+                )
+            session.own = known.own
+            if known.round == session.round:
+                session.attempt = max(known.attempt, session.attempt)
+        self._states.save(session)
+        self._remember(session)
+        return session.round
+
+    def release(self, run: str | None = None) -> SavedModel:
         """Give the model out: a decision of the site, not a message the coordinator can send.
+
+        Args:
+            run: its ULID; the one it has followed last by default.
 
         Raises:
             PlanError: there is none yet.
         """
-        if self._session is None:
-            raise PlanError(f"{self.name} has no model: it has not taken part in a run")
-        session = self._session
+        session = next(reversed(self._sessions.values()), None) if run is None else self._find(run)
+        if session is None:
+            raise PlanError(f"{self.name} has no model: it has not taken part in {run or 'a run'}")
         model = build(session.spec, derive_rng(0, "replaced below"))
         model.load_state(session.state())
         return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.agreed.run})
@@ -157,6 +297,8 @@ class Site:
                 f"the coordinator's privacy ledger does not go on from entry {kept.sequence}, which {self.name} keeps",
                 hint="ask the coordinator to verify its ledger with the kept head: nasturtium privacy verify --head",
             )
+        if kept is None or head.sequence > kept.sequence:
+            self._states.keep_ledger_head(head)
         self.ledger_head = head
 
     def _join(self, plan: RoundPlan) -> Session:
@@ -184,16 +326,28 @@ class Site:
                 f"{plan.privacy.fewest_sites} whose noise hides them",
                 refusal=Refusal.MASKS,
             )
-        session = self._session
+        session = self._find(plan.run)
         try:
-            if session is None or session.agreed.run != plan.run:
+            if session is None:
                 task, preset, key = self._train.task, self._cipher.preset, (plan.round, *agreed_by_sites(plan))
                 session = copy(self._share("begin", plan, key, lambda: Session.begin(plan, task, preset)))
             session.check_next(plan)
         except PlanError as exc:
             raise PlanError(f"{self.name}: {exc.message}", hint=exc.hint, refusal=exc.refusal) from exc
-        self._session = session
+        self._remember(session)
         return session
+
+    def _find(self, run: str) -> Session | None:
+        """The session of a run, from memory or the disk."""
+        return self._sessions.get(run) or self._states.load(run, self._train.task, self._cipher.preset)
+
+    def _remember(self, session: Session) -> None:
+        """Keep a session at hand, and let go of what is finished, or was not used for long, where they are many."""
+        self._sessions[session.agreed.run] = session
+        self._sessions.move_to_end(session.agreed.run)
+        while len(self._sessions) > MAX_SESSIONS:
+            finished = (run for run, each in self._sessions.items() if each.finished and each is not session)
+            del self._sessions[next(finished, next(iter(self._sessions)))]
 
     def _take_step(self, session: Session, plan: RoundPlan) -> None:
         """Open the sum of the last round and move the model by it."""
@@ -224,8 +378,8 @@ class Site:
         """What the sites of this process compute once; see `SharedModels`."""
         return make() if self._shared is None else self._shared.recall(kind, plan.run, key, make)
 
-    def _work(self, session: Session, plan: RoundPlan) -> tuple[bytes, float, float]:
-        """The protected update, and the seconds of training and of protecting it."""
+    def _work(self, session: Session, plan: RoundPlan) -> _Work:
+        """The protected update."""
         started = time.perf_counter()
         if self._budget is not None:
             self._budget.authorise([(session.symbols.event(), 1)])
@@ -237,7 +391,15 @@ class Site:
         mask = self._mask(session, plan)
         sitting = session.sitting()
         update = protect(self._cipher, sitting, symbols, signer=self._identity, mask=mask).to_bytes()
-        return update, trained_at - started, time.perf_counter() - trained_at
+        norm = float(np.linalg.norm(contribution.change))
+        clip = None if plan.privacy is None else plan.privacy.clip
+        return _Work(
+            update=update,
+            train_seconds=trained_at - started,
+            encrypt_seconds=time.perf_counter() - trained_at,
+            norm=norm,
+            clipped=None if clip is None else norm > clip,
+        )
 
     def _mask(self, session: Session, plan: RoundPlan) -> Mask | None:
         """The mask of this site's update. With or without one, the attempt counts as answered from here on."""
@@ -251,3 +413,8 @@ class Site:
         if self._masks is None:
             raise PlanError(f"{self.name} has no roster to make masks with", refusal=Refusal.MASKS)
         return self._masks
+
+    def _must_know(self) -> Peers:
+        if self._peers is None:
+            raise PlanError(f"{self.name} has no roster to know other sites by", refusal=Refusal.KEY)
+        return self._peers

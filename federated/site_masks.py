@@ -6,11 +6,45 @@ many of them may be in league with the coordinator, it knows by itself.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Final, Protocol
+
 from ..core import ConfigError
 from ..privacy import AttemptJournal, Identity, Mask, MaskingError, MaskingPlan, MaskingSite, Members
 from .errors import PlanError, Refusal
 from .masks import make_masking_plan
-from .rounds import MaskRequest, MaskTerms, RoundPlan
+from .rounds import MaskRequest, MaskTerms
+
+_MOST_RUNS: Final = 64  # at a time
+
+
+class MaskedPlan(Protocol):
+    """What a mask is made for; a `RoundPlan` is one."""
+
+    @property
+    def run(self) -> str:
+        """ULID of the run."""
+        ...
+
+    @property
+    def round(self) -> int:
+        """From 1."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """At the round, from 1."""
+        ...
+
+    @property
+    def masks(self) -> MaskTerms | None:
+        """How masks are made."""
+        ...
+
+    @property
+    def shares(self) -> bytes:
+        """What the other sites have dealt to this one."""
+        ...
 
 
 class SiteMasks:
@@ -38,8 +72,7 @@ class SiteMasks:
         self._roster_sha256 = roster_sha256
         self._journal = journal
         self._colluders = colluders
-        self._plan: MaskingPlan | None = None
-        self._attempt: MaskingSite | None = None
+        self._attempts: OrderedDict[str, tuple[MaskingPlan, MaskingSite]] = OrderedDict()  # the newest of each run
 
     def answer(self, request: MaskRequest, modulus: int) -> bytes:
         """Take a step.
@@ -56,9 +89,12 @@ class SiteMasks:
             request.terms, request.run, request.round, request.attempt, layout=request.layout, modulus=modulus
         )
         if request.step == "advertise":
-            self._attempt = MaskingSite(self._identity, plan, self._members, self._journal, colluders=self._colluders)
-            self._plan = plan
-            return self._attempt.advertise()
+            begun = MaskingSite(self._identity, plan, self._members, self._journal, colluders=self._colluders)
+            self._attempts[plan.run] = plan, begun
+            self._attempts.move_to_end(plan.run)
+            if len(self._attempts) > _MOST_RUNS:
+                self._attempts.popitem(last=False)
+            return begun.advertise()
         attempt = self._of(plan)
         if request.step == "share":
             return attempt.share(request.payload)
@@ -66,7 +102,7 @@ class SiteMasks:
             return attempt.confirm(_read_ids(request.payload))
         return attempt.reveal(request.payload)
 
-    def mask(self, plan: RoundPlan, *, layout: str, modulus: int) -> Mask:
+    def mask(self, plan: MaskedPlan, *, layout: str, modulus: int) -> Mask:
         """The mask of this site's update in the attempt it has dealt shares for.
 
         Args:
@@ -83,12 +119,13 @@ class SiteMasks:
         return self._of(attempt).mask(plan.shares)
 
     def _of(self, plan: MaskingPlan) -> MaskingSite:
-        if self._attempt is None or plan != self._plan:
+        known, attempt = self._attempts.get(plan.run, (None, None))
+        if attempt is None or plan != known:
             raise PlanError(
                 f"{self._identity.public.name} has not advertised for attempt {plan.attempt} at round {plan.round}",
                 refusal=Refusal.ORDER,
             )
-        return self._attempt
+        return attempt
 
     def _make_plan(
         self, terms: MaskTerms, run: str, round: int, attempt: int, *, layout: str, modulus: int

@@ -29,6 +29,7 @@ import numpy as np
 from ..core import FormatError, canonical_json, check_header, parse_json
 from ..core.data import Task
 from ..privacy import Preset
+from ..storage import SignedHead
 from .documents import from_document, to_document
 from .errors import SiteStateError
 from .rounds import RoundPlan, SiteReport
@@ -45,6 +46,7 @@ _MOST_BYTES: Final = 2**34
 _DTYPES: Final = ("<f4", "<f8", "<i8", "<u4")
 _NOT_KEPT: Final = frozenset({"total", "shares", "ledger_head"})  # of a plan: they are of one round and one site
 _GROUPS: Final = ("server", "own", "pending")
+_HEAD: Final = "ledger-head.json"
 _RUN: Final = re.compile(r"[0-9A-Za-z]{1,26}")
 _FIELDS: Final = frozenset({"plan", "round", "attempt", "meaning", "report", "chain", "finished", "arrays"})
 
@@ -123,6 +125,30 @@ class SiteStates:
             with suppress(FileNotFoundError):
                 path.unlink()
 
+    def keep_ledger_head(self, head: SignedHead) -> None:
+        """Keep the newest head of the coordinator's privacy ledger.
+
+        Raises:
+            SiteStateError: it cannot be written.
+        """
+        if self._folder is not None:
+            write_private(self._folder / _HEAD, head.to_json().encode() + b"\n")
+
+    def ledger_head(self) -> SignedHead | None:
+        """The head that was kept last.
+
+        Raises:
+            SiteStateError: there is one that cannot be read: forgetting it would let the ledger be shortened.
+        """
+        if self._folder is None or not (self._folder / _HEAD).exists():
+            return None
+        try:
+            return SignedHead.from_json((self._folder / _HEAD).read_text())
+        except (OSError, ValueError) as exc:
+            raise SiteStateError(
+                f"{self._folder / _HEAD} cannot be read: {exc}", hint="restore it from a copy, or move it away"
+            ) from exc
+
     def _path(self, run: str) -> Path | None:
         if not _RUN.fullmatch(run):  # it becomes part of a path
             raise SiteStateError(f"expected the ULID of a run, got {run!r:.40}")
@@ -196,7 +222,11 @@ def session_from_bytes(data: bytes, task: Task, preset: Preset) -> Session:
         group, _, rest = name.partition("/")
         if group not in _GROUPS or not rest:
             raise FormatError(f"a site's state: no part of it is called {name!r:.60}")
-        getattr(session, group)[rest] = array
+        held: dict[str, np.ndarray] = getattr(session, group)
+        same = rest in held and (held[rest].dtype, held[rest].shape) == (array.dtype, array.shape)
+        if group == "server" and not same:
+            raise FormatError(f"a site's state: its {name!r:.60} is not of the strategy that its plan describes")
+        setattr(session, group, {**held, rest: array})
     return session
 
 

@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     from .keys.files import read_file, write_file
     from .keys.folder import KeyFolder
     from .keys.folder_secret import SiteFolder
-    from .keys.grant import KeyGrant
+    from .keys.grant import MAX_GRANT_BYTES, KeyGrant
     from .keys.identity import PublicIdentity, check_name
     from .keys.identity_secret import Identity
     from .keys.roster import Roster
+    from .keys.sealed import seal
     from .limbs import decode_limbs, encode_limbs, limbs_for
     from .masking.attempts import AttemptJournal
     from .masking.coordinator import MaskingRound
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from .quantizer import StochasticQuantizer
     from .rlwe_secret import SecretKey
     from .scheme import NO_KEY, Accumulator, Adder, Cipher, Mask
-    from .sitting import Sitting
+    from .sitting import Sitting, write_senders
     from .update_size import EXACT_OFFSET, UpdateSize, exact_limbs
 
 _HOMES = {
@@ -95,6 +96,7 @@ _HOMES = {
     "KeyFolder": "keys.folder",
     "KeyGrant": "keys.grant",
     "MAX_CLIENTS": "presets",
+    "MAX_GRANT_BYTES": "keys.grant",
     "MIN_SUMMANDS": "presets",
     "MalformedUpdateError": "errors",
     "Mask": "scheme",
@@ -148,15 +150,18 @@ _HOMES = {
     "protect": "participant",
     "read_document": "keys.documents",
     "read_file": "keys.files",
+    "seal": "keys.sealed",
     "smallest_preset": "presets",
     "smallest_threshold": "masking.plan",
     "write_document": "keys.documents",
     "write_file": "keys.files",
+    "write_senders": "sitting",
 }
 
 __all__ = [
     "EXACT_OFFSET",
     "MAX_CLIENTS",
+    "MAX_GRANT_BYTES",
     "MIN_SUMMANDS",
     "NO_KEY",
     "Accountant",
@@ -237,10 +242,12 @@ __all__ = [
     "protect",
     "read_document",
     "read_file",
+    "seal",
     "smallest_preset",
     "smallest_threshold",
     "write_document",
     "write_file",
+    "write_senders",
 ]
 
 

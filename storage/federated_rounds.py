@@ -104,6 +104,7 @@ class FederatedRounds:
         phase: str,
         total: bytes,
         *,
+        keep_sum: bool = True,
         record: RoundRecord | None = None,
         contributions: Sequence[ContributionRecord] = (),
         figures: tuple[int, float, float] | None = None,
@@ -116,6 +117,7 @@ class FederatedRounds:
             attempt: the one that gave the sum.
             phase: what the round was for.
             total: the sum; empty where it gave none.
+            keep_sum: whether the sum is written to a file, so that another process can go on from it.
             record: what it decided, where it trained.
             contributions: what each site gave to that.
             figures: the number of an earlier round, loss and accuracy of its model, where the sites reported them.
@@ -126,7 +128,7 @@ class FederatedRounds:
             LeaseLostError: another coordinator took its job over.
             StorageError: it is closed already or out of order, or the disk refuses the sum.
         """
-        stored = self._store.add_bytes(total) if total else None
+        stored = self._store.add_bytes(total) if total and keep_sum else None
         ids = self._names.ids(ROUND_FIGURES)
         with self._database.write(durable=True) as session:
             serialise(session)  # before any row is locked: others take them in this order

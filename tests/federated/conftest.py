@@ -10,7 +10,7 @@ import pytest
 from nasturtium.core import ModelSpec, canonical_json
 from nasturtium.core.data import Dataset, Preprocessing, Task
 from nasturtium.core.nn import layer_spec
-from nasturtium.federated import FederationPlan, LocalTraining, Quantisation, RoundPlan, Site
+from nasturtium.federated import Closing, FederationPlan, LocalTraining, Quantisation, RoundPlan, Site
 from nasturtium.privacy import (
     ApproximateCkksAdder,
     ApproximateCkksCipher,
@@ -131,6 +131,11 @@ def make_federation_plan(preset):
             "rounds": 2,
             "training": LocalTraining(epochs=1, batch_size=4, max_rows=100),
             "quantisation": Quantisation(preset=preset.name, bound=BOUND),
+            # Everybody is waited for, and nothing is tried again.
+            "closing": Closing(deadline=600.0, min_replies=99),
+            "attempts": 1,
+            "retry_wait": 0.0,
+            "patience": 0.0,
         }
         return FederationPlan(**{"masks": None} | fields | changes)
 

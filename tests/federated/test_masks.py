@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from flwr.app import Context, Error, Message
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from nasturtium.core import ModelSpec, ParameterLayout, build, derive_rng, load_model
@@ -21,6 +21,7 @@ from nasturtium.federated import (
     MaskTerms,
     PlanError,
     Quantisation,
+    MemoryJournal,
     RelayStrategy,
     RoundResult,
     SimulationConfig,
@@ -30,7 +31,9 @@ from nasturtium.federated import (
     make_client_app,
     simulate,
 )
+from nasturtium.federated.answers import join_contents, sign_answer, split_content
 from nasturtium.federated.client import CLIENT_APP_RAISED
+from nasturtium.federated.courier import asked_digest
 from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
 from nasturtium.federated.records import (
     answer_from_content,
@@ -39,6 +42,7 @@ from nasturtium.federated.records import (
     update_from_content,
     update_to_content,
 )
+from nasturtium.federated.site_queries import ANSWER_DOMAIN
 from nasturtium.federated.symbols import UpdateSymbols
 from nasturtium.privacy import (
     AttemptJournal,
@@ -120,10 +124,10 @@ def run(make_masked, make_scheme, make_federation_plan, coordinator):
 
         def answer(message: Message, context: Context) -> Message:
             query = message.metadata.message_type.startswith("query")
-            step = request_from_content(message.content).step if query else "upload"
+            step = request_from_content(content_of(message)).step if query else "upload"
             tamper = (tampered or {}).get((partition_id(context), step))
             reply = honest(message, context)
-            return reply if tamper is None or reply.has_error() else tamper(message, reply)
+            return reply if tamper is None or refused(reply) else tamper(message, reply)
 
         app = ClientApp()
         app.train()(answer)
@@ -139,7 +143,7 @@ def run(make_masked, make_scheme, make_federation_plan, coordinator):
             on_round(result)
 
         with LocalGrid(app, COUNT, workers=2) as grid:
-            RelayStrategy(make_federation_plan(**fields), adder, nodes, coordinator).run(grid, keep)
+            RelayStrategy(make_federation_plan(**fields), adder, nodes, coordinator).run(grid, MemoryJournal(keep))
         return federation
 
     return run
@@ -155,14 +159,29 @@ def dropping(indices: tuple[int, ...], step: str) -> dict[tuple[int, str], Tampe
     return {(index, each): drop for index in indices for each in STEPS[STEPS.index(step) :]}
 
 
+def content_of(message: Message) -> RecordDict:
+    """The one question of a message, or the answer to it."""
+    return split_content(RecordDict({n: each for n, each in message.content.items() if n != "signature"}))[0]
+
+
+def refused(reply: Message) -> bool:
+    return reply.has_error() or "0/refusal" in reply.content
+
+
+def saying(message: Message, content: RecordDict) -> Message:
+    """Another answer, with the signature of the site that was asked."""
+    identity = make_identity(f"site-{message.metadata.dst_node_id - FIRST_NODE_ID + 1}")
+    question = asked_digest(message.content)
+    signed = sign_answer(join_contents([content]), lambda said: identity.sign(ANSWER_DOMAIN, said), question)
+    return Message(signed, reply_to=message)
+
+
 def answering(data: bytes) -> Tamper:
-    return lambda message, reply: Message(answer_to_content(data), reply_to=message)
+    return lambda message, reply: saying(message, answer_to_content(data))
 
 
 def changing(change: Callable[[bytes], bytes]) -> Tamper:
-    return lambda message, reply: Message(
-        answer_to_content(change(answer_from_content(reply.content))), reply_to=message
-    )
+    return lambda message, reply: saying(message, answer_to_content(change(answer_from_content(content_of(reply)))))
 
 
 def flip(data: bytes) -> bytes:
@@ -242,7 +261,7 @@ HOSTILE = [
     pytest.param(changing(lambda data: data + b"\0"), id="longer"),
     pytest.param(changing(flip), id="one-bit"),
     pytest.param(changing(lambda data: data * 2), id="twice"),
-    pytest.param(lambda message, reply: Message(update_to_content(NO_UPDATE), reply_to=message), id="an-update"),
+    pytest.param(lambda message, reply: saying(message, update_to_content(NO_UPDATE)), id="an-update"),
 ]
 
 
@@ -263,19 +282,19 @@ def test_the_answer_of_another_site_or_of_the_round_before_is_refused(run):
 
     def record(index: int) -> Tamper:
         def keep(message: Message, reply: Message) -> Message:
-            step = request_from_content(message.content).step
-            said.setdefault((step, index), []).append(answer_from_content(reply.content))
+            step = request_from_content(content_of(message)).step
+            said.setdefault((step, index), []).append(answer_from_content(content_of(reply)))
             return reply
 
         return keep
 
     def old(message: Message, reply: Message) -> Message:
         answers = said.setdefault(("confirm", 2), [])
-        answers.append(answer_from_content(reply.content))
-        return Message(answer_to_content(answers[0]), reply_to=message)
+        answers.append(answer_from_content(content_of(reply)))
+        return saying(message, answer_to_content(answers[0]))
 
     def of_another(message: Message, reply: Message) -> Message:
-        return Message(answer_to_content(said["advertise", 0][-1]), reply_to=message)
+        return saying(message, answer_to_content(said["advertise", 0][-1]))
 
     masked = run({(0, "advertise"): record(0), (1, "advertise"): lambda m, r: of_another(m, r), (2, "confirm"): old})
     assert masked.reason(1) is not None
@@ -289,13 +308,13 @@ def test_an_update_without_its_mask_spoils_the_sum_and_shows_nothing(run, make_s
     cipher, _ = make_scheme("packed", PRESET)
 
     def unmasked(message: Message, reply: Message) -> Message:
-        update = update_from_content(reply.content)
+        update = update_from_content(content_of(reply))
         if not update.update:
             return reply
         header = EncryptedUpdate.from_bytes(update.update).header
         body = cipher.encrypt(np.full(PRESET.block, 1, np.uint8))
         forged = EncryptedUpdate.sign(header, body, make_identity("site-3")).to_bytes()
-        return Message(update_to_content(replace(update, update=forged)), reply_to=message)
+        return saying(message, update_to_content(replace(update, update=forged)))
 
     results: list[RoundResult] = []
     with pytest.raises(FederationError, match=r"round 2 has 0 usable answers.*the site failed: 'sum'"):

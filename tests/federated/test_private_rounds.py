@@ -370,7 +370,7 @@ def test_sites_that_refuse_end_the_run_with_the_reason(database, monkeypatch):
 
     monkeypatch.setattr("nasturtium.federated.simulated_sites.Budget", half)
     setup = load()
-    with pytest.raises(FederationError, match=r"round 1 has 0 usable answers.*the site failed: 'BudgetExhaustedError'"):
+    with pytest.raises(FederationError, match=r"round 1 has 0 usable answers.*the site failed: 'budget'"):
         simulate(setup, database)
 
 

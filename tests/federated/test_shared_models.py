@@ -72,7 +72,7 @@ def test_sites_that_share_open_a_sum_once_and_hold_one_model(make_site, make_pla
     for sites in (alone, sharing):
         plan = make_plan()
         updates = [site.follow(plan).update for site in sites]
-        symbols = sites[0]._session.symbols
+        symbols = sites[0]._find(plan.run).symbols
         sitting = Sitting(
             run=plan.run, round=1, layout=plan.layout_sha256(symbols.sha256), values=symbols.values, masked=False
         )
@@ -86,7 +86,7 @@ def test_sites_that_share_open_a_sum_once_and_hold_one_model(make_site, make_pla
     assert cipher.opened == 1
     assert [each.update for each in alone[0].told] == [each.update for each in sharing[0].told]
     assert {each.model_tag for each in alone[0].told + sharing[0].told} == {alone[0].told[0].model_tag}
-    one, *others = (site._session for site in sharing)
+    one, *others = (site._find(plan.run) for site in sharing)
     assert all(other.vector is one.vector and other.ranges is one.ranges for other in others)
-    np.testing.assert_array_equal(one.vector, alone[0]._session.vector)
+    np.testing.assert_array_equal(one.vector, alone[0]._find(plan.run).vector)
     assert len({id(session) for session in (one, *others)}) == 3

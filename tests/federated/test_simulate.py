@@ -294,9 +294,11 @@ def test_too_few_sites_leave_the_run_failed_with_the_reason(database, monkeypatc
     [record] = History(database).runs()
     assert record.state == "failed"
     assert record.error.startswith("FederationError: round 1 has 0 usable answers")
-    [last] = History(database).rounds(record.uid)
-    assert (last.participants, last.rejected) == (0, CLIENTS)
-    assert {one.reason for one in History(database).contributions(record.uid, 1)} == {"the site failed: 'message'"}
+    assert History(database).rounds(record.uid) == []
+    [attempt] = History(database).attempts(record.uid)
+    assert (attempt.round, attempt.attempt, attempt.phase) == (1, 1, "train")
+    assert attempt.failure.startswith("round 1 has 0 usable answers")
+    assert attempt.refusals == {f"site-{i + 1}": "the site failed: 'message'" for i in range(CLIENTS)}
     assert not database.models_dir.exists()
 
 

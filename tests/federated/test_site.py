@@ -392,13 +392,24 @@ def test_an_update_is_no_sum(sites, make_plan):
         sites[0].follow(make_plan(2, total=update))
 
 
-@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: b"garbage" * 99, lambda data: data[:-1]])
+@pytest.mark.parametrize("damage", [lambda data: b"\0", lambda data: b"garbage" * 99, lambda data: data[:-1]])
 def test_a_damaged_sum_is_refused_and_the_right_one_still_taken(sites, make_plan, run_round, damage):
     total = run_round(make_plan(), sites)
     with pytest.raises(PlanError):
         sites[0].follow(make_plan(2, total=damage(total)))
     right = make_plan(2, total=total)
     assert sites[0].follow(right).model_tag == sites[1].follow(right).model_tag
+
+
+def test_a_round_that_gave_no_sum_is_gone_on_from_without_a_step(sites, make_plan, run_round):
+    """All sites are told so, and stay on one model; who is told otherwise has another tag."""
+    total = run_round(make_plan(), sites)
+    kept = vector_of(sites[0].release().model)
+    skipped = [site.follow(make_plan(2)) for site in sites[:2]]
+    assert skipped[0].report is None
+    np.testing.assert_array_equal(vector_of(sites[0].release().model), kept)
+    told = sites[2].follow(make_plan(2, total=total))
+    assert skipped[0].model_tag == skipped[1].model_tag != told.model_tag
 
 
 @pytest.fixture

@@ -163,14 +163,15 @@ def names_in(path: Path) -> tuple[set[str], set[Path]]:
                 homes = {privacy._HOMES[name].replace(".", "/") for name in imported}  # of a lazy package
                 files |= {ROOT / "privacy" / f"{home}.py" for home in homes}
             elif node.level and node.module and node.module.split(".")[0] != "core":
-                files.add(path.parents[node.level - 1] / f"{node.module.replace('.', '/')}.py")
+                named = path.parents[node.level - 1] / node.module.replace(".", "/")
+                files.add(named / "__init__.py" if named.is_dir() else named.with_name(f"{named.name}.py"))
     return names, files
 
 
 @pytest.mark.parametrize(
     "start",
     [
-        "federated/strategy.py",
+        "federated/coordinator.py",
         "privacy/aggregate.py",
         "privacy/approximate_ckks.py",
         "privacy/keys/identity_secret.py",

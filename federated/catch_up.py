@@ -1,0 +1,115 @@
+"""The coordinator's part in bringing sites back into step: it notices who is behind, and asks another site for a
+checkpoint.
+
+It carries the checkpoint and cannot read it; see `checkpoint`. A donor whose checkpoint does not lead to the majority's
+model is not asked again for that site.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Final
+
+from ..privacy import UpdateRejectedError
+from .courier import QUERY, Questions, Steps
+from .query_records import box_from_content, done_from_content, query_to_content
+from .round_attempt import Coordination, Outcome
+from .site_queries import CheckpointRequest
+
+_SLACK: Final = 2**20
+
+
+class CatchUp:
+    """Who of a run is behind, and who has tried to help.
+
+    Args:
+        terms: of the run.
+    """
+
+    def __init__(self, terms: Coordination) -> None:
+        self._terms = terms
+        self.behind: set[int] = set()
+        self._round = 0  # that the sites in step have followed last
+        self._in_step: frozenset[int] = frozenset()
+        self._from: dict[int, int] = {}  # whose checkpoint a node has, until it is seen to be in step
+        self._tried: dict[int, set[int]] = {}  # donors that did not help a node
+
+    def note(self, outcome: Outcome) -> None:
+        """Take in what an attempt showed."""
+        if outcome.in_step:
+            self._round, self._in_step = outcome.result.round, outcome.in_step
+        self.behind = (self.behind | outcome.behind) - outcome.in_step
+        for node in outcome.in_step:
+            self._from.pop(node, None)
+            self._tried.pop(node, None)
+        for node in outcome.astray & self._from.keys():
+            self._tried.setdefault(node, set()).add(self._from.pop(node))
+            self.behind.add(node)
+
+    def steps(self, nodes: Collection[int], moved: Counter[tuple[int, str]]) -> Steps[None]:
+        """Bring those that are there into step, as far as others help.
+
+        Args:
+            nodes: that are there.
+            moved: counts the bytes, by node and direction.
+        """
+        pairs = self._pair(nodes)
+        if not pairs:
+            return
+        answers = yield self._ask({donor: self._request(donor, node) for node, donor in pairs.items()})
+        boxes: dict[int, CheckpointRequest] = {}
+        for node, donor in pairs.items():
+            content = answers.contents.get(donor)
+            try:
+                box = b"" if content is None else box_from_content(content)
+            except UpdateRejectedError:
+                box = b""
+            if box:
+                boxes[node] = self._request(donor, node, box)
+                moved[donor, "up"] += len(box)
+                moved[node, "down"] += len(box)
+            else:
+                self._tried.setdefault(node, set()).add(donor)
+        if not boxes:
+            return
+        answers = yield self._ask(boxes)
+        for node, request in boxes.items():
+            content = answers.contents.get(node)
+            try:
+                done = content is not None and done_from_content(content) == request.round
+            except UpdateRejectedError:
+                done = False
+            if done:
+                self.behind.discard(node)
+                self._from[node] = pairs[node]
+            else:
+                self._tried.setdefault(node, set()).add(pairs[node])
+
+    def _pair(self, nodes: Collection[int]) -> dict[int, int]:
+        """A donor for each node that is behind, each donor once at a time."""
+        free = [node for node in sorted(self._in_step) if node in nodes and node in self._terms.sites]
+        pairs: dict[int, int] = {}
+        for node in sorted(self.behind & set(nodes)):
+            donor = next((each for each in free if each != node and each not in self._tried.get(node, ())), None)
+            if donor is not None:
+                pairs[node] = donor
+                free.remove(donor)
+        return pairs
+
+    def _request(self, donor: int, node: int, box: bytes = b"") -> CheckpointRequest:
+        sites = self._terms.sites
+        return CheckpointRequest(
+            run=self._terms.plan.run, round=self._round, donor=sites[donor].id, recipient=sites[node].id, box=box
+        )
+
+    def _ask(self, requests: dict[int, CheckpointRequest]) -> Questions:
+        plan = self._terms.plan
+        texts = len(plan.preprocessing) + len(plan.spec.to_json())
+        return Questions(
+            kind=QUERY,
+            contents={node: query_to_content(request) for node, request in requests.items()},
+            largest=_SLACK + texts + 64 * self._terms.symbols.values,
+            closing=self._terms.waiting(len(requests)),
+            counted=frozenset(requests),
+        )

@@ -1,0 +1,170 @@
+"""A run from its first round, or from where it was left, to its last: what the coordinator does, exchange by exchange.
+
+A round with too few usable answers is attempted again; when enough attempts have failed the run is paused, and can be
+gone on with. Every attempt is charged to the privacy ledger and written down before any site is asked; a round is
+written down as closed before the next begins. So the run can be left at any moment, by a crash as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from typing import Final
+
+from ..core import derive_rng
+from .catch_up import CatchUp
+from .courier import Pause, Steps
+from .errors import PausedError
+from .greeter import Greeter
+from .round_attempt import Coordination, Outcome, RoundAttempt
+from .round_journal import Resume, RoundJournal
+from .rounds import Phase, RoundResult
+
+_LONGEST_WAIT: Final = 60.0  # seconds between two attempts
+_LOOK: Final = 0.5  # seconds between two looks for sites
+_MOST_LOST: Final = 3  # rounds in a row: more would spend privacy for nothing
+
+
+class Relay:
+    """The rounds of one run.
+
+    Args:
+        terms: of the run.
+        journal: writes them down.
+        nodes: those that are there and may be asked, now.
+        greeter: asks sites what they are before their first round; None takes all.
+        resume: where to go on.
+    """
+
+    def __init__(
+        self,
+        terms: Coordination,
+        journal: RoundJournal,
+        nodes: Callable[[], Collection[int]],
+        *,
+        greeter: Greeter | None = None,
+        resume: Resume | None = None,
+    ) -> None:
+        self._terms = terms
+        self._plan = terms.plan
+        self._journal = journal
+        self._nodes = nodes
+        self._greeter = greeter
+        self._catch_up = CatchUp(terms)
+        self._closed = list(Resume().closed if resume is None else resume.closed)
+        self._total = b"" if resume is None else resume.total
+
+    def steps(self) -> Steps[None]:
+        """All rounds that are left.
+
+        Raises:
+            PausedError: attempts at a round have failed, or too many rounds were lost: the run can be gone on with.
+        """
+        lost = 0
+        while (phase := self._plan.next_phase(self._closed)) is not None:
+            outcome = yield from self._round(len(self._closed) + 1, phase)
+            lost = lost + 1 if outcome.lost else 0
+            self._closed.append((phase, bool(outcome.total)))
+            self._total = outcome.total
+            if lost == _MOST_LOST:
+                raise PausedError(f"{lost} rounds in a row have no sum: {outcome.result.failure}")
+        yield from self._catch_up.steps(self._there(), Counter())  # who missed the last round has the model, too
+
+    def _round(self, number: int, phase: Phase) -> Steps[Outcome]:
+        """One round, in as many attempts as it takes."""
+        outcome: Outcome | None = None
+        for tries in range(self._plan.attempts):
+            if tries:
+                yield Pause(min(_LONGEST_WAIT, self._plan.retry_wait * 2 ** (tries - 1)))
+            outcome = yield from self._attempt(number, phase)
+            self._catch_up.note(outcome)
+            if outcome.result.failure is None or outcome.lost:
+                self._journal.close(outcome.result, outcome.total)
+                return outcome
+            self._journal.fail(outcome.result)
+            if outcome.spoiled:  # what a site has put into it, no one can take out: the sites go on without it
+                self._total = b""
+        assert outcome is not None
+        assert outcome.result.failure is not None
+        raise PausedError(outcome.result.failure)
+
+    def _attempt(self, number: int, phase: Phase) -> Steps[Outcome]:
+        yield from self._wait_for_sites()
+        nodes = self._there()
+        if len(nodes) < self._plan.fewest:
+            there = "no site is" if not nodes else "1 site is" if len(nodes) == 1 else f"{len(nodes)} sites are"
+            refused = {} if self._greeter is None else self._greeter.refused
+            told = "; ".join(f"{self._terms.sites[node].name}: {why}" for node, why in refused.items())
+            failure = f"round {number} is not begun: {there} connected, expected at least {self._plan.fewest}"
+            return self._unasked(number, phase, f"{failure}; {told}" if told else failure, lost=False)
+        bound = self._journal.survivors(number)
+        here = {self._terms.sites[node].id for node in nodes}
+        if bound is not None and not bound <= here:
+            failure = f"round {number} has no sum any more: an attempt has bared that of sites that are gone"
+            return self._unasked(number, phase, failure, lost=True)
+        moved = Counter[tuple[int, str]]()
+        yield from self._catch_up.steps(nodes, moved)
+        head = self._journal.authorise(number, phase)
+        attempt = self._journal.open_attempt(number, phase)
+        return (
+            yield from RoundAttempt(
+                self._terms,
+                number,
+                phase,
+                attempt,
+                total=self._total,
+                ledger_head=head,
+                nodes=nodes,
+                chosen=self._choose(nodes, number, attempt, bound),
+                survivors=bound,
+                note=lambda survivors: self._journal.note_survivors(number, attempt, survivors),
+                moved=moved,
+            ).steps()
+        )
+
+    def _there(self) -> list[int]:
+        there = [node for node in self._nodes() if node in self._terms.sites]
+        return there if self._greeter is None else [node for node in there if self._greeter.accepts(node)]
+
+    def _wait_for_sites(self) -> Steps[None]:
+        ends = time.monotonic() + self._plan.patience
+        while True:
+            if self._greeter is not None:
+                yield from self._greeter.steps(self._nodes())
+            left = ends - time.monotonic()
+            if len(self._there()) >= self._plan.fewest or left <= 0:
+                return
+            yield Pause(min(_LOOK, left))
+
+    def _choose(
+        self, nodes: Collection[int], number: int, attempt: int, bound: frozenset[str] | None
+    ) -> frozenset[int]:
+        """Who takes part: those of an earlier sum, or as many as the plan asks for."""
+        if bound is not None:
+            return frozenset(node for node in nodes if self._terms.sites[node].id in bound)
+        wanted, there = self._plan.participants, sorted(nodes)
+        if wanted is None or wanted >= len(there):
+            return frozenset(there)
+        rng = derive_rng(self._plan.seed, "participants", number, attempt)
+        drawn: list[int] = rng.choice(len(there), wanted, replace=False).tolist()
+        return frozenset(there[place] for place in drawn)
+
+    def _unasked(self, number: int, phase: Phase, failure: str, *, lost: bool) -> Outcome:
+        """What comes of an attempt for which no site is asked anything: it costs no privacy."""
+        attempt = self._journal.open_attempt(number, phase)
+        nothing = frozenset[int]()
+        result = RoundResult(
+            round=number,
+            attempt=attempt,
+            phase=phase,
+            outcomes=(),
+            report=None,
+            started=datetime.now(UTC),
+            seconds=0.0,
+            failure=failure,
+        )
+        return Outcome(
+            result=result, total=b"", lost=lost, spoiled=False, in_step=nothing, behind=nothing, astray=nothing
+        )
