@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from .receipts import RECEIPT, Receipts, is_message, path_of
 from .tunnel_state import TunnelFailure
 
 _BUFFER_BYTES: Final = 256 * 1024
@@ -17,6 +18,8 @@ _LINGER_S: Final = 5.0
 
 class Dialler(Protocol):
     """Who makes connections to the front, and wants to know of those that end."""
+
+    receipts: Receipts
 
     async def dial(self, factory: Callable[[], asyncio.Protocol]) -> Any:
         """Make one, or raise `TunnelFailure`."""
@@ -45,6 +48,7 @@ class LocalConnection(asyncio.Protocol):
         self._dialling: asyncio.Task[None] | None = None
         self._failed: TunnelFailure | None = None
         self._told = False
+        self.path = b""  # of a request whose answer has not begun, if it is of interest
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
@@ -70,6 +74,7 @@ class LocalConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
         if self._remote is not None:
+            self.path = path_of(data) or self.path
             self._remote.write(data)
         elif self._failed is not None and not self._told:
             self._told = True
@@ -122,6 +127,7 @@ class RemoteConnection(asyncio.Protocol):
     def __init__(self, tunnel: Dialler, local: LocalConnection) -> None:
         self._tunnel = tunnel
         self._local = local
+        self._kept: list[bytes] | None = None
         self._transport: Any = None
         self._ended = False
 
@@ -132,10 +138,26 @@ class RemoteConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
+        path, self._local.path = self._local.path, b""
+        if self._kept is not None:
+            self._kept.append(data)
+            return
+        if path == RECEIPT:
+            self._kept = [data]
+            self._tunnel.receipts.keep(self._release)
+            return
+        if is_message(path, data):
+            self._tunnel.receipts.message_passes()
         self._local.write(data)
+
+    def _release(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept:
+            self._local.write(b"".join(kept))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
+        self._release()
         if not self._ended:
             self._tunnel.doubt()
         self._local.end()

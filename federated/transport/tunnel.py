@@ -36,6 +36,7 @@ from .event_thread import EventThread, settle
 from .fields import Address, now_utc
 from .loopback import LoopbackPem
 from .probe import Probe
+from .receipts import Receipts
 from .relay import LocalConnection
 from .transport_key import TransportKey
 from .tunnel_state import TunnelCode, TunnelFailure, TunnelState, failure_of
@@ -57,6 +58,8 @@ class Tunnel:
         connect: where the front is, if not where the admission says: behind another proxy, or in a test. The front's
             certificate is checked against the admission's host all the same.
         clock: what time it is, UTC.
+        hold_s: seconds to keep the receipt of a message back; 0 unless somebody calls `answered` after each.
+        arrived: told, in the tunnel's thread, when a message passes to the SuperNode.
 
     Raises:
         TransportError: on entering: the address is in use.
@@ -73,6 +76,8 @@ class Tunnel:
         listen: tuple[str, int] = ("127.0.0.1", 0),
         connect: tuple[str, int] | None = None,
         clock: Callable[[], datetime] = now_utc,
+        hold_s: float = 0.0,
+        arrived: Callable[[], None] = lambda: None,
     ) -> None:
         self._admission = admission
         self._key = key
@@ -82,6 +87,7 @@ class Tunnel:
         self._clock = clock
         self._state = TunnelState(TunnelCode.STARTING, "", clock())
         self._changed = threading.Condition()
+        self.receipts = Receipts(hold_s, arrived)
         self._thread = EventThread("nasturtium-tunnel", self._serve)
         self._socket: socket.socket | None = None
         self._relays: set[LocalConnection] = set()
@@ -131,6 +137,10 @@ class Tunnel:
     def failure(self) -> BaseException | None:
         """Why it ended by itself; None: it did not."""
         return self._thread.failure
+
+    def answered(self) -> None:
+        """Tell that the site's answer is with the SuperNode, or that there will be none; from any thread."""
+        self._thread.call(self.receipts.answered)
 
     def wait(self, seconds: float, *codes: TunnelCode) -> TunnelState:
         """Wait for one of some states, or without any for the first answer of the coordinator, and return what is."""
