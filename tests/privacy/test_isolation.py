@@ -171,6 +171,7 @@ def names_in(path: Path) -> tuple[set[str], set[Path]]:
 @pytest.mark.parametrize(
     "start",
     [
+        "federated/agreement/relay.py",
         "federated/coordinator.py",
         "privacy/aggregate.py",
         "privacy/approximate_ckks.py",
