@@ -68,7 +68,7 @@ class Coordination:
         """Check that an adder fits a plan.
 
         Raises:
-            ConfigError: it is of another preset, or the strategy needs updates in the clear.
+            ConfigError: it is of another preset, or does not fit the strategy.
         """
         if adder.preset.name != plan.quantisation.preset:
             raise ConfigError(f"expected an adder of {plan.quantisation.preset}, got one of {adder.preset.name}")
@@ -76,6 +76,11 @@ class Coordination:
         model = build(plan.spec, derive_rng(0, "layout"))
         exchange = Exchange.read(model, adder.preset, plan.privacy, plan.strategy, plan.compression)
         check_scheme(exchange.strategy, exchange.compression, adder.scheme)
+        if exchange.strategy.asynchronous and (plan.participants is not None or plan.quantisation.rule != "fixed"):
+            raise ConfigError(
+                f"{exchange.strategy.name} asks every site that is idle, and mixes rounds whose ranges must be the same: "
+                'expected all participants and the rule "fixed"'
+            )
         adder = RobustAdder.around(adder, exchange, plan.training.max_rows)
         return cls(plan, adder, sites, signer, exchange.symbols, exchange.strategy)
 

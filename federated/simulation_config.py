@@ -162,6 +162,8 @@ class SimulationConfig:
                 f"{self.strategy} needs {strategy.fewest} updates in a round, and {self.in_a_round} sites take part",
                 hint="add sites, or lower what the strategy is to withstand",
             )
+        if strategy.asynchronous and self.participants is not None:
+            raise ConfigError(f"{self.strategy} asks every site that is idle", hint="leave out participants")
         if compression.sparse and self.bits < 2:
             raise ConfigError(f"{self.compression} needs a level for zero: at least 2 bits, got {self.bits}")
 

@@ -125,22 +125,28 @@ def _sides(part: UpdatePart) -> tuple[int, int]:
 def _orthonormal(vectors: np.ndarray) -> np.ndarray:
     """Rows of length 1 that span what the given ones do: shape (rank, n) float64, by modified Gram-Schmidt.
 
-    A row that is spanned by those before becomes a unit vector. Sums run in order (`cumsum`), for the sites' machines
-    must agree on every bit.
+    A row that is spanned by those before gives way to another direction. Sums run in order (`cumsum`), for the sites'
+    machines must agree on every bit.
     """
     rows: list[np.ndarray] = []
-    for index, vector in enumerate(vectors):
-        length = sqrt(_dot(vector, vector))
-        left = vector
-        for _ in range(2):  # twice is enough (Giraud et al. 2005)
-            for row in rows:
-                left = left - _dot(left, row) * row
-        rest = sqrt(_dot(left, left))
-        if not rest > 1e-6 * length:
-            left, rest = np.zeros(len(vector)), 1.0
-            left[index % len(vector)] = 1.0
-        rows.append(left / rest)
+    for vector in vectors:
+        row = _against(rows, vector, 1e-6)
+        # Of k + 1 unit vectors, one is at least 1 / sqrt(k + 1) away from what k rows span.
+        units = (np.eye(1, len(vector), place)[0] for place in range(len(rows) + 1))
+        while row is None:
+            row = _against(rows, next(units), 0.9 / sqrt(len(rows) + 1))
+        rows.append(row)
     return np.stack(rows)
+
+
+def _against(rows: list[np.ndarray], vector: np.ndarray, least: float) -> np.ndarray | None:
+    """What a vector has beyond some orthonormal rows, at length 1; None where it is not `least` of the vector."""
+    left = vector
+    for _ in range(2):  # twice is enough (Giraud et al. 2005)
+        for row in rows:
+            left = left - _dot(left, row) * row
+    rest = sqrt(_dot(left, left))
+    return left / rest if rest > least * sqrt(_dot(vector, vector)) else None
 
 
 def _dot(left: np.ndarray, right: np.ndarray) -> float:
