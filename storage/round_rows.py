@@ -13,7 +13,7 @@ from ulid import ULID
 from .models import Contribution, Node, Round, Run, to_column, to_us
 from .points import put_points
 from .records import ContributionRecord, RoundRecord
-from .upsert import ensure_row, put_rows
+from .upsert import find_ids, put_rows
 
 ROUND_FIGURES: Final = ("val_loss", "val_accuracy")  # curves of the run, at the numbers of its rounds
 
@@ -41,8 +41,9 @@ def put_round(
     session.execute(delete(Contribution).where(of_round))
     put_rows(session, Round, [{"run_id": run.id, **_round_row(round)}])
     rows = [_contribution_row(run.id, round.number, each) for each in contributions]
+    nodes = see_nodes(session, [each.client for each in contributions], now_us)
     for row in rows:
-        row["node_id"] = see_node(session, row.pop("client"), now_us)
+        row["node_id"] = nodes[row.pop("client")]
     put_rows(session, Contribution, rows)
     put_round_figures(session, run, round.number, round.loss, round.accuracy, ids=ids)
 
@@ -58,19 +59,17 @@ def put_round_figures(
 
 def see_node(session: Session, name: str, now_us: int, public_key_sha256: str | None = None) -> int:
     """The key of a site, which is made when it is first seen."""
-    row = {
-        "uid": str(ULID()),
-        "name": name,
-        "public_key_sha256": public_key_sha256,
-        "first_seen_us": now_us,
-        "last_seen_us": now_us,
-    }
-    node_id = ensure_row(session, Node, "name", row)
-    changes: dict[str, Any] = {"last_seen_us": now_us}
+    node_id = see_nodes(session, [name], now_us)[name]
     if public_key_sha256 is not None:
-        changes["public_key_sha256"] = public_key_sha256
-    session.execute(update(Node).where(Node.id == node_id).values(changes))
+        session.execute(update(Node).where(Node.id == node_id).values(public_key_sha256=public_key_sha256))
     return node_id
+
+
+def see_nodes(session: Session, names: Sequence[str], now_us: int) -> dict[str, int]:
+    """The keys of sites by their names; each is made when it is first seen."""
+    rows = [{"uid": str(ULID()), "name": name, "first_seen_us": now_us, "last_seen_us": now_us} for name in names]
+    put_rows(session, Node, rows, key=("name",), only=("last_seen_us",))
+    return find_ids(session, Node, "name", names)
 
 
 def _round_row(record: RoundRecord) -> dict[str, Any]:

@@ -68,10 +68,10 @@ from .records import (
     RunKind,
     SearchRecord,
 )
-from .round_rows import ROUND_FIGURES, put_round, put_round_figures, see_node
+from .round_rows import ROUND_FIGURES, put_round, put_round_figures, see_node, see_nodes
 from .runs import require_run, study_name
 from .trials import TrialRecorder
-from .upsert import ensure_row, insert, put_rows
+from .upsert import ensure_row, ensure_rows, insert, put_rows
 from .writer import PointWriter, RunKey
 
 Curves = Mapping[str, Mapping[int, float]]  # name -> step -> value; any float, NaN too
@@ -426,14 +426,35 @@ class Tracker:
         self, uid: str, name: str, *, dataset: DatasetEntry | None = None, public_key_sha256: str | None = None
     ) -> None:
         """A site takes part in a federated training, with data of which it tells a keyed fingerprint, or nothing."""
+        self.record_sites(
+            uid, {name: dataset}, public_keys={} if public_key_sha256 is None else {name: public_key_sha256}
+        )
+
+    def record_sites(
+        self, uid: str, sites: Mapping[str, DatasetEntry | None], *, public_keys: Mapping[str, str] | None = None
+    ) -> None:
+        """Sites take part in a federated training; see `record_site`.
+
+        Args:
+            uid: the run.
+            sites: what each tells of its data, by name; None: nothing.
+            public_keys: SHA-256 of public keys by name of the site, where known.
+        """
         with self._database.write() as session:
             run_id = require_run(session, uid, kind="federated")
             serialise(session)
-            see_node(session, name, self._clock(), public_key_sha256)
-            if dataset is not None:
-                dataset_id = ensure_row(session, Dataset, "fingerprint", _dataset_row(dataset))
-                row = {"run_id": run_id, "role": f"site/{name}", "dataset_id": dataset_id}
-                put_rows(session, RunDataset, [row])
+            see_nodes(session, list(sites), self._clock())
+            for name, key in (public_keys or {}).items():
+                see_node(session, name, self._clock(), key)
+            rows = {f"site/{name}": _dataset_row(entry) for name, entry in sites.items() if entry is not None}
+            ids = ensure_rows(session, Dataset, "fingerprint", list(rows.values()))
+            roles = {role: ids[row["fingerprint"]] for role, row in rows.items()}
+            put_rows(
+                session,
+                RunDataset,
+                [{"run_id": run_id, "role": role, "dataset_id": dataset_id} for role, dataset_id in roles.items()],
+            )
+            for dataset_id in roles.values():
                 link(session, (("dataset", dataset_id), "trained on at a site by", ("run", run_id)))
 
     def record_ceremony(self, entry: CeremonyEntry, *, run: str | None = None) -> str:

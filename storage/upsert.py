@@ -1,13 +1,15 @@
 """Rows that may be there already: writing them twice is the same as writing them once, on SQLite and on PostgreSQL."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import ColumnElement, Table, case, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from .models import Architecture, Artifact, Base, Dataset, Environment, Model, Node
+
+_AT_ONCE: Final = 500  # values in a query: databases have their limits
 
 
 def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
@@ -62,3 +64,31 @@ def ensure_row(
     session.flush()
     session.execute(insert(session, table).on_conflict_do_nothing(index_elements=[key]), [row])
     return session.execute(select(table.id).where(getattr(table, key) == row[key])).scalar_one()
+
+
+def ensure_rows(
+    session: Session,
+    table: type[Environment | Dataset | Architecture | Artifact | Model | Node],
+    key: str,
+    rows: Sequence[Mapping[str, Any]],
+) -> dict[str, int]:
+    """As `ensure_row`, for thousands: the ids by the value of `key`, a text."""
+    if rows:
+        session.flush()
+        session.execute(insert(session, table).on_conflict_do_nothing(index_elements=[key]), rows)
+    return find_ids(session, table, key, [row[key] for row in rows])
+
+
+def find_ids(
+    session: Session,
+    table: type[Environment | Dataset | Architecture | Artifact | Model | Node],
+    key: str,
+    values: Sequence[str],
+) -> dict[str, int]:
+    """The ids of rows by the value of their unique column `key`, of those that are there."""
+    column = getattr(table, key)
+    ids: dict[str, int] = {}
+    for start in range(0, len(values), _AT_ONCE):
+        found = select(column, table.id).where(column.in_(values[start : start + _AT_ONCE]))
+        ids |= {row[0]: row[1] for row in session.execute(found)}
+    return ids
