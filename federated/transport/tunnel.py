@@ -253,6 +253,11 @@ class Tunnel:
                 self._become(exc.code, exc.detail)
             except TimeoutError:
                 self._become(TunnelCode.UNREACHABLE, "no answer in time")
+            except asyncio.CancelledError:
+                if probe is not None:
+                    probe.end()
+                    self._probes.discard(probe)  # a loop that is told to stop in between does not say that it was
+                raise
             if not self._state.connected and probe is not None:
                 probe.end()
                 probe = None

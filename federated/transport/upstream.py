@@ -75,14 +75,15 @@ class Upstream:
         """
         loop = asyncio.get_running_loop()
         host, port = self._address
-        async with asyncio.timeout(_CONNECT_S):
-            _, connection = await loop.create_connection(
-                lambda: UpstreamConnection(self),
-                host,
-                port,
-                ssl=self._tls,
-                server_hostname=host if self._tls else None,
-            )
+        connection = UpstreamConnection(self)
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await loop.create_connection(
+                    lambda: connection, host, port, ssl=self._tls, server_hostname=host if self._tls else None
+                )
+        except BaseException:
+            self.lost(connection)  # a loop that is told to stop in between does not say that it was
+            raise
         connection.asker = asker
         return connection
 
