@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..core import canonical_json
-from ..core.data import Task
 from ..privacy import Identity, Preset, PrivacyError, PublicIdentity, seal
 from .errors import PlanError, Refusal
-from .session import Session
+from .session import Prepare, Session
 from .site_queries import CheckpointRequest
 from .site_state import session_from_bytes, session_to_bytes
 
@@ -80,7 +79,7 @@ def seal_checkpoint(
 
 
 def open_checkpoint(
-    request: CheckpointRequest, *, recipient: Identity, peers: Peers, key_id: str, task: Task, preset: Preset
+    request: CheckpointRequest, *, recipient: Identity, peers: Peers, key_id: str, prepare: Prepare, preset: Preset
 ) -> Session:
     """The state in a checkpoint.
 
@@ -89,7 +88,7 @@ def open_checkpoint(
         recipient: this site.
         peers: its roster.
         key_id: of the key that all members have.
-        task: of the site's data.
+        prepare: see `Prepare`.
         preset: that it protects with.
 
     Raises:
@@ -106,7 +105,7 @@ def open_checkpoint(
         donor.verify(CHECKPOINT_DOMAIN, _signed(box, context), signature)
     except PrivacyError as exc:
         raise PlanError(f"a checkpoint that {donor.name} has not signed", refusal=Refusal.SIGNATURE) from exc
-    session = session_from_bytes(recipient.unseal(box, context), task, preset)
+    session = session_from_bytes(recipient.unseal(box, context), prepare, preset)
     if (session.agreed.run, session.round) != (request.run, request.round):
         raise PlanError(
             f"{donor.name} has sealed round {session.round} of run {session.agreed.run} for round {request.round} "

@@ -15,6 +15,7 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from ..core import NasturtiumError
+from .agreement.messages import agreement_answer_to_content, agreement_plan_from_content, is_agreement
 from .answers import join_contents, refusal_to_content, sign_answer, split_content
 from .errors import PlanError, Refusal
 from .guard import Action, Asked, Guard, action_of
@@ -76,6 +77,9 @@ def _read_plan(site: Site, content: RecordDict) -> _Question:
 
 
 def _read_query(site: Site, content: RecordDict) -> _Question:
+    if is_agreement(content):
+        plan = agreement_plan_from_content(content)
+        return _Question("agree", plan, lambda: agreement_answer_to_content(site.agree(plan)))
     query = query_from_content(content)
     match query:
         case None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import TypeAlias
 
 import numpy as np
 
-from ..core import ModelSpec, ParameterLayout, build, derive_rng, parse_json
-from ..core.data import Preprocessing, Task
+from ..core import ModelSpec, ParameterLayout, build, derive_rng
+from ..core.data import Preprocessing
 from ..privacy import EncryptedSum, OpenedSum, Preset, Sitting
 from .errors import PlanError, Refusal
 from .exchange import LOCAL, Exchange
@@ -24,6 +26,10 @@ from .update_layout import shared_layout
 
 # What differs between the plans of a run.
 _OF_A_ROUND = ("round", "attempt", "phase", "take_part", "total", "shares", "ledger_head")
+
+
+# What the preprocessing in a plan is at a site; raises where the site's data does not fit it.
+Prepare: TypeAlias = Callable[[str], Preprocessing]
 
 
 def agreed_by_sites(plan: RoundPlan) -> tuple[object, ...]:
@@ -66,7 +72,7 @@ class Session:
     pending: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     @classmethod
-    def begin(cls, plan: RoundPlan, task: Task, preset: Preset) -> Session:
+    def begin(cls, plan: RoundPlan, prepare: Prepare, preset: Preset) -> Session:
         """The state before the first round.
 
         Raises:
@@ -76,15 +82,13 @@ class Session:
         if plan.round != 1:
             code = Refusal.BEHIND if plan.round > 1 else Refusal.ORDER
             raise PlanError(f"asked to join run {plan.run} in round {plan.round}, expected 1", refusal=code)
-        return cls.fresh(plan, task, preset)
+        return cls.fresh(plan, prepare, preset)
 
     @classmethod
-    def fresh(cls, plan: RoundPlan, task: Task, preset: Preset) -> Session:
+    def fresh(cls, plan: RoundPlan, prepare: Prepare, preset: Preset) -> Session:
         """A session at the initial model, whatever the round of the plan; see `begin`."""
         spec = ModelSpec.from_json(plan.spec)
-        preprocessing = Preprocessing.from_dict(parse_json(plan.preprocessing))
-        if preprocessing.task != task:
-            raise PlanError("the plan's task is not that of the data", refusal=Refusal.SCHEMA)
+        preprocessing = prepare(plan.preprocessing)
         model = build(spec, derive_rng(plan.seed, "weights"))
         exchange = Exchange.read(model, preset, plan.privacy, plan.strategy, plan.compression)
         layout = shared_layout(model, exchange.strategy.shared(model))

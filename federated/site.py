@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeVar
 import numpy as np
 
 from ..core import SavedModel, build, derive_rng
+from ..core.data import Task
 from ..privacy import (
     NO_KEY,
     AttemptJournal,
@@ -34,6 +35,9 @@ from ..privacy import (
     protect,
 )
 from ..storage import SignedHead
+from .agreement.conform import conform
+from .agreement.plan import AgreementAnswer, AgreementPlan
+from .agreement.store import AgreementStore
 from .checkpoint import Peers, open_checkpoint, seal_checkpoint
 from .errors import PlanError, Refusal
 from .handshake import columns_of, schema_sha256
@@ -43,6 +47,7 @@ from .rounds import ClientUpdate, MaskRequest, RoundPlan
 from .rows import Rows
 from .session import Session, agreed_by_sites
 from .shared_models import SharedModels
+from .site_agreements import SiteAgreements
 from .site_masks import SiteMasks
 from .site_queries import (
     ANSWER_DOMAIN,
@@ -97,6 +102,7 @@ class Site:
         trainer: what it trains with; networks of the core by default.
         shared: by sites of one process with the same key and task, so that each sum is opened once; for simulation.
         states: keeps its sessions over restarts; None keeps them in memory, where they go with the process.
+        agreements: keeps what was agreed on over restarts; None keeps it in memory.
         peers: the members of its roster, to whom it gives its state when they are behind, and from whom it takes
             theirs; None for nobody.
         tells: what its policy lets it tell of itself: "rows", "columns", "norms" of its updates.
@@ -117,6 +123,7 @@ class Site:
         trainer: LocalTrainer | None = None,
         shared: SharedModels | None = None,
         states: SiteStates | None = None,
+        agreements: AgreementStore | None = None,
         peers: Peers | None = None,
         tells: Collection[Tells] = (),
         actions: Collection[str] = (),
@@ -133,9 +140,20 @@ class Site:
         self._trainer = trainer or NetworkTrainer()
         self._shared = shared
         self._states = states or SiteStates(None)
+        self._agreements = SiteAgreements(
+            identity,
+            train,
+            cipher,
+            coordinator=coordinator,
+            journal=journal,
+            masks=masks,
+            budget=budget,
+            store=agreements,
+        )
         self._peers = peers
         self._tells = frozenset(tells)
         self._actions = tuple(actions)
+        self._conformed: LocalRows | None = None  # the rows under the task that was asked for last
         self._sessions: OrderedDict[str, Session] = OrderedDict()  # by run; the one that was used last is the last
         self.ledger_head = self._states.ledger_head()  # the newest of the coordinator's privacy ledger
 
@@ -156,7 +174,7 @@ class Site:
             PrivacyError: the sum cannot be opened, the local training diverged, or the site's budget is spent.
         """
         started = time.perf_counter()
-        self._keep_head(plan)
+        self._keep_head(plan.ledger_head)
         session = self._join(plan)
         if plan.round > session.round > 0:
             if plan.total:
@@ -195,6 +213,11 @@ class Site:
             PrivacyError: the step cannot be taken.
         """
         return self._must_mask().answer(request, self._cipher.preset.plain_modulus)
+
+    def agree(self, plan: AgreementPlan) -> AgreementAnswer:
+        """Answer a question about the rows, or open the sum of all answers to it; see `SiteAgreements`."""
+        self._keep_head(plan.ledger_head)
+        return self._agreements.answer(plan)
 
     def hello(self, request: HelloRequest) -> SiteHello:
         """Say what this site is, as far as its policy lets it."""
@@ -246,7 +269,7 @@ class Site:
             recipient=self._identity,
             peers=self._must_know(),
             key_id=self._cipher.key_id,
-            task=self._train.task,
+            prepare=self._agreements.prepare,
             preset=self._cipher.preset,
         )
         known = self._find(request.run)
@@ -279,14 +302,14 @@ class Site:
         model.load_state(session.state())
         return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.agreed.run})
 
-    def _keep_head(self, plan: RoundPlan) -> None:
+    def _keep_head(self, told: str) -> None:
         """Keep the head of the coordinator's ledger: of the same ledger and signer as the one before, and no shorter.
 
         That it goes on from the one before is shown by verifying the ledger with the heads that were kept.
         """
-        if not plan.ledger_head:
+        if not told:
             return
-        head, kept = SignedHead.from_json(plan.ledger_head), self.ledger_head
+        head, kept = SignedHead.from_json(told), self.ledger_head
         head.verify()
         if kept is not None and (
             (head.ledger, head.signer) != (kept.ledger, kept.signer)
@@ -329,8 +352,10 @@ class Site:
         session = self._find(plan.run)
         try:
             if session is None:
-                task, preset, key = self._train.task, self._cipher.preset, (plan.round, *agreed_by_sites(plan))
-                session = copy(self._share("begin", plan, key, lambda: Session.begin(plan, task, preset)))
+                prepare, preset = self._agreements.prepare, self._cipher.preset
+                key = (plan.round, *agreed_by_sites(plan))
+                session = copy(self._share("begin", plan, key, lambda: Session.begin(plan, prepare, preset)))
+                self._rows(session.preprocessing.task)  # that they do not fit is said before anything is done
             session.check_next(plan)
         except PlanError as exc:
             raise PlanError(f"{self.name}: {exc.message}", hint=exc.hint, refusal=exc.refusal) from exc
@@ -339,7 +364,7 @@ class Site:
 
     def _find(self, run: str) -> Session | None:
         """The session of a run, from memory or the disk."""
-        return self._sessions.get(run) or self._states.load(run, self._train.task, self._cipher.preset)
+        return self._sessions.get(run) or self._states.load(run, self._agreements.prepare, self._cipher.preset)
 
     def _remember(self, session: Session) -> None:
         """Keep a session at hand, and let go of what is finished, or was not used for long, where they are many."""
@@ -400,6 +425,16 @@ class Site:
             norm=norm,
             clipped=None if clip is None else norm > clip,
         )
+
+    def _rows(self, task: Task) -> LocalRows:
+        """The rows as a task has them that all sites have agreed on.
+
+        Raises:
+            AgreementError: a column, category or class is not what it knows.
+        """
+        if self._conformed is None or self._conformed.train.task != task:
+            self._conformed = LocalRows(self.name, conform(self._train, task), conform(self._validation, task))
+        return self._conformed
 
     def _mask(self, session: Session, plan: RoundPlan) -> Mask | None:
         """The mask of this site's update. With or without one, the attempt counts as answered from here on."""

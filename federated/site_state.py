@@ -27,13 +27,12 @@ from typing import Any, Final, cast
 import numpy as np
 
 from ..core import FormatError, canonical_json, check_header, parse_json
-from ..core.data import Task
 from ..privacy import Preset
 from ..storage import SignedHead
 from .documents import from_document, to_document
 from .errors import SiteStateError
 from .rounds import RoundPlan, SiteReport
-from .session import Session
+from .session import Prepare, Session
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +73,12 @@ class SiteStates:
         """Whether anything is kept: a session that is forgotten can be loaded again."""
         return self._folder is not None
 
-    def load(self, run: str, task: Task, preset: Preset) -> Session | None:
+    def load(self, run: str, prepare: Prepare, preset: Preset) -> Session | None:
         """The session of a run as it was saved last; None where there is none, or its file is damaged.
 
         Args:
             run: its ULID.
-            task: of the site's data.
+            prepare: see `Prepare`.
             preset: that it protects with.
 
         Raises:
@@ -95,7 +94,7 @@ class SiteStates:
         except OSError as exc:
             raise SiteStateError(f"{path}: {exc.strerror or exc}", hint="check its permissions") from exc
         try:
-            session = session_from_bytes(data, task, preset)
+            session = session_from_bytes(data, prepare, preset)
             if session.agreed.run == run:
                 return session
             reason = f"it is of run {session.agreed.run}"
@@ -187,12 +186,12 @@ def session_to_bytes(session: Session, *, shared_only: bool = False) -> bytes:
     return b"".join((*parts, digest.digest()))
 
 
-def session_from_bytes(data: bytes, task: Task, preset: Preset) -> Session:
+def session_from_bytes(data: bytes, prepare: Prepare, preset: Preset) -> Session:
     """The inverse of `session_to_bytes`.
 
     Args:
         data: from the site's disk, or from another site.
-        task: of the site's data, which the plan must be for.
+        prepare: see `Prepare`.
         preset: that it protects with.
 
     Raises:
@@ -202,7 +201,7 @@ def session_from_bytes(data: bytes, task: Task, preset: Preset) -> Session:
     """
     header, arrays = _cut(data)
     plan = from_document(RoundPlan, header["plan"], total=b"", shares=b"", ledger_head="")
-    session = Session.fresh(plan, task, preset)
+    session = Session.fresh(plan, prepare, preset)
     for name, kind in (("round", int), ("attempt", int), ("meaning", str), ("finished", bool), ("chain", str)):
         if type(header[name]) is not kind:
             raise FormatError(f"a site's state: its {name} is {header[name]!r:.60}")

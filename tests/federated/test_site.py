@@ -571,7 +571,7 @@ def test_a_network_that_cannot_be_is_refused(make_site, make_plan):
 def test_a_plan_for_other_data_is_refused(make_site, make_plan):
     plan = make_plan()
     other = plan.preprocessing.replace('"yes"', '"maybe"')
-    with pytest.raises(PlanError, match=r"site-1: the plan's task is not that of the data"):
+    with pytest.raises(PlanError, match=r"site-1: the target: 'yes' is not among the 2 names the sites have agreed on"):
         make_site().follow(replace(plan, preprocessing=other))
 
 
