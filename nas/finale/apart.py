@@ -140,7 +140,7 @@ def train_apart(
     with Workplace() as place:
         folder = place.path / "rows"
         folder.mkdir()
-        engine = ProcessEngine(write(folder), min(workers, len(tasks)))
+        engine = ProcessEngine(write(folder), min(workers, len(tasks)), persistent=True)
         try:
             begun = ended = 0
             while ended < len(tasks):

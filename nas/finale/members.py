@@ -30,6 +30,7 @@ from .retraining import Whole, fitted_figures, train_folds, train_whole, validat
 
 _PREDICTIONS = "predictions"  # the role and the name of what a validated member says of validation rows
 _FILE = "predictions.npy"
+_ORDER = ("val_loss", "val_accuracy", "val_rmse", "val_mae", "val_r2", "val_f1", "val_auroc")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,4 +284,8 @@ class Members:
 
 
 def _of_validation(figures: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in figures.items() if name.startswith("val_") or name == "best_epoch"}
+    """What `validation_figures` gave, from the history, in the order in which reports tell them."""
+    names = [name for name in figures if name.startswith("val_") or name == "best_epoch"]
+    return {
+        name: figures[name] for name in sorted(names, key=lambda name: (*(name != known for known in _ORDER), name))
+    }

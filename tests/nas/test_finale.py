@@ -449,6 +449,7 @@ def test_trainings_side_by_side_are_those_of_one_process(finished, digits, datab
     reference, search, result = finished
     side_by_side, again = finish(database, digits, replace(OPTIONS, workers=workers), digit_trials())
     assert replace(again.report, spent={}) == replace(result.report, spent={})
+    assert replace(again.report, spent={}).to_text() == replace(result.report, spent={}).to_text()
     assert kept(database, side_by_side) == kept(reference, search)
     saved = [load_model(each.model) for each in (result, again)]
     assert saved[0].preprocessing.to_dict() == saved[1].preprocessing.to_dict()
