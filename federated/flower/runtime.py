@@ -65,7 +65,8 @@ class Patience:
         """The value of `target(...)`.
 
         Raises:
-            LinkLostError: the server was away for `seconds`, answered with an error, or knows nothing of the task.
+            LinkLostError: the server was away for `seconds`, or knows nothing of the task.
+            FederationError: it refused the request.
         """
         deadline, pause = time.monotonic() + self._seconds, 0.05
         while True:
@@ -165,4 +166,4 @@ def _refused(server: str, exc: httpx.HTTPStatusError) -> FederationError:
         )
     if status == ENDED:
         return TaskLostError(f"{server} has ended the run ({said})")
-    return LinkLostError(f"{server} refused a request: {said}", hint="its log says more")
+    return FederationError(f"{server} refused a request: {said}", hint="its log says more")
