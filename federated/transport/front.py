@@ -16,8 +16,8 @@ Whether somebody is a member is asked at every request, of a file that is read a
 connections of who was removed end within a quarter of a second. Sessions are not resumed, so every connection is
 checked in full. Strangers cost a TLS handshake, of which each network address may have a few at a time.
 
-Log lines are of this module's package: refusals as warnings, passed requests at debug level, at most one line in ten
-seconds about strangers.
+Log lines are of this module's package: refusals as warnings, passed requests at debug level; in ten seconds at most
+fifty warnings about a site, and one line about strangers.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 _SWEEP_S: Final = 0.25
 _RENEW_S: Final = 3600.0
 _QUIET_S: Final = 10.0
+_LINES: Final = 50  # warnings about one site in that time
 _BACKLOG: Final = 256
 _NO_MORE_FILES_S: Final = 0.2
 
@@ -190,6 +191,8 @@ class FrontState:
         self._begun: set[asyncio.Task[None]] = set()
         self._told = -_QUIET_S  # when a line about strangers was last written
         self._since_told = 0
+        self._lines: Counter[str] = Counter()  # warnings by site, since
+        self._lines_since = 0.0
         self._tls = _server_tls(authority)
         self._stamp: tuple[int, int] | None = None
         self._known_problem: NasturtiumError | None = None
@@ -274,6 +277,7 @@ class FrontState:
             now = loop.time()
             self.members.refresh()
             self._tell_problem()
+            self._tell_rest(now)
             for connection in tuple(self._connections):
                 if connection.site and self.members.member(connection.serial) is None:
                     connection.drop()
@@ -332,6 +336,22 @@ class FrontState:
         if now - self._told >= _QUIET_S:
             logger.info("front: turned away %d without a member's certificate, the last: %s", self._since_told, reason)
             self._told, self._since_told = now, 0
+
+    def may_tell(self, site: str) -> bool:
+        """Whether there may be one more warning about a site now, so that none fills the disk; of strangers, none."""
+        if not site:
+            return False
+        self._lines[site] += 1
+        return self._lines[site] <= _LINES
+
+    def _tell_rest(self, now: float) -> None:
+        """Begin to count anew, and tell how many warnings there were not."""
+        if now - self._lines_since >= _QUIET_S:
+            for site, count in self._lines.items():
+                if count > _LINES:
+                    logger.warning("front site=%s: %d more refusals are not shown", site, count - _LINES)
+            self._lines.clear()
+            self._lines_since = now
 
     def _tell_problem(self) -> None:
         before, problem = self._known_problem, self.members.problem

@@ -446,7 +446,7 @@ class SiteConnection(asyncio.Protocol):
         """One line a request: who, what, how it ended, bytes up and down, milliseconds."""
         self._front.counted(self.site, self._up, self._down)
         level = logging.DEBUG if outcome == "passed" else logging.WARNING
-        if logger.isEnabledFor(level):
+        if logger.isEnabledFor(level) and (level == logging.DEBUG or self._front.may_tell(self.site)):
             took = (self._loop.time() - self._begun) * 1e3 if self._begun else 0.0
             logger.log(
                 level,

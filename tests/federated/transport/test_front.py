@@ -579,6 +579,19 @@ def test_requests_and_refusals_are_logged(caller, site, caplog):
     assert "path=/v1/control/start-run status=403 outcome=path-not-allowed" in refused.getMessage()
 
 
+def test_nobody_fills_the_disk_with_refusals(authority, caplog):
+    state = Front(listen=("127.0.0.1", 0), upstream=("127.0.0.1", 1), authority=authority)._state
+    state._tell_rest(100.0)
+    assert [state.may_tell("hospital-a") for _ in range(60)] == [True] * 50 + [False] * 10
+    assert state.may_tell("hospital-b")
+    assert not state.may_tell("")
+    state._tell_rest(109.0)
+    assert not state.may_tell("hospital-a")
+    state._tell_rest(110.0)
+    assert "site=hospital-a: 11 more refusals are not shown" in caplog.text
+    assert state.may_tell("hospital-a")
+
+
 @pytest.mark.parametrize("limit", ["connections", "head_s", "min_rate"])
 def test_limits_are_positive(limit):
     with pytest.raises(ConfigError, match=f"{limit} > 0"):
