@@ -50,12 +50,12 @@ class LowRank(Compression):
         return UpdateLayout(parts, full.tensors)
 
     def init(self, full: UpdateLayout, seed: int) -> Bases:
-        """A random basis Q for every matrix, each column as a row: shape (rank, n) float64."""
+        """A random basis Q for every matrix, each column as a row: shape (rank, longer side) float64, with zeros."""
         bases: Bases = {_ROUNDS: np.zeros(1, np.int64)}
         for part in full.parts:
             if self._cuts(part):
                 signs = derive_rng(seed, "low rank", part.name).integers(0, 2, (self.rank, _sides(part)[1]))
-                bases[part.name] = _orthonormal(2.0 * signs - 1.0)
+                bases[part.name] = _padded(_orthonormal(2.0 * signs - 1.0), part)
         return bases
 
     def compress(self, update: np.ndarray, full: UpdateLayout, bases: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -66,10 +66,8 @@ class LowRank(Compression):
                 said.append(update[place])
                 continue
             matrix = update[place].reshape(_sides(part))
-            product = bases[part.name] @ (matrix if self._turned(bases) else matrix.T)  # (rank, m) or (rank, n)
-            padded = np.zeros((self.rank, max(_sides(part))))
-            padded[:, : product.shape[1]] = product
-            said.append(padded.reshape(-1))
+            product = self._basis(part, bases) @ (matrix if self._turned(bases) else matrix.T)
+            said.append(_padded(product, part).reshape(-1))
         return np.concatenate(said)
 
     def expand(self, said: np.ndarray, full: UpdateLayout, bases: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -81,7 +79,7 @@ class LowRank(Compression):
                 meant.append(said[start : start + part.size])
                 start += part.size
                 continue
-            product, basis = self._product(said, start, part, bases), bases[part.name]
+            product, basis = self._product(said, start, part, bases), self._basis(part, bases)
             matrix = np.zeros(_sides(part))
             for column, own in zip(product, basis, strict=True):
                 matrix += own[:, None] * column if self._turned(bases) else column[:, None] * own
@@ -95,7 +93,7 @@ class LowRank(Compression):
         start = 0
         for part in full.parts:
             if self._cuts(part):
-                moved[part.name] = _orthonormal(self._product(said, start, part, bases))
+                moved[part.name] = _padded(_orthonormal(self._product(said, start, part, bases)), part)
                 start += self.rank * max(_sides(part))
             else:
                 start += part.size
@@ -106,11 +104,16 @@ class LowRank(Compression):
         return part.quantised and len(part.shape) > 1 and self.rank * max(_sides(part)) < part.size
 
     def _turned(self, bases: Mapping[str, np.ndarray]) -> bool:
-        """Whether the bases are of the rows of the matrices."""
+        """Whether it is the turn of M^T P."""
         return bool(bases[_ROUNDS][0] % 2)
 
+    def _basis(self, part: UpdatePart, bases: Mapping[str, np.ndarray]) -> np.ndarray:
+        """P of a matrix in its turn, shape (rank, m), else Q, shape (rank, n)."""
+        rows, columns = _sides(part)
+        return bases[part.name][:, : rows if self._turned(bases) else columns]
+
     def _product(self, said: np.ndarray, start: int, part: UpdatePart, bases: Mapping[str, np.ndarray]) -> np.ndarray:
-        """What was said of a matrix: shape (rank, n) float64 where the basis is of its rows, else (rank, m)."""
+        """What was said of a matrix: shape (rank, n) float64 in the turn of M^T P, else (rank, m)."""
         rows, columns = _sides(part)
         longest = max(rows, columns)
         padded = said[start : start + self.rank * longest].reshape(self.rank, longest)
@@ -120,6 +123,13 @@ class LowRank(Compression):
 def _sides(part: UpdatePart) -> tuple[int, int]:
     """The rows and columns of a tensor as a matrix."""
     return part.shape[0], part.size // max(1, part.shape[0])
+
+
+def _padded(rows: np.ndarray, part: UpdatePart) -> np.ndarray:
+    """Rows as long as the longer side of a matrix, with zeros: what is kept and sent has one shape in all rounds."""
+    padded = np.zeros((len(rows), max(_sides(part))))
+    padded[:, : rows.shape[1]] = rows
+    return padded
 
 
 def _orthonormal(vectors: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ from nasturtium.core.spec import parse_json
 from nasturtium.core.tensor import Tensor
 from nasturtium.federated import LocalTraining, PlanError, Quantisation, RoundPlan, Site
 from nasturtium.federated.compression import ChangedOnly, LowRank, TopK
+from nasturtium.federated.records import plan_from_content, plan_to_content
 from nasturtium.federated.session import Session
+from nasturtium.federated.site_state import SiteStates
 from nasturtium.federated.strategies import (
     STRATEGIES,
     FedAdam,
@@ -31,6 +33,7 @@ from nasturtium.federated.strategies import (
 )
 from nasturtium.privacy import (
     Aggregator,
+    AttemptJournal,
     EncryptedUpdate,
     PlainAdder,
     PlainCipher,
@@ -249,6 +252,48 @@ def test_another_strategy_than_the_run_began_with_is_not_followed(make_sites, ma
 def test_strategy_and_compression_are_part_of_what_updates_mean(make_plan):
     plans = [make_plan(), make_plan(strategy=FedProx().to_json()), make_plan(compression=TopK().to_json())]
     assert len({plan.layout_sha256("00") for plan in plans}) == 3
+
+
+def test_strategy_and_compression_travel_with_a_plan(make_plan):
+    plan = make_plan(strategy=FedProx(mu=0.1).to_json(), compression=LowRank(rank=3).to_json())
+    assert plan_from_content(plan_to_content(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(said(Scaffold()), id="scaffold"),
+        pytest.param(said(FedAdam()), id="fedadam"),
+        pytest.param(said(FedPer(), spec=WITH_NORM.to_json()), id="fedper"),
+        pytest.param({"compression": LowRank(rank=1).to_json(), "spec": WITH_NORM.to_json()}, id="low-rank"),
+    ],
+)
+def test_a_site_that_restarts_between_rounds_goes_on_as_if_it_had_not(
+    make_site, make_plan, add_up, coordinator, preset, tmp_path, fields
+):
+    steady = [make_site(i, rows=rows) for i, rows in enumerate(ROWS, 1)]
+    total = b""
+    for number in range(1, 5):
+        restarted = [
+            Site(
+                site._identity,
+                site._train,
+                site._validation,
+                PlainCipher(preset),
+                coordinator=coordinator.public,
+                journal=AttemptJournal(None),
+                masks=None,
+                states=SiteStates(tmp_path / site.name),
+            )
+            for site in steady
+        ]
+        plan = make_plan(number, total=total, **fields)
+        answers = {site: site.follow(plan) for site in steady}
+        again = {site: site.follow(plan) for site in restarted}
+        for one, other in zip(answers.values(), again.values(), strict=True):
+            assert one.model_tag == other.model_tag
+            assert EncryptedUpdate.from_bytes(one.update).body == EncryptedUpdate.from_bytes(other.update).body
+        total = add_up(plan, answers)
 
 
 # --- SCAFFOLD ---
