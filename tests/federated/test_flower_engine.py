@@ -8,6 +8,7 @@ import ipaddress
 import threading
 import time
 from contextlib import contextmanager
+from copy import copy
 
 import httpx
 import pytest
@@ -17,16 +18,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
-from flwr.app.message import remove_content_from_message
+from flwr.app.message import make_message
+from flwr.app.metadata import Metadata
 from flwr.cli.build import build_fab_from_files
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, PullMessagesRequest, PushMessagesRequest
-from flwr.proto.message_pb2 import PushObjectRequest
+from flwr.proto.message_pb2 import ObjectTree, PushObjectRequest
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.fab import Fab
-from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.inflatable.inflatable_object import (
+    add_header_to_object_body,
+    get_all_nested_objects,
+    get_object_id,
+    get_object_tree,
+)
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
@@ -105,6 +112,14 @@ def sites(superlink, tls, tmp_path_factory):
     def fail(message, context):
         raise ValueError("row 7 is secret")
 
+    @app.train("nothing")
+    def forget(message, context):
+        return None
+
+    @app.train("exit")
+    def leave(message, context):
+        raise SystemExit("row 7 is secret")
+
     @app.evaluate()
     def tell(message, context):
         return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "row 7 is secret"), reply_to=message)
@@ -173,7 +188,7 @@ def test_three_sites_answer_over_tls_and_each_message_once(superlink, sites):
     assert serve_app(superlink.link, main) == "done"
 
 
-@pytest.mark.parametrize("kind", ["query", "evaluate"], ids=["raises", "answers-with-a-text"])
+@pytest.mark.parametrize("kind", ["query", "evaluate", "train.nothing", "train.exit", "train.unknown"])
 def test_nothing_an_app_says_of_a_failure_leaves_the_site(superlink, sites, kind):
     def main(grid):
         [reply] = pull_all(grid, grid.push_messages([message_to(sites[0].node, kind)]))
@@ -249,6 +264,22 @@ def test_only_who_knows_the_secret_may_run_tasks(superlink, sites, caplog):
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+def received() -> Message:
+    """A message, for who needs one to answer."""
+    metadata = Metadata(
+        run_id=1,
+        message_id="a",
+        src_node_id=1,
+        dst_node_id=2,
+        reply_to_message_id="",
+        group_id="",
+        created_at=time.time(),
+        ttl=60.0,
+        message_type="train",
+    )
+    return make_message(metadata=metadata, content=RecordDict())
+
+
 # What a site may do to the coordinator, played by hand through the Fleet API.
 
 
@@ -264,27 +295,32 @@ class HandSite:
             ActivateNodeRequest(public_key=public_key_to_bytes(key.public_key()), heartbeat_interval=30)
         )
 
-    def announce(self, content: RecordDict, change=lambda contents: None) -> list[PushObjectRequest]:
-        """Answer the next message; the parts of the answer, yet to be pushed. `change` may write over their bytes."""
+    def take(self) -> Message:
+        """The next message, without its content."""
         node, pulled = Node(node_id=self.node), []
         assert until(
             lambda: pulled.extend(self.client.PullMessages(PullMessagesRequest(node=node)).messages_list) or pulled
         )
-        reply = Message(content, reply_to=message_from_proto(pulled[0]))
-        reply.metadata.__dict__["_message_id"] = reply.object_id
+        return message_from_proto(pulled[0])
+
+    def announce(self, content: RecordDict, inside: dict | None = None) -> list[PushObjectRequest]:
+        """Answer the next message; the parts of the answer, yet to be pushed. `inside`: what it says of itself."""
+        reply = Message(content, reply_to=self.take())
+        envelope = make_message(metadata=copy(reply.metadata), content=RecordDict())
+        reply.metadata.__dict__.update(inside or {})
         parts = {name: each.deflate() for name, each in get_all_nested_objects(reply).items()}
-        change(parts)
+        return self.announce_parts(envelope, get_object_tree(reply), parts)
+
+    def announce_parts(self, envelope: Message, tree: ObjectTree, parts: dict[str, bytes]) -> list[PushObjectRequest]:
+        node = Node(node_id=self.node)
+        envelope.metadata.__dict__["_message_id"] = tree.object_id
         response = self.client.PushMessages(
-            PushMessagesRequest(
-                node=node,
-                messages_list=[message_to_proto(remove_content_from_message(reply))],
-                message_object_trees=[get_object_tree(reply)],
-            )
+            PushMessagesRequest(node=node, messages_list=[message_to_proto(envelope)], message_object_trees=[tree])
         )
         return [
             PushObjectRequest(
                 node=node,
-                run_id=reply.metadata.run_id,
+                run_id=envelope.metadata.run_id,
                 session_id=response.session_id,
                 object_id=name,
                 object_content=part,
@@ -321,6 +357,37 @@ def test_a_reply_that_is_not_whole_holds_nobody_up_and_is_delivered_when_it_is(s
         assert reply.metadata.reply_to_message_id == ids[0]
 
     serve_app(superlink.link, main)
+
+
+def test_a_reply_that_cannot_be_read_is_an_error_of_its_site(superlink, hand_site):
+    def main(grid):
+        ids = list(grid.push_messages([message_to(hand_site.node)]))
+        garbage = add_header_to_object_body(b"\xff" * 100, Message(RecordDict(), reply_to=received()))
+        name = get_object_id(garbage)
+        envelope = Message(RecordDict(), reply_to=hand_site.take())
+        hand_site.push(hand_site.announce_parts(envelope, ObjectTree(object_id=name), {name: garbage}))
+        [reply] = grid.pull_messages(ids)
+        return reply.error.code, reply.error.reason, reply.metadata.src_node_id
+
+    assert serve_app(superlink.link, main) == (ErrorCode.MESSAGE_UNAVAILABLE, "unreadable", hand_site.node)
+
+
+def test_a_reply_is_from_whom_the_superlink_says_whatever_it_says_itself(superlink, hand_site):
+    inside = {"_src_node_id": 99, "_reply_to_message_id": "another", "_run_id": 7}
+
+    def main(grid):
+        ids = list(grid.push_messages([message_to(hand_site.node)]))
+        hand_site.push(hand_site.announce(RecordDict({"back": ConfigRecord({"a": 1})}), inside))
+        [reply] = grid.pull_messages(ids)
+        assert dict(reply.content["back"]) == {"a": 1}
+        metadata = reply.metadata
+        return (metadata.src_node_id, metadata.reply_to_message_id, metadata.run_id) == (
+            hand_site.node,
+            ids[0],
+            grid.run.run_id,
+        )
+
+    assert serve_app(superlink.link, main)
 
 
 def test_an_enormous_reply_is_an_error_of_its_site(superlink, hand_site):
