@@ -1,76 +1,167 @@
-"""The history: every search, trial, federated training and round in SQL; a tracker writes, a history reads."""
+"""The history: every search, trial, federated training and round in SQL; a tracker writes, a history reads.
 
-from .chain import LedgerRecord, LedgerReport
-from .control import SearchControl
-from .curate import Curator, Purged
-from .database import Database, open_database
-from .environment import EnvironmentEntry, describe_environment
-from .errors import (
-    BudgetSpentError,
-    DatabaseLockedError,
-    DatabaseNotFoundError,
-    DatabaseUnreachableError,
-    DatabaseVersionError,
-    ForeignDatabaseError,
-    IntegrityError,
-    LeaseLostError,
-    QueryError,
-    RunBusyError,
-    StorageError,
-    UnknownModelError,
-    UnknownRunError,
-)
-from .federated_rounds import FederatedRounds
-from .federations import Federations
-from .history import History
-from .leases import Leases
-from .ledger import Ledger
-from .lineage import RELATIONS
-from .model_files import MODEL_ROLE, WEIGHTS_NAME, unpack_model
-from .records import (
-    ArchitectureEntry,
-    ArtifactRecord,
-    AttemptRecord,
-    CeremonyEntry,
-    ChildKind,
-    ClosedRound,
-    ContributionRecord,
-    ContributionState,
-    Curve,
-    DatasetEntry,
-    EndState,
-    EventRecord,
-    FederatedRecord,
-    FlightRecord,
-    JobClaim,
-    JobKind,
-    JobRecord,
-    JobState,
-    LeaseGrant,
-    LeaseRecord,
-    LeaseState,
-    MetricSummary,
-    NoteRecord,
-    OutcomeEntry,
-    ProposalEntry,
-    ReportRecord,
-    ResumePoint,
-    RoundRecord,
-    RunKind,
-    RunRecord,
-    RunState,
-    SearchRecord,
-    SearchStatus,
-    TrialRecord,
-    VersionRecord,
-)
-from .registry import ModelRegistry, model_name
-from .sampler import SystemSampler
-from .signing import SignedHead
-from .spending import PrivacyAccount, PrivacyBudget, Spend
-from .sqlite import configure_sqlite
-from .trace import LineageEdge, LineageNode, LineageRecord, spent_by_run, trace
-from .tracker import DEFAULT_EXPERIMENT, Tracker
+Names are loaded on first use: a site keeps a coordinator's signed heads, and needs no database for that.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .chain import LedgerRecord, LedgerReport
+    from .control import SearchControl
+    from .curate import Curator, Purged
+    from .database import Database, open_database
+    from .environment import EnvironmentEntry, describe_environment
+    from .errors import (
+        BudgetSpentError,
+        DatabaseLockedError,
+        DatabaseNotFoundError,
+        DatabaseUnreachableError,
+        DatabaseVersionError,
+        ForeignDatabaseError,
+        IntegrityError,
+        LeaseLostError,
+        QueryError,
+        RunBusyError,
+        StorageError,
+        UnknownModelError,
+        UnknownRunError,
+    )
+    from .federated_rounds import FederatedRounds
+    from .federations import Federations
+    from .history import History
+    from .leases import Leases
+    from .ledger import Ledger
+    from .lineage import RELATIONS
+    from .model_files import MODEL_ROLE, WEIGHTS_NAME, unpack_model
+    from .records import (
+        ArchitectureEntry,
+        ArtifactRecord,
+        AttemptRecord,
+        CeremonyEntry,
+        ChildKind,
+        ClosedRound,
+        ContributionRecord,
+        ContributionState,
+        Curve,
+        DatasetEntry,
+        EndState,
+        EventRecord,
+        FederatedRecord,
+        FlightRecord,
+        JobClaim,
+        JobKind,
+        JobRecord,
+        JobState,
+        LeaseGrant,
+        LeaseRecord,
+        LeaseState,
+        MetricSummary,
+        NoteRecord,
+        OutcomeEntry,
+        ProposalEntry,
+        ReportRecord,
+        ResumePoint,
+        RoundRecord,
+        RunKind,
+        RunRecord,
+        RunState,
+        SearchRecord,
+        SearchStatus,
+        TrialRecord,
+        VersionRecord,
+    )
+    from .registry import ModelRegistry, model_name
+    from .sampler import SystemSampler
+    from .signing import SignedHead
+    from .spending import PrivacyAccount, PrivacyBudget, Spend
+    from .sqlite import configure_sqlite
+    from .tracing import LineageEdge, LineageNode, LineageRecord, spent_by_run, trace
+    from .tracker import DEFAULT_EXPERIMENT, Tracker
+
+_HOMES = {
+    "ArchitectureEntry": "records",
+    "ArtifactRecord": "records",
+    "AttemptRecord": "records",
+    "BudgetSpentError": "errors",
+    "CeremonyEntry": "records",
+    "ChildKind": "records",
+    "ClosedRound": "records",
+    "ContributionRecord": "records",
+    "ContributionState": "records",
+    "Curator": "curate",
+    "Curve": "records",
+    "DEFAULT_EXPERIMENT": "tracker",
+    "Database": "database",
+    "DatabaseLockedError": "errors",
+    "DatabaseNotFoundError": "errors",
+    "DatabaseUnreachableError": "errors",
+    "DatabaseVersionError": "errors",
+    "DatasetEntry": "records",
+    "EndState": "records",
+    "EnvironmentEntry": "environment",
+    "EventRecord": "records",
+    "FederatedRecord": "records",
+    "FederatedRounds": "federated_rounds",
+    "Federations": "federations",
+    "FlightRecord": "records",
+    "ForeignDatabaseError": "errors",
+    "History": "history",
+    "IntegrityError": "errors",
+    "JobClaim": "records",
+    "JobKind": "records",
+    "JobRecord": "records",
+    "JobState": "records",
+    "LeaseGrant": "records",
+    "LeaseLostError": "errors",
+    "LeaseRecord": "records",
+    "LeaseState": "records",
+    "Leases": "leases",
+    "Ledger": "ledger",
+    "LedgerRecord": "chain",
+    "LedgerReport": "chain",
+    "LineageEdge": "tracing",
+    "LineageNode": "tracing",
+    "LineageRecord": "tracing",
+    "MODEL_ROLE": "model_files",
+    "MetricSummary": "records",
+    "ModelRegistry": "registry",
+    "NoteRecord": "records",
+    "OutcomeEntry": "records",
+    "PrivacyAccount": "spending",
+    "PrivacyBudget": "spending",
+    "ProposalEntry": "records",
+    "Purged": "curate",
+    "QueryError": "errors",
+    "RELATIONS": "lineage",
+    "ReportRecord": "records",
+    "ResumePoint": "records",
+    "RoundRecord": "records",
+    "RunBusyError": "errors",
+    "RunKind": "records",
+    "RunRecord": "records",
+    "RunState": "records",
+    "SearchControl": "control",
+    "SearchRecord": "records",
+    "SearchStatus": "records",
+    "SignedHead": "signing",
+    "Spend": "spending",
+    "StorageError": "errors",
+    "SystemSampler": "sampler",
+    "Tracker": "tracker",
+    "TrialRecord": "records",
+    "UnknownModelError": "errors",
+    "UnknownRunError": "errors",
+    "VersionRecord": "records",
+    "WEIGHTS_NAME": "model_files",
+    "configure_sqlite": "sqlite",
+    "describe_environment": "environment",
+    "model_name": "registry",
+    "open_database": "database",
+    "spent_by_run": "tracing",
+    "trace": "tracing",
+    "unpack_model": "model_files",
+}
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -155,3 +246,9 @@ __all__ = [
     "trace",
     "unpack_model",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -63,7 +63,7 @@ from .records import (
     TrialRecord,
 )
 from .runs import read_figures, read_runs, require_run, resolve_run
-from .trace import LineageRecord, trace
+from .tracing import LineageRecord, trace
 
 _CHUNK: Final = 10_000  # runs in one statement: SQLite takes 32,766 parameters
 
