@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
 
 from .errors import Refusal
 from .outgoing import Outgoing
-from .rounds import MaskRequest, RoundPlan
+from .rounds import MaskRequest, MaskStep, RoundPlan
 
 # What a site can be asked to do. "report" and "masks" belong to rounds of the others, "hello" and "keys" come before.
 Action = Literal["hello", "keys", "agree", "train", "evaluate", "report", "masks", "search", "checkpoint", "release"]
+
+_STEPS: Final[Mapping[MaskStep, str]] = MappingProxyType(
+    {
+        "advertise": "public keys for the masks of this round",
+        "share": "shares of the secrets of this round's masks, each sealed to another site",
+        "confirm": "a signature of whose updates are in the sum",
+        "reveal": "shares by which the masks come off the sum, and off nothing smaller",
+    }
+)
 
 
 class Asked(Protocol):
@@ -56,3 +67,10 @@ class Guard(Protocol):
 def action_of(asked: RoundPlan | MaskRequest) -> Action:
     """What a plan or a question is about."""
     return "masks" if isinstance(asked, MaskRequest) else asked.phase
+
+
+def describe(asked: Asked, outgoing: Outgoing) -> tuple[str, ...]:
+    """What leaves with an answer, in words, part by part."""
+    if not isinstance(asked, MaskRequest):
+        return outgoing.words
+    return tuple(f"{part.name}, {part.size:,} bytes: {_STEPS[asked.step]}" for part in outgoing.parts)

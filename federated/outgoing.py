@@ -10,8 +10,8 @@ from typing import Any, Final
 # What the records of an answer hold, by their names. An entry is what an auditor reads: it says what can be told by it.
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "update": "the change of the model, times the site's weight, and counts of its validation rows, only readable "
-        "in the sum with other sites",
+        "update": "the change of the model, times the site's weight, and counts of its validation rows; in a run with "
+        "noise the clipped change alone, with noise; only readable in the sum with other sites",
         "agreement": "of a sum over the sites: a keyed tag of what all know, how large the next sum is, in the end the "
         "shape of an input and the number of classes",
         "numbers": "counts, marks, sums and squared distances of the site's rows, and names of its categories and "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .audit import AuditLog
 from .errors import AuditError, PolicyError, Refusal
-from .guard import Action, Asked
+from .guard import Action, Asked, describe
 from .outgoing import Outgoing
 from .policy import SitePolicy
 
@@ -51,7 +51,7 @@ class SiteGuard:
             attempt=asked.attempt,
             bytes=outgoing.size,
             sha256=outgoing.sha256,
-            holds=outgoing.words,
+            holds=describe(asked, outgoing),
         )
 
     def refused(self, action: Action | None, asked: Asked | None, code: Refusal, error: Exception) -> None:

@@ -1,0 +1,56 @@
+"""What a site imports: neither a search nor a dashboard, neither Ray nor a plot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# A site's whole day: it reads its configuration and its rows, and answers a round.
+SITE = """
+import sys
+from pathlib import Path
+from nasturtium.federated import audit, client, policy, site, site_config, site_guard, sources
+from nasturtium.federated.dry_run import dry_run
+
+folder = Path(sys.argv[1])
+(folder / "data.csv").write_text("age,label\\n" + "".join(f"{i},{'no' if i % 2 else 'yes'}\\n" for i in range(60)))
+(folder / "site.toml").write_text(site_config.SiteConfig.template("hospital-a"))
+config = site_config.SiteConfig.load(folder / "site.toml")
+assert dry_run(config).messages
+audit.AuditLog(folder / "log").record("train")
+print("\\n".join(sorted(sys.modules)))
+"""
+HEAVY = (
+    "optuna",
+    "ray",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "matplotlib",
+    "pandas",
+    "torch",
+    "sklearn",
+    "alembic",
+    "flwr.simulation",
+    "flwr.superlink",
+    "nasturtium.nas",
+    "nasturtium.cli",
+    "nasturtium.storage.migrate",
+    "nasturtium.federated.simulation",
+    "nasturtium.federated.round_recorder",
+    "nasturtium.federated.agreement.relay",
+)
+
+
+def test_a_site_imports_no_search_no_dashboard_and_no_ray(tmp_path):
+    done = subprocess.run([sys.executable, "-c", SITE, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert not [name for name in HEAVY if name in loaded]
+
+
+def test_a_configuration_alone_needs_no_flower():
+    """So that `init` and `--help` are there at once."""
+    code = "import sys; from nasturtium.federated.site_config import SiteConfig; print('flwr' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
