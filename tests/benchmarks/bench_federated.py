@@ -1,9 +1,10 @@
-"""Federations: simulated clients against Flower's own simulation.
+"""Federations: simulated clients against Flower's own simulation, rounds over the network against stock Flower.
 
-    python tests/benchmarks/bench_federated.py [--only simulation ...]
+    python tests/benchmarks/bench_federated.py [--only simulation|network ...]
 
 Ends with one line per bar, `BAR name value unit limit ok|short`, and exits with 1 if any is short. Measurements are
-made in processes of their own, one after the other; `federated_simulation` says how.
+made in processes of their own, one after the other; `federated_simulation` and
+`federated_flower` say how.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import federated_flower
 import federated_simulation
 
 GB = 10**9
@@ -57,7 +59,29 @@ def simulation() -> bool:
     return all(met)
 
 
-PARTS: dict[str, Callable[[], bool]] = {"simulation": simulation}
+def network() -> bool:
+    """Rounds of four sites that echo, over TLS: ours through front and tunnels, and stock Flower's."""
+    small, payload = 1000, 10 * federated_flower.MB
+    sizes = [small] * 8 + [payload] * 2
+    ours = federated_flower.measure("ours", 4, sizes)
+    print(f"  our engine: {ours}", flush=True)
+    stock = federated_flower.measure("stock", 4, sizes)
+    print(f"  stock Flower: {stock}", flush=True)
+    spent = ours["cpu_s_a_round"]["front_and_tunnels_part"]
+    rounds, payloads = (
+        stock["trivial_round_s"] / ours["trivial_round_s"],
+        stock["payload_round_s"]["10 MB"] / ours["payload_round_s"]["10 MB"],
+    )
+    met = [
+        at_least("federated_trivial_rounds_against_stock", rounds, "times", 5.0),
+        at_least("federated_payloads_against_stock", payloads, "times", 2.0),
+        at_most("federated_cpu_of_front_and_tunnels", spent, "of_1", 0.05),
+        at_most("federated_memory_of_a_site_against_stock", ours["site_mb"] / stock["site_mb"], "of_1", 1.0),
+    ]
+    return all(met)
+
+
+PARTS: dict[str, Callable[[], bool]] = {"simulation": simulation, "network": network}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
