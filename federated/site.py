@@ -408,10 +408,11 @@ class Site:
         started = time.perf_counter()
         if self._budget is not None:
             self._budget.authorise([(session.symbols.event(), 1)])
-        rows = LocalRows(self.name, self._train, self._validation)
-        contribution = self._trainer.train(session, plan, rows)
+        contribution = self._trainer.train(session, plan, self._rows(session.preprocessing.task))
         trained_at = time.perf_counter()
-        rounding = derive_rng(plan.seed, "rounding", self.name, plan.round, plan.attempt)
+        # As in the first attempt: who is asked again says the same, so two sums of a round tell no more than one, and a
+        # run that was interrupted leads to the model of one that was not.
+        rounding = derive_rng(plan.seed, "rounding", self.name, plan.round, 1)
         symbols = session.say(contribution, rounding)
         mask = self._mask(session, plan)
         sitting = session.sitting()

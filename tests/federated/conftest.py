@@ -103,6 +103,7 @@ def make_site(preset, coordinator):
         budget=None,
         journal=None,
         shared=None,
+        **more: object,
     ) -> Site:
         train, validation = make_rows(rows, index), make_rows(measured, 100 + index)
         return Site(
@@ -115,6 +116,7 @@ def make_site(preset, coordinator):
             masks=masks,
             budget=budget,
             shared=shared,
+            **more,
         )
 
     return make
