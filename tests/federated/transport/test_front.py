@@ -457,6 +457,14 @@ def test_connections_without_a_handshake_are_bounded(caller, site):
         assert http.get("/health").status_code == 200
 
 
+@pytest.mark.parametrize("limits", [quick(handshake_s=0.1)])
+def test_a_handshake_is_not_waited_for(caller):
+    with socket.create_connection(caller.front.address, 30) as silent:
+        silent.sendall(b"\x16\x03\x01")  # how one begins
+        assert silent.recv(1) == b""
+    wait_until(lambda: caller.front.strangers() == {"handshake not finished": 1})
+
+
 def test_many_requests_of_many_sites_do_not_mix(caller, authority, coordinator, upstream):
     failures = []
 

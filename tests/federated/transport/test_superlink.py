@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -113,21 +113,19 @@ def test_the_key_of_another_site_is_of_no_use_even_to_a_member(authority, front,
     assert isinstance(activate(other, other), ActivateNodeResponse)
 
 
-def test_a_supernode_works_through_tunnel_and_front_until_it_is_removed(authority, front, link, tmp_path):
+@contextmanager
+def working(site, front, folder: Path):
+    """A site that sends back what it gets: its tunnel and its SuperNode."""
     app, stop = ClientApp(), threading.Event()
 
     @app.train()
     def echo(message, context):
         return Message(RecordDict({"back": message.content["there"]}), reply_to=message)
 
-    site = admitted(authority, link, "worker")
-    (tmp_path / "site").mkdir(mode=0o700)
-    data = default_rng(0).bytes(12_000_000)  # three objects
+    (folder / "site").mkdir(mode=0o700)
     with ExitStack() as stack:
-        tunnel = stack.enter_context(Tunnel(site.admission, site.key, tmp_path / "site", connect=front.address))
-        node = SuperNode(
-            tmp_path / "node", str(tunnel.address), key=site.key.private, authority=tunnel.root_certificate
-        )
+        tunnel = stack.enter_context(Tunnel(site.admission, site.key, folder / "site", connect=front.address))
+        node = SuperNode(folder / "node", str(tunnel.address), key=site.key.private, authority=tunnel.root_certificate)
         node.start()
         stack.callback(node.stop, grace=2)
         executor = threading.Thread(target=SiteExecutor(lambda: node.address, node.secret, app).run, args=(stop,))
@@ -135,17 +133,47 @@ def test_a_supernode_works_through_tunnel_and_front_until_it_is_removed(authorit
         stack.callback(executor.join)
         stack.callback(stop.set)
         wait_until(lambda: node.node)
+        yield tunnel, node
 
-        def main(grid):
-            wait_until(lambda: node.node in set(grid.get_node_ids()))
-            content = RecordDict({"there": ArrayRecord({"a": Array("uint8", (len(data),), "bytes", data)})})
-            ids, found = grid.push_messages([Message(content, node.node, "train", group_id="1")]), []
-            wait_until(lambda: found.extend(grid.pull_messages(ids)) or found)
-            return found[0].content["back"]["a"].data
 
-        assert serve_app(link, main) == data
+def ask(grid, node, data: bytes) -> bytes:
+    """What comes back from a site."""
+    wait_until(lambda: node.node in set(grid.get_node_ids()))
+    content = RecordDict({"there": ArrayRecord({"a": Array("uint8", (len(data),), "bytes", data)})})
+    ids, found = grid.push_messages([Message(content, node.node, "train", group_id="1")]), []
+    wait_until(lambda: found.extend(grid.pull_messages(ids)) or found)
+    return found[0].content["back"]["a"].data
+
+
+def test_a_supernode_works_through_tunnel_and_front_until_it_is_removed(authority, front, link, tmp_path):
+    site = admitted(authority, link, "worker")
+    data = default_rng(0).bytes(12_000_000)  # three objects
+    with working(site, front, tmp_path) as (tunnel, node):
+        assert serve_app(link, lambda grid: ask(grid, node, data)) == data
         assert front.traffic()["worker"].refused == 0
         assert front.traffic()["worker"].bytes_up > len(data)
         authority.members.remove("worker")
         assert tunnel.wait(60, TunnelCode.REMOVED).code is TunnelCode.REMOVED
         wait_until(lambda: node.exit_code is not None)  # it was told that it is nobody
+
+
+def test_a_supernode_outlives_the_front(authority, front, link, tmp_path):
+    """At an error that names TLS or certificates it would have given up, and ended."""
+    site = admitted(authority, link, "survivor")
+    host, _, port = link.address.rpartition(":")
+    tls = ssl.create_default_context(cadata=link.authority.decode())
+    arguments = {"upstream": (host, int(port)), "authority": authority, "upstream_tls": tls}
+    with ExitStack() as stack:
+        first = stack.enter_context(Front(listen=("127.0.0.1", 0), **arguments))
+        tunnel, node = stack.enter_context(working(site, first, tmp_path))
+
+        def main(grid):
+            assert ask(grid, node, b"before") == b"before"
+            first.__exit__(None, None, None)
+            assert tunnel.wait(60, TunnelCode.UNREACHABLE).code is TunnelCode.UNREACHABLE
+            stack.enter_context(Front(listen=first_address, **arguments))
+            return ask(grid, node, b"after")
+
+        first_address = first.address
+        assert serve_app(link, main) == b"after"
+        assert node.exit_code is None
