@@ -25,7 +25,7 @@ from ..errors import FederationError
 from .bell import Bell
 from .bundle import make_bundle
 from .control import LinkControl
-from .link_grid import COMPONENT, LARGEST_REPLY, LinkGrid
+from .link_grid import COMPONENT, LARGEST_REPLY, MESSAGE_LIFE_S, LinkGrid
 from .runtime import Heartbeats, LinkLostError, Patience, claim, claim_client
 from .superlink import Link
 
@@ -45,6 +45,7 @@ def serve_app(
     *,
     patience_s: float = PATIENCE_S,
     largest_reply: int = LARGEST_REPLY,
+    message_life_s: float = MESSAGE_LIFE_S,
     pushed: Callable[[], None] = lambda: None,
     arrivals: Bell | None = None,
 ) -> T:
@@ -55,6 +56,7 @@ def serve_app(
         main: called once with the Grid; `LinkLostError` comes out of the Grid's calls when the SuperLink was lost.
         patience_s: seconds the SuperLink may be away before that.
         largest_reply: bytes; a longer one is an error of its site, and is not fetched to its end.
+        message_life_s: seconds after which a message that no site fetched is dropped; not less than a round may last.
         pushed: told after each push of messages, so that whoever holds the sites' requests asks again.
         arrivals: rung by whoever carries the sites' answers, when a part of one has come.
 
@@ -74,7 +76,13 @@ def serve_app(
             run = control.start_run(make_bundle())
             token = _claim(link, run)
             grid = LinkGrid(
-                link, token, patience_s=patience_s, largest_reply=largest_reply, pushed=pushed, arrivals=arrivals
+                link,
+                token,
+                patience_s=patience_s,
+                largest_reply=largest_reply,
+                message_life_s=message_life_s,
+                pushed=pushed,
+                arrivals=arrivals,
             )
             try:
                 with Heartbeats(grid.client):

@@ -390,6 +390,46 @@ def test_a_reply_is_from_whom_the_superlink_says_whatever_it_says_itself(superli
     assert serve_app(superlink.link, main)
 
 
+def test_a_late_reply_is_forgotten_once_nobody_asks_for_it(superlink, hand_site):
+    def main(grid):
+        late = list(grid.push_messages([message_to(hand_site.node, round=1)]))
+        hand_site.push(hand_site.announce(RecordDict({"back": ConfigRecord({"a": 1})})))
+        ids = list(grid.push_messages([message_to(hand_site.node, round=2)]))
+        assert grid._unanswered.keys() == {*late, *ids}, "it may be asked for, as in rounds that wait for nobody"
+        hand_site.push(hand_site.announce(RecordDict({"back": ConfigRecord({"a": 2})})))
+        assert [dict(each.content["back"]) for each in grid.pull_messages(ids)] == [{"a": 2}]
+        grid._given_up_s = -1.0
+        [last] = grid.push_messages([message_to(hand_site.node, round=3)])
+        assert grid._unanswered.keys() == {last}
+        assert [each.error.code for each in grid.pull_messages(late)] == [ErrorCode.MESSAGE_UNAVAILABLE]
+
+    serve_app(superlink.link, main)
+
+
+def test_replies_to_several_exchanges_come_to_who_asks_for_them(superlink, hand_site):
+    def main(grid):
+        first = list(grid.push_messages([message_to(hand_site.node, round=1)]))
+        parts = hand_site.announce(RecordDict({"back": ConfigRecord({"a": 1})}))
+        assert list(grid.pull_messages(first)) == []
+        second = list(grid.push_messages([message_to(hand_site.node, round=2)]))
+        hand_site.push(parts)
+        assert list(grid.pull_messages(second)) == []
+        hand_site.push(hand_site.announce(RecordDict({"back": ConfigRecord({"a": 2})})))
+        return [dict(each.content["back"]) for ids in (first, second) for each in grid.pull_messages(ids)]
+
+    assert serve_app(superlink.link, main) == [{"a": 1}, {"a": 2}]
+
+
+def test_a_message_that_nobody_fetched_in_time_is_dropped(superlink, hand_site):
+    def main(grid):
+        [old] = grid.push_messages([message_to(hand_site.node, round=1)])
+        time.sleep(0.4)
+        [new] = grid.push_messages([message_to(hand_site.node, round=2)])
+        assert hand_site.take().metadata.message_id == new != old
+
+    serve_app(superlink.link, main, message_life_s=0.3)
+
+
 def test_an_enormous_reply_is_an_error_of_its_site(superlink, hand_site):
     def main(grid):
         ids = list(grid.push_messages([message_to(hand_site.node)]))
