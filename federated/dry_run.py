@@ -1,15 +1,16 @@
-"""`dry_run`: all that would leave a site, made by the code that makes it, of the site's own data, without any network.
+"""`run_dry`: all that would leave a site, made by the code that makes it, of the site's own data, without any network.
 
-The site greets, and takes part in a run of one round with the default network, beside stand-ins in this process. Keys
-are made for the occasion and forgotten; the site's own, its budget and its audit log are not touched. Sizes are those
-of a real run of this network: they depend neither on the number of rows nor on what is in them.
+The site greets, agrees, and takes part in a run of one round with the default network, beside stand-ins in this
+process. Keys are made for the occasion and forgotten; the site's own, its budget and its audit log are not touched.
+Updates are as large as in any run of this network, whatever the rows; an agreement's answers grow with the names of
+categories and classes of all sites, of which there are only this one's here.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import inf
 from typing import Any, Final
 
@@ -29,8 +30,12 @@ from ..privacy import (
     calibrate_client_dp,
     smallest_threshold,
 )
+from .agreement import Terms
+from .agreement.journal import MemoryAgreementJournal
+from .agreement.relay import AgreementJob, AgreementRelay
 from .client import make_client_app
 from .coordinator import RelayStrategy
+from .courier import Courier, drive
 from .default_model import default_spec
 from .errors import FederationError, PolicyError, Refusal
 from .federation_plan import FederationPlan
@@ -57,6 +62,7 @@ _MOST_SITES: Final = 8
 _ROWS: Final = 512  # that are trained on here: enough for a real update
 _BITS: Final = 8
 _RUN: Final = "00000000000000000000DRYRUN"
+_AGREEMENT: Final = "0000000000000000000DRYTERM"
 _NOT_YET: Final = "(given when the federation has a key)"
 
 
@@ -121,7 +127,7 @@ class DryRun:
         return document
 
 
-def dry_run(config: SiteConfig) -> DryRun:
+def run_dry(config: SiteConfig) -> DryRun:
     """Make all that would leave, and send nothing.
 
     Args:
@@ -130,8 +136,7 @@ def dry_run(config: SiteConfig) -> DryRun:
     Raises:
         ConfigError: the data is not there, or there is no default network for it, or no noise for the policy's epsilon.
         DataError: it cannot be learned from.
-        PrivacyError: the training fails as it would in a run.
-        FederationError: an answer cannot be made.
+        NasturtiumError: an answer cannot be made, as it could not in a run.
     """
     data, policy = load_site_data(config.data, config.split), config.policy
     if data.task.kind != "classification":
@@ -144,8 +149,13 @@ def dry_run(config: SiteConfig) -> DryRun:
     app = make_client_app(lambda context: sites[listener.turn_to(partition_id(context))], listener)
     members = {FIRST_NODE_ID + place: identity.public for place, identity in enumerate(identities)}
     adder = PackedAdder(cipher.preset, cipher.key_id)
-    with LocalGrid(app, len(sites), workers=1) as grid:
-        RelayStrategy(plan, adder, members, coordinator).run(grid, MemoryJournal())
+    try:
+        with LocalGrid(app, len(sites), workers=1) as grid:
+            if plan.privacy is None:
+                plan = replace(plan, preprocessing=_agree(grid, plan, adder, members, coordinator, data))
+            RelayStrategy(plan, adder, members, coordinator).run(grid, MemoryJournal())
+    except FederationError as exc:
+        raise listener.failure or exc from exc
     first = DryMessage(action="hello", round=0, bytes=greeting.size, holds=greeting.words)
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     return DryRun(
@@ -172,6 +182,7 @@ class _Listener:
         self._site = 0  # whose message it is: they come one after the other
         self.messages: list[DryMessage] = []
         self.said: dict[str, None] = {}
+        self.failure: Exception | None = None
 
     def turn_to(self, site: int) -> int:
         """Whom the next message is to."""
@@ -194,12 +205,8 @@ class _Listener:
             self.messages.append(said)
 
     def refused(self, action: Action | None, asked: Asked | None, code: Refusal, error: Exception) -> None:
-        """What fails here would fail in a run, and is what the operator wants to see.
-
-        Raises:
-            FederationError: always.
-        """
-        raise FederationError(f"the site cannot answer, {code}: {error}") from error
+        """What fails here would fail in a run, and is what the operator wants to see."""
+        self.failure = self.failure or error
 
 
 def _make_run(config: SiteConfig, data: SiteData) -> tuple[FederationPlan, PackedCipher, Identity, list[Identity]]:
@@ -223,7 +230,7 @@ def _make_run(config: SiteConfig, data: SiteData) -> tuple[FederationPlan, Packe
     plan = FederationPlan(
         run=_RUN,
         spec=spec,
-        # With noise, ranges are public knowledge, which nobody has here: any will do for the size.
+        # For a run with noise, which agrees on nothing: ranges are public knowledge there. Any will do for the sizes.
         preprocessing=canonical_json(Preprocessing.fit(data.train.inputs, data.task).to_dict()),
         seed=0,
         rounds=1,
@@ -241,6 +248,25 @@ def _make_run(config: SiteConfig, data: SiteData) -> tuple[FederationPlan, Packe
         patience=0.0,
     )
     return plan, cipher, coordinator, identities
+
+
+def _agree(
+    grid: LocalGrid,
+    plan: FederationPlan,
+    adder: PackedAdder,
+    members: Mapping[int, PublicIdentity],
+    coordinator: Identity,
+    data: SiteData,
+) -> str:
+    """What the sites agree on before a run, by protected sums: its name, for the plan."""
+    courier = Courier(grid, members, coordinator)
+    terms = Terms(schema=data.schema, fill="mean")
+    job = AgreementJob(run=_AGREEMENT, terms=terms, masks=plan.masks, attempts=1, retry_wait=0.0, patience=0.0)
+    relay = AgreementRelay(job, adder, members, coordinator, MemoryAgreementJournal(), courier.nodes)
+    [done] = drive(courier, [relay.steps()])
+    if done.value is None:
+        raise FederationError(f"the sites cannot agree: {done.error}") from done.error
+    return done.value.reference.to_json()
 
 
 def _make_site(

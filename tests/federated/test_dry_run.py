@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nasturtium.core import ConfigError, DataError
-from nasturtium.federated.dry_run import dry_run
+from nasturtium.federated.dry_run import run_dry
 from nasturtium.federated.errors import Refusal
 from nasturtium.federated.site_config import SiteConfig
 
@@ -40,12 +40,12 @@ def test_all_that_would_leave_is_there_and_nothing_of_the_rows(make_config, monk
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(socket.socket, "bind", connect)
-    said = dry_run(make_config())
+    said = run_dry(make_config())
     assert said.rows == {"train": 70, "validation": 26, "test": 24}
     assert said.columns == (("age", "numeric"), ("name", "categorical"), ("weight", "numeric"))
     assert said.hello["columns"] == said.columns
     assert (said.hello["rows"], said.rows_are_told, said.columns_are_told) == (None, False, True)
-    assert {message.action for message in said.messages} == {"hello", "masks", "train", "evaluate", "report"}
+    assert {message.action for message in said.messages} == {"hello", "agree", "masks", "train", "evaluate", "report"}
     assert said.bytes_per_round > said.parameters  # about two bytes a parameter, and masks
     assert not said.refused
     text = json.dumps(said.to_dict())
@@ -58,12 +58,12 @@ def test_all_that_would_leave_is_there_and_nothing_of_the_rows(make_config, monk
 def test_nothing_is_written(make_config, tmp_path):
     config = make_config()
     before = sorted(tmp_path.rglob("*"))
-    dry_run(config)
+    run_dry(config)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_what_the_policy_lets_it_tell(make_config):
-    said = dry_run(make_config(tell_rows=True, tell_columns=False, tell_norms=True))
+    said = run_dry(make_config(tell_rows=True, tell_columns=False, tell_norms=True))
     assert (said.hello["rows"], said.hello["columns"], said.columns_are_told) == (70, (), False)
     [update] = [message for message in said.messages if message.action == "train"]
     assert any("the number of training rows; how large the change was" in words for words in update.holds)
@@ -79,22 +79,22 @@ def test_what_the_policy_lets_it_tell(make_config):
     ],
 )
 def test_what_the_policy_would_refuse_is_told(policy, refused, make_config):
-    assert refused in dry_run(make_config(**policy)).refused
+    assert refused in run_dry(make_config(**policy)).refused
 
 
 def test_many_sites(make_config):
-    assert not dry_run(make_config(min_sites=5)).refused
-    assert not dry_run(make_config(min_sites=500)).refused
+    assert not run_dry(make_config(min_sites=5)).refused
+    assert not run_dry(make_config(min_sites=500)).refused
 
 
 def test_a_budget_makes_a_run_with_noise(make_config):
-    said = dry_run(make_config(max_epsilon=8.0))
+    said = run_dry(make_config(max_epsilon=8.0))
     assert not said.refused
     assert {message.action for message in said.messages} == {"hello", "masks", "train", "report"}
 
 
 def test_sizes_do_not_depend_on_the_rows(make_config):
-    few, many = (dry_run(make_config(rows=rows)) for rows in (60, 1500))
+    few, many = (run_dry(make_config(rows=rows)) for rows in (60, 1500))
     assert few.rows["train"] < many.rows["train"]
     sizes = [[message.bytes for message in each.messages if message.action == "masks"] for each in (few, many)]
     assert sizes[0] == sizes[1]
@@ -110,10 +110,10 @@ def test_sizes_do_not_depend_on_the_rows(make_config):
 def test_data_that_cannot_be_used(make_config, tmp_path):
     config = make_config()
     with pytest.raises(ConfigError, match="is for a regression"):
-        dry_run(replace(config, data=replace(config.data, target="age", task="regression")))
+        run_dry(replace(config, data=replace(config.data, target="age", task="regression")))
     (tmp_path / "clinic-data.csv").write_text("age,ill\n1,no\n")
     with pytest.raises(DataError):
-        dry_run(config)
+        run_dry(config)
     (tmp_path / "clinic-data.csv").unlink()
     with pytest.raises(ConfigError, match="no such file"):
-        dry_run(config)
+        run_dry(config)

@@ -10,13 +10,13 @@ SITE = """
 import sys
 from pathlib import Path
 from nasturtium.federated import audit, client, policy, site, site_config, site_guard, sources
-from nasturtium.federated.dry_run import dry_run
+from nasturtium.federated.dry_run import run_dry
 
 folder = Path(sys.argv[1])
 (folder / "data.csv").write_text("age,label\\n" + "".join(f"{i},{'no' if i % 2 else 'yes'}\\n" for i in range(60)))
 (folder / "site.toml").write_text(site_config.SiteConfig.template("hospital-a"))
 config = site_config.SiteConfig.load(folder / "site.toml")
-assert dry_run(config).messages
+assert run_dry(config).messages
 audit.AuditLog(folder / "log").record("train")
 print("\\n".join(sorted(sys.modules)))
 """
@@ -38,7 +38,6 @@ HEAVY = (
     "nasturtium.storage.migrate",
     "nasturtium.federated.simulation",
     "nasturtium.federated.round_recorder",
-    "nasturtium.federated.agreement.relay",
 )
 
 
