@@ -14,16 +14,21 @@ os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 if TYPE_CHECKING:
+    from .audit import AuditEntry, AuditLog, AuditReport
     from .checkpoint import Peers
     from .client import make_client_app
+    from .compression import COMPRESSIONS
     from .coordinator import RelayStrategy, run_all
     from .courier import Courier, drive
-    from .errors import FederationError, PausedError, PlanError, Refusal, StoppedError
+    from .dry_run import DryRun, run_dry
+    from .errors import AuditError, FederationError, PausedError, PlanError, PolicyError, Refusal, StoppedError
     from .federation_plan import FederationPlan
     from .gather import Closing
     from .greeter import Greeter
     from .grid import LocalGrid
     from .handshake import HelloTerms
+    from .local_training import LocalRows, LocalTrainer
+    from .policy import SitePolicy
     from .ray_grid import RayGrid
     from .round_attempt import Coordination
     from .round_journal import MemoryJournal, Resume, RoundJournal
@@ -44,15 +49,28 @@ if TYPE_CHECKING:
     from .simulation_config import SimulationConfig
     from .simulation_setup import SimulationSetup
     from .site import Site
+    from .site_config import SiteConfig
+    from .site_guard import SiteGuard
     from .site_masks import SiteMasks
     from .site_state import SiteStates
+    from .sources import SiteData, check_schema, explain_difference, load_site_data
+    from .strategies import STRATEGIES, FederatedStrategy
+    from .symbols import Contribution
 
 _HOMES = {
     "AttemptFailed": "round_recorder",
+    "AuditEntry": "audit",
+    "AuditError": "errors",
+    "AuditLog": "audit",
+    "AuditReport": "audit",
+    "COMPRESSIONS": "compression",
     "ClientUpdate": "rounds",
     "Closing": "gather",
+    "Contribution": "symbols",
     "Coordination": "round_attempt",
     "Courier": "courier",
+    "DryRun": "dry_run",
+    "FederatedStrategy": "strategies",
     "FederationError": "errors",
     "FederationEvent": "round_recorder",
     "FederationPlan": "federation_plan",
@@ -60,6 +78,8 @@ _HOMES = {
     "Greeter": "greeter",
     "HelloTerms": "handshake",
     "LocalGrid": "grid",
+    "LocalRows": "local_training",
+    "LocalTrainer": "local_training",
     "LocalTraining": "rounds",
     "MaskRequest": "rounds",
     "MaskTerms": "rounds",
@@ -67,6 +87,7 @@ _HOMES = {
     "PausedError": "errors",
     "Peers": "checkpoint",
     "PlanError": "errors",
+    "PolicyError": "errors",
     "PrivacyTerms": "rounds",
     "Quantisation": "rounds",
     "RayGrid": "ray_grid",
@@ -78,27 +99,45 @@ _HOMES = {
     "RoundPlan": "rounds",
     "RoundRecorder": "round_recorder",
     "RoundResult": "rounds",
+    "STRATEGIES": "strategies",
     "SimulationConfig": "simulation_config",
     "SimulationResult": "simulation",
     "SimulationSetup": "simulation_setup",
     "Site": "site",
+    "SiteConfig": "site_config",
+    "SiteData": "sources",
+    "SiteGuard": "site_guard",
     "SiteMasks": "site_masks",
     "SiteOutcome": "rounds",
+    "SitePolicy": "policy",
     "SiteReport": "rounds",
     "SiteStates": "site_state",
     "StoppedError": "errors",
+    "check_schema": "sources",
     "drive": "courier",
+    "explain_difference": "sources",
+    "load_site_data": "sources",
     "make_client_app": "client",
     "run_all": "coordinator",
+    "run_dry": "dry_run",
     "simulate": "simulation",
 }
 
 __all__ = [
+    "COMPRESSIONS",
+    "STRATEGIES",
     "AttemptFailed",
+    "AuditEntry",
+    "AuditError",
+    "AuditLog",
+    "AuditReport",
     "ClientUpdate",
     "Closing",
+    "Contribution",
     "Coordination",
     "Courier",
+    "DryRun",
+    "FederatedStrategy",
     "FederationError",
     "FederationEvent",
     "FederationPlan",
@@ -106,6 +145,8 @@ __all__ = [
     "Greeter",
     "HelloTerms",
     "LocalGrid",
+    "LocalRows",
+    "LocalTrainer",
     "LocalTraining",
     "MaskRequest",
     "MaskTerms",
@@ -113,6 +154,7 @@ __all__ = [
     "PausedError",
     "Peers",
     "PlanError",
+    "PolicyError",
     "PrivacyTerms",
     "Quantisation",
     "RayGrid",
@@ -128,14 +170,22 @@ __all__ = [
     "SimulationResult",
     "SimulationSetup",
     "Site",
+    "SiteConfig",
+    "SiteData",
+    "SiteGuard",
     "SiteMasks",
     "SiteOutcome",
+    "SitePolicy",
     "SiteReport",
     "SiteStates",
     "StoppedError",
+    "check_schema",
     "drive",
+    "explain_difference",
+    "load_site_data",
     "make_client_app",
     "run_all",
+    "run_dry",
     "simulate",
 ]
 
