@@ -53,7 +53,8 @@ from nasturtium.storage.upsert import put_rows
 
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 NOW = from_us(now_us())
-NOT_EXPORTED = {"nst_meta", "nst_ledger", "nst_event", "nst_lease"}
+# Of this database alone: its ledger, what watchers are told, and what waits, runs or goes on here.
+NOT_EXPORTED = {"nst_meta", "nst_ledger", "nst_event", "nst_lease", "nst_job", "nst_round_attempt", "nst_checkpoint"}
 ENGINES = [pytest.param("sqlite", id="sqlite"), pytest.param("postgresql", id="postgresql")]
 
 Make = Callable[[str], Database]
