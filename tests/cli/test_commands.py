@@ -179,7 +179,7 @@ def test_the_database_is_chosen_by_option_or_environment(command, tmp_path, monk
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        pytest.param(("--trials", 4), "started with trials=3, got 4", id="trials"),
+        pytest.param(("--epochs", 7), "started with epochs=6, got 7", id="epochs"),
         pytest.param(("--seed", 2), "started with seed=1, got 2", id="seed"),
         pytest.param(("--data", "digits", "--space", "cnn"), "started with space='mlp', got 'cnn'", id="space"),
     ],
