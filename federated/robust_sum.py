@@ -148,12 +148,15 @@ class RobustSum:
 
     def _distances(self, quantised: np.ndarray, said: np.ndarray) -> np.ndarray:
         """Squared distances of all updates, in units of the ranges; buffers count as they are."""
-        count = len(quantised)
-        distances = np.zeros((count, count))
-        half = (self._adder.preset.levels - 1) / 2
-        for values, unit in ((quantised, half), (said, 2.0**VALUES.fraction_bits)):
-            for i in range(count):
-                for j in range(i):
-                    apart = (values[i].astype(np.float64) - values[j]) / unit
-                    distances[i, j] += float(np.dot(apart, apart))
-        return distances + distances.T
+        middle, half = (self._adder.preset.levels - 1) // 2, (self._adder.preset.levels - 1) / 2
+        products = np.zeros((len(quantised), len(quantised)))
+        for start in range(0, quantised.shape[1], _BLOCK):
+            # Of integers: float64 holds the products exactly, in whatever order they are summed.
+            part = quantised[:, start : start + _BLOCK].astype(np.float64) - middle
+            products += part @ part.T
+        lengths = np.diag(products)
+        distances = (lengths[:, None] + lengths[None, :] - 2 * products) / (half * half)
+        for i in range(len(said)):
+            apart = VALUES.decode(said - said[i])
+            distances[i] += (apart * apart).sum(axis=1)
+        return distances
