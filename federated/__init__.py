@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .dry_run import DryRun, run_dry
     from .errors import AuditError, FederationError, PausedError, PlanError, PolicyError, Refusal, StoppedError
     from .federation_plan import FederationPlan
+    from .gain import Gain, measure_gain
     from .gather import Closing
     from .greeter import Greeter
     from .grid import LocalGrid
@@ -75,6 +76,7 @@ _HOMES = {
     "FederationEvent": "round_recorder",
     "FederationPlan": "federation_plan",
     "FederationStarted": "round_recorder",
+    "Gain": "gain",
     "Greeter": "greeter",
     "HelloTerms": "handshake",
     "LocalGrid": "grid",
@@ -118,6 +120,7 @@ _HOMES = {
     "explain_difference": "sources",
     "load_site_data": "sources",
     "make_client_app": "client",
+    "measure_gain": "gain",
     "run_all": "coordinator",
     "run_dry": "dry_run",
     "simulate": "simulation",
@@ -142,6 +145,7 @@ __all__ = [
     "FederationEvent",
     "FederationPlan",
     "FederationStarted",
+    "Gain",
     "Greeter",
     "HelloTerms",
     "LocalGrid",
@@ -184,6 +188,7 @@ __all__ = [
     "explain_difference",
     "load_site_data",
     "make_client_app",
+    "measure_gain",
     "run_all",
     "run_dry",
     "simulate",
