@@ -167,11 +167,12 @@ class FlowerServer:
         """The last lines of its log."""
         return [] if self._log is None else self._log.lines()
 
-    def start(self, timeout: float = 120.0) -> None:
+    def start(self, timeout: float = 120.0, *, stop: threading.Event | None = None) -> None:
         """Start the child and wait until it listens.
 
         Args:
             timeout: seconds to wait; a loaded machine takes many to import Flower.
+            stop: ends the waiting, and the child, when it is set.
 
         Raises:
             FederationError: it ended, or did not listen in time; the error holds the last lines of its log.
@@ -183,7 +184,7 @@ class FlowerServer:
             port = self._port or free_port()
             self._spawn(port)
             try:
-                self._wait_until_listening(port, deadline)
+                self._wait_until_listening(port, deadline, stop)
             except FederationError:
                 taken = any(TAKEN in line.lower() for line in self.lines())
                 self.stop()
@@ -253,13 +254,15 @@ class FlowerServer:
         self._reader.start()
         logger.info("started %s as process %d on port %d", self.command, self._process.pid, port)
 
-    def _wait_until_listening(self, port: int, deadline: float) -> None:
+    def _wait_until_listening(self, port: int, deadline: float, stop: threading.Event | None) -> None:
         """Wait for the child itself: whoever else listens on that port is not answered."""
         while True:
             self.check()
             assert self._process is not None
             if _listens(self._process.pid, port):
                 return
+            if stop is not None and stop.is_set():
+                raise self._error("was stopped before it listened")
             if time.monotonic() > deadline:
                 raise self._error("did not listen in time")
             time.sleep(0.05)
@@ -296,11 +299,13 @@ def keep_running(
         began = time.monotonic()
         try:
             if server.pid is None or server.exit_code is not None:
-                server.start()
+                server.start(stop=stop)
                 restarted()
             while not stop.wait(0.2):
                 server.check()
         except FederationError as exc:
+            if stop.is_set():
+                return
             logger.warning("%s", exc)
             pause = shortest if time.monotonic() - began > 60 else min(2 * pause, longest)
             stop.wait(pause)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -69,7 +70,7 @@ class SuperNode(FlowerServer):
         """The number that the SuperLink knows it by; None until it has let it in."""
         return self._node
 
-    def start(self, timeout: float = 120.0) -> None:
+    def start(self, timeout: float = 120.0, *, stop: threading.Event | None = None) -> None:
         """As of `FlowerServer`; it listens for the executor before it has reached the SuperLink.
 
         One that was killed is online for the SuperLink until a minute after its last heartbeat, and nobody else is let
@@ -77,7 +78,7 @@ class SuperNode(FlowerServer):
         """
         self._sign_off()
         self._node = None
-        super().start(timeout)
+        super().start(timeout, stop=stop)
 
     def heard(self, line: str) -> None:
         """Learn the number from what it says."""

@@ -212,6 +212,18 @@ def test_a_kept_server_is_started_after_every_end_until_it_is_told_to_stop(make_
     server.check()
 
 
+def test_who_keeps_a_server_stops_also_while_it_starts(make_server):
+    server, stop = make_server("deaf"), threading.Event()
+    keeper = threading.Thread(target=keep_running, args=(server, stop))
+    keeper.start()
+    assert until(lambda: server.pid is not None)
+    pid = server.pid
+    stop.set()
+    keeper.join()
+    assert server.pid is None
+    assert not psutil.pid_exists(pid)
+
+
 def test_a_log_never_grows_beyond_its_bound(tmp_path):
     log = BoundedLog(tmp_path / "a.log", limit=1000)
     for number in range(500):
