@@ -31,6 +31,7 @@ HEAVY = (
     "torch",
     "sklearn",
     "alembic",
+    "sqlalchemy",
     "flwr.simulation",
     "flwr.superlink",
     "nasturtium.nas",
@@ -46,6 +47,17 @@ def test_a_site_imports_no_search_no_dashboard_and_no_ray(tmp_path):
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert not [name for name in HEAVY if name in loaded]
+
+
+def test_what_answers_flower_is_light_too():
+    """But for FastAPI, which Flower's own client of its Runtime API imports and does not run."""
+    code = (
+        "import sys; from nasturtium.federated.flower import site_executor, supernode; "
+        "from nasturtium.federated import transport; transport.Tunnel; print('\\n'.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not [name for name in HEAVY if name in loaded and name not in {"fastapi", "starlette"}]
 
 
 def test_a_configuration_alone_needs_no_flower():
