@@ -31,11 +31,11 @@ def test_a_masked_run_says_so_and_is_the_same(command):
 
 
 def test_how_many_take_part_and_where_they_train_reach_the_run(command):
-    answer = command(*SIMULATE, "--participants", 5, "--processes", 1)
+    answer = command(*SIMULATE, "--participants", 4, "--processes", 1)
     assert answer.code == 0
     shown = json.loads(command("history", "show", "@last", "--json").out)
     assert {name: shown["config"][name] for name in ("participants", "processes", "ray")} == {
-        "participants": 5,
+        "participants": 4,
         "processes": 1,
         "ray": None,
     }

@@ -87,6 +87,35 @@ def test_the_same_seed_releases_the_same_bits(finished, database, changes):
     assert result.test == finished[0].test
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="encrypted"),
+        pytest.param({"masked": True}, id="masked"),
+        pytest.param({"epsilon": 100.0, "bits": 4}, id="with-noise"),
+    ],
+)
+def test_some_train_and_all_take_the_step(database, changes):
+    result = run(database, clients=8, participants=4, **changes)
+    assert [(one.participants, one.rejected) for one in result.rounds] == [(4, 0)] * ROUNDS
+    history = History(database)
+    asked = [{one.client for one in history.contributions(result.run.uid, one.number)} for one in result.rounds]
+    assert all(len(names) == 4 for names in asked)
+    assert asked[0] != asked[1]  # drawn anew
+    heads = list((database.heads_dir / result.run.uid).iterdir())
+    assert len(heads) == 8  # also those that rested keep what they saw
+
+
+def test_who_trains_is_drawn_by_the_seed_alone(database):
+    one, two = (run(database, clients=8, participants=4, scheme="plain", workers=workers) for workers in (1, 3))
+    assert_same(released(one), released(two))
+    assert one.test == two.test
+
+
+def test_as_many_participants_as_sites_is_all_of_them(finished, database):
+    assert_same(released(run(database, participants=CLIENTS)), released(finished[0]))
+
+
 def test_the_packed_encryption_of_8_bits_is_the_default():
     assert (SimulationConfig(data="digits").scheme, SimulationConfig(data="digits").bits) == ("packed", 8)
 
