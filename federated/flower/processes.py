@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,14 +22,13 @@ from typing import IO, Self
 import psutil
 
 from ..errors import FederationError
+from .bounded_log import LOG_BYTES, BoundedLog
+from .environment import LOOPBACK, child_environment
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
-LOG_BYTES = 1 << 20  # of a log file; the one before it is kept too
 LINES_SHOWN = 12  # of a log, in an error
 LONGEST_LINE = 4096  # bytes
-COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 TAKEN = "address already in use"  # what uvicorn says of a port that somebody else got first
 PORT_TRIES = 5
 
@@ -41,70 +38,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
-
-
-def without_proxy(environment: Mapping[str, str]) -> dict[str, str]:
-    """The entries that keep requests to loopback away from the proxy a site may have to use for everything else."""
-    listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    hosts = [each for each in listed.split(",") if each]
-    value = ",".join(dict.fromkeys([*hosts, LOOPBACK, "localhost"]))
-    return {"no_proxy": value, "NO_PROXY": value}
-
-
-def child_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a Flower server of ours sees: our settings of Flower and nobody else's.
-
-    Args:
-        home: where it may write what it calls its home; never the user's.
-        extra: more entries, which win.
-    """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FLWR_")}
-    here = str(Path(sys.executable).parent)
-    return {
-        **kept,
-        **without_proxy(os.environ),
-        # Flower starts its helpers by bare name.
-        "PATH": os.pathsep.join([here, kept.get("PATH", os.defpath)]),
-        "FLWR_HOME": str(home),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-        "PYTHONUNBUFFERED": "1",
-        **(extra or {}),
-    }
-
-
-class BoundedLog:
-    """A log file that never grows beyond two times `limit` bytes, and its last lines in memory."""
-
-    def __init__(self, path: Path, limit: int = LOG_BYTES) -> None:
-        self.path, self._limit = path, limit
-        self._last = deque[str](maxlen=200)
-        self._file = self._open()
-
-    def write(self, line: bytes) -> str:
-        """Append a line, without its colours; begin a new file when this one is full. Returns it as text."""
-        line = COLOURS.sub(b"", line)
-        if self._file.tell() + len(line) > self._limit:
-            self._file.close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self._open()
-        self._file.write(line)
-        self._file.flush()
-        text = line.decode("utf-8", "replace").rstrip()
-        self._last.append(text)
-        return text
-
-    def lines(self) -> list[str]:
-        """The last lines that say something, oldest first."""
-        return [each for each in list(self._last) if each]
-
-    def close(self) -> None:
-        """Close the file; the lines stay."""
-        self._file.close()
-
-    def _open(self) -> IO[bytes]:
-        return os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 class FlowerServer:

@@ -27,7 +27,7 @@ from flwr.supercore.interceptors import (
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from ..errors import FederationError
-from .processes import without_proxy
+from .environment import without_proxy
 
 logger = logging.getLogger(__name__)
 # It tells of every request, and asking for work is one several times a second.

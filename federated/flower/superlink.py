@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import FederationError
-from .processes import LOOPBACK, FlowerServer
+from .bounded_log import LOG_BYTES
+from .environment import LOOPBACK
+from .processes import FlowerServer
 
 SECRET_BYTES = 32
 
@@ -46,7 +48,7 @@ class SuperLink(FlowerServer):
     """
 
     def __init__(
-        self, folder: Path, tls: ServerTls | None, *, keep_state: bool = False, log_bytes: int = 1 << 20
+        self, folder: Path, tls: ServerTls | None, *, keep_state: bool = False, log_bytes: int = LOG_BYTES
     ) -> None:
         super().__init__("flower-superlink", folder, self._line, log_bytes=log_bytes)
         self._tls, self._keep_state = tls, keep_state

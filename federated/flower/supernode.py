@@ -19,7 +19,9 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from ..errors import FederationError
-from .processes import LOOPBACK, FlowerServer
+from .bounded_log import LOG_BYTES
+from .environment import LOOPBACK
+from .processes import FlowerServer
 from .runtime import open_client
 from .superlink import make_secret, secret_path
 
@@ -47,7 +49,7 @@ class SuperNode(FlowerServer):
         *,
         key: ec.EllipticCurvePrivateKey | None,
         authority: Path | None,
-        log_bytes: int = 1 << 20,
+        log_bytes: int = LOG_BYTES,
     ) -> None:
         super().__init__("flower-supernode", folder, self._line, log_bytes=log_bytes)
         if (key is None) != (authority is None):

@@ -17,7 +17,9 @@ import pytest
 from nasturtium.federated import FederationError
 from nasturtium.federated.flower import FlowerServer, keep_running
 from nasturtium.federated.flower import processes as module
-from nasturtium.federated.flower.processes import BoundedLog, child_environment, free_port
+from nasturtium.federated.flower.bounded_log import BoundedLog
+from nasturtium.federated.flower.environment import child_environment
+from nasturtium.federated.flower.processes import free_port
 
 SERVER = """
 import os, socket, subprocess, sys, time
