@@ -84,6 +84,34 @@ class PrivacyGate:
         head = self._ledger.head()
         return "" if head is None else head.to_json()
 
+    def authorise_agreement(self, number: int) -> str:
+        """Charge a question about the preprocessing before it is asked, an exact sum: in round 0, before all others.
+
+        Returns:
+            The ledger's signed head for the sites to keep.
+
+        Raises:
+            BudgetSpentError: there is a budget; nothing is charged.
+        """
+        mechanism = f"exact sum for preprocessing, question {number}"
+        with self._ledger.transaction() as session:
+            entries = self._ledger.entries(subject=self._subject, run=self._run, kind="spend", session=session)
+            said = [entry.body["mechanism"] for entry in entries if entry.body["round"] == 0]
+            attempts = sum(each == mechanism or each.startswith(f"{mechanism}, attempt") for each in said)
+            again = f", attempt {attempts + 1}" if attempts else ""
+            spend = Spend(
+                subject=self._subject,
+                run=self._run,
+                round=0,
+                mechanism=mechanism + again,
+                epsilon=inf,
+                delta=0.0,
+                details={"composition": _COMPOSITION},
+            )
+            self._ledger.spend(spend, session)
+        head = self._ledger.head()
+        return "" if head is None else head.to_json()
+
     def spend(self, number: int, phase: Phase, session: Session | None = None) -> None:
         """Charge a round that was not authorised here; one that was is charged already.
 

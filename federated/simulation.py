@@ -1,7 +1,7 @@
 """A federation on one machine: real apps, real ciphertexts, real messages; only the network is missing.
 
-The rows are shared out over the sites by a Dirichlet distribution. The preprocessing counts as agreed before the run,
-as a schema would be: here it is fitted on all training rows together.
+The rows are shared out over the sites by a Dirichlet distribution. The preprocessing is fitted on all of them
+together, or the sites agree on it first, by protected sums.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from ..storage import (
     Tracker,
     model_name,
 )
+from .agreement.conform import conform
 from .coordinator import RelayStrategy
 from .errors import FederationError, PausedError
 from .exchange import full_layout
@@ -58,6 +59,8 @@ from .privacy_gate import PrivacyGate
 from .private_symbols import privacy_terms
 from .round_recorder import FederationEvent, FederationStarted, RoundRecorder
 from .rounds import LocalTraining, MaskTerms, Quantisation, first_bound
+from .rows import Rows
+from .simulated_agreement import agree_on_preprocessing
 from .simulated_grid import run_sites
 from .simulated_sites import PublicIdentities, SimulatedParties, roster_sha256, site_name
 from .simulation_setup import SimulationSetup
@@ -147,14 +150,24 @@ def simulate(
                 observe=observe,
                 keep_sums=False,  # the sites' key ends with this process
             )
-            strategy = _make_strategy(setup, record.uid, parties, adder, coordinator, private)
             with run_sites(parties) as sites:
+                if config.preprocessing == "agreed":
+                    identities = PublicIdentities(parties, FIRST_NODE_ID)
+                    masks = _mask_terms(identities, config.clients, None) if config.masked else None
+                    preprocessing = agree_on_preprocessing(
+                        data.task, sites.grid, adder, identities, coordinator, gate, masks
+                    )
+                else:
+                    fitted = _preprocess(setup.pool, private=private is not None)
+                    preprocessing = canonical_json(fitted.to_dict())
+                strategy = _make_strategy(setup, record.uid, parties, adder, coordinator, private, preprocessing)
                 try:
                     strategy.run(sites.grid, recorder)
                 except PausedError as exc:  # nobody can go on with it: the sites end with this process
                     raise FederationError(exc.message) from exc
                 released = sites.release(0)
-            return _keep(released, setup.held_out, record, tracker, database, recorder)
+            held_out = conform(setup.held_out, released.preprocessing.task)
+            return _keep(released, held_out, record, tracker, database, recorder)
 
 
 def _make_strategy(
@@ -164,6 +177,7 @@ def _make_strategy(
     adder: Adder,
     coordinator: Identity,
     private: ClientDp | None,
+    preprocessing: str,
 ) -> RelayStrategy:
     config, pool = setup.config, setup.pool
     training = LocalTraining(epochs=config.epochs, max_rows=len(pool))
@@ -173,7 +187,7 @@ def _make_strategy(
         FederationPlan(
             run=run,
             spec=setup.spec,
-            preprocessing=canonical_json(_preprocess(pool, private=private is not None).to_dict()),
+            preprocessing=preprocessing,
             seed=config.seed,
             rounds=config.rounds,
             training=training,
@@ -243,7 +257,7 @@ def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, adder: A
 
 def _keep(
     released: SavedModel,
-    held_out: Dataset,
+    held_out: Rows,
     record: FederatedRecord,
     tracker: Tracker,
     database: Database,

@@ -18,6 +18,7 @@ MOST_PROCESSES: Final = 256
 MOST_ROUNDS: Final = 2**31 - 1  # the history counts no further
 CLIPS: Final = (1e-6, 1e6)  # weights are float32: what is beyond does not change a network, or ruins it
 Scheme = Literal["packed", "ckks-approximate", "plain"]
+Preparation = Literal["pooled", "agreed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class SimulationConfig:
             What a sum is protected for follows it: preset, noise and masks are for so many updates.
         processes: to train in instead of threads; 0 for none.
         ray: address of a Ray cluster to train on instead, or "local" to start one here.
+        preprocessing: "pooled" fits it on all rows of all sites, as if it had been agreed on before; "agreed" has the
+            sites agree on it by protected sums of their training rows, as real ones do (`federated.agreement`).
         strategy, strategy_options: the name of one of `strategies.STRATEGIES`, and its parameters. Some need the
             scheme "plain".
         compression, compression_options: the same of `compression.COMPRESSIONS`.
@@ -73,6 +76,7 @@ class SimulationConfig:
     participants: int | None = None
     processes: int = 0
     ray: str | None = None
+    preprocessing: Preparation = "pooled"
     strategy: str = "fedavg"
     strategy_options: Mapping[str, float] = field(default_factory=dict[str, float])
     compression: str = "none"
@@ -96,6 +100,7 @@ class SimulationConfig:
         self._check_scheme()
         self._check_budget()
         self._check_strategy()
+        self._check_preprocessing()
 
     @property
     def in_a_round(self) -> int:
@@ -166,6 +171,24 @@ class SimulationConfig:
             raise ConfigError(f"{self.strategy} asks every site that is idle", hint="leave out participants")
         if compression.sparse and self.bits < 2:
             raise ConfigError(f"{self.compression} needs a level for zero: at least 2 bits, got {self.bits}")
+
+    def _check_preprocessing(self) -> None:
+        if self.preprocessing not in get_args(Preparation):
+            raise ConfigError(
+                f"expected preprocessing as one of {', '.join(get_args(Preparation))}, got {self.preprocessing!r:.40}"
+            )
+        if self.preprocessing == "agreed" and self.epsilon is not None:
+            raise ConfigError(
+                "sums that sites agree on preprocessing by are exact, and a privacy budget allows no release without "
+                "noise",
+                hint="leave out one of them; with a budget rows are taken as they are",
+            )
+        if self.preprocessing == "agreed" and self.in_a_round < self.clients:
+            raise ConfigError(
+                f"all {self.clients} sites agree on preprocessing in one sum, which has room for the "
+                f"{self.participants} participants of a round",
+                hint="leave out one of them",
+            )
 
     def _check_budget(self) -> None:
         fewest = 1 if self.epsilon is None else 2  # a level for zero, to which noise is added

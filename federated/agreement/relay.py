@@ -18,6 +18,7 @@ from math import inf
 from typing import Final, TypeVar
 
 from flwr.app import MessageType
+from flwr.serverapp import Grid
 
 from ...core import ConfigError
 from ...privacy import (
@@ -30,7 +31,7 @@ from ...privacy import (
     Sitting,
     UpdateRejectedError,
 )
-from ..courier import Pause, Questions, Steps
+from ..courier import Courier, Pause, Questions, Steps, drive
 from ..errors import FederationError, Refusal
 from ..gather import Closing
 from ..masks import make_masking_plan
@@ -176,6 +177,11 @@ class AgreementRelay:
             if len(nodes) < max(self._job.fewest, len(bound or ())):
                 failure = f"{len(nodes)} sites are there, expected at least {max(self._job.fewest, len(bound or ()))}"
                 continue
+            if len(nodes) > self._adder.preset.clients:
+                raise self._failed(
+                    f"{len(nodes)} sites are there, and a sum of {self._adder.preset.name} has room for "
+                    f"{self._adder.preset.clients}: who is left out may have categories that nobody else has"
+                )
             head = self._journal.authorise(question.number)
             attempt = self._journal.open_attempt(question.number)
             total, failure = yield from self._attempt(question, attempt, nodes, head, bound)
@@ -359,6 +365,31 @@ class AgreementRelay:
         reasons = self._reasons | self._problems
         told = "; ".join(f"{self._sites[node].name}: {why}" for node, why in sorted(reasons.items()))
         return FederationError(f"{what}{f'; {told}' if told else ''}", hint="see the logs of the sites that refused")
+
+
+def agree(
+    grid: Grid,
+    job: AgreementJob,
+    adder: Adder,
+    sites: Mapping[int, PublicIdentity],
+    signer: Signer,
+    journal: AgreementJournal,
+    *,
+    sums: Collection[AgreementSum] = (),
+    check: Callable[[], object] = lambda: None,
+) -> Agreement:
+    """Have the sites of a grid agree; see `AgreementRelay`.
+
+    Args:
+        check: called often; what it raises ends it.
+    """
+    courier = Courier(grid, sites, signer, check=check)
+    relay = AgreementRelay(job, adder, sites, signer, journal, courier.nodes, sums=sums)
+    [done] = drive(courier, [relay.steps()], check=check)
+    if done.error is not None:
+        raise done.error
+    assert done.value is not None
+    return done.value
 
 
 def _majority(values: list[T]) -> T | None:

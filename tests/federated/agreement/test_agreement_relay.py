@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message, RecordDict
-from flwr.clientapp import ClientApp
 
-from nasturtium.core import ConfigError, NasturtiumError, canonical_json
+from nasturtium.core import ConfigError, canonical_json
 from nasturtium.core.data import Dataset, Preprocessing
-from nasturtium.federated import LocalGrid, MaskTerms, PlanError, SiteMasks
+from nasturtium.federated import LocalGrid, MaskTerms, PlanError, Site, SiteMasks, make_client_app
 from nasturtium.federated.agreement import Schema, Terms, conform
 from nasturtium.federated.agreement.journal import Agreement, AgreementSum, MemoryAgreementJournal
 from nasturtium.federated.agreement.messages import (
@@ -24,19 +21,15 @@ from nasturtium.federated.agreement.messages import (
     agreement_answer_to_content,
     agreement_plan_from_content,
     agreement_plan_to_content,
-    is_agreement,
 )
 from nasturtium.federated.agreement.plan import AgreedReference, AgreementAnswer, AgreementPlan
 from nasturtium.federated.agreement.relay import AgreementJob, AgreementRelay
 from nasturtium.federated.agreement.site_agreement import SiteAgreement
 from nasturtium.federated.agreement.store import AgreementStore
-from nasturtium.federated.answers import ANSWER_DOMAIN, join_contents, refusal_to_content, sign_answer, split_content
 from nasturtium.federated.courier import Courier, drive
 from nasturtium.federated.errors import AgreementError, FederationError, PolicyError, Refusal, SiteStateError
 from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
 from nasturtium.federated.policy import SitePolicy
-from nasturtium.federated.records import answer_to_content, check_content, content_digest, request_from_content
-from nasturtium.federated.refusals import refusal_of
 from nasturtium.federated.site_agreements import SiteAgreements
 from nasturtium.privacy import (
     AttemptJournal,
@@ -47,6 +40,7 @@ from nasturtium.privacy import (
     PackedCipher,
     PlainAdder,
     PlainCipher,
+    PublicIdentity,
     SecretKey,
     UpdateRejectedError,
     smallest_preset,
@@ -69,31 +63,35 @@ def rows_of(site: int, *, extra: str = "") -> Dataset:
     return make_table(rows, ["no" if row % 2 else f"yes {site % 2}" for row in range(12)], ["age", "group"])
 
 
-@dataclass
-class Party:
+class AgreeingSite(Site):
     """A site, and how it misbehaves."""
 
-    identity: Identity
-    agreements: SiteAgreements
-    masks: SiteMasks | None
-    before: Callable[[AgreementPlan], None] = lambda plan: None
-    seen: list[AgreementPlan] = field(default_factory=list[AgreementPlan])
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.made_of = arguments, options
+        self.before: Callable[[AgreementPlan], None] = lambda plan: None
+        self.seen: list[AgreementPlan] = []
 
-    def answer(self, content: RecordDict) -> RecordDict:
-        if not is_agreement(content):
-            assert self.masks is not None
-            return answer_to_content(self.masks.answer(request_from_content(content), PRESET.plain_modulus))
-        plan = agreement_plan_from_content(content)
+    @property
+    def agreements(self) -> SiteAgreements:
+        return self._agreements
+
+    def agree(self, plan: AgreementPlan) -> AgreementAnswer:
         self.seen.append(plan)
         self.before(plan)
-        return agreement_answer_to_content(self.agreements.answer(plan))
+        return super().agree(plan)
+
+    def restart(self, store: AgreementStore | None = None) -> None:
+        """As after a crash of its process: what is not on its disk is gone."""
+        arguments, options = self.made_of
+        self._agreements = Site(*arguments, **options | {"agreements": store})._agreements
 
 
 @dataclass
 class World:
     """Sites that can be reached by their nodes."""
 
-    parties: list[Party]
+    parties: list[AgreeingSite]
     masks: MaskTerms | None
     adder: PackedAdder | PlainAdder
 
@@ -101,37 +99,22 @@ class World:
     def nodes(self) -> list[int]:
         return [FIRST_NODE_ID + place for place in range(len(self.parties))]
 
-    def app(self) -> ClientApp:
-        app = ClientApp()
-
-        def answer(message: Message, context: Context) -> Message:
-            party = self.parties[partition_id(context)]
-            parts: list[RecordDict] = []
-            asked = check_content(message.content, COORDINATOR.public)
-            for content in split_content(asked):
-                try:
-                    parts.append(party.answer(content))
-                except NasturtiumError as exc:
-                    parts.append(refusal_to_content(refusal_of(exc)))
-            sign = partial(party.identity.sign, ANSWER_DOMAIN)
-            return Message(sign_answer(join_contents(parts), sign, content_digest(asked)), reply_to=message)
-
-        app.query()(answer)
-        return app
-
     def relay(self, terms: Terms, journal: MemoryAgreementJournal, **settings: Any) -> AgreementRelay:
         sums: Sequence[AgreementSum] = settings.pop("sums", ())
         nodes = settings.pop("nodes", lambda: self.nodes)
         options = {"run": "01JAGREE", "retry_wait": 0.0, "patience": 0.0, "attempts": 2} | settings
         job = AgreementJob(terms=terms, masks=self.masks, **options)
-        sites = {node: party.identity.public for node, party in zip(self.nodes, self.parties, strict=True)}
-        return AgreementRelay(job, self.adder, sites, COORDINATOR, journal, nodes, sums=sums)
+        return AgreementRelay(job, self.adder, self.sites, COORDINATOR, journal, nodes, sums=sums)
+
+    @property
+    def sites(self) -> dict[int, PublicIdentity]:
+        return {node: party.identity for node, party in zip(self.nodes, self.parties, strict=True)}
 
     def agree(self, terms: Terms, journal: MemoryAgreementJournal | None = None, **settings: Any) -> Agreement:
         relay = self.relay(terms, journal or MemoryAgreementJournal(), **settings)
-        sites = {node: party.identity.public for node, party in zip(self.nodes, self.parties, strict=True)}
-        with LocalGrid(self.app(), len(self.parties)) as grid:
-            [done] = drive(Courier(grid, sites, COORDINATOR), [relay.steps()])
+        app = make_client_app(lambda context: self.parties[partition_id(context)])
+        with LocalGrid(app, len(self.parties)) as grid:
+            [done] = drive(Courier(grid, self.sites, COORDINATOR), [relay.steps()])
         if done.error is not None:
             raise done.error
         assert done.value is not None
@@ -143,14 +126,15 @@ def make_world(parts: Sequence[Dataset], *, masked: bool = False, plain: bool = 
     members = {identity.public.id: identity.public for identity in identities}
     roster = hashlib.sha256(canonical_json(sorted(members)).encode()).hexdigest()
     cipher: Cipher = PlainCipher(PRESET) if plain else PackedCipher(KEY, PRESET)
-    parties: list[Party] = []
+    parties: list[AgreeingSite] = []
     for identity, part in zip(identities, parts, strict=True):
         journal = AttemptJournal(None)
         masks = SiteMasks(identity, members, roster, journal) if masked else None
-        agreements = SiteAgreements(
-            identity, part, cipher, coordinator=COORDINATOR.public, journal=journal, masks=masks, **settings
+        parties.append(
+            AgreeingSite(
+                identity, part, part, cipher, coordinator=COORDINATOR.public, journal=journal, masks=masks, **settings
+            )
         )
-        parties.append(Party(identity, agreements, masks))
     terms = MaskTerms(roster_sha256=roster, threshold=smallest_threshold(len(parts), 1), colluders=1)
     adder = PlainAdder(PRESET) if plain else PackedAdder(PRESET, KEY.key_id)
     return World(parties, terms if masked else None, adder)
@@ -264,53 +248,32 @@ def test_an_attempt_that_fails_is_made_again_and_not_answered_twice() -> None:
     assert [found.attempt for found in journal.sums] == [1, 2, 1, 1]
     party = world.parties[0]
     with pytest.raises(UpdateRejectedError):
-        party.agreements._journal.claim("01JAGREE", 2, 1)
+        party._journal.claim("01JAGREE", 2, 1)
 
 
 def test_a_site_goes_on_after_a_restart_from_its_own_disk(tmp_path: Path) -> None:
     world = make_world(PARTS)
-    party = world.parties[2]
-    old = party.agreements
-    folder = tmp_path / "agreements"
-
-    def restart(plan: AgreementPlan | None = None) -> None:
-        party.agreements = SiteAgreements(
-            party.identity,
-            PARTS[2],
-            PackedCipher(KEY, PRESET),
-            coordinator=COORDINATOR.public,
-            journal=old._journal,
-            masks=None,
-            store=AgreementStore(folder),
-        )
-
-    party.before = restart
+    party, folder = world.parties[2], tmp_path / "agreements"
+    party.before = lambda plan: party.restart(AgreementStore(folder))
     found = world.agree(terms_for(PARTS))
     assert not found.problems
-    restart()
+    party.restart(AgreementStore(folder))
     assert party.agreements.find(found.reference.to_json()) is not None
     [file] = folder.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     file.write_text(file.read_text().replace("age", "aga"))
-    restart()
+    party.restart(AgreementStore(folder))
     with pytest.raises(SiteStateError, match="checksum"):
         party.agreements.find(found.reference.to_json())
 
 
 def test_a_site_that_has_lost_all_is_told_all_of_it_again() -> None:
     world = make_world(PARTS)
-    party, old = world.parties[2], world.parties[2].agreements
+    party = world.parties[2]
 
     def forget(plan: AgreementPlan) -> None:
         if plan.round == 3 and plan.step == "answer":
-            party.agreements = SiteAgreements(
-                party.identity,
-                PARTS[2],
-                PackedCipher(KEY, PRESET),
-                coordinator=COORDINATOR.public,
-                journal=old._journal,
-                masks=None,
-            )
+            party.restart()
 
     party.before = forget
     found = world.agree(terms_for(PARTS))
