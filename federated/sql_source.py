@@ -187,6 +187,8 @@ def _reading(engine: Engine, source: str, password: str | None) -> Generator[Con
         with engine.connect().execution_options(no_parameters=True) as connection:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+                # Where an address asks for autocommit, every statement is a transaction of its own.
+                connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
             elif engine.dialect.name in {"mysql", "mariadb"}:
                 connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
                 connection.rollback()  # it counts from the next one on

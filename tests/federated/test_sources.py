@@ -395,6 +395,8 @@ def test_postgresql_reads_only(monkeypatch):
     ):
         with pytest.raises(ConfigError, match=r"read-only|read-write mode"):
             load_source(replace(config, query=writes))
+    with pytest.raises(ConfigError, match="read-only"):
+        load_source(replace(config, database=f"{address}?autocommit=true", query="CREATE TABLE x (a int)"))
 
 
 # --- schemas ---
