@@ -141,9 +141,10 @@ class RobustSum:
     def _join(self, values: np.ndarray, count: int) -> np.ndarray:
         """`count` times what the rule says, rounded: shape (b,) int64."""
         joined = np.empty(values.shape[1], np.int64)
+        # The values of a coordinate lie side by side: sorting them then takes half the time (measured).
         for start in range(0, values.shape[1], _BLOCK):
             part = slice(start, start + _BLOCK)
-            joined[part] = np.rint(count * self._rule.join(values[:, part].astype(np.float64)))
+            joined[part] = np.rint(count * self._rule.join(values[:, part].astype(np.float64, order="F")))
         return joined
 
     def _distances(self, quantised: np.ndarray, said: np.ndarray) -> np.ndarray:

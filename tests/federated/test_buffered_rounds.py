@@ -13,12 +13,21 @@ from hypothesis import strategies as st
 
 from nasturtium.core import ConfigError, Metrics, ModelSpec, build, derive_rng
 from nasturtium.core.nn import layer_spec
-from nasturtium.federated import LocalGrid, MemoryJournal, RelayStrategy, RoundPlan, RoundResult, Site, make_client_app
+from nasturtium.federated import (
+    LocalGrid,
+    MemoryJournal,
+    RelayStrategy,
+    Resume,
+    RoundPlan,
+    RoundResult,
+    Site,
+    make_client_app,
+)
 from nasturtium.federated.buffered_sum import BufferedUpdate, add_stale
 from nasturtium.federated.errors import PausedError
 from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
 from nasturtium.federated.local_training import LocalRows, NetworkTrainer
-from nasturtium.federated.rounds import Quantisation
+from nasturtium.federated.rounds import Phase, Quantisation
 from nasturtium.federated.session import Session
 from nasturtium.federated.strategies import FedAvg, FedBuff
 from nasturtium.federated.symbols import Contribution, UpdateSymbols
@@ -123,6 +132,39 @@ def test_a_slow_site_holds_nobody_up_and_counts_once_it_is_done(run_federation):
     assert len({vector_of(site).tobytes() for site in sites}) == 1
     for result in trained:
         assert sum(outcome.took_part and outcome.reason is None for outcome in result.outcomes) >= 3
+
+
+def test_another_coordinator_goes_on_where_one_was_lost(make_site, make_federation_plan, coordinator, preset):
+    class Closed(MemoryJournal):
+        """Keeps what is closed, and loses the coordinator once."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.closed: list[tuple[Phase, bool]] = []
+            self.total = b""
+
+        def close(self, result: RoundResult, total: bytes) -> None:
+            assert result.round == len(self.closed) + 1
+            self.closed.append((result.phase, bool(total)))
+            self.total = total
+            if self.closed == [("train", True)] * 3:
+                raise KeyboardInterrupt
+
+    sites: list[Site] = [make_site(i, rows=rows) for i, rows in enumerate(ROWS, 1)]
+    identities = {FIRST_NODE_ID + i: site.identity for i, site in enumerate(sites)}
+    plan = make_federation_plan(
+        strategy=FedBuff(buffer=3).to_json(),
+        quantisation=Quantisation(preset=preset.name, bound=0.05, rule="fixed"),
+        rounds=7,
+    )
+    journal = Closed()
+    with LocalGrid(make_client_app(lambda context: sites[partition_id(context)]), len(sites), workers=4) as grid:
+        with pytest.raises(KeyboardInterrupt):
+            RelayStrategy(plan, PlainAdder(preset), identities, coordinator).run(grid, journal)
+        resume = Resume(closed=tuple(journal.closed), total=journal.total)
+        RelayStrategy(plan, PlainAdder(preset), identities, coordinator).run(grid, journal, resume)
+    assert journal.closed == [("train", True)] * 7 + [("evaluate", True), ("report", False)]
+    assert len({vector_of(site).tobytes() for site in sites}) == 1
 
 
 def test_a_change_that_is_too_old_is_refused(run_federation):
