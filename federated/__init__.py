@@ -14,6 +14,11 @@ os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 if TYPE_CHECKING:
+    from .agreement.journal import Agreement, AgreementJournal, AgreementSum, MemoryAgreementJournal
+    from .agreement.relay import AgreementJob, AgreementRelay, agree
+    from .agreement.schema import Schema, SchemaColumn, merge_schemas
+    from .agreement.store import AgreementStore
+    from .agreement.terms import Terms, public_preprocessing
     from .audit import AuditEntry, AuditLog, AuditReport
     from .checkpoint import Peers
     from .client import make_client_app
@@ -21,7 +26,16 @@ if TYPE_CHECKING:
     from .coordinator import RelayStrategy, run_all
     from .courier import Courier, drive
     from .dry_run import DryRun, run_dry
-    from .errors import AuditError, FederationError, PausedError, PlanError, PolicyError, Refusal, StoppedError
+    from .errors import (
+        AgreementError,
+        AuditError,
+        FederationError,
+        PausedError,
+        PlanError,
+        PolicyError,
+        Refusal,
+        StoppedError,
+    )
     from .federation_plan import FederationPlan
     from .gain import Gain, measure_gain
     from .gather import Closing
@@ -59,6 +73,13 @@ if TYPE_CHECKING:
     from .symbols import Contribution
 
 _HOMES = {
+    "Agreement": "agreement.journal",
+    "AgreementError": "errors",
+    "AgreementJob": "agreement.relay",
+    "AgreementJournal": "agreement.journal",
+    "AgreementRelay": "agreement.relay",
+    "AgreementStore": "agreement.store",
+    "AgreementSum": "agreement.journal",
     "AttemptFailed": "round_recorder",
     "AuditEntry": "audit",
     "AuditError": "errors",
@@ -85,6 +106,7 @@ _HOMES = {
     "LocalTraining": "rounds",
     "MaskRequest": "rounds",
     "MaskTerms": "rounds",
+    "MemoryAgreementJournal": "agreement.journal",
     "MemoryJournal": "round_journal",
     "PausedError": "errors",
     "Peers": "checkpoint",
@@ -102,6 +124,8 @@ _HOMES = {
     "RoundRecorder": "round_recorder",
     "RoundResult": "rounds",
     "STRATEGIES": "strategies",
+    "Schema": "agreement.schema",
+    "SchemaColumn": "agreement.schema",
     "SimulationConfig": "simulation_config",
     "SimulationResult": "simulation",
     "SimulationSetup": "simulation_setup",
@@ -115,12 +139,16 @@ _HOMES = {
     "SiteReport": "rounds",
     "SiteStates": "site_state",
     "StoppedError": "errors",
+    "Terms": "agreement.terms",
+    "agree": "agreement.relay",
     "check_schema": "sources",
     "drive": "courier",
     "explain_difference": "sources",
     "load_site_data": "sources",
     "make_client_app": "client",
     "measure_gain": "gain",
+    "merge_schemas": "agreement.schema",
+    "public_preprocessing": "agreement.terms",
     "run_all": "coordinator",
     "run_dry": "dry_run",
     "simulate": "simulation",
@@ -129,6 +157,13 @@ _HOMES = {
 __all__ = [
     "COMPRESSIONS",
     "STRATEGIES",
+    "Agreement",
+    "AgreementError",
+    "AgreementJob",
+    "AgreementJournal",
+    "AgreementRelay",
+    "AgreementStore",
+    "AgreementSum",
     "AttemptFailed",
     "AuditEntry",
     "AuditError",
@@ -154,6 +189,7 @@ __all__ = [
     "LocalTraining",
     "MaskRequest",
     "MaskTerms",
+    "MemoryAgreementJournal",
     "MemoryJournal",
     "PausedError",
     "Peers",
@@ -170,6 +206,8 @@ __all__ = [
     "RoundPlan",
     "RoundRecorder",
     "RoundResult",
+    "Schema",
+    "SchemaColumn",
     "SimulationConfig",
     "SimulationResult",
     "SimulationSetup",
@@ -183,12 +221,16 @@ __all__ = [
     "SiteReport",
     "SiteStates",
     "StoppedError",
+    "Terms",
+    "agree",
     "check_schema",
     "drive",
     "explain_difference",
     "load_site_data",
     "make_client_app",
     "measure_gain",
+    "merge_schemas",
+    "public_preprocessing",
     "run_all",
     "run_dry",
     "simulate",

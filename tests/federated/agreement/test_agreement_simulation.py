@@ -10,6 +10,7 @@ import pytest
 from nasturtium.core import ConfigError, derive_rng, load_model
 from nasturtium.core.data import Preprocessing
 from nasturtium.federated import SimulationConfig, SimulationSetup, simulate
+from nasturtium.federated.agreement import conform
 from nasturtium.federated.simulated_sites import VALIDATION_FRACTION, site_name
 from nasturtium.storage import Ledger, open_database
 
@@ -26,13 +27,10 @@ def training_rows(setup: SimulationSetup) -> np.ndarray:
 
 
 def write_table(path: Path) -> Path:
-    """Numbers, some of which are missing, and categories and classes that do not stand in the order they come in."""
+    """Numbers, and categories and classes that do not stand in the order they come in."""
     rng = np.random.default_rng(0)
-    lines = ["age,group,target"]
-    for row in range(160):
-        age = "" if row % 17 == 0 else f"{rng.normal(50, 9):.3f}"
-        lines.append(f"{age},{'zyxé'[row % 4]},{['sick', 'healthy', 'maybe'][row % 3]}")
-    path.write_text("\n".join(lines) + "\n")
+    rows = [f"{rng.normal(50, 9):.3f},{'zyxé'[row % 4]},{['sick', 'healthy', 'maybe'][row % 3]}" for row in range(160)]
+    path.write_text("\n".join(["age,group,target", *rows]) + "\n")
     return path
 
 
@@ -56,6 +54,20 @@ def test_what_the_sites_agree_on_is_what_their_training_rows_give(tmp_path: Path
     saved = load_model(result.model).preprocessing
     rows = setup.pool.take(training_rows(setup))
     assert_matches(saved, Preprocessing.fit(rows.inputs, setup.pool.task))
+
+
+def test_a_table_with_categories_is_agreed_on_and_the_model_is_measured_under_its_task(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "table.csv")
+    config = SimulationConfig(data=str(path), target="target", clients=4, rounds=1, epochs=1, preprocessing="agreed")
+    setup = SimulationSetup.load(config)
+    with open_database(tmp_path / "history.db") as database:
+        result = simulate(setup, database)
+    saved = load_model(result.model).preprocessing
+    rows = conform(setup.pool.take(training_rows(setup)), saved.task)
+    assert saved.task.classes == ("healthy", "maybe", "sick")
+    assert saved.task.columns[1].categories == ("x", "y", "z", "é")
+    assert_matches(saved, Preprocessing.fit(rows.inputs, saved.task))
+    assert result.test.rows == len(setup.held_out)
 
 
 def test_a_setting_that_cannot_be_is_refused() -> None:
