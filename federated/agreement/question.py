@@ -169,6 +169,7 @@ class Facts:
         task = preprocessing.task
         return cls(kind=task.kind, input_shape=task.input_shape, outputs=task.outputs)
 
+    @property
     def task(self) -> Task:
         """A task of this shape with made-up names: to choose and check a network by."""
         elements = tuple(f"x_{place}" for place in range(_product(self.input_shape)))

@@ -123,7 +123,7 @@ def test_sites_that_lack_categories_and_classes_get_them_all_in_one_order() -> N
     assert agreed.apply(whole.inputs) == pytest.approx(expected.apply(whole.inputs))
     assert opening.facts is not None
     assert (opening.facts.input_shape, opening.facts.outputs) == ((5,), 3)
-    assert opening.facts.task().outputs == 3
+    assert opening.facts.task.outputs == 3
 
 
 def test_rows_mean_the_same_after_they_conform() -> None:
