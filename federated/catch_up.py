@@ -1,8 +1,8 @@
 """The coordinator's part in bringing sites back into step: it notices who is behind, and asks another site for a
 checkpoint.
 
-It carries the checkpoint and cannot read it; see `checkpoint`. A donor whose checkpoint does not lead to the majority's
-model is not asked again for that site.
+It carries the checkpoint and cannot read it; see `checkpoint`. A site that has another model than most gets one, too. A
+donor whose checkpoint does not lead to the majority's model is not asked again for that site.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class CatchUp:
         for node in outcome.in_step:
             self._from.pop(node, None)
             self._tried.pop(node, None)
-        for node in outcome.astray & self._from.keys():
-            self._tried.setdefault(node, set()).add(self._from.pop(node))
+        for node in outcome.astray:  # by a false checkpoint, or one round's sum the others have not
+            if node in self._from:
+                self._tried.setdefault(node, set()).add(self._from.pop(node))
             self.behind.add(node)
 
     def steps(self, nodes: Collection[int], moved: Counter[tuple[int, str]]) -> Steps[None]:

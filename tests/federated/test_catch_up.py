@@ -25,6 +25,7 @@ from nasturtium.federated import (
     make_client_app,
 )
 from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.local_training import NetworkTrainer
 from nasturtium.federated.site_queries import CheckpointRequest
 from nasturtium.privacy import AttemptJournal, Identity, PackedAdder, PackedCipher, PrivacyError, smallest_threshold
 
@@ -179,6 +180,49 @@ def test_a_false_checkpoint_is_found_out_and_another_donor_asked(run):
     assert asked == ["site-1", "site-2"]
     assert [reason is None for reason in away.reasons(4)] == [True, False, False, False, True, True, True]
     assert away.reasons(4)[3] == "the site's model or key is not the one most sites have"
+    assert len({away.model(index) for index in range(COUNT)}) == 1
+
+
+def test_a_site_with_another_model_gets_that_of_the_others(run):
+    """Whatever has brought it there: a disk, a bug, a bit."""
+    changed = []
+
+    def astray(sites: list[Site]) -> None:
+        real = sites[4].follow
+
+        def follow(plan):
+            session = sites[4]._find(plan.run)
+            if plan.round == 2 and not changed:
+                changed.append(True)
+                session.vector = session.vector + np.float32(0.5)
+            return real(plan)
+
+        sites[4].follow = follow
+
+    away = run(change=astray)
+    assert [reason is None for reason in away.reasons(4)] == [True, False, True, True, True, True]
+    assert len({away.model(index) for index in range(COUNT)}) == 1
+
+
+def test_a_spoiled_sum_is_left_out_and_the_run_goes_on(run):
+    """A member can say anything under the encryption; nobody can take it out of a sum, so the sum is not taken."""
+
+    class Liar(NetworkTrainer):
+        def train(self, session, plan, rows):
+            said = super().train(session, plan, rows)
+            return replace(said, weight=200.0) if plan.round == 2 else said
+
+    def spoil(sites: list[Site]) -> None:
+        sites[4]._trainer = Liar()
+
+    away = run(change=spoil, attempts=3)
+    assert [(r.round, r.attempt, r.failure is None) for r in away.results[:4]] == [
+        (1, 1, True),
+        (2, 1, True),
+        (3, 1, False),
+        (3, 2, True),
+    ]
+    assert "'sum'" in away.results[2].failure
     assert len({away.model(index) for index in range(COUNT)}) == 1
 
 
