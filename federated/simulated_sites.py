@@ -119,6 +119,7 @@ class SimulatedSites:
         self._parties = parties
         self._cipher = parties.make_cipher()
         self._shared = SharedModels()
+        self._journal = AttemptJournal(None)
         self._sites: dict[int, Site] = {}
         self._lock = Lock()
 
@@ -151,7 +152,7 @@ class SimulatedSites:
         share = parties.rows[index]
         order = derive_rng(config.seed, "validation", identity.public.name).permutation(len(share))
         measured = max(1, round(VALIDATION_FRACTION * len(share)))
-        journal = AttemptJournal(None)
+        journal = self._journal.of(identity.public.name)
         return _SimulatedSite(
             identity,
             RowsView(parties.pool, share[order[measured:]]),

@@ -42,6 +42,7 @@ class AttemptJournal:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._owner = ""  # before the keys of its rows
         self._lock = Lock()
         self._memory = None
         if path is None:
@@ -49,6 +50,17 @@ class AttemptJournal:
         with self._writing() as connection:
             for statement in _SCHEMA:
                 connection.execute(statement)
+
+    def of(self, owner: str) -> AttemptJournal:
+        """The journal of one of many simulated sites in this one's memory: of its own, a database each would be large.
+
+        Args:
+            owner: its name; nobody else's.
+        """
+        assert self._memory is not None
+        journal = copy(self)
+        journal._owner = f"{owner}/"
+        return journal
 
     def claim(self, run: str, round: int, attempt: int) -> None:
         """Note, before a site uploads, that it takes part in an attempt; when this returns, it is on the disk.
@@ -58,7 +70,8 @@ class AttemptJournal:
             KeyFileError: the journal cannot be written.
         """
         with self._writing() as connection:
-            known = connection.execute("SELECT round, attempt FROM attempt WHERE run = ?", (run,)).fetchone()
+            query = "SELECT round, attempt FROM attempt WHERE run = ?"
+            known = connection.execute(query, (self._owner + run,)).fetchone()
             if known is not None and (round, attempt) <= tuple(known):
                 raise ReplayedUpdateError(
                     f"attempt {attempt} at round {round} of run {run}: this site has taken part in attempt {known[1]}"
@@ -68,7 +81,7 @@ class AttemptJournal:
             connection.execute(
                 "INSERT INTO attempt VALUES (?1, ?2, ?3, NULL) ON CONFLICT (run) DO UPDATE SET"
                 " revealed = iif(round = ?2, revealed, NULL), round = ?2, attempt = ?3",
-                (run, round, attempt),
+                (self._owner + run, round, attempt),
             )
 
     def reveal(self, run: str, round: int, attempt: int, survivors: bytes) -> None:
@@ -86,7 +99,7 @@ class AttemptJournal:
         """
         with self._writing() as connection:
             query = "SELECT round, attempt, revealed FROM attempt WHERE run = ?"
-            known = connection.execute(query, (run,)).fetchone() or (None, None, None)
+            known = connection.execute(query, (self._owner + run,)).fetchone() or (None, None, None)
             if known[:2] != (round, attempt):
                 raise MaskingError(f"attempt {attempt} at round {round} of run {run} is not the one this site is in")
             if known[2] not in (None, survivors):
@@ -95,7 +108,7 @@ class AttemptJournal:
                     " the two sums could be one site's update",
                     hint="leave this round and begin the next",
                 )
-            connection.execute("UPDATE attempt SET revealed = ? WHERE run = ?", (survivors, run))
+            connection.execute("UPDATE attempt SET revealed = ? WHERE run = ?", (survivors, self._owner + run))
 
     def leave(self, key_id: str) -> None:
         """Note that a sum under a key was tampered with: the site takes part in nothing under it any more.
@@ -104,7 +117,7 @@ class AttemptJournal:
             KeyFileError: the journal cannot be written.
         """
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO left_key VALUES (?)", (key_id,))
+            connection.execute("INSERT OR IGNORE INTO left_key VALUES (?)", (self._owner + key_id,))
 
     def has_left(self, key_id: str) -> bool:
         """Whether the site has left a key.
@@ -113,7 +126,8 @@ class AttemptJournal:
             KeyFileError: the journal cannot be read.
         """
         with self._writing() as connection:
-            return connection.execute("SELECT 1 FROM left_key WHERE key_id = ?", (key_id,)).fetchone() is not None
+            query = "SELECT 1 FROM left_key WHERE key_id = ?"
+            return connection.execute(query, (self._owner + key_id,)).fetchone() is not None
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:

@@ -13,8 +13,10 @@ from nasturtium.privacy.errors import KeyFileError, MaskingError, ReplayedUpdate
 from nasturtium.privacy.masking.attempts import AttemptJournal
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "one-of-many", "file"])
 def journal(request, tmp_path):
+    if request.param == "one-of-many":
+        return AttemptJournal(None).of("site-1")
     return AttemptJournal(None if request.param == "memory" else tmp_path / "attempts.db")
 
 
@@ -45,6 +47,20 @@ def test_runs_do_not_touch_each_other(journal):
     journal.claim("TWO", 1, 1)
     with pytest.raises(ReplayedUpdateError):
         journal.claim("TWO", 1, 1)
+
+
+def test_sites_in_one_memory_do_not_touch_each_other():
+    shared = AttemptJournal(None)
+    one, two = shared.of("site-1"), shared.of("site-2")
+    one.claim("RUN", 1, 1)
+    two.claim("RUN", 1, 1)
+    one.reveal("RUN", 1, 1, b"survivors")
+    two.reveal("RUN", 1, 1, b"others")
+    two.leave("key")
+    assert two.has_left("key")
+    assert not one.has_left("key")
+    with pytest.raises(ReplayedUpdateError):
+        shared.of("site-1").claim("RUN", 1, 1)
 
 
 def test_a_round_is_revealed_for_one_set_of_survivors(journal):
