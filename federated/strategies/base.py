@@ -187,7 +187,10 @@ class FederatedStrategy:
             if type(value) not in _KINDS[known[name]]:
                 kind = "a whole number" if known[name] == "int" else "a number"
                 raise ConfigError(f"{cls.name}: expected {kind} for {name}, got {value!r:.60}")
-            values[name] = cast(float, value) if known[name] == "int" else float(cast(float, value))
+            try:
+                values[name] = value if known[name] == "int" else float(cast(float, value))
+            except OverflowError as exc:
+                raise ConfigError(f"{cls.name}: {name} is beyond what a number can be") from exc
         return cls(**values)
 
 

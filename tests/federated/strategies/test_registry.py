@@ -86,6 +86,7 @@ def test_the_default_of_a_plan_is_federated_averaging():
         pytest.param({"name": "fedprox", "mu": True}, "expected a number for mu, got True", id="truth-value"),
         pytest.param({"name": "krum", "liars": 1.0}, "expected a whole number for liars", id="fraction"),
         pytest.param({"name": "fedprox", "mu": -1.0}, "expected mu >= 0", id="out-of-range"),
+        pytest.param({"name": "fedprox", "mu": 10**400}, "mu is beyond what a number can be", id="enormous"),
     ],
 )
 def test_what_is_no_strategy_is_refused(said, told):
