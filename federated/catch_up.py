@@ -13,11 +13,13 @@ from typing import Final
 
 from ..privacy import UpdateRejectedError
 from .courier import QUERY, Questions, Steps
+from .gather import Closing
 from .query_records import box_from_content, done_from_content, query_to_content
 from .round_attempt import Coordination, Outcome
 from .site_queries import CheckpointRequest
 
 _SLACK: Final = 2**20
+_PATIENCE_S: Final = 300.0  # for a checkpoint to be made, or taken
 
 
 class CatchUp:
@@ -111,6 +113,7 @@ class CatchUp:
             kind=QUERY,
             contents={node: query_to_content(request) for node, request in requests.items()},
             largest=_SLACK + texts + 64 * self._terms.symbols.values,
-            closing=self._terms.waiting(len(requests)),
+            # Longer than a grace, for a model may be large; not as long as a round, for the others wait.
+            closing=Closing(deadline=min(plan.closing.deadline, _PATIENCE_S), min_replies=len(requests)),
             counted=frozenset(requests),
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection
+from typing import Final
 
 from ..privacy import UpdateRejectedError
 from .courier import QUERY, Questions, Steps
@@ -11,6 +13,9 @@ from .gather import Closing
 from .handshake import HelloTerms, check_hello
 from .query_records import MAX_HELLO_BYTES, hello_from_content, query_to_content
 from .site_queries import HelloRequest, HelloVerdict, SiteHello, package_version
+
+_PATIENCE_S: Final = 30.0  # for a greeting
+_AGAIN_S: Final = 60.0  # before who did not answer is greeted again
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,7 @@ class Greeter:
         self._terms = terms
         self._closing = closing
         self._check = check
+        self._asked: dict[int, float] = {}  # when nodes were, that have not answered
         self.hellos: dict[int, SiteHello] = {}
         self.refused: dict[int, str] = {}
 
@@ -48,24 +54,24 @@ class Greeter:
     def forget(self, nodes: Collection[int]) -> None:
         """Greet some nodes again the next time: they may be other than they were."""
         for node in nodes:
+            self._asked.pop(node, None)
             self.hellos.pop(node, None)
             self.refused.pop(node, None)
 
     def steps(self, nodes: Collection[int]) -> Steps[None]:
         """Greet those of the nodes that have not answered yet; one that does not answer is asked again later."""
-        new = [node for node in nodes if node not in self.hellos]
+        before = time.monotonic() - _AGAIN_S
+        new = [node for node in nodes if node not in self.hellos and self._asked.get(node, before) <= before]
         if not new:
             return
+        self._asked |= dict.fromkeys(new, time.monotonic())
         hello = query_to_content(HelloRequest(package=package_version()))
         answers = yield Questions(
             kind=QUERY,
             contents=dict.fromkeys(new, hello),
             largest=MAX_HELLO_BYTES,
-            closing=Closing(
-                deadline=self._closing.deadline,
-                min_replies=max(len(new), self._closing.min_replies),
-                grace=self._closing.grace,
-            ),
+            # All are waited for, but not for long: an answer is quick, and a node that hangs keeps nobody up.
+            closing=Closing(deadline=min(self._closing.deadline, _PATIENCE_S), min_replies=len(new)),
             counted=frozenset(new),
         )
         verdicts: dict[int, HelloVerdict] = {}
@@ -88,6 +94,6 @@ class Greeter:
                 kind=QUERY,
                 contents={node: query_to_content(verdict) for node, verdict in verdicts.items()},
                 largest=0,
-                closing=Closing(deadline=self._closing.grace or 1.0, min_replies=len(verdicts), grace=0.0),
+                closing=Closing(deadline=min(self._closing.deadline, _PATIENCE_S), min_replies=len(verdicts)),
                 counted=frozenset(verdicts),
             )
