@@ -15,6 +15,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 if TYPE_CHECKING:
     from .agreement.journal import Agreement, AgreementJournal, AgreementSum, MemoryAgreementJournal
+    from .agreement.kept_journal import KeptAgreementJournal
     from .agreement.relay import AgreementJob, AgreementRelay, agree
     from .agreement.schema import Schema, SchemaColumn, merge_schemas
     from .agreement.store import AgreementStore
@@ -100,6 +101,7 @@ _HOMES = {
     "Gain": "gain",
     "Greeter": "greeter",
     "HelloTerms": "handshake",
+    "KeptAgreementJournal": "agreement.kept_journal",
     "LocalGrid": "grid",
     "LocalRows": "local_training",
     "LocalTrainer": "local_training",
@@ -183,6 +185,7 @@ __all__ = [
     "Gain",
     "Greeter",
     "HelloTerms",
+    "KeptAgreementJournal",
     "LocalGrid",
     "LocalRows",
     "LocalTrainer",

@@ -16,6 +16,7 @@ from nasturtium.core.data import Dataset, Preprocessing
 from nasturtium.federated import LocalGrid, MaskTerms, PlanError, Site, SiteMasks, make_client_app
 from nasturtium.federated.agreement import Schema, Terms, conform
 from nasturtium.federated.agreement.journal import Agreement, AgreementSum, MemoryAgreementJournal
+from nasturtium.federated.agreement.kept_journal import KeptAgreementJournal
 from nasturtium.federated.agreement.messages import (
     agreement_answer_from_content,
     agreement_answer_to_content,
@@ -402,3 +403,49 @@ def test_a_policy_sees_masks_sums_and_that_there_is_no_noise() -> None:
     assert raised.value.rule == "max_epsilon"
     with pytest.raises(PolicyError, match="none of"):
         SitePolicy(actions=("train",)).check("agree", second, rows=100)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_agreement_on_disk_goes_on_after_each_kill_and_is_told_to_sites_that_come_later(
+    tmp_path: Path, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, terms, path = make_world(PARTS, masked=masked), terms_for(PARTS), tmp_path / "agreement.json"
+
+    class KilledError(Exception):
+        pass
+
+    write = KeptAgreementJournal._write
+    kills: list[int] = []
+
+    def killed(journal: KeptAgreementJournal) -> None:
+        write(journal)
+        if len(kills) < 6:  # each time after another write, of every kind
+            kills.append(1)
+            raise KilledError
+
+    monkeypatch.setattr(KeptAgreementJournal, "_write", killed)
+    nodes = world.nodes if masked else world.nodes[:3]
+    while True:
+        journal = KeptAgreementJournal(path)
+        try:
+            found = world.agree(terms, journal, sums=tuple(journal.sums), nodes=lambda: nodes, attempts=9)
+            break
+        except KilledError:
+            continue
+    assert len(kills) == 6
+    assert path.stat().st_mode & 0o777 == 0o600
+    kept = KeptAgreementJournal(path)
+    assert tuple(kept.sums) == found.sums
+    asked = len(world.parties[0].seen)
+    again = world.agree(terms, kept, sums=found.sums)
+    assert again.reference == found.reference
+    assert {plan.step for plan in world.parties[0].seen[asked:]} == {"open"}
+    assert world.parties[3].agreements.find(found.reference.to_json()) is not None
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format":"nasturtium.agreement-journal","version":1}', "[1]"])
+def test_a_damaged_journal_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "agreement.json"
+    path.write_text(text)
+    with pytest.raises(SiteStateError, match=r"agreement\.json"):
+        KeptAgreementJournal(path)
