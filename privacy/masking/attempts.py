@@ -15,6 +15,7 @@ import sqlite3
 import stat
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from threading import Lock
 from typing import Final
