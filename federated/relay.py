@@ -100,8 +100,7 @@ class Relay:
             failure = f"round {number} is not begun: {there} connected, expected at least {self._plan.fewest}"
             return self._unasked(number, phase, f"{failure}; {told}" if told else failure, lost=False)
         bound = self._journal.survivors(number)
-        here = {self._terms.sites[node].id for node in nodes}
-        if bound is not None and not bound <= here:
+        if bound is not None and not bound <= {self._terms.sites[node].id for node in nodes}:
             failure = f"round {number} has no sum any more: an attempt has bared that of sites that are gone"
             return self._unasked(number, phase, failure, lost=True)
         moved = Counter[tuple[int, str]]()
