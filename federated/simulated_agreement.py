@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-from flwr.serverapp import Grid
 from ulid import ULID
 
 from ..core.data import Task
@@ -16,11 +15,12 @@ from .agreement.schema import Schema
 from .agreement.terms import Terms
 from .privacy_gate import PrivacyGate
 from .rounds import MaskTerms
+from .virtual_nodes import VirtualGrid
 
 
 def agree_on_preprocessing(
     task: Task,
-    grid: Grid,
+    grid: VirtualGrid,
     adder: Adder,
     sites: Mapping[int, PublicIdentity],
     coordinator: Signer,
