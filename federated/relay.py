@@ -91,7 +91,8 @@ class Relay:
         raise PausedError(outcome.result.failure)
 
     def _attempt(self, number: int, phase: Phase) -> Steps[Outcome]:
-        yield from self._wait_for_sites()
+        bound = self._journal.survivors(number)
+        yield from self._wait_for_sites(bound)
         nodes = self._there()
         if len(nodes) < self._plan.fewest:
             there = "no site is" if not nodes else "1 site is" if len(nodes) == 1 else f"{len(nodes)} sites are"
@@ -99,8 +100,7 @@ class Relay:
             told = "; ".join(f"{self._terms.sites[node].name}: {why}" for node, why in refused.items())
             failure = f"round {number} is not begun: {there} connected, expected at least {self._plan.fewest}"
             return self._unasked(number, phase, f"{failure}; {told}" if told else failure, lost=False)
-        bound = self._journal.survivors(number)
-        if bound is not None and not bound <= {self._terms.sites[node].id for node in nodes}:
+        if bound is not None and not bound <= self._ids(nodes):
             failure = f"round {number} has no sum any more: an attempt has bared that of sites that are gone"
             return self._unasked(number, phase, failure, lost=True)
         moved = Counter[tuple[int, str]]()
@@ -127,15 +127,23 @@ class Relay:
         there = [node for node in self._nodes() if node in self._terms.sites]
         return there if self._greeter is None else [node for node in there if self._greeter.accepts(node)]
 
-    def _wait_for_sites(self) -> Steps[None]:
+    def _wait_for_sites(self, bound: frozenset[str] | None) -> Steps[None]:
+        """Wait for as many as a sum needs, and a while for those of a sum that was bared: without them it is lost."""
         ends = time.monotonic() + self._plan.patience
+        bound_until = time.monotonic() + min(self._plan.patience, _LONGEST_WAIT)
         while True:
             if self._greeter is not None:
                 yield from self._greeter.steps(self._nodes())
-            left = ends - time.monotonic()
-            if len(self._there()) >= self._plan.fewest or left <= 0:
+            nodes, now = self._there(), time.monotonic()
+            enough = len(nodes) >= self._plan.fewest
+            if enough and (bound is None or now >= bound_until or bound <= self._ids(nodes)):
                 return
-            yield Pause(min(_LOOK, left))
+            if now >= ends:
+                return
+            yield Pause(min(_LOOK, ends - now))
+
+    def _ids(self, nodes: Collection[int]) -> frozenset[str]:
+        return frozenset(self._terms.sites[node].id for node in nodes)
 
     def _choose(
         self, nodes: Collection[int], number: int, attempt: int, bound: frozenset[str] | None
