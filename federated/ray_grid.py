@@ -130,7 +130,9 @@ def _import_ray() -> Any:
 
 def _connect(ray: Any, address: str | None) -> None:
     try:
-        ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+        # None would join the cluster that RAY_ADDRESS names, if it does.
+        start = {"include_dashboard": False} if address is None else {}
+        ray.init(address=address or "local", log_to_driver=False, **start)
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise ConfigError(
             f"no Ray cluster at {address}: {exc}", hint='give its address as "host:6379" or "ray://host:10001"'
