@@ -480,6 +480,33 @@ def test_a_damaged_sum_that_sites_may_have_seen_is_told(federate):
         federation.coordinate()
 
 
+def test_a_full_disk_at_the_coordinator_closes_no_round_and_loses_none(federate, uninterrupted, monkeypatch):
+    federation = federate()
+
+    def full(store, content):
+        raise StorageError("No space left on device", hint="free some disk space, check permissions")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nasturtium.storage.artifacts.ArtifactStore.add_bytes", full)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="No space left"):
+                federation.coordinate()
+    assert federation.history.closed_rounds(federation.run) == []
+    federation.coordinate()
+    check_whole(federation, uninterrupted)
+    assert federation.history.closed_rounds(federation.run)[0].attempt == 3
+
+
+def test_what_sites_tell_of_themselves_is_in_the_history(federate):
+    federation = federate()
+    for index in (0, 1):
+        federation.sites[index]._tells = frozenset({"rows", "norms"})
+    federation.coordinate()
+    told = federation.history.contributions(federation.run, 1)
+    assert [each.rows for each in told] == [8, 12, None, None]
+    assert [each.update_norm is not None and each.update_norm > 0 for each in told] == [True, True, False, False]
+
+
 def test_only_the_last_sums_are_kept(federate):
     federation = federate(rounds=5)
     federation.coordinate()
