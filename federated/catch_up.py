@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from ..privacy import UpdateRejectedError
@@ -60,7 +61,8 @@ class CatchUp:
         pairs = self._pair(nodes)
         if not pairs:
             return
-        answers = yield self._ask({donor: self._request(donor, node) for node, donor in pairs.items()})
+        requests = {donor: request for node, donor in pairs.items() if (request := self._request(donor, node))}
+        answers = yield self._ask(requests)
         boxes: dict[int, CheckpointRequest] = {}
         for node, donor in pairs.items():
             content = answers.contents.get(donor)
@@ -69,7 +71,7 @@ class CatchUp:
             except UpdateRejectedError:
                 box = b""
             if box:
-                boxes[node] = self._request(donor, node, box)
+                boxes[node] = replace(requests[donor], box=box)
                 moved[donor, "up"] += len(box)
                 moved[node, "down"] += len(box)
             else:
@@ -91,20 +93,21 @@ class CatchUp:
 
     def _pair(self, nodes: Collection[int]) -> dict[int, int]:
         """A donor for each node that is behind, each donor once at a time."""
-        free = [node for node in sorted(self._in_step) if node in nodes and node in self._terms.sites]
-        pairs: dict[int, int] = {}
-        for node in sorted(self.behind & set(nodes)):
+        there, pairs = frozenset(nodes), dict[int, int]()
+        free = sorted(self._in_step & there) if self.behind & there else []
+        for node in sorted(self.behind & there):
             donor = next((each for each in free if each != node and each not in self._tried.get(node, ())), None)
             if donor is not None:
                 pairs[node] = donor
                 free.remove(donor)
         return pairs
 
-    def _request(self, donor: int, node: int, box: bytes = b"") -> CheckpointRequest:
-        sites = self._terms.sites
-        return CheckpointRequest(
-            run=self._terms.plan.run, round=self._round, donor=sites[donor].id, recipient=sites[node].id, box=box
-        )
+    def _request(self, donor: int, node: int) -> CheckpointRequest | None:
+        """The question to a donor; None where one of the two was removed at this moment."""
+        giver, taker = self._terms.sites.get(donor), self._terms.sites.get(node)
+        if giver is None or taker is None:
+            return None
+        return CheckpointRequest(run=self._terms.plan.run, round=self._round, donor=giver.id, recipient=taker.id)
 
     def _ask(self, requests: dict[int, CheckpointRequest]) -> Questions:
         plan = self._terms.plan

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ..core import derive_rng
+from ..privacy import PublicIdentity
 from .catch_up import CatchUp
 from .courier import Pause, Steps
 from .errors import PausedError
@@ -97,7 +98,8 @@ class Relay:
         if len(nodes) < self._plan.fewest:
             there = "no site is" if not nodes else "1 site is" if len(nodes) == 1 else f"{len(nodes)} sites are"
             refused = {} if self._greeter is None else self._greeter.refused
-            told = "; ".join(f"{self._terms.sites[node].name}: {why}" for node, why in refused.items())
+            names = {node: site.name for node, site in self._sites(refused).items()}
+            told = "; ".join(f"{name}: {refused[node]}" for node, name in names.items())
             failure = f"round {number} is not begun: {there} connected, expected at least {self._plan.fewest}"
             return self._unasked(number, phase, f"{failure}; {told}" if told else failure, lost=False)
         if bound is not None and not bound <= self._ids(nodes):
@@ -124,7 +126,7 @@ class Relay:
         )
 
     def _there(self) -> list[int]:
-        there = [node for node in self._nodes() if node in self._terms.sites]
+        there = list(self._sites(self._nodes()))
         return there if self._greeter is None else [node for node in there if self._greeter.accepts(node)]
 
     def _wait_for_sites(self, bound: frozenset[str] | None) -> Steps[None]:
@@ -143,14 +145,18 @@ class Relay:
             yield Pause(min(_LOOK, ends - now))
 
     def _ids(self, nodes: Collection[int]) -> frozenset[str]:
-        return frozenset(self._terms.sites[node].id for node in nodes)
+        return frozenset(site.id for site in self._sites(nodes).values())
+
+    def _sites(self, nodes: Collection[int]) -> dict[int, PublicIdentity]:
+        """Who the nodes are; one that is removed at this moment is none."""
+        return {node: site for node in nodes if (site := self._terms.sites.get(node)) is not None}
 
     def _choose(
         self, nodes: Collection[int], number: int, attempt: int, bound: frozenset[str] | None
     ) -> frozenset[int]:
         """Who takes part: those of an earlier sum, or as many as the plan asks for."""
         if bound is not None:
-            return frozenset(node for node in nodes if self._terms.sites[node].id in bound)
+            return frozenset(node for node, site in self._sites(nodes).items() if site.id in bound)
         wanted, there = self._plan.participants, sorted(nodes)
         if wanted is None or wanted >= len(there):
             return frozenset(there)
