@@ -12,6 +12,7 @@ from flwr.clientapp import ClientApp
 
 from nasturtium.core import ParameterLayout
 from nasturtium.federated import (
+    FederationError,
     LocalGrid,
     MaskTerms,
     MemoryJournal,
@@ -231,3 +232,33 @@ def test_replies_of_another_node_are_not_taken(federate):
     _, [results], _, _ = federate([{"run": RUNS[0]}], tamper=steal)
     assert [o.reason for o in results[0].outcomes][3] == "an answer that site-4 has not signed for this question"
     assert replace(results[0], outcomes=()).failure is None
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_flowers_own_interface_leads_to_the_same_model(
+    federate, make_site, make_federation_plan, key, preset, coordinator, masked
+):
+    """Round by round, as a Flower strategy is driven: configure, send, aggregate."""
+    alone = federate([{"run": RUNS[0]}], masked=masked)[0][0]
+    cipher = PackedCipher(key, preset)
+    members = {each.public.id: each.public for each in map(make_identity, range(COUNT))}
+    sites = []
+    for index in range(COUNT):
+        journal = AttemptJournal(None)
+        masks = SiteMasks(make_identity(index), members, TERMS.roster_sha256, journal) if masked else None
+        sites.append(make_site(index + 1, rows=8 + 4 * index, cipher=cipher, masks=masks, journal=journal))
+    nodes = {FIRST_NODE_ID + index: site.identity for index, site in enumerate(sites)}
+    plan = make_federation_plan(run=RUNS[0], masks=TERMS if masked else None)
+    strategy = RelayStrategy(plan, PackedAdder(preset, key.key_id), nodes, coordinator)
+    arrays = ArrayRecord()
+    with LocalGrid(make_client_app(lambda context: sites[partition_id(context)]), COUNT) as grid:
+        for number in (1, 2):
+            messages = strategy.configure_train(number, arrays, ConfigRecord(), grid)
+            arrays, _ = strategy.aggregate_train(number, grid.send_and_receive(messages))
+        report = ConfigRecord({"phase": "report"})
+        strategy.aggregate_evaluate(3, grid.send_and_receive(strategy.configure_evaluate(3, arrays, report, grid)))
+        with pytest.raises(FederationError, match="there is no open round"):
+            strategy.aggregate_train(4, [])
+    with pytest.raises(FederationError, match="a loop of its own"):
+        strategy.start(None)
+    assert {model_of(site, RUNS[0]) for site in sites} == {model_of(alone, RUNS[0])}
