@@ -8,7 +8,7 @@ donor whose checkpoint does not lead to the majority's model is not asked again 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
@@ -28,10 +28,14 @@ class CatchUp:
 
     Args:
         terms: of the run.
+        tell: called with the names of a site that was helped and of the one that did, and the bytes it took.
     """
 
-    def __init__(self, terms: Coordination) -> None:
+    def __init__(
+        self, terms: Coordination, tell: Callable[[str, str, int], object] = lambda site, donor, size: None
+    ) -> None:
         self._terms = terms
+        self._tell = tell
         self.behind: set[int] = set()
         self._round = 0  # that the sites in step have followed last
         self._in_step: frozenset[int] = frozenset()
@@ -88,6 +92,9 @@ class CatchUp:
             if done:
                 self.behind.discard(node)
                 self._from[node] = pairs[node]
+                names = [each.name for i in (node, pairs[node]) if (each := self._terms.sites.get(i)) is not None]
+                if len(names) == 2:
+                    self._tell(names[0], names[1], len(request.box))
             else:
                 self._tried.setdefault(node, set()).add(pairs[node])
 

@@ -53,7 +53,12 @@ class Relay:
         self._journal = journal
         self._nodes = nodes
         self._greeter = greeter
-        self._catch_up = CatchUp(terms)
+        self._catch_up = CatchUp(
+            terms,
+            lambda site, donor, size: journal.tell(
+                "site caught up", len(self._closed) + 1, site=site, donor=donor, bytes=size
+            ),
+        )
         self._closed = list(Resume().closed if resume is None else resume.closed)
         self._total = b"" if resume is None else resume.total
 

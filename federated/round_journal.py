@@ -53,6 +53,10 @@ class RoundJournal(Protocol):
         """A round is closed for good: all of it is written, or nothing."""
         ...
 
+    def tell(self, kind: str, number: int, **facts: str | int) -> None:
+        """Something happened beside the rounds, before the one with that number."""
+        ...
+
     def check(self) -> None:
         """Called often, while a round waits: says that the coordinator lives.
 
@@ -104,6 +108,9 @@ class MemoryJournal:
     def close(self, result: RoundResult, total: bytes) -> None:
         """See `RoundJournal`."""
         self._on_round(result)
+
+    def tell(self, kind: str, number: int, **facts: str | int) -> None:
+        """See `RoundJournal`."""
 
     def check(self) -> None:
         """See `RoundJournal`."""

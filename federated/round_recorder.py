@@ -158,6 +158,10 @@ class RoundRecorder:
         if result.phase == "train":
             self._observe(RoundFinished(result.round, self._rounds, self.reported, self.accuracy, up, result.seconds))
 
+    def tell(self, kind: str, number: int, **facts: str | int) -> None:
+        """See `RoundJournal`."""
+        self._written.tell(kind, number, **facts)
+
     def check(self) -> None:
         """See `RoundJournal`."""
         if self._claim is None or time.monotonic() < self._beat + _BEAT_S:

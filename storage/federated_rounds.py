@@ -165,6 +165,11 @@ class FederatedRounds:
             )
             and_then(session)
 
+    def tell(self, kind: str, number: int, **facts: object) -> None:
+        """Something happened beside the rounds, before the one with that number: an event of the run."""
+        with self._database.write() as session:
+            self._tell(session, self._require(session).id, kind, number, **facts)
+
     def resume_point(self) -> ResumePoint:
         """Where the run goes on: after its highest closed round whose file is what was written.
 

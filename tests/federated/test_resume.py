@@ -16,6 +16,7 @@ from nasturtium.federated import (
     LocalGrid,
     MaskTerms,
     PausedError,
+    Peers,
     RelayStrategy,
     RoundRecorder,
     Site,
@@ -505,6 +506,27 @@ def test_what_sites_tell_of_themselves_is_in_the_history(federate):
     told = federation.history.contributions(federation.run, 1)
     assert [each.rows for each in told] == [8, 12, None, None]
     assert [each.update_norm is not None and each.update_norm > 0 for each in told] == [True, True, False, False]
+
+
+def test_a_site_that_was_helped_is_in_the_history(federate):
+    federation = federate(rounds=3)
+    members = {each.public.id: each.public for each in map(make_identity, range(COUNT))}
+    for site in federation.sites:
+        site._peers = Peers(members, "5a" * 32)
+    follow = Site.follow
+
+    def away(site: Site, plan):
+        if site.name == "site-4" and plan.round == 1:
+            raise RuntimeError
+        return follow(site, plan)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Site, "follow", away)
+        federation.coordinate()
+    [event] = [each for each in federation.history.events(federation.run) if each.kind == "site caught up"]
+    assert (event.body["number"], event.body["site"], event.body["donor"]) == (3, "site-4", "site-1")
+    assert event.body["bytes"] > 100
+    assert len({federation.model(index) for index in range(COUNT)}) == 1
 
 
 def test_only_the_last_sums_are_kept(federate):
