@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal
+from typing import Literal
 
 from ..core import NasturtiumError
 from ..privacy import KeyFolder, KeyGrant, PublicIdentity, Roster, RosterError
 from .errors import CeremonyPendingError
 
 CeremonyStep = Literal["sign", "issue", "receive"]
-CEREMONY_STEPS: Final[tuple[CeremonyStep, ...]] = ("sign", "issue", "receive")
-Ask = Callable[
-    [CeremonyStep, Mapping[str, str]], Mapping[str, str]
-]  # documents by site id; the answers that came
+Ask = Callable[[CeremonyStep, Mapping[str, str]], Mapping[str, str]]  # documents by site id; the answers that came
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..core import canonical_json
-from ..privacy import Identity, Preset, PrivacyError, PublicIdentity, seal
+from ..privacy import Identity, PrivacyError, PublicIdentity, seal
 from .errors import PlanError, Refusal
 from .session import Prepare, Session
 from .site_queries import CheckpointRequest
@@ -79,7 +79,7 @@ def seal_checkpoint(
 
 
 def open_checkpoint(
-    request: CheckpointRequest, *, recipient: Identity, peers: Peers, key_id: str, prepare: Prepare, preset: Preset
+    request: CheckpointRequest, *, recipient: Identity, peers: Peers, key_id: str, prepare: Prepare
 ) -> Session:
     """The state in a checkpoint.
 
@@ -89,7 +89,6 @@ def open_checkpoint(
         peers: its roster.
         key_id: of the key that all members have.
         prepare: see `Prepare`.
-        preset: that it protects with.
 
     Raises:
         PlanError: it is not for this site, not signed by the member it says it is of, or of another run or round.
@@ -105,7 +104,7 @@ def open_checkpoint(
         donor.verify(CHECKPOINT_DOMAIN, _signed(box, context), signature)
     except PrivacyError as exc:
         raise PlanError(f"a checkpoint that {donor.name} has not signed", refusal=Refusal.SIGNATURE) from exc
-    session = session_from_bytes(recipient.unseal(box, context), prepare, preset)
+    session = session_from_bytes(recipient.unseal(box, context), prepare)
     if (session.agreed.run, session.round) != (request.run, request.round):
         raise PlanError(
             f"{donor.name} has sealed round {session.round} of run {session.agreed.run} for round {request.round} "

@@ -20,7 +20,7 @@ class HelloTerms:
 
     Attributes:
         package: version of nasturtium here, to be told.
-        scheme, preset, key_id, masked: how updates are protected.
+        scheme, key_id, masked: how updates are protected; None where any way will do.
         roster_sha256: which all must have signed; None where no roster is asked for.
         columns: name and kind of each column; None takes what the sites have.
         schema_sha256: see `schema_sha256`; None takes what the sites have.
@@ -28,10 +28,9 @@ class HelloTerms:
     """
 
     package: str
-    scheme: str
-    preset: str
-    key_id: str
-    masked: bool
+    scheme: str | None = None
+    key_id: str | None = None
+    masked: bool | None = None
     roster_sha256: str | None = None
     columns: tuple[tuple[str, str], ...] | None = None
     schema_sha256: str | None = None
@@ -43,19 +42,21 @@ def check_hello(hello: SiteHello, terms: HelloTerms) -> tuple[str, ...]:
     reasons: list[str] = []
     spoken = (("messages", hello.wire, WIRE_VERSION), ("plans", hello.plans, PLAN_VERSION))
     reasons += [
-        f"nasturtium {hello.package} at the site speaks version {theirs} of {what}, {terms.package} here version {ours}:"
-        " install the same version"
+        f"nasturtium {hello.package} at the site speaks version {theirs} of {what}, {terms.package} here version "
+        f"{ours}: install the same version"
         for what, theirs, ours in spoken
         if theirs != ours
     ]
     if reasons:
         return tuple(reasons)  # the rest may mean something else there
-    for name in ("scheme", "preset", "key_id"):
-        if getattr(hello, name) != getattr(terms, name):
-            reasons.append(f"its {name} is {getattr(hello, name)!r:.80}, the run has {getattr(terms, name)!r}")
-    if hello.masked != terms.masked:
-        theirs, ours = ("all" if masked else "none" for masked in (hello.masked, terms.masked))
-        reasons.append(f"it masks {theirs} of its updates, the run {ours}")
+    if terms.scheme is not None and terms.scheme not in hello.schemes:
+        reasons.append(f"it protects updates by {', '.join(hello.schemes)!r:.80}, the run by {terms.scheme}")
+    if terms.key_id not in (None, hello.key_id):
+        reasons.append(f"its key is {hello.key_id!r:.80}, that of the run {terms.key_id}")
+    if terms.masked and not hello.masks:
+        reasons.append("it masks none of its updates, the run all")
+    if terms.masked is False and hello.must_mask:
+        reasons.append("it masks all of its updates, the run none")
     if terms.roster_sha256 not in (None, hello.roster_sha256):
         signed = f"the roster {hello.roster_sha256[:16]}" if hello.roster_sha256 else "no roster"
         reasons.append(f"it has signed {signed}, the run is of {(terms.roster_sha256 or '')[:16]}")

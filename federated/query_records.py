@@ -94,8 +94,9 @@ def done_from_content(content: RecordDict) -> int:
 
 def hello_to_content(hello: SiteHello) -> RecordDict:
     """What a site says of itself, as message content."""
-    said = to_document(hello, without=frozenset({"columns", "rounds", "actions"}))
-    said |= {"columns": [list(each) for each in hello.columns], "actions": list(hello.actions)}
+    said = to_document(hello, without=frozenset({"columns", "rounds", "actions", "schemes"}))
+    said |= {"columns": [list(each) for each in hello.columns]}
+    said |= {"actions": list(hello.actions), "schemes": list(hello.schemes)}
     return RecordDict({"self": pack_bytes(json.dumps(said | {"rounds": dict(hello.rounds)}).encode())})
 
 
@@ -113,15 +114,17 @@ def hello_from_content(content: RecordDict) -> SiteHello:
         if not isinstance(said, dict):
             raise ValueError("expected an object")
         fields = cast(dict[str, Any], said)
-        columns, actions, rounds = fields.pop("columns"), fields.pop("actions"), fields.pop("rounds")
+        columns, rounds = fields.pop("columns"), fields.pop("rounds")
+        actions, schemes = fields.pop("actions"), fields.pop("schemes")
         pairs = tuple(tuple(each) for each in columns)
         if not all(len(pair) == 2 and all(isinstance(word, str) for word in pair) for pair in pairs):
             raise ValueError("expected a name and a kind of each column")
-        if not all(isinstance(each, str) for each in actions):
-            raise ValueError("expected the names of actions")
+        if not all(isinstance(each, str) for each in [*actions, *schemes]):
+            raise ValueError("expected the names of actions and schemes")
         if not all(isinstance(run, str) and type(number) is int for run, number in rounds.items()):
             raise ValueError("expected the round of each run")
-        return from_document(SiteHello, fields, columns=pairs, actions=tuple(actions), rounds=rounds)
+        lists = {"columns": pairs, "actions": tuple(actions), "schemes": tuple(schemes)}
+        return from_document(SiteHello, fields, rounds=rounds, **lists)
     except (KeyError, ValueError, TypeError, AttributeError, FormatError) as exc:
         raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
 

@@ -63,8 +63,15 @@ _PRIVACY_FIELDS: Mapping[str, type] = {
     "fewest_sites": int,
     "colluders": int,
 }
-_REQUEST_FIELDS: Mapping[str, type] = {"run": str, "round": int, "attempt": int, "step": str, "layout": str}
-_QUANTISATION_FIELDS: Mapping[str, type] = {"preset": str, "bound": float, "rule": str}
+_REQUEST_FIELDS: Mapping[str, type] = {
+    "run": str,
+    "round": int,
+    "attempt": int,
+    "step": str,
+    "layout": str,
+    "preset": str,
+}
+_QUANTISATION_FIELDS: Mapping[str, type] = {"preset": str, "bound": float, "rule": str, "scheme": str}
 _STATUS_FIELDS: Mapping[str, type] = {
     "model_tag": str,
     "seconds": float,

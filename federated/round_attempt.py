@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from ..core import ConfigError, build, derive_rng
+from ..core import ConfigError
 from ..privacy import Adder, Aggregator, PrivacyError, PublicIdentity, Signer, Sitting, UpdateRejectedError
+from .adapters.spec import tensors_of
 from .courier import EVALUATE, QUERY, TRAIN, Answers, Content, Questions, Steps
 from .errors import Refusal
-from .exchange import Exchange, check_scheme
+from .exchange import Exchange, check_scheme, check_trains
 from .federation_plan import FederationPlan
 from .gather import Closing
 from .masks import make_masking_plan
@@ -72,14 +73,13 @@ class Coordination:
         """
         if adder.preset.name != plan.quantisation.preset:
             raise ConfigError(f"expected an adder of {plan.quantisation.preset}, got one of {adder.preset.name}")
-        # Only names and shapes matter here; these weights are never used.
-        model = build(plan.spec, derive_rng(0, "layout"))
-        exchange = Exchange.read(model, adder.preset, plan.privacy, plan.strategy, plan.compression)
+        exchange = Exchange.read(tensors_of(plan.spec), adder.preset, plan.privacy, plan.strategy, plan.compression)
         check_scheme(exchange.strategy, exchange.compression, adder.scheme)
+        check_trains(plan.spec, exchange.strategy, exchange.compression)
         if exchange.strategy.asynchronous and (plan.participants is not None or plan.quantisation.rule != "fixed"):
             raise ConfigError(
-                f"{exchange.strategy.name} asks every site that is idle, and mixes rounds whose ranges must be the same: "
-                'expected all participants and the rule "fixed"'
+                f"{exchange.strategy.name} asks every site that is idle, and mixes rounds whose ranges must be the "
+                'same: expected all participants and the rule "fixed"'
             )
         adder = RobustAdder.around(adder, exchange, plan.training.max_rows)
         return cls(plan, adder, sites, signer, exchange.symbols, exchange.strategy)
@@ -149,7 +149,8 @@ class RoundAttempt:
     ) -> None:
         self._terms = terms
         self._plan = terms.plan.round_plan(number, phase, attempt=attempt, total=total, ledger_head=ledger_head)
-        self._sites = {node: terms.sites[node] for node in nodes if node in terms.sites}
+        # One that is removed at this moment is none.
+        self._sites = {node: site for node in nodes if (site := terms.sites.get(node)) is not None}
         self._chosen = chosen & self._sites.keys()
         self._taking_part = self._chosen  # whose updates may enter the sum
         self._survivors = survivors
@@ -215,6 +216,7 @@ class RoundAttempt:
                     layout=self._layout(),
                     terms=self._plan.masks,
                     payload=payload,
+                    preset=self._terms.adder.preset.name,
                 )
             )
             for node, payload in payloads.items()
@@ -248,18 +250,17 @@ class RoundAttempt:
         excluded = {} if masks is None else self._reasons | masks.excluded
         unmasked = {node: excluded.get(node, "made no mask in time") for node in self._chosen - self._taking_part}
         reasons = dict.fromkeys(self._sites, "no answer in time") | failed | refused | unmasked
-        accepted = [node for node in said if node not in refused and node in self._taking_part]
-        if self._plan.phase == "report":
-            accepted = [node for node in said if node not in refused]
+        asked = self._sites.keys() if self._plan.phase == "report" else self._taking_part
+        accepted = frozenset(node for node in said if node not in refused and node in asked)
         self._check_count(accepted, reasons, aggregator)
         report: SiteReport | None = None
         if self._failure is None:
             report = majority([said[node].report for node in in_step])
             if aggregator is not None:
                 yield from self._give_out(aggregator, masks)
+        fine = said.keys() - refused.keys() - unmasked.keys()
         outcomes = tuple(
-            self._outcome(node, said.get(node), None if node in said and node not in refused | unmasked else reason)
-            for node, reason in reasons.items()
+            self._outcome(node, said.get(node), None if node in fine else reason) for node, reason in reasons.items()
         )
         result = RoundResult(
             round=self._plan.round,
@@ -277,13 +278,13 @@ class RoundAttempt:
             result=result,
             total=self._total,
             lost=self._lost,
-            spoiled=self._plan.total != b"" and 2 * len(spoiled) > len(self._sites),
+            spoiled=self._plan.total != b"" and not said and 2 * len(spoiled) > len(self._sites),
             in_step=in_step,
             behind=frozenset(node for node, code in answers.codes.items() if code == Refusal.BEHIND),
             astray=frozenset(said.keys() - in_step),
         )
 
-    def _check_count(self, accepted: Sequence[int], reasons: Mapping[int, str], aggregator: Aggregator | None) -> None:
+    def _check_count(self, accepted: frozenset[int], reasons: Mapping[int, str], aggregator: Aggregator | None) -> None:
         """Whether there are enough for a sum, and where the round has had one in part, the very same."""
         if self._failure is not None:
             return

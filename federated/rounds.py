@@ -51,11 +51,13 @@ class Quantisation:
         preset: name of a `privacy.Preset`: levels, and how many updates a sum may have.
         bound: the range of every tensor's weighted changes in the first round, and always under the rule "fixed"; > 0.
         rule: "last-sum" derives each tensor's next range from the last decrypted sum, at every site alike.
+        scheme: how the levels are protected, by name.
     """
 
     preset: str
     bound: float
     rule: RangeRule = "last-sum"
+    scheme: str = "packed"
 
     def __post_init__(self) -> None:
         Preset.named(self.preset)
@@ -116,6 +118,7 @@ class MaskRequest:
         layout: `RoundPlan.layout_sha256` of the plan that will come, as hex.
         terms: see `MaskTerms`.
         payload: what the coordinator passes on: adverts, ids of the sites in the sum, confirmations.
+        preset: name of the `privacy.Preset` of the updates; empty where there is only one.
     """
 
     run: str
@@ -125,6 +128,7 @@ class MaskRequest:
     layout: str
     terms: MaskTerms
     payload: bytes
+    preset: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeVar
 
 import numpy as np
 
-from ..core import SavedModel, build, derive_rng
+from ..core import SavedModel, build, canonical_json, derive_rng
 from ..core.data import Task
 from ..privacy import (
     NO_KEY,
@@ -35,20 +35,26 @@ from ..privacy import (
     protect,
 )
 from ..storage import SignedHead
+from .adapters.catalogue import ModelCatalogue
+from .adapters.saved import AdaptedModel
+from .adapters.spec import AdapterSpec
+from .adapters.training import SiteTrainer
 from .agreement.conform import conform
 from .agreement.plan import AgreementAnswer, AgreementPlan
+from .agreement.schema import Schema
 from .agreement.store import AgreementStore
 from .checkpoint import Peers, open_checkpoint, seal_checkpoint
+from .ciphers import PACKED, Ciphers, OneCipher
 from .errors import PlanError, Refusal
 from .handshake import columns_of, schema_sha256
-from .local_training import LocalRows, LocalTrainer, NetworkTrainer
+from .local_training import LocalRows, LocalTrainer
 from .refusals import refusal_of
 from .rounds import ClientUpdate, MaskRequest, RoundPlan
 from .rows import Rows
 from .session import Session, agreed_by_sites
 from .shared_models import SharedModels
 from .site_agreements import SiteAgreements
-from .site_masks import SiteMasks
+from .site_masks import SiteMasks, check_masks
 from .site_queries import (
     ANSWER_DOMAIN,
     PLAN_VERSION,
@@ -93,13 +99,15 @@ class Site:
         identity: names it and signs what it sends.
         train: raw rows it learns from.
         validation: raw rows it measures on.
-        cipher: protects what it sends and opens the sums.
+        cipher: protects what it sends and opens the sums; or all those that plans may ask for.
         coordinator: who must have signed messages and sums.
         journal: of the attempts it has answered, kept over crashes: it answers each once, and leaves a key for good.
         masks: hides its updates under the encryption, and takes part in masked runs only. None leaves them to the
             encryption alone: then the coordinator and any one site read every update.
+        must_mask: whether a site that has masks takes no part in runs without.
         budget: charged with each answer, and refuses those beyond it.
-        trainer: what it trains with; networks of the core by default.
+        trainer: what it trains networks of the core with; `NetworkTrainer` by default.
+        models: that its owner has brought; by default those that are installed.
         shared: by sites of one process with the same key and task, so that each sum is opened once; for simulation.
         states: keeps its sessions over restarts; None keeps them in memory, where they go with the process.
         agreements: keeps what was agreed on over restarts; None keeps it in memory.
@@ -114,13 +122,15 @@ class Site:
         identity: Identity,
         train: Rows,
         validation: Rows,
-        cipher: Cipher,
+        cipher: Cipher | Ciphers,
         *,
         coordinator: PublicIdentity,
         journal: AttemptJournal,
         masks: SiteMasks | None,
+        must_mask: bool = True,
         budget: Budget | None = None,
         trainer: LocalTrainer | None = None,
+        models: ModelCatalogue | None = None,
         shared: SharedModels | None = None,
         states: SiteStates | None = None,
         agreements: AgreementStore | None = None,
@@ -132,21 +142,23 @@ class Site:
         self._identity = identity
         self._train = train
         self._validation = validation
-        self._cipher = cipher
+        self._ciphers = cipher if isinstance(cipher, Ciphers) else OneCipher(cipher)
         self.coordinator = coordinator
         self._journal = journal
         self._masks = masks
+        self._must_mask = must_mask
         self._budget = budget
-        self._trainer = trainer or NetworkTrainer()
+        self._trainer = SiteTrainer(models or ModelCatalogue(), trainer)
         self._shared = shared
         self._states = states or SiteStates(None)
         self._agreements = SiteAgreements(
             identity,
             train,
-            cipher,
+            self._ciphers,
             coordinator=coordinator,
             journal=journal,
             masks=masks,
+            must_mask=must_mask,
             budget=budget,
             store=agreements,
         )
@@ -181,7 +193,7 @@ class Site:
                 self._take_step(session, plan)
             else:
                 session.skip()
-        key = self._cipher.derive_key(b"model tag")
+        key = self._ciphers.derive_key(b"model tag")
         model_tag = self._share("tag", plan, (session.chain, key), lambda: session.tag(key))
         session.note(plan)
         # The step is on the disk before anything is made of it: it is never taken twice, and an attempt that was begun
@@ -212,7 +224,8 @@ class Site:
             PlanError: this site has no masks, or the request does not fit what it knows.
             PrivacyError: the step cannot be taken.
         """
-        return self._must_mask().answer(request, self._cipher.preset.plain_modulus)
+        modulus = self._ciphers.find(request.preset, PACKED).preset.plain_modulus
+        return self._masks_of_site().answer(request, modulus)
 
     def agree(self, plan: AgreementPlan) -> AgreementAnswer:
         """Answer a question about the rows, or open the sum of all answers to it; see `SiteAgreements`."""
@@ -226,13 +239,14 @@ class Site:
             package=package_version(),
             wire=WIRE_VERSION,
             plans=PLAN_VERSION,
-            scheme=self._cipher.scheme,
-            preset=self._cipher.preset.name,
-            key_id=self._cipher.key_id,
-            masked=self._masks is not None,
+            schemes=self._ciphers.schemes,
+            key_id=self._ciphers.key_id,
+            masks=self._masks is not None,
+            must_mask=self._masks is not None and self._must_mask,
             roster_sha256="" if self._peers is None else self._peers.roster_sha256,
             columns=columns_of(task) if "columns" in self._tells else (),
             schema_sha256=schema_sha256(task),
+            schema=canonical_json(Schema.of(task).to_dict()) if "columns" in self._tells else "",
             actions=self._actions,
             rows=len(self._train) if "rows" in self._tells else None,
             rounds={run: session.round for run, session in self._sessions.items()},
@@ -253,7 +267,7 @@ class Site:
         if session is None:
             raise PlanError(f"{self.name} does not take part in run {request.run!r:.40}", refusal=Refusal.ORDER)
         return seal_checkpoint(
-            session, request, donor=self._identity, peers=self._must_know(), key_id=self._cipher.key_id
+            session, request, donor=self._identity, peers=self._must_know(), key_id=self._ciphers.key_id
         )
 
     def take_checkpoint(self, request: CheckpointRequest) -> int:
@@ -268,9 +282,8 @@ class Site:
             request,
             recipient=self._identity,
             peers=self._must_know(),
-            key_id=self._cipher.key_id,
+            key_id=self._ciphers.key_id,
             prepare=self._agreements.prepare,
-            preset=self._cipher.preset,
         )
         known = self._find(request.run)
         if known is not None:
@@ -286,7 +299,7 @@ class Site:
         self._remember(session)
         return session.round
 
-    def release(self, run: str | None = None) -> SavedModel:
+    def release(self, run: str | None = None) -> SavedModel | AdaptedModel:
         """Give the model out: a decision of the site, not a message the coordinator can send.
 
         Args:
@@ -298,6 +311,8 @@ class Site:
         session = next(reversed(self._sessions.values()), None) if run is None else self._find(run)
         if session is None:
             raise PlanError(f"{self.name} has no model: it has not taken part in {run or 'a run'}")
+        if isinstance(session.spec, AdapterSpec):
+            return self._trainer.release(session, session.spec)
         model = build(session.spec, derive_rng(0, "replaced below"))
         model.load_state(session.state())
         return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.agreed.run})
@@ -326,23 +341,14 @@ class Site:
 
     def _join(self, plan: RoundPlan) -> Session:
         """The session a plan belongs to, which is a new one in the first round of a run."""
-        if self._journal.has_left(self._cipher.key_id):
+        cipher = self._cipher_of(plan)
+        if self._journal.has_left(cipher.key_id):
             raise PlanError(
                 f"{self.name} got a sum that was tampered with, and follows no plan under this key any more",
                 hint="find out how that was done; then make a new key: nasturtium keys rotate",
                 refusal=Refusal.KEY,
             )
-        if plan.quantisation.preset != self._cipher.preset.name:
-            raise PlanError(
-                f"{self.name} protects with {self._cipher.preset.name}, the plan asks for {plan.quantisation.preset}",
-                refusal=Refusal.KEY,
-            )
-        if (plan.masks is not None) != (self._masks is not None):
-            asks = "asks for masks" if plan.masks else "has none"
-            raise PlanError(
-                f"{self.name} masks {'all' if self._masks else 'none'} of its updates, and the plan {asks}",
-                refusal=Refusal.MASKS,
-            )
+        check_masks(self.name, plan.masks, self._masks, must_mask=self._must_mask)
         if plan.privacy is not None and plan.masks is not None and plan.masks.threshold < plan.privacy.fewest_sites:
             raise PlanError(
                 f"masks that come off with {plan.masks.threshold} sites bare sums of fewer than the "
@@ -352,9 +358,9 @@ class Site:
         session = self._find(plan.run)
         try:
             if session is None:
-                prepare, preset = self._agreements.prepare, self._cipher.preset
+                prepare, preset, start = self._agreements.prepare, cipher.preset, self._trainer.start
                 key = (plan.round, *agreed_by_sites(plan))
-                session = copy(self._share("begin", plan, key, lambda: Session.begin(plan, prepare, preset)))
+                session = copy(self._share("begin", plan, key, lambda: Session.begin(plan, prepare, preset, start)))
                 self._rows(session.preprocessing.task)  # that they do not fit is said before anything is done
             session.check_next(plan)
         except PlanError as exc:
@@ -364,7 +370,7 @@ class Site:
 
     def _find(self, run: str) -> Session | None:
         """The session of a run, from memory or the disk."""
-        return self._sessions.get(run) or self._states.load(run, self._agreements.prepare, self._cipher.preset)
+        return self._sessions.get(run) or self._states.load(run, self._agreements.prepare)
 
     def _remember(self, session: Session) -> None:
         """Keep a session at hand, and let go of what is finished, or was not used for long, where they are many."""
@@ -380,7 +386,7 @@ class Site:
         try:
             sitting = session.sitting(total)
             key = (sitting, session.chain, hashlib.sha256(total).digest())
-            step = self._share("step", plan, key, lambda: session.step(self._open(sitting, total), total))
+            step = self._share("step", plan, key, lambda: session.step(self._open(plan, sitting), total))
             session.take(step, self._identity.public.id)
         except UpdateRejectedError as exc:
             raise PlanError(
@@ -388,15 +394,16 @@ class Site:
                 refusal=refusal_of(exc),
             ) from exc
 
-    def _open(self, sitting: Sitting, total: bytes) -> OpenedSum:
+    def _open(self, plan: RoundPlan, sitting: Sitting) -> OpenedSum:
+        cipher = self._cipher_of(plan)
         try:
-            return open_sum(self._cipher, sitting, total, coordinator=self.coordinator)
+            return open_sum(cipher, sitting, plan.total, coordinator=self.coordinator)
         except UpdateRejectedError:
             raise
         except PrivacyError:
             # The coordinator signed what is no sum. What a site did with more of that could tell of the key.
-            if self._cipher.key_id != NO_KEY:
-                self._journal.leave(self._cipher.key_id)
+            if cipher.key_id != NO_KEY:
+                self._journal.leave(cipher.key_id)
             raise
 
     def _share(self, kind: str, plan: RoundPlan, key: Hashable, make: Callable[[], T]) -> T:
@@ -416,7 +423,7 @@ class Site:
         symbols = session.say(contribution, rounding)
         mask = self._mask(session, plan)
         sitting = session.sitting()
-        update = protect(self._cipher, sitting, symbols, signer=self._identity, mask=mask).to_bytes()
+        update = protect(self._cipher_of(plan), sitting, symbols, signer=self._identity, mask=mask).to_bytes()
         norm = float(np.linalg.norm(contribution.change))
         clip = None if plan.privacy is None else plan.privacy.clip
         return _Work(
@@ -442,10 +449,13 @@ class Site:
         if plan.masks is None:
             self._journal.claim(plan.run, plan.round, plan.attempt)
             return None
-        modulus = self._cipher.preset.plain_modulus
-        return self._must_mask().mask(plan, layout=session.meaning, modulus=modulus)
+        modulus = self._cipher_of(plan).preset.plain_modulus
+        return self._masks_of_site().mask(plan, layout=session.meaning, modulus=modulus)
 
-    def _must_mask(self) -> SiteMasks:
+    def _cipher_of(self, plan: RoundPlan) -> Cipher:
+        return self._ciphers.find(plan.quantisation.preset, plan.quantisation.scheme)
+
+    def _masks_of_site(self) -> SiteMasks:
         if self._masks is None:
             raise PlanError(f"{self.name} has no roster to make masks with", refusal=Refusal.MASKS)
         return self._masks

@@ -20,7 +20,6 @@ from ..privacy import (
     NO_KEY,
     AttemptJournal,
     Budget,
-    Cipher,
     Identity,
     PrivacyError,
     PublicIdentity,
@@ -40,10 +39,11 @@ from .agreement.question import Question
 from .agreement.schema import Schema
 from .agreement.site_agreement import Opening, SiteAgreement
 from .agreement.store import AgreementStore
+from .ciphers import Ciphers
 from .errors import AgreementError, PlanError, Refusal, SiteStateError
 from .refusals import refusal_of
 from .rows import Rows
-from .site_masks import SiteMasks
+from .site_masks import SiteMasks, check_masks
 
 _PURPOSE: Final = b"agreement"
 _MOST: Final = 8  # agreements that are open at a time; one that was not heard of for longest is read again
@@ -63,10 +63,11 @@ class SiteAgreements:
     Args:
         identity: of the site.
         data: its training rows, under the task it has found for itself.
-        cipher: protects its answers and opens the sums.
+        ciphers: protect its answers and open the sums.
         coordinator: who must have signed the sums.
         journal: of the attempts it has answered.
         masks: of the site; None where it has none.
+        must_mask: whether a site that has them takes no part where there are none.
         budget: charged with each answer.
         store: what came out is kept there.
     """
@@ -75,17 +76,19 @@ class SiteAgreements:
         self,
         identity: Identity,
         data: Rows,
-        cipher: Cipher,
+        ciphers: Ciphers,
         *,
         coordinator: PublicIdentity,
         journal: AttemptJournal,
         masks: SiteMasks | None,
+        must_mask: bool = True,
         budget: Budget | None = None,
         store: AgreementStore | None = None,
     ) -> None:
         self._identity = identity
         self._data = data
-        self._cipher = cipher
+        self._ciphers = ciphers
+        self._must_mask = must_mask
         self._coordinator = coordinator
         self._journal = journal
         self._masks = masks
@@ -147,23 +150,14 @@ class SiteAgreements:
         return found
 
     def _check(self, plan: AgreementPlan) -> Question:
-        name, cipher = self._identity.public.name, self._cipher
+        name, cipher = self._identity.public.name, self._ciphers.find(plan.preset, plan.scheme)
         if self._journal.has_left(cipher.key_id):
             raise PlanError(
                 f"{name} got a sum that was tampered with, and follows nothing under this key any more",
                 hint="find out how that was done; then make a new key: nasturtium keys rotate",
                 refusal=Refusal.KEY,
             )
-        if plan.preset != cipher.preset.name:
-            raise PlanError(
-                f"{name} protects with {cipher.preset.name}, the agreement asks for {plan.preset}", refusal=Refusal.KEY
-            )
-        if (plan.masks is not None) != (self._masks is not None):
-            asks = "asks for masks" if plan.masks else "has none"
-            raise PlanError(
-                f"{name} masks {'all' if self._masks else 'none'} of its answers, and the agreement {asks}",
-                refusal=Refusal.MASKS,
-            )
+        check_masks(name, plan.masks, self._masks, must_mask=self._must_mask)
         try:
             question = Question.from_json(plan.question)
         except FormatError as exc:
@@ -174,17 +168,18 @@ class SiteAgreements:
 
     def _contribute(self, plan: AgreementPlan, question: Question) -> bytes:
         """The protected answer. From here on the attempt counts as answered."""
-        agreement, preset = self._find(plan, question).agreement, self._cipher.preset
+        agreement, cipher = self._find(plan, question).agreement, self._ciphers.find(plan.preset, plan.scheme)
+        preset = cipher.preset
         symbols = agreement.answer(question, preset.levels)
         if self._budget is not None:
             self._budget.authorise([(agreement_event(), 1)])
         sitting = plan.sitting(question, preset.levels)
-        if self._masks is None:
+        if self._masks is None or plan.masks is None:
             self._journal.claim(plan.run, plan.round, plan.attempt)
             mask = None
         else:
             mask = self._masks.mask(plan, layout=sitting.layout, modulus=preset.plain_modulus)
-        return protect(self._cipher, sitting, symbols, signer=self._identity, mask=mask).to_bytes()
+        return protect(cipher, sitting, symbols, signer=self._identity, mask=mask).to_bytes()
 
     def _learn(self, plan: AgreementPlan, question: Question) -> Opening:
         """What the sum of all answers says; of a sum that was opened before the same again."""
@@ -196,10 +191,11 @@ class SiteAgreements:
             raise AgreementError(
                 f"a sum of the answers to question {question.number}, which is not the open one", refusal=Refusal.ORDER
             )
-        levels = self._cipher.preset.levels
+        cipher = self._ciphers.find(plan.preset, plan.scheme)
+        levels = cipher.preset.levels
         sitting = plan.sitting(question, levels)
         try:
-            opened = open_sum(self._cipher, sitting, plan.total, coordinator=self._coordinator)
+            opened = open_sum(cipher, sitting, plan.total, coordinator=self._coordinator)
         except UpdateRejectedError as exc:
             raise PlanError(
                 f"{self._identity.public.name} got no sum of question {question.number}: {exc.message}",
@@ -207,8 +203,8 @@ class SiteAgreements:
             ) from exc
         except PrivacyError:
             # As in `Site`: what a site did with more of that could tell of the key.
-            if self._cipher.key_id != NO_KEY:
-                self._journal.leave(self._cipher.key_id)
+            if cipher.key_id != NO_KEY:
+                self._journal.leave(cipher.key_id)
             raise
         opening = agreement.learn(np.asarray(opened.sums), levels, opened.senders)
         found.told[sha256] = opening
@@ -226,7 +222,7 @@ class SiteAgreements:
                     f"asked question {question.number} of agreement {plan.run}, expected the first",
                     refusal=Refusal.BEHIND,
                 )
-            key = self._cipher.derive_key(_PURPOSE)
+            key = self._ciphers.derive_key(_PURPOSE)
             found = _Open(SiteAgreement(self._data, question.terms, run=plan.run, key=key))
             self._remember(plan.run, found)
         if found.agreement.terms != question.terms:
@@ -236,7 +232,7 @@ class SiteAgreements:
     def _load(self, run: str) -> _Open | None:
         if run not in self._open and (document := self._store.load(run)) is not None:
             try:
-                key = self._cipher.derive_key(_PURPOSE)
+                key = self._ciphers.derive_key(_PURPOSE)
                 agreement = SiteAgreement.resume(document["agreement"], self._data, key=key)
                 told = {each: opening_from_dict(said) for each, said in document["told"].items()}
                 self._remember(run, _Open(agreement, told))

@@ -143,6 +143,24 @@ class SiteMasks:
             raise PlanError(f"masks that cannot be: {exc.message}", refusal=Refusal.MASKS) from exc
 
 
+def check_masks(name: str, asked: MaskTerms | None, masks: SiteMasks | None, *, must_mask: bool) -> None:
+    """Check that a site can mask what it is asked to mask, and is not asked to leave masks out that it insists on.
+
+    Args:
+        name: of the site.
+        asked: how a plan is masked.
+        masks: of the site.
+        must_mask: whether it insists.
+
+    Raises:
+        PlanError: it cannot, or is.
+    """
+    if asked is not None and masks is None:
+        raise PlanError(f"{name} masks none of its updates, and the plan asks for masks", refusal=Refusal.MASKS)
+    if asked is None and masks is not None and must_mask:
+        raise PlanError(f"{name} masks all of its updates, and the plan has none", refusal=Refusal.MASKS)
+
+
 def _read_ids(payload: bytes) -> list[str]:
     if len(payload) % 16:
         raise MaskingError(f"expected ids of 16 bytes, got {len(payload)} bytes")

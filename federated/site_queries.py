@@ -66,11 +66,14 @@ class SiteHello:
 
     Attributes:
         package, wire, plans: as in `HelloRequest`.
-        scheme, preset, key_id: how it protects updates, and the name of its key.
-        masked: whether it masks them.
+        schemes: how it can protect updates.
+        key_id: the name of its key.
+        masks: whether it can mask them.
+        must_mask: whether it takes part in masked runs only.
         roster_sha256: of the roster it has signed; empty where there is none.
         columns: name and kind of each column of its table, or of what a row is.
         schema_sha256: of all that must be alike at all sites.
+        schema: `agreement.Schema` of its rows as JSON; empty where its policy does not tell.
         actions: what its policy allows.
         rows: how many it trains on; None: its policy does not tell.
         rounds: the round it has followed last, of each run it knows.
@@ -79,13 +82,14 @@ class SiteHello:
     package: str
     wire: int
     plans: int
-    scheme: str
-    preset: str
+    schemes: tuple[str, ...]
     key_id: str
-    masked: bool
+    masks: bool
+    must_mask: bool
     roster_sha256: str
     columns: tuple[tuple[str, str], ...]
     schema_sha256: str
+    schema: str
     actions: tuple[str, ...]
     rows: int | None = None
     rounds: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -73,13 +73,12 @@ class SiteStates:
         """Whether anything is kept: a session that is forgotten can be loaded again."""
         return self._folder is not None
 
-    def load(self, run: str, prepare: Prepare, preset: Preset) -> Session | None:
+    def load(self, run: str, prepare: Prepare) -> Session | None:
         """The session of a run as it was saved last; None where there is none, or its file is damaged.
 
         Args:
             run: its ULID.
             prepare: see `Prepare`.
-            preset: that it protects with.
 
         Raises:
             SiteStateError: the file cannot be read.
@@ -94,7 +93,7 @@ class SiteStates:
         except OSError as exc:
             raise SiteStateError(f"{path}: {exc.strerror or exc}", hint="check its permissions") from exc
         try:
-            session = session_from_bytes(data, prepare, preset)
+            session = session_from_bytes(data, prepare)
             if session.agreed.run == run:
                 return session
             reason = f"it is of run {session.agreed.run}"
@@ -186,13 +185,12 @@ def session_to_bytes(session: Session, *, shared_only: bool = False) -> bytes:
     return b"".join((*parts, digest.digest()))
 
 
-def session_from_bytes(data: bytes, prepare: Prepare, preset: Preset) -> Session:
+def session_from_bytes(data: bytes, prepare: Prepare) -> Session:
     """The inverse of `session_to_bytes`.
 
     Args:
         data: from the site's disk, or from another site.
         prepare: see `Prepare`.
-        preset: that it protects with.
 
     Raises:
         FormatError: it is damaged, or holds another model than its plan says.
@@ -201,7 +199,7 @@ def session_from_bytes(data: bytes, prepare: Prepare, preset: Preset) -> Session
     """
     header, arrays = _cut(data)
     plan = from_document(RoundPlan, header["plan"], total=b"", shares=b"", ledger_head="")
-    session = Session.fresh(plan, prepare, preset)
+    session = Session.fresh(plan, prepare, Preset.named(plan.quantisation.preset))
     for name, kind in (("round", int), ("attempt", int), ("meaning", str), ("finished", bool), ("chain", str)):
         if type(header[name]) is not kind:
             raise FormatError(f"a site's state: its {name} is {header[name]!r:.60}")

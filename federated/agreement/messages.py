@@ -16,7 +16,7 @@ from ..rounds import MaskTerms
 from .plan import AgreementAnswer, AgreementPlan, opening_from_dict, opening_to_dict
 
 RECORD: Final = "agreement"
-_TEXTS: Final = ("run", "step", "question", "preset", "ledger_head")
+_TEXTS: Final = ("run", "step", "question", "preset", "scheme", "ledger_head")
 _NUMBERS: Final = ("round", "attempt")
 _MOST_BYTES: Final = 2**26  # of a plan's or an answer's text: the names of all columns
 

@@ -31,6 +31,7 @@ class AgreementPlan:
         step: "answer" the question, or "open" the sum of the answers to it.
         question: as JSON.
         preset: name of the `privacy.Preset` of the sums.
+        scheme: how answers are protected, by name.
         masks: how answers are masked under the encryption; None where they are not.
         shares: what the other sites have dealt to this one for that.
         total: the sum, as `EncryptedSum` bytes; empty for "answer".
@@ -43,6 +44,7 @@ class AgreementPlan:
     question: str
     preset: str
     masks: MaskTerms | None
+    scheme: str = "packed"
     attempt: int = 1
     shares: bytes = b""
     total: bytes = b""

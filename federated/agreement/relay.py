@@ -211,6 +211,7 @@ class AgreementRelay:
             step="answer",
             question=question.to_json(),
             preset=preset.name,
+            scheme=self._adder.scheme,
             masks=job.masks,
             ledger_head=head,
         )
@@ -270,6 +271,7 @@ class AgreementRelay:
                 step="open",
                 question=found.question,
                 preset=self._adder.preset.name,
+                scheme=self._adder.scheme,
                 masks=self._job.masks,
                 total=found.total,
             )
@@ -328,6 +330,7 @@ class AgreementRelay:
                         layout=sitting.layout,
                         terms=terms,
                         payload=payload,
+                        preset=self._adder.preset.name,
                     )
                 )
                 for node, payload in payloads.items()

@@ -115,7 +115,7 @@ def test_one_update_is_not_reported_on_by_way_of_a_forged_sum(sites, make_plan, 
     """A coordinator that adds to one update what sites say that have nothing to say would read its counts."""
     plan = make_plan()
     answers = [site.follow(plan) for site in sites]
-    alone = PackedAdder(preset, key.key_id).start(sitting_of(answers[1]).symbols(sites[0]._cipher))
+    alone = PackedAdder(preset, key.key_id).start(sitting_of(answers[1]).symbols(sites[0]._ciphers.find("", "packed")))
     alone.add(memoryview(EncryptedUpdate.from_bytes(answers[1].update).body))
     silent = UpdateSymbols(build(ModelSpec.from_json(plan.spec), derive_rng(0, "layout")), preset.levels)
     nothing = Contribution(np.zeros(silent.layout.size), 0.0, Metrics(0.0, 0, 0))
@@ -126,7 +126,7 @@ def test_one_update_is_not_reported_on_by_way_of_a_forged_sum(sites, make_plan, 
     )
     numbers[0] = (numbers[0] + scale(coefficients, preset)[0]) % np.uint64(MODULUS)
     senders = b"".join(sorted(bytes.fromhex(site.identity.id) for site in sites))
-    header = sitting_of(answers[0]).header(sites[0]._cipher, coordinator.public.id, summands=3)
+    header = sitting_of(answers[0]).header(sites[0]._ciphers.find("", "packed"), coordinator.public.id, summands=3)
     body = senders + pack_words(numbers, MODULUS_BITS).tobytes()
     forged = EncryptedSum.sign(header, body, coordinator).to_bytes()
     for site in sites:
@@ -210,7 +210,7 @@ def test_values_of_a_site_that_cannot_be_are_not_the_coordinators_fault(sites, m
     """A member can say anything under the encryption: the round is lost, and the coordinator still believed."""
     plan = make_plan()
     answers = [site.follow(plan) for site in sites]
-    cipher, sitting = sites[0]._cipher, sitting_of(answers[0])
+    cipher, sitting = sites[0]._ciphers.find("", "packed"), sitting_of(answers[0])
     liar = sites[2]
     lie = np.full(sitting.values, preset.symbols - 1, np.uint8)
     false = protect(cipher, sitting, lie, signer=liar._identity).to_bytes()

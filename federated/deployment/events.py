@@ -1,0 +1,55 @@
+"""What a coordinator tells whoever watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..round_recorder import AttemptFailed, FederationStarted, RoundFinished
+from ..transport import Address
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReady:
+    """The coordinator can be reached."""
+
+    address: Address
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class SitesChanged:
+    """Which of the admitted sites are connected."""
+
+    online: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobWaits:
+    """A job cannot go on by itself: somebody has to do something, or sites have to come."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """A job is over, or was left to be resumed.
+
+    Attributes:
+        uid: of the job.
+        state: "completed", "paused", "stopped" or "failed".
+        run: ULID of its run; None: it has none yet.
+        accuracy: of the last model the sites reported on.
+        error: why, where it is not completed.
+    """
+
+    uid: str
+    name: str
+    state: str
+    run: str | None
+    accuracy: float | None = None
+    error: str | None = None
+
+
+ServerEvent = ServerReady | SitesChanged | JobWaits | JobEnded | FederationStarted | RoundFinished | AttemptFailed
