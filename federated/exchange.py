@@ -11,7 +11,9 @@ import numpy as np
 from ..core import ConfigError
 from ..core.nn import Module
 from ..privacy import Preset
+from .adapters.spec import AdapterSpec, FederatedModel
 from .compression import Compression, compression_from_json
+from .model_tensors import ModelTensors
 from .private_symbols import PrivateSymbols, make_symbols
 from .rounds import PrivacyTerms
 from .strategies import FederatedStrategy, State, strategy_from_json
@@ -41,16 +43,16 @@ class Exchange:
     @classmethod
     def of(
         cls,
-        model: Module,
+        model: Module | ModelTensors,
         preset: Preset,
         terms: PrivacyTerms | None,
         strategy: FederatedStrategy,
         compression: Compression,
     ) -> Exchange:
-        """For a network, whose weights do not matter.
+        """For a model, whose weights do not matter.
 
         Raises:
-            ConfigError: they do not fit the network, the preset or each other.
+            ConfigError: they do not fit the model, the preset or each other.
         """
         check_together(strategy, compression, private=terms is not None)
         full = full_layout(model, strategy)
@@ -61,7 +63,7 @@ class Exchange:
 
     @classmethod
     def read(
-        cls, model: Module, preset: Preset, terms: PrivacyTerms | None, strategy: str, compression: str
+        cls, model: Module | ModelTensors, preset: Preset, terms: PrivacyTerms | None, strategy: str, compression: str
     ) -> Exchange:
         """As `of`, from the texts of a `RoundPlan`.
 
@@ -147,9 +149,10 @@ class Exchange:
         return dict(zip(names, update[self.full.model_size :].reshape(len(names), -1), strict=True)) if names else {}
 
 
-def full_layout(model: Module, strategy: FederatedStrategy) -> UpdateLayout:
-    """What an update of a network holds before it is compressed."""
-    return UpdateLayout.of(model, strategy.shared(model)).with_extras(strategy.extra_names, strategy.extra_range)
+def full_layout(model: Module | ModelTensors, strategy: FederatedStrategy) -> UpdateLayout:
+    """What an update of a model holds before it is compressed."""
+    tensors = ModelTensors.of(model)
+    return UpdateLayout.of(tensors, strategy.shared(tensors)).with_extras(strategy.extra_names, strategy.extra_range)
 
 
 def check_together(strategy: FederatedStrategy, compression: Compression, *, private: bool) -> None:
@@ -173,6 +176,29 @@ def check_together(strategy: FederatedStrategy, compression: Compression, *, pri
         raise ConfigError(
             f"the strategy {strategy.name} needs whole updates, and {compression.name} leaves a part of each for later",
             hint="leave out the compression, or choose another strategy",
+        )
+
+
+def check_trains(model: FederatedModel, strategy: FederatedStrategy, compression: Compression) -> None:
+    """Check that sites can train a model as a strategy wants it.
+
+    Raises:
+        ConfigError: they cannot; says why.
+    """
+    if not isinstance(model, AdapterSpec):
+        return
+    corrects = type(strategy).correction is not FederatedStrategy.correction
+    if corrects or strategy.extra_names:
+        raise ConfigError(
+            f"the strategy {strategy.name} takes part in every step of the local training, and the model {model.name} "
+            "trains by its own library",
+            hint="choose another strategy, fedavg or fedadam say",
+        )
+    if not model.parameters and (strategy.rule() is not None or strategy.asynchronous or compression.lossy):
+        raise ConfigError(
+            f"the model {model.name} is joined by exact sums of what the sites made of the same model: not with "
+            f"{strategy.name} and {compression.name}",
+            hint="choose the strategy fedavg, without compression",
         )
 
 

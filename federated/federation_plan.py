@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from ..core import ConfigError, ModelSpec
+from ..core import ConfigError
 from ..privacy import MIN_SUMMANDS
+from .adapters.spec import FederatedModel
 from .gather import Closing
 from .rounds import (
     FEDAVG,
@@ -43,7 +44,7 @@ class FederationPlan:
     """
 
     run: str
-    spec: ModelSpec
+    spec: FederatedModel
     preprocessing: str
     seed: int
     rounds: int

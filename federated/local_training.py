@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..core import Metrics, Tensor, Trainer, TrainingConfig, build, derive_rng, evaluate
+from ..core import Metrics, ModelSpec, Tensor, Trainer, TrainingConfig, build, derive_rng, evaluate
 from ..core.nn import Module
 from ..core.optim import Optimizer, OptimizerState
 from .rounds import LocalTraining, RoundPlan
@@ -57,6 +57,7 @@ class NetworkTrainer:
 
     def train(self, session: Session, plan: RoundPlan, rows: LocalRows) -> Contribution:
         """See `LocalTrainer`."""
+        assert isinstance(session.spec, ModelSpec)  # others: adapters.SiteTrainer
         # The weights are replaced; what stays is the randomness of its layers, which differs by site and round.
         model = build(session.spec, derive_rng(plan.seed, "layers", rows.site, plan.round))
         model.load_state(session.state())

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 import numpy as np
 
-from ..core import ModelSpec, ParameterLayout, build, derive_rng
-from ..core.data import Preprocessing
+from ..core import ParameterLayout, build, derive_rng
+from ..core.data import Preprocessing, Task
 from ..privacy import EncryptedSum, OpenedSum, Preset, Sitting
+from .adapters.spec import AdapterSpec, FederatedModel, read_model
 from .errors import PlanError, Refusal
-from .exchange import LOCAL, Exchange
+from .exchange import LOCAL, Exchange, check_trains
+from .model_tensors import ModelTensors
 from .private_symbols import PrivateSymbols
 from .rounds import RoundPlan, SiteReport
 from .symbols import Contribution, UpdateSymbols
-from .update_layout import shared_layout
 
 # What differs between the plans of a run.
 _OF_A_ROUND = ("round", "attempt", "phase", "take_part", "total", "shares", "ledger_head")
@@ -30,6 +31,8 @@ _OF_A_ROUND = ("round", "attempt", "phase", "take_part", "total", "shares", "led
 
 # What the preprocessing in a plan is at a site; raises where the site's data does not fit it.
 Prepare: TypeAlias = Callable[[str], Preprocessing]
+# The tensors that a model of the site's owner begins with; raises where the site does not have it.
+Start: TypeAlias = Callable[[AdapterSpec, Task, RoundPlan], Mapping[str, np.ndarray]]
 
 
 def agreed_by_sites(plan: RoundPlan) -> tuple[object, ...]:
@@ -54,7 +57,7 @@ class Session:
     """The state of a site in a run. `begin` makes one."""
 
     agreed: RoundPlan  # the first plan
-    spec: ModelSpec
+    spec: FederatedModel
     layout: ParameterLayout  # of what travels
     preprocessing: Preprocessing
     exchange: Exchange
@@ -72,34 +75,58 @@ class Session:
     pending: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     @classmethod
-    def begin(cls, plan: RoundPlan, prepare: Prepare, preset: Preset) -> Session:
+    def begin(cls, plan: RoundPlan, prepare: Prepare, preset: Preset, start: Start | None = None) -> Session:
         """The state before the first round.
 
+        Args:
+            plan: the first of the run.
+            prepare: see `Prepare`.
+            preset: of the run's sums.
+            start: see `Start`; None where the site has networks of the core only.
+
         Raises:
-            PlanError: the plan is for other data, or not the first of its run.
+            PlanError: the plan is for other data, not the first of its run, or of a model that the site does not have.
             ConfigError: its noise does not fit its network or preset; also FormatError.
         """
         if plan.round != 1:
             code = Refusal.BEHIND if plan.round > 1 else Refusal.ORDER
             raise PlanError(f"asked to join run {plan.run} in round {plan.round}, expected 1", refusal=code)
-        return cls.fresh(plan, prepare, preset)
+        spec = read_model(plan.spec)
+        if not isinstance(spec, AdapterSpec):
+            return cls.fresh(plan, prepare, preset)
+        if start is None:
+            raise PlanError(f"this site has no model called {spec.name}", refusal=Refusal.NOT_READY)
+        state = start(spec, prepare(plan.preprocessing).task, plan)  # before anything of its size is made
+        session = cls.fresh(plan, prepare, preset)
+        session.vector = session.layout.flatten({name: state[name] for name, _, _ in session.layout.entries})
+        return session
 
     @classmethod
     def fresh(cls, plan: RoundPlan, prepare: Prepare, preset: Preset) -> Session:
-        """A session at the initial model, whatever the round of the plan; see `begin`."""
-        spec = ModelSpec.from_json(plan.spec)
+        """A session at the initial model, whatever the round of the plan; see `begin`.
+
+        A model of the site's owner is all zeros here, and what does not travel of it is left out.
+        """
+        spec = read_model(plan.spec)
         preprocessing = prepare(plan.preprocessing)
-        model = build(spec, derive_rng(plan.seed, "weights"))
-        exchange = Exchange.read(model, preset, plan.privacy, plan.strategy, plan.compression)
-        layout = shared_layout(model, exchange.strategy.shared(model))
-        state, travelling = model.state(), {name for name, _, _ in layout.entries}
+        if isinstance(spec, AdapterSpec):
+            tensors, state = spec.tensors, dict[str, np.ndarray]()
+        else:
+            model = build(spec, derive_rng(plan.seed, "weights"))
+            tensors, state = ModelTensors.of(model), model.state()
+        exchange = Exchange.read(tensors, preset, plan.privacy, plan.strategy, plan.compression)
+        check_trains(spec, exchange.strategy, exchange.compression)
+        layout = tensors.layout(exchange.strategy.shared(tensors))
+        travelling = {name for name, _, _ in layout.entries}
         return cls(
             agreed=plan,
             spec=spec,
             layout=layout,
             preprocessing=preprocessing,
             exchange=exchange,
-            vector=layout.flatten({name: state[name] for name in travelling}),
+            vector=layout.flatten({name: state[name] for name in travelling})
+            if state
+            else np.zeros(layout.size, np.float32),
             ranges=exchange.symbols.first_ranges(plan.quantisation.bound),
             server=exchange.begin(plan.seed),
             own={LOCAL + name: array for name, array in state.items() if name not in travelling},

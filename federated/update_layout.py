@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..core import ParameterLayout, canonical_json
-from ..core.nn import Module, Parameter
+from ..core import canonical_json
+from ..core.nn import Module
 from ..privacy import UpdateSize
+from .model_tensors import ModelTensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,14 @@ class UpdateLayout:
     tensors: int
 
     @classmethod
-    def of(cls, model: Module, names: Iterable[str] | None = None) -> UpdateLayout:
+    def of(cls, model: Module | ModelTensors, names: Iterable[str] | None = None) -> UpdateLayout:
         """The tensors of a model, or those of some names, in the model's order; parameters are quantised."""
-        quantised = {name for name, _ in model.named_tensors(Parameter)}
-        wanted = None if names is None else set(names)
+        tensors = ModelTensors.of(model)
+        wanted = set(tensors.travelling if names is None else names)
         parts = tuple(
-            UpdatePart(name, tensor.shape, name in quantised)
-            for name, tensor in model.named_tensors()
-            if wanted is None or name in wanted
+            UpdatePart(each.name, each.shape, each.kind == "parameter", each.first_range)
+            for each in tensors.tensors
+            if each.name in wanted
         )
         return cls(parts, len(parts))
 
@@ -105,9 +106,3 @@ class UpdateLayout:
         """What an update carries, as counts."""
         quantised = [part.size for part in self.parts if part.quantised]
         return UpdateSize(quantised=sum(quantised), tensors=len(quantised), exact=self.size - sum(quantised))
-
-
-def shared_layout(model: Module, names: Iterable[str]) -> ParameterLayout:
-    """The layout of some tensors of a model, in the model's order."""
-    wanted = set(names)
-    return ParameterLayout(tuple(entry for entry in ParameterLayout.of(model).entries if entry[0] in wanted))

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
 import numpy as np
 
 from ...core import ConfigError, FormatError, Registry, canonical_json, parse_json
-from ...core.nn import Module
 from ...core.optim import AdamW, Optimizer
+from ..model_tensors import ModelTensors
 from ..rounds import LocalTraining
 from .robust import RobustRule
 
@@ -136,13 +136,13 @@ class FederatedStrategy:
         """The names of vectors that travel beside the change, each as long as the parameters."""
         return ()
 
-    def shared(self, model: Module) -> tuple[str, ...]:
+    def shared(self, model: ModelTensors) -> tuple[str, ...]:
         """The names of the tensors that travel, in the order of the model; the others stay where they are trained.
 
         Raises:
-            ConfigError: the strategy does not fit the network.
+            ConfigError: the strategy does not fit the model.
         """
-        return tuple(name for name, _ in model.named_tensors())
+        return model.travelling
 
     # --- at the coordinator ---
 

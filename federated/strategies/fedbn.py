@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...core import ConfigError
-from ...core.nn import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Module, RMSNorm
+from ..model_tensors import ModelTensors
 from .base import FederatedStrategy, strategy
-
-_LAYERS = (BatchNorm, LayerNorm, RMSNorm, GroupNorm, InstanceNorm)
 
 
 @strategy("fedbn")
@@ -23,15 +21,10 @@ class FedBN(FederatedStrategy):
     Source: Li et al. 2021, https://arxiv.org/abs/2102.07623, algorithm 1.
     """
 
-    def shared(self, model: Module) -> tuple[str, ...]:
+    def shared(self, model: ModelTensors) -> tuple[str, ...]:
         """See `FederatedStrategy.shared`."""
-        local = {
-            f"{prefix}.{name}" if prefix else name
-            for prefix, module in model.named_modules()
-            if isinstance(module, _LAYERS)
-            for name, _ in module.named_tensors()
-        }
-        names = tuple(name for name, _ in model.named_tensors() if name not in local)
+        local = {each.name for each in model.tensors if each.normalises}
+        names = tuple(name for name in model.travelling if name not in local)
         if not names:
             raise ConfigError("all of the network is normalisation: nothing would travel")
         return names

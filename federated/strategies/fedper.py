@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...core import ConfigError
-from ...core.nn import Module
+from ..model_tensors import ModelTensors
 from .base import FederatedStrategy, strategy
 
 
@@ -26,9 +26,9 @@ class FedPer(FederatedStrategy):
         if self.layers < 1:
             raise ConfigError(f"expected layers >= 1, got {self.layers}")
 
-    def shared(self, model: Module) -> tuple[str, ...]:
+    def shared(self, model: ModelTensors) -> tuple[str, ...]:
         """See `FederatedStrategy.shared`; the order of the layers is that of the network's description."""
-        names = [name for name, _ in model.named_tensors()]
+        names = model.travelling
         owners = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
         if len(owners) <= self.layers:
             raise ConfigError(

@@ -16,6 +16,7 @@ from nasturtium.core.spec import parse_json
 from nasturtium.core.tensor import Tensor
 from nasturtium.federated import LocalTraining, PlanError, Quantisation, RoundPlan, Site
 from nasturtium.federated.compression import ChangedOnly, LowRank, TopK
+from nasturtium.federated.model_tensors import ModelTensors
 from nasturtium.federated.records import plan_from_content, plan_to_content
 from nasturtium.federated.session import Session
 from nasturtium.federated.site_state import SiteStates
@@ -185,7 +186,7 @@ def test_a_pull_is_the_gradient_of_its_term(make_plan):
 def test_local_tensors_do_not_travel_and_are_the_sites_own(make_sites, run_rounds, made, local):
     model = build(WITH_NORM, derive_rng(0, "layout"))
     names = {name for name, _ in model.named_tensors()}
-    travelling = set(made.shared(model))
+    travelling = set(made.shared(ModelTensors.of(model)))
     assert {name.rpartition(".")[2] for name in names - travelling} == local
     sites = make_sites()
     run_rounds(sites, **said(made, spec=WITH_NORM.to_json()))
@@ -196,7 +197,7 @@ def test_local_tensors_do_not_travel_and_are_the_sites_own(make_sites, run_round
 
 def test_with_all_layers_but_none_shared_nothing_would_travel():
     with pytest.raises(ConfigError, match="of 3 layers with weights, 3 cannot stay local"):
-        FedPer(layers=3).shared(build(WITH_NORM, derive_rng(0, "layout")))
+        FedPer(layers=3).shared(ModelTensors.of(build(WITH_NORM, derive_rng(0, "layout"))))
 
 
 @pytest.mark.parametrize("made", [FedPer(), Scaffold()], ids=["fedper", "scaffold"])
