@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .architecture import Architecture
     from .drawing import draw_svg
     from .engines import EngineChoice, SetupEvaluators, evaluator_of, open_engine, remote_evaluators
-    from .evaluate import Evaluator
+    from .evaluate import BatchEvaluator, Evaluator
     from .events import (
         SearchEvent,
         SearchObserver,
@@ -55,6 +55,7 @@ _HOMES = {
     "STRATEGIES": "strategies",
     "ZERO_COST": "zero_cost",
     "Architecture": "architecture",
+    "BatchEvaluator": "evaluate",
     "CandidateSampler": "strategies",
     "Cell": "space",
     "Chain": "space",
@@ -115,6 +116,7 @@ __all__ = [
     "STRATEGIES",
     "ZERO_COST",
     "Architecture",
+    "BatchEvaluator",
     "CandidateSampler",
     "Cell",
     "Chain",

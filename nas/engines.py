@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 from ..core import ConfigError, derive_rng
 from ..storage import Database, SearchRecord
-from .evaluate import Evaluator
-from .runner import InlineEngine, MakeEvaluator, ProcessEngine, Workplace
+from .evaluate import BatchEvaluator, Evaluator
+from .runner import BatchEngine, InlineEngine, MakeEvaluator, ProcessEngine, Workplace
 from .runner.lease_engine import LeaseEngine
 from .runner.protocols import Engine
 from .runner.ray_engine import RayEngine
@@ -132,6 +132,28 @@ def remote_evaluators(setup: SearchSetup, *, supernet: Path | None = None) -> Ma
     )
 
 
+def check_batch(setup: SearchSetup) -> None:
+    """See that a search can be evaluated elsewhere, by whoever has the rows.
+
+    Raises:
+        ConfigError: it needs rows here, or asks for what only an evaluator here can do.
+    """
+    config = setup.config
+    if config.evaluate != "training":
+        raise ConfigError(f"candidates that are trained elsewhere are evaluated by that, got {config.evaluate!r}")
+    if config.fidelity != "epochs":
+        raise ConfigError(
+            f"candidates that are trained elsewhere get fewer epochs at first, got the fidelity {config.fidelity!r}"
+        )
+    if zero_cost_names(setup) or config.zero_cost is not None:
+        raise ConfigError("zero-cost scores need rows, and the rows of this search are elsewhere")
+    if config.trial_memory is not None or config.trial_seconds is not None:
+        raise ConfigError("limits of single trials cannot be kept where several are trained together")
+    told = {"train_seconds"}
+    if untold := [name for name in evaluator_options(setup).measured if name not in told]:
+        raise ConfigError(f"candidates that are trained elsewhere are not measured for {', '.join(untold)}")
+
+
 @contextmanager
 def open_engine(
     setup: SearchSetup,
@@ -140,6 +162,7 @@ def open_engine(
     choice: EngineChoice,
     *,
     evaluator: Evaluator | None = None,
+    batch: BatchEvaluator | None = None,
     supernet: Path | None = None,
 ) -> Generator[Engine]:
     """The engine of a search, closed at the end of the block.
@@ -150,12 +173,15 @@ def open_engine(
         search: its record.
         choice: where to evaluate.
         evaluator: evaluates in this process instead.
+        batch: the same, several at a time.
         supernet: the file of shared weights, where the search has them.
     """
     config = setup.config
     with ExitStack() as stack:
         engine: Engine
-        if evaluator is not None or choice.kind == "here":
+        if batch is not None:
+            engine = BatchEngine(batch, slots=config.workers)
+        elif evaluator is not None or choice.kind == "here":
             engine = InlineEngine(evaluator or evaluator_of(setup, supernet=supernet))
         elif choice.kind == "workers":
             if supernet is not None:

@@ -29,8 +29,8 @@ from ..storage import (
     Tracker,
     TrialRecord,
 )
-from .engines import EngineChoice, open_engine
-from .evaluate import Evaluator
+from .engines import EngineChoice, check_batch, open_engine
+from .evaluate import BatchEvaluator, Evaluator
 from .events import (
     SearchObserver,
     SearchStarted,
@@ -43,7 +43,7 @@ from .events import (
 )
 from .extension import check_extension, extend_search, forget_stop
 from .fidelity import SCHEDULERS, Rungs, Scoreboard
-from .finale import FinaleData, FinaleOptions, SearchReport, check_found, conclude
+from .finale import Concluded, FinaleData, FinaleOptions, SearchReport, check_found, conclude, conclude_elsewhere
 from .objectives import figures_of, front_goals, front_of, total_violation
 from .prior import Prior, prior_of, uids_of
 from .runner import (
@@ -114,6 +114,7 @@ def run_search(
     *,
     engine: EngineChoice | None = None,
     evaluator: Evaluator | None = None,
+    batch: BatchEvaluator | None = None,
     observe: SearchObserver = lambda event: None,
     experiment: str = DEFAULT_EXPERIMENT,
     monitor: float | None = None,
@@ -125,22 +126,24 @@ def run_search(
         database: keeps trials, results and a copy for Optuna's tools; stays the caller's.
         engine: where trials are trained; by default in processes of this machine, one for each of the workers.
         evaluator: trains the candidates in this process instead.
+        batch: has them trained elsewhere, as many at a time as there are workers, and the model of the search, too.
         observe: called with every `SearchEvent`, in this thread.
         experiment: the name to gather it under in the history.
         monitor: seconds between samples of CPU, memory and GPUs; None takes none.
 
     Raises:
-        ConfigError: there is nothing to learn from one of the searches it is to learn from.
+        ConfigError: there is nothing to learn from one of the searches it is to learn from, or `batch` cannot serve.
         NothingFoundError: none of its trials can be taken.
         SearchStoppedError: somebody asked it to stop while it concluded.
     """
+    _check_place(setup, batch)
     history = History(database)
     prior_of(history, setup)  # says so before there is a search
     # A number is one database's, and "@last" will be another run: what is kept names runs for good.
     setup = replace(setup, config=replace(setup.config, warm_start=uids_of(history, setup.config.warm_start)))
     with Tracker(database, experiment=experiment) as tracker:
         search = _start(setup, tracker)
-        return _Run(setup, database, tracker, search, engine, evaluator, observe, monitor).finish()
+        return _Run(setup, database, tracker, search, engine, evaluator, batch, observe, monitor).finish()
 
 
 def resume_search(
@@ -151,6 +154,7 @@ def resume_search(
     trials: int | None = None,
     engine: EngineChoice | None = None,
     evaluator: Evaluator | None = None,
+    batch: BatchEvaluator | None = None,
     observe: SearchObserver = lambda event: None,
     monitor: float | None = None,
 ) -> SearchResult:
@@ -168,10 +172,22 @@ def resume_search(
     if trials is not None:
         check_extension(database, search, trials)
     setup = setup_of(search, database, data=data)
+    _check_place(setup, batch)
     with Tracker(database) as tracker:
         tracker.resume(uid)
         search = extend_search(database, search, trials or search.trials)
-        return _Run(setup, database, tracker, search, engine, evaluator, observe, monitor).finish()
+        return _Run(setup, database, tracker, search, engine, evaluator, batch, observe, monitor).finish()
+
+
+def _check_place(setup: SearchSetup, batch: BatchEvaluator | None) -> None:
+    """See that candidates are trained where the search says."""
+    if batch is not None:
+        check_batch(setup)
+    elif setup.config.federation is not None:
+        raise ConfigError(
+            "the candidates of this search are trained at sites, and none were opened",
+            hint="go on with it by: nasturtium federate search --resume",
+        )
 
 
 def setup_of(search: SearchRecord, database: Database, *, data: str | None = None) -> SearchSetup:
@@ -236,6 +252,7 @@ class _Run:
         search: SearchRecord,
         engine: EngineChoice | None,
         evaluator: Evaluator | None,
+        batch: BatchEvaluator | None,
         observe: SearchObserver,
         monitor: float | None,
     ) -> None:
@@ -246,6 +263,7 @@ class _Run:
         self._search = search
         self._engine = engine or EngineChoice()
         self._evaluator = evaluator
+        self._batch = batch
         self._observe = observe
         self._history = History(database)
         self._monitor = monitor
@@ -276,18 +294,7 @@ class _Run:
             with Heartbeat(self._database, uid, at_work=False) as heartbeat:
                 self._stopped = heartbeat.stop_requested
                 control = self._control(trials)
-                concluded = conclude(
-                    self._finale_data(),
-                    self._finale_options(),
-                    self._database,
-                    self._tracker,
-                    self._search,
-                    trials,
-                    control,
-                    spent=self._spent(),
-                    notes=self._notes(ending),
-                    say=self._say,
-                )
+                concluded = self._conclude(trials, control, self._notes(ending))
             self._copy(now=True)
         best = next(trial for trial in trials if trial.number + 1 == concluded.report.winner)
         return SearchResult(
@@ -296,6 +303,19 @@ class _Run:
             best=best,
             report=concluded.report,
             model=concluded.model,
+        )
+
+    def _conclude(
+        self, trials: Sequence[TrialRecord], control: Sequence[TrialRecord], notes: Sequence[str]
+    ) -> Concluded:
+        data, options = self._finale_data(), self._finale_options()
+        history = self._database, self._tracker, self._search
+        spent = self._spent()
+        if self._batch is None:
+            return conclude(data, options, *history, trials, control, spent=spent, notes=notes, say=self._say)
+        train = self._batch.train
+        return conclude_elsewhere(
+            data, options, *history, trials, control, train=train, spent=spent, notes=notes, say=self._say
         )
 
     def _say(self, what: str) -> None:
@@ -366,7 +386,9 @@ class _Run:
                 supernet = supernet_file(setup, self._database, self._tracker, own_uid, folder, say=self._say)
             choice, evaluator = self._engine, self._evaluator
             engine = stack.enter_context(
-                open_engine(setup, self._database, search, choice, evaluator=evaluator, supernet=supernet)
+                open_engine(
+                    setup, self._database, search, choice, evaluator=evaluator, batch=self._batch, supernet=supernet
+                )
             )
             store = HistoryStore(
                 self._database,

@@ -68,6 +68,8 @@ class SearchConfig:
         control: random search that the result is compared with: what the search "start"s with, or an "equal" number
             of trials.
         control_of: uid of the search that this one, a random one, is compared with; set by that search.
+        federation: at which sites candidates are trained, as whoever opens them understands it; an epoch is a round
+            there. None trains here.
     """
 
     data: str
@@ -101,6 +103,7 @@ class SearchConfig:
     ensemble: bool = False
     control: Control = "start"
     control_of: str | None = None
+    federation: Mapping[str, Any] | None = None
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
@@ -153,6 +156,8 @@ class SearchConfig:
             raise ConfigError(f"expected folds >= 2, 'auto' or none, got {self.folds!r}")
         if type(self.ensemble) is not bool:
             raise ConfigError(f"expected ensemble as true or false, got {self.ensemble!r}")
+        if self.federation is not None and not _is_table(self.federation):
+            raise ConfigError(f"expected federation as a table of settings, got {self.federation!r:.60}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise ConfigError(f"expected 0 <= seed < 2**63, got {self.seed!r}")
         words = (("evaluate", Evaluation), ("control", Control), ("fidelity", Fidelity), ("missing", Missing))
@@ -267,6 +272,10 @@ def _check_told(evaluate: Evaluation, goals: Sequence[Goal], limits: Sequence[Co
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _are_texts(value: object) -> bool:

@@ -1,10 +1,11 @@
 """The end of a search: the best again with several seeds, an average of networks, one test, a control, a report.
 
 The order of the modules: significance, ensemble, linear, neighbours, references; options, retraining, apart, members,
-selection; report, testing, gather, keep, conclude.
+selection; report, testing, gather, keep, conclude, elsewhere.
 """
 
 from .conclude import Concluded, NothingFoundError, check_found, conclude
+from .elsewhere import conclude_elsewhere
 from .ensemble import average, join_models, join_specs, select_greedily
 from .keep import read_report
 from .options import FinaleData, FinaleOptions
@@ -28,6 +29,7 @@ __all__ = [
     "average",
     "check_found",
     "conclude",
+    "conclude_elsewhere",
     "join_models",
     "join_specs",
     "mcnemar",

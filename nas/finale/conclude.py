@@ -94,7 +94,7 @@ def conclude(
             goals=tuple(str(goal) for goal in options.goals),
             constraints=tuple(str(constraint) for constraint in options.constraints),
             smallest=best[-1].number + 1 if len(best) > len(best_trials(trials, options, options.top)) else None,
-            front=tuple(_front(trials, options)),
+            front=tuple(front_rows(trials, options)),
             seeds=tuple(_row(each.member) | dict(each.figures) for each in validated),
             winner=selection.winner.number + 1,
             members=tuple(_row(fitted.member) | {"weight": weight} for fitted, weight in networks),
@@ -199,7 +199,8 @@ def _row(member: Member) -> dict[str, float]:
     return {"trial": float(member.trial.number + 1), "seed": float(member.index)}
 
 
-def _front(trials: Sequence[TrialRecord], options: FinaleOptions) -> list[dict[str, float]]:
+def front_rows(trials: Sequence[TrialRecord], options: FinaleOptions) -> list[dict[str, float]]:
+    """The Pareto front of a search, as its report tells it."""
     goals = front_goals(options.goals)
     found = front_of(trials, goals, options.constraints)
     return [

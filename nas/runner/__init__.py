@@ -1,9 +1,9 @@
 """Running a search so that nothing kills it: a broker that owns it, engines that train its trials, and their limits.
 
 The order of the modules: `protocols`, `documents` and `jobs` say what travels; `climb` trains a job; `limits`,
-`frames`, `workplace`, `handover`, `child` and `worker_process` are about worker processes; `inline` and `processes` are
-engines on this machine, `lease_engine` and `worker` serve others through the database, `ray_engine` a Ray cluster;
-`budgets`, `plan`, `heartbeat`, `store` and `broker` run the search.
+`frames`, `workplace`, `handover`, `child` and `worker_process` are about worker processes; `inline`, `batch` and
+`processes` are engines on this machine, `lease_engine` and `worker` serve others through the database, `ray_engine` a
+Ray cluster; `budgets`, `plan`, `heartbeat`, `store` and `broker` run the search.
 
 Names are loaded on first use: a worker process needs neither strategies nor a database.
 """
@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch import BatchEngine
     from .broker import Broker
     from .budgets import INEXACT, EndRule, NoImprovement, Reason, SearchBudget, Stagnation, TargetReached
     from .handover import MakeEvaluator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attempt": "protocols",
+    "BatchEngine": "batch",
     "Begun": "plan",
     "Broker": "broker",
     "EndRule": "budgets",
@@ -68,6 +70,7 @@ _HOMES = {
 __all__ = [
     "INEXACT",
     "Attempt",
+    "BatchEngine",
     "Begun",
     "Broker",
     "EndRule",

@@ -20,10 +20,30 @@ def climb(evaluator: Evaluator, job: Job) -> Generator[Progress | Outcome]:
 
     Whatever the evaluator raises is an outcome. What the job has cost is for the caller to measure.
     """
+    steps = ascend(job)
+    event = next(steps, None)
+    while event is not None:
+        if isinstance(event, Budget):
+            try:
+                evaluation = evaluator.evaluate(job.candidate, event)
+            except Exception as exc:
+                event = steps.throw(exc)
+            else:
+                event = steps.send(evaluation)
+        else:
+            yield event
+            event = next(steps, None)
+
+
+def ascend(job: Job) -> Generator[Budget | Progress | Outcome, Evaluation | None]:
+    """The steps of a job, for whoever evaluates: each budget is answered with an evaluation, or with what that raised;
+    between them comes its progress, and at last its outcome.
+    """
     trial = _Trial(job)
     try:
         for rung, budget in enumerate(job.budgets):
-            evaluation = trial.evaluation = evaluator.evaluate(job.candidate, budget)
+            evaluation = trial.evaluation = yield budget
+            assert evaluation is not None
             if not trial.take(evaluation):
                 yield trial.outcome("failed", NOT_FINITE, "the loss or an objective was not finite")
                 return
