@@ -10,21 +10,24 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from ..core import derive_rng
-from ..privacy import PublicIdentity
+from ..privacy import PublicIdentity, UpdateRejectedError
 from .catch_up import CatchUp
-from .courier import Pause, Steps
+from .courier import TRAIN, Pause, Questions, Steps
 from .errors import PausedError
 from .greeter import Greeter
-from .round_attempt import Coordination, Outcome, RoundAttempt
+from .records import plan_size, plan_to_content, update_from_content
+from .round_attempt import Coordination, Outcome, RoundAttempt, majority
 from .round_journal import Resume, RoundJournal
-from .rounds import Phase, RoundResult
+from .rounds import ClientUpdate, Phase, RoundResult, SiteOutcome, SiteReport
 
 _LONGEST_WAIT: Final = 60.0  # seconds between two attempts
 _LOOK: Final = 0.5  # seconds between two looks for sites
+LOOKED: Final = "nobody was asked to take part: the figures of an earlier model were wanted"
 _MOST_LOST: Final = 3  # rounds in a row: more would spend privacy for nothing
 
 
@@ -61,6 +64,7 @@ class Relay:
         )
         self._closed = list(Resume().closed if resume is None else resume.closed)
         self._total = b"" if resume is None else resume.total
+        self._lost = 0  # rounds in a row
 
     def steps(self) -> Steps[None]:
         """All rounds that are left.
@@ -68,15 +72,75 @@ class Relay:
         Raises:
             PausedError: attempts at a round have failed, or too many rounds were lost: the run can be gone on with.
         """
-        lost = 0
         while (phase := self._plan.next_phase(self._closed)) is not None:
-            outcome = yield from self._round(len(self._closed) + 1, phase)
-            lost = lost + 1 if outcome.lost else 0
-            self._closed.append((phase, bool(outcome.total)))
-            self._total = outcome.total
-            if lost == _MOST_LOST:
-                raise PausedError(f"{lost} rounds in a row have no sum: {outcome.result.failure}")
+            yield from self.advance(phase)
         yield from self._catch_up.steps(self._there(), Counter())  # who missed the last round has the model, too
+
+    def advance(self, phase: Phase) -> Steps[Outcome]:
+        """The next round, for this phase: it is closed, with a sum or, where that was lost, without.
+
+        Raises:
+            PausedError: as of `steps`.
+        """
+        outcome = yield from self._round(len(self._closed) + 1, phase)
+        self._lost = self._lost + 1 if outcome.lost else 0
+        self._closed.append((phase, bool(outcome.total)))
+        self._total = outcome.total
+        if self._lost == _MOST_LOST:
+            raise PausedError(f"{self._lost} rounds in a row have no sum: {outcome.result.failure}")
+        return outcome
+
+    def look(self) -> Steps[SiteReport | None]:
+        """What the sites read from the last sum, before the next round that trains is begun; None: they do not agree.
+
+        It is an attempt at that round in which nobody takes part: each site opens the sum and takes the step, which the
+        round would have begun with, and releases nothing.
+        """
+        number, nodes = len(self._closed) + 1, self._there()
+        attempt = self._journal.open_attempt(number, "train")
+        plan = self._plan.round_plan(number, "train", attempt=attempt, total=self._total)
+        content = plan_to_content(replace(plan, take_part=False))
+        started, clock = datetime.now(UTC), time.perf_counter()
+        answers = yield Questions(
+            kind=TRAIN,
+            contents=dict.fromkeys(nodes, content),
+            largest=0,
+            closing=self._terms.waiting(self._plan.fewest),
+            counted=frozenset(nodes),
+        )
+        said: dict[int, ClientUpdate] = {}
+        reasons = dict(answers.reasons)
+        for node, answer in answers.contents.items():
+            try:
+                said[node] = update_from_content(answer)
+            except UpdateRejectedError as exc:
+                reasons[node] = exc.message
+        agreed = majority([update.model_tag for update in said.values()])
+        report = majority([update.report for update in said.values() if update.model_tag == agreed])
+        outcomes = tuple(
+            SiteOutcome(
+                site=site.name,
+                reason=None if node in said else reasons.get(node, "no answer in time"),
+                bytes_up=0,
+                bytes_down=plan_size(plan),
+                seconds=said[node].seconds if node in said else 0.0,
+                took_part=False,
+            )
+            for node, site in self._sites(nodes).items()
+        )
+        self._journal.fail(
+            RoundResult(
+                round=number,
+                attempt=attempt,
+                phase="train",
+                outcomes=outcomes,
+                report=report,
+                started=started,
+                seconds=time.perf_counter() - clock,
+                failure=LOOKED,
+            )
+        )
+        return report
 
     def _round(self, number: int, phase: Phase) -> Steps[Outcome]:
         """One round, in as many attempts as it takes."""

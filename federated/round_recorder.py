@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from ..storage import (
     ContributionRecord,
@@ -72,6 +72,7 @@ class RoundRecorder:
         observe: called with every `FederationEvent`.
         claim: of the job the run belongs to; kept alive, and asked whether somebody wants it to stop.
         keep_sums: whether the run can be gone on with by another process: not where the sites die with this one.
+        kind: of the run, which may be one of a federated search.
     """
 
     def __init__(
@@ -85,8 +86,9 @@ class RoundRecorder:
         observe: Callable[[FederationEvent], None] = lambda event: None,
         claim: JobClaim | None = None,
         keep_sums: bool = True,
+        kind: Literal["federated", "trial", "retrain"] = "federated",
     ) -> None:
-        self._written = FederatedRounds(database, run, claim=claim)
+        self._written = FederatedRounds(database, run, kind=kind, claim=claim)
         self._jobs = Federations(database)
         self._gate = gate
         self._rounds = rounds

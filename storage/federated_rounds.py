@@ -8,7 +8,7 @@ round is whole, and whose next one may have been attempted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -25,6 +25,7 @@ from .round_rows import ROUND_FIGURES, put_round, put_round_figures
 from .runs import check_holder, require_run
 from .upsert import ensure_row, insert, put_rows
 
+RoundsKind = Literal["federated", "trial", "retrain"]
 SUM_ROLE: Final = "sum"
 _KEPT: Final = 2  # sums of the last rounds; what is older serves nobody, and `db compact` removes its files
 
@@ -34,16 +35,24 @@ class FederatedRounds:
 
     Args:
         database: stays the caller's.
-        run_uid: federated.
+        run_uid: federated, or a trial of a federated search, or the training of its model.
+        kind: which of them it is.
         claim: of the job the run belongs to: nothing is written any more once another coordinator has that.
         clock: tells the time in microseconds UTC.
     """
 
     def __init__(
-        self, database: Database, run_uid: str, *, claim: JobClaim | None = None, clock: Callable[[], int] = now_us
+        self,
+        database: Database,
+        run_uid: str,
+        *,
+        kind: RoundsKind = "federated",
+        claim: JobClaim | None = None,
+        clock: Callable[[], int] = now_us,
     ) -> None:
         self._database = database
         self._uid = run_uid
+        self._kind: RoundsKind = kind
         self._claim = claim
         self._clock = clock
         self._names = NameBook(database)
@@ -177,7 +186,7 @@ class FederatedRounds:
             IntegrityError: the file of the last closed round is damaged, and sites may have seen the round after it.
         """
         with self._database.read() as session:
-            run_id = require_run(session, self._uid, kind="federated")
+            run_id = require_run(session, self._uid, kind=self._kind)
             closed = read_closed(session, run_id)
             begun = session.scalar(select(func.max(RoundAttempt.round)).where(RoundAttempt.run_id == run_id)) or 0
         if not closed or closed[-1].sha256 is None:
@@ -226,7 +235,7 @@ class FederatedRounds:
     def _require(self, session: Session) -> Run:
         if self._claim is not None:
             check_claim(session, self._claim)
-        run = session.get_one(Run, require_run(session, self._uid, kind="federated"), with_for_update=True)
+        run = session.get_one(Run, require_run(session, self._uid, kind=self._kind), with_for_update=True)
         check_holder(run)
         return run
 

@@ -261,11 +261,12 @@ class History:
             )
 
     def rounds(self, uid: str) -> list[RoundRecord]:
-        """The rounds of the federated training `uid`, in order."""
+        """The rounds of the federated training `uid`, in order; trials and retrainings of a search may be such."""
         curves = self.curves(uid)
         losses, accuracies = curves.get("val_loss", {}), curves.get("val_accuracy", {})
         with self._database.read() as session:
-            run_id = require_run(session, uid, kind="federated")
+            kind = session.scalar(select(Run.kind).where(Run.uid == uid))
+            run_id = require_run(session, uid, kind=kind if kind in {"trial", "retrain"} else "federated")
             rows = session.scalars(select(Round).where(Round.run_id == run_id).order_by(Round.number))
             return [
                 RoundRecord(

@@ -1,0 +1,174 @@
+"""`CandidateEvaluator`: evaluates the candidates of a search at the sites of a federation, over any grid."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Final
+
+from ...core import Budget, Candidate, ConfigError, Evaluation
+from ...privacy import Adder, PublicIdentity, Signer
+from ..answers import MAX_QUESTIONS
+from ..courier import Courier, Done, Steps, drive
+from ..federation_plan import FederationPlan
+from ..greeter import Greeter
+from ..round_attempt import Coordination
+from ..round_journal import MemoryJournal, RoundJournal
+from .candidate_rounds import CandidateRounds
+from .terms import SearchTerms
+
+KEPT: Final = 64  # candidates that can be gone on with: sites keep as many runs at hand
+
+
+class CandidateEvaluator:
+    """Has the sites train candidates, several side by side in shared messages.
+
+    One epoch of a budget is one round over all sites. An evaluation depends on the candidate, the budget and the sites'
+    rows, not on what is evaluated beside it; asked again at a higher budget, it goes on where the candidate was. A
+    candidate that diverges at most sites has an evaluation that says so; what else keeps it from being trained is
+    raised, or returned by `wait`.
+
+    Args:
+        courier: carries questions to the sites, in the name of `signer`.
+        terms: what all candidates have in common.
+        adder: the scheme's arithmetic; holds no key.
+        sites: the identity of each node that may take part.
+        signer: the coordinator's identity.
+        journal: makes what writes a candidate's rounds down; its run is there already.
+        greeter: asks sites what they are before their first round; None takes all.
+        at_once: candidates side by side, 1 to 64.
+        check: called between exchanges; what it raises ends all.
+
+    Raises:
+        ConfigError: `at_once` is out of range.
+    """
+
+    def __init__(
+        self,
+        courier: Courier,
+        terms: SearchTerms,
+        adder: Adder,
+        sites: Mapping[int, PublicIdentity],
+        signer: Signer,
+        *,
+        journal: Callable[[Candidate, FederationPlan], RoundJournal] = lambda candidate, plan: MemoryJournal(),
+        greeter: Greeter | None = None,
+        at_once: int = 8,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        if not 1 <= at_once <= MAX_QUESTIONS:
+            raise ConfigError(f"expected 1 to {MAX_QUESTIONS} candidates at a time, got {at_once}")
+        self._terms = terms
+        self._adder = adder
+        self._sites = sites
+        self._signer = signer
+        self._journal = journal
+        self._greeter = greeter
+        self._at_once = at_once
+        self._check = check
+        self._courier = courier
+        self._known: OrderedDict[str, CandidateRounds] = OrderedDict()
+        self._queue: deque[tuple[Candidate, Budget]] = deque()  # asked for, and not begun
+        self._asked: set[str] = set()  # candidates that are waited for
+        self._begun: list[str] = []  # candidates by their place in `_driving`
+        self._driving: Generator[Done[Evaluation]] | None = None
+        self._done: list[tuple[str, Evaluation | Exception]] = []  # that nobody was told of yet
+
+    def evaluate(self, candidate: Candidate, budget: Budget) -> Evaluation:
+        """Train one candidate to the end of a budget, and measure it; what else was submitted is worked on beside it.
+
+        Raises:
+            ConfigError: the candidate cannot be trained so.
+            PausedError: a round had too few usable answers.
+        """
+        self.submit(candidate, budget)
+        while True:
+            uid, result = self._next()
+            if uid != candidate.id:
+                self._done.append((uid, result))
+            elif isinstance(result, Exception):
+                raise result
+            else:
+                return result
+
+    def submit(self, candidate: Candidate, budget: Budget) -> None:
+        """Ask for an evaluation, which `wait` works on; one at a time of each candidate."""
+        if candidate.id in self._asked:
+            raise ConfigError(f"candidate {candidate.id} is at work already", hint="wait for it first")
+        self._asked.add(candidate.id)
+        self._queue.append((candidate, budget))
+
+    def wait(self) -> list[tuple[str, Evaluation | Exception]]:
+        """Work until some evaluation is done: what came of it, by the id of its candidate; nothing if none is asked."""
+        if self._done:
+            done, self._done = self._done, []
+            return done
+        return [self._next()] if self._asked else []
+
+    def forget(self, candidate: str) -> None:
+        """Let go of a candidate: nothing more is asked of it. The rounds of one that is at work go on beside others."""
+        self._asked.discard(candidate)
+        self._known.pop(candidate, None)
+        self._queue = deque(each for each in self._queue if each[0].id != candidate)
+        if not self._asked and self._driving is not None:
+            self._driving.close()
+            self._driving = None
+
+    def _next(self) -> tuple[str, Evaluation | Exception]:
+        """The next evaluation that is done, of those that are asked for."""
+        while True:
+            if self._driving is None:
+                self._begun = []
+                self._driving = drive(self._courier, _Waiting(self._begin), at_once=self._at_once, check=self._check)
+            done = next(self._driving, None)
+            if done is None:  # all that was begun is done, and what was asked meanwhile is not begun
+                assert self._queue
+                self._driving = None
+                continue
+            uid = self._begun[done.place]
+            if uid not in self._asked:
+                continue  # nobody wants it any more
+            self._asked.remove(uid)
+            result = done.error or done.value
+            if not isinstance(result, Exception | Evaluation):
+                raise TypeError(f"an evaluation ended with {result!r}")
+            return uid, result
+
+    def _begin(self) -> Steps[Evaluation] | None:
+        """What is to be begun next."""
+        if not self._queue:
+            return None
+        candidate, budget = self._queue.popleft()
+        self._begun.append(candidate.id)
+        return self._climb(candidate, budget)
+
+    def _climb(self, candidate: Candidate, budget: Budget) -> Steps[Evaluation]:
+        known = self._known.get(candidate.id)
+        if known is None:
+            plan = self._terms.plan(candidate, budget.total)
+            known = self._known[candidate.id] = CandidateRounds(
+                candidate,
+                Coordination.of(plan, self._adder, self._sites, self._signer),
+                self._journal(candidate, plan),
+                self._courier.nodes,
+                greeter=self._greeter,
+                timed=self._terms.timed,
+            )
+        self._known.move_to_end(candidate.id)
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return (yield from known.climb(budget))
+
+
+class _Waiting(Iterator[Steps[Evaluation]]):
+    """What waits, as `drive` asks for it: there may be some again after there was none."""
+
+    def __init__(self, begin: Callable[[], Steps[Evaluation] | None]) -> None:
+        self._begin = begin
+
+    def __next__(self) -> Steps[Evaluation]:
+        """The next one."""
+        following = self._begin()
+        if following is None:
+            raise StopIteration
+        return following
