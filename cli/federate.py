@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .federate_search import search
 from .options import (
     MONITOR_SECONDS,
     Data,
@@ -166,6 +167,9 @@ def simulate(
         ],
         db=db,
     )
+
+
+app.command("search")(search)
 
 
 @app.command("strategies")

@@ -21,7 +21,7 @@ from ..storage import (
     open_database,
     unpack_model,
 )
-from .searches import Target, search, search_report, search_status, stop_search, work
+from .searches import Target, federated_search, search, search_report, search_status, stop_search, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "federate",
+    "federated_search",
     "find_model",
     "load_run_model",
     "open_history",

@@ -22,9 +22,10 @@ from ..storage import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..nas import EngineChoice, SearchConfig, SearchObserver, SearchResult
+    from ..nas import EngineChoice, SearchConfig, SearchObserver, SearchResult, SearchSetup
     from ..nas.finale import SearchReport
     from ..nas.runner import WorkerEvent
+    from ..storage import Database
 
 Target = str | Path | None  # a database: file, URL, or None for NASTURTIUM_DB or ./nasturtium.db
 
@@ -101,6 +102,89 @@ def search(
             observe=observe,
             monitor=monitor,
         )
+
+
+def federated_search(
+    data: str | None = None,
+    *,
+    federation: Mapping[str, Any] | None = None,
+    db: Target = None,
+    resume: str | int | None = None,
+    config: str | Path | None = None,
+    observe: SearchObserver = lambda event: None,
+    experiment: str | None = None,
+    monitor: float | None = None,
+    **options: Any,
+) -> SearchResult:
+    """Search a network for data that is shared out over simulated sites, which train every candidate, and the model.
+
+    An epoch of `nas.SearchConfig` is a round over all sites here, and `workers` is how many candidates travel together.
+
+    Args:
+        data, db, resume, config, observe, experiment, monitor, options: as in `search`; the file may have a table
+            `federation`.
+        federation: other fields of `federated.SimulationConfig`: clients, alpha, epochs (passes of a site over its rows
+            in a round), rounds (of the final model), scheme, bits, masked, strategy, ...
+
+    Raises:
+        ConfigError, DataError: the request or the data cannot be used; nothing was written.
+        BudgetSpentError: the data has a privacy budget.
+        UnknownRunError: there is no such search to resume, or to learn from.
+        RunBusyError: another process runs it.
+    """
+    from ..federated.search import open_simulated_search, read_federation
+    from ..nas import SearchSetup, resume_search, run_search, setup_of
+
+    given = {**_read(config), **options}
+    if data is not None:
+        given["data"] = data
+    sites = {**given.pop("federation", {}), **(federation or {})}
+
+    def open_sites(setup: SearchSetup, database: Database) -> Any:
+        config = setup.config
+        return open_simulated_search(
+            config.federation or {},
+            database,
+            data=config.data,
+            target=config.target,
+            seed=config.seed,
+            at_once=config.workers,
+            timed=any(goal.name == "train_seconds" for goal in setup.goals),
+        )
+
+    if resume is None:
+        asked = _configure({**given, "federation": sites})
+        read_federation(sites, data=asked.data, target=asked.target, seed=asked.seed)
+        setup = SearchSetup.load(asked)  # before a database is made for it
+        with open_database(db, create=not asked.warm_start) as database, open_sites(setup, database) as batch:
+            return run_search(
+                setup,
+                database,
+                batch=batch,
+                observe=observe,
+                experiment=experiment or DEFAULT_EXPERIMENT,
+                monitor=monitor,
+            )
+    with open_database(db, create=False) as database:
+        past = History(database)
+        found = past.search(find_search(past, resume).uid)
+        if found.run.config.get("federation") is None:
+            raise ConfigError(
+                f"search {found.run.number} has its candidates trained here, not at sites",
+                hint=f"go on with it by: nasturtium search --resume {found.run.number}",
+            )
+        begun = found.run.config["federation"]
+        _check_same(past, found, {**given, "federation": {**begun, **sites}}, experiment)
+        with open_sites(setup_of(found, database, data=given.get("data")), database) as batch:
+            return resume_search(
+                found.uid,
+                database,
+                data=given.get("data"),
+                trials=_more_trials(found, given),
+                batch=batch,
+                observe=observe,
+                monitor=monitor,
+            )
 
 
 def search_status(search: str | int | None = None, *, db: Target = None) -> SearchStatus:
