@@ -129,6 +129,7 @@ def training_config(training: LocalTraining) -> TrainingConfig:
         learning_rate=training.learning_rate,
         schedule="constant",
         weight_decay=training.weight_decay,
+        label_smoothing=training.label_smoothing,
         batch_size=training.batch_size,
         epochs=training.epochs,
         patience=None,

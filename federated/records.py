@@ -52,6 +52,8 @@ _TRAINING_FIELDS: Mapping[str, type] = {
     "batch_size": int,
     "learning_rate": float,
     "weight_decay": float,
+    "optimizer": str,
+    "label_smoothing": float,
     "max_rows": int,
 }
 _MASK_FIELDS: Mapping[str, type] = {"roster_sha256": str, "threshold": int, "colluders": int}

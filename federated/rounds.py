@@ -15,6 +15,7 @@ Phase = Literal["train", "evaluate", "report"]
 RangeRule = Literal["fixed", "last-sum"]
 Distribution = Literal["discrete-gaussian", "skellam"]
 MaskStep = Literal["advertise", "share", "confirm", "reveal"]
+OPTIMIZERS: Final = ("adamw", "sgd")
 FEDAVG: Final = '{"name":"fedavg"}'
 UNCOMPRESSED: Final = '{"name":"none"}'
 
@@ -26,8 +27,10 @@ class LocalTraining:
     Attributes:
         epochs: passes over its own rows a round.
         batch_size: rows a step.
-        learning_rate: of AdamW, constant.
-        weight_decay: decoupled.
+        learning_rate: constant.
+        weight_decay: of AdamW decoupled, of SGD added to the gradient.
+        optimizer: "adamw", or "sgd" with Nesterov's momentum of 0.9; some strategies have one of their own.
+        label_smoothing: of a network of the core, in [0, 1).
         max_rows: the public bound on a site's rows; a site's weight is its rows over this, at most 1.
     """
 
@@ -35,12 +38,18 @@ class LocalTraining:
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
+    optimizer: str = "adamw"
+    label_smoothing: float = 0.0
     max_rows: int = 10_000
 
     def __post_init__(self) -> None:
         rates_fit = 0 < self.learning_rate < inf and 0 <= self.weight_decay < inf
         if min(self.epochs, self.batch_size, self.max_rows) < 1 or not rates_fit:
             raise ConfigError(f"expected positive, finite numbers, got {self}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ConfigError(f"expected an optimizer of {', '.join(OPTIMIZERS)}, got {self.optimizer!r:.40}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"expected 0 <= label_smoothing < 1, got {self.label_smoothing}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

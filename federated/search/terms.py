@@ -18,6 +18,8 @@ FOLLOWED: Final[Mapping[str, tuple[type, ...]]] = {
     "learning_rate": (int, float),
     "weight_decay": (int, float),
     "batch_size": (int,),
+    "optimizer": (str,),
+    "label_smoothing": (int, float),
 }
 
 
@@ -67,8 +69,9 @@ class SearchTerms:
             if name in hyperparameters:
                 value = hyperparameters[name]
                 if type(value) not in kinds:
-                    raise ConfigError(f"expected {name} as a number, got {value!r:.60}")
-                asked[name] = value if kinds == (int,) else float(value)
+                    expected = " or ".join(kind.__name__ for kind in kinds)
+                    raise ConfigError(f"expected {name} as {expected}, got {value!r:.60}")
+                asked[name] = float(value) if float in kinds else value
         return replace(self.training, **asked)
 
     def plan(self, candidate: Candidate, rounds: int) -> FederationPlan:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
 import numpy as np
 
 from ...core import ConfigError, FormatError, Registry, canonical_json, parse_json
-from ...core.optim import AdamW, Optimizer
+from ...core.optim import SGD, AdamW, Optimizer
 from ..model_tensors import ModelTensors
 from ..rounds import LocalTraining
 from .robust import RobustRule
@@ -103,7 +103,10 @@ class FederatedStrategy:
 
     def optimizer(self, training: LocalTraining) -> Optimizer:
         """What the sites train with."""
-        return AdamW(learning_rate=training.learning_rate, weight_decay=training.weight_decay)
+        rate, decay = training.learning_rate, training.weight_decay
+        if training.optimizer == "sgd":
+            return SGD(learning_rate=rate, weight_decay=decay, momentum=0.9, nesterov=True)
+        return AdamW(learning_rate=rate, weight_decay=decay)
 
     def correction(self, start: LocalStart) -> Correction | None:
         """What is added to every gradient of the local training; None for nothing."""

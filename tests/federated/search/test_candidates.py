@@ -158,7 +158,7 @@ def test_what_nobody_wants_any_more_is_not_told(alone):
 @pytest.mark.parametrize(
     ("hyperparameters", "budget", "said"),
     [
-        pytest.param({"batch_size": 2.5}, Budget(epochs=1, total=1), "expected batch_size as a number", id="kind"),
+        pytest.param({"batch_size": 2.5}, Budget(epochs=1, total=1), "expected batch_size as int", id="kind"),
         pytest.param({"learning_rate": -1.0}, Budget(epochs=1, total=1), "positive, finite", id="range"),
         pytest.param({}, Budget(epochs=1, total=1, rows=0.5), "on all of their rows", id="rows"),
         pytest.param({}, Budget(epochs=1, total=1, resolution=0.5), "on all of their rows", id="resolution"),
