@@ -10,15 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from ..core import NasturtiumError
+from ..privacy import PublicIdentity
 from .agreement.messages import agreement_answer_to_content, agreement_plan_from_content, is_agreement
 from .answers import join_contents, refusal_to_content, sign_answer, split_content
 from .errors import PlanError, Refusal
 from .guard import Action, Asked, Guard, action_of
+from .key_messages import KEYS, key_answer_to_content, key_request_from_content
 from .query_records import box_to_content, done_to_content, hello_to_content, query_from_content
 from .records import (
     answer_to_content,
@@ -31,6 +34,7 @@ from .records import (
 )
 from .refusals import refusal_of
 from .site import Site
+from .site_ceremony import SiteCeremony
 from .site_queries import CheckpointRequest, HelloRequest, HelloVerdict
 
 logger = logging.getLogger(__name__)
@@ -47,15 +51,31 @@ class _Question:
     respond: Callable[[], RecordDict]
 
 
-_Read = Callable[[Site, RecordDict], _Question]
+class Answerer(Protocol):
+    """Who answers for a site: the site itself, or what makes its key before there is one."""
+
+    @property
+    def coordinator(self) -> PublicIdentity:
+        """Who must have signed the questions."""
+        ...
+
+    def sign_answer(self, message: bytes) -> bytes:
+        """The site's signature of an answer, 64 bytes."""
+        ...
 
 
-def make_client_app(find_site: Callable[[Context], Site], guard: Guard | None = None) -> ClientApp:
+S = TypeVar("S", bound=Answerer)
+
+
+def make_client_app(
+    find_site: Callable[[Context], Site], guard: Guard | None = None, *, ceremony: SiteCeremony | None = None
+) -> ClientApp:
     """The app that answers round plans, and questions before, between and after them.
 
     Args:
         find_site: the site a context belongs to; the same one for every message of a node.
         guard: is asked before each answer, and shown it before it leaves; None allows everything.
+        ceremony: answers questions about the key; None where the site has it from elsewhere.
     """
     app = ClientApp()
 
@@ -68,6 +88,12 @@ def make_client_app(find_site: Callable[[Context], Site], guard: Guard | None = 
     app.train()(follow)
     app.evaluate()(follow)
     app.query()(tell)
+    if ceremony is not None:
+
+        def make_key(message: Message, context: Context) -> Message:
+            return _answer(message, lambda: ceremony, _read_key_request, guard)
+
+        app.query(KEYS.partition(".")[2])(make_key)
     return app
 
 
@@ -95,12 +121,19 @@ def _read_query(site: Site, content: RecordDict) -> _Question:
             return _Question("checkpoint", query, lambda: done_to_content(site.take_checkpoint(query)))
 
 
+def _read_key_request(ceremony: SiteCeremony, content: RecordDict) -> _Question:
+    request = key_request_from_content(content)
+    return _Question("keys", request, lambda: key_answer_to_content(ceremony.answer(request.step, request.document)))
+
+
 def _note(site: Site, verdict: HelloVerdict) -> RecordDict:
     site.note_verdict(verdict)
     return done_to_content(0)
 
 
-def _answer(message: Message, find: Callable[[], Site], read: _Read, guard: Guard | None) -> Message:
+def _answer(
+    message: Message, find: Callable[[], S], read: Callable[[S, RecordDict], _Question], guard: Guard | None
+) -> Message:
     """The answer to a message that the coordinator has signed, or the code of what kept it."""
     try:
         site = find()
@@ -116,7 +149,9 @@ def _answer(message: Message, find: Callable[[], Site], read: _Read, guard: Guar
         return Message(Error(CLIENT_APP_RAISED, _refuse(exc, None, None, guard).value), reply_to=message)
 
 
-def _answer_one(site: Site, content: RecordDict, read: _Read, guard: Guard | None) -> RecordDict:
+def _answer_one(
+    site: S, content: RecordDict, read: Callable[[S, RecordDict], _Question], guard: Guard | None
+) -> RecordDict:
     """The answer to one question, or the code of what kept it."""
     question: _Question | None = None
     try:

@@ -25,6 +25,7 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "refusal": "a code that says why there is no answer",
         "answer": "a step towards masks, or of taking them off a sum: public keys, shares sealed to other sites, "
         "confirmations",
+        "document": "a roster with the site's signature, the aggregation key sealed to each member, or the key's name",
         "signature": "the site's signature of all of it",
     }
 )

@@ -7,6 +7,7 @@ operator has compared with the other members' over another channel: `approve`, o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from ..core import FormatError
 from ..privacy import KeyGrant, PublicIdentity, Roster, RosterError, SiteFolder, read_document, write_document
 from .ceremony import CeremonyStep
 from .errors import ApprovalNeededError, PlanError
+from .site_queries import ANSWER_DOMAIN
 
 PROPOSED: Final = "roster-proposed.json"  # in the folder of the keys
 
@@ -26,6 +28,7 @@ class SiteCeremony:
         coordinator: whom the site was admitted by; no other one may be in a roster.
         passphrase: of the folder.
         fingerprint: of a roster that is signed without being asked; None leaves every one to `approve`.
+        received: told when another key is in force.
     """
 
     def __init__(
@@ -35,11 +38,17 @@ class SiteCeremony:
         *,
         passphrase: str | None = None,
         fingerprint: str | None = None,
+        received: Callable[[], object] = lambda: None,
     ) -> None:
         self._folder = folder
-        self._coordinator = coordinator
+        self.coordinator = coordinator
         self._passphrase = passphrase
+        self._received = received
         self._fingerprint = None if fingerprint is None else _digits(fingerprint)
+
+    def sign_answer(self, message: bytes) -> bytes:
+        """The site's signature of an answer, 64 bytes."""
+        return self._folder.identity(self._passphrase).sign(ANSWER_DOMAIN, message)
 
     def answer(self, step: CeremonyStep, document: str) -> str:
         """Take a step.
@@ -57,11 +66,13 @@ class SiteCeremony:
             return self._sign(Roster.from_json(document))
         if step == "issue":
             return self._folder.issue(Roster.from_json(document), self._passphrase).to_json()
-        return self._folder.receive(KeyGrant.from_json(document), self._passphrase).key_id
+        key_id = self._folder.receive(KeyGrant.from_json(document), self._passphrase).key_id
+        self._received()
+        return key_id
 
     def _sign(self, roster: Roster) -> str:
-        if roster.coordinator is None or roster.coordinator != self._coordinator:
-            raise PlanError(f"a roster of another coordinator than {self._coordinator.name}, who admitted this site")
+        if roster.coordinator is None or roster.coordinator != self.coordinator:
+            raise PlanError(f"a roster of another coordinator than {self.coordinator.name}, who admitted this site")
         roster.check_names(self._folder.public())
         signed = self._folder.signed_roster()
         if signed is not None and signed.sha256 == roster.sha256:

@@ -6,11 +6,14 @@ import hashlib
 import logging
 from dataclasses import dataclass
 
+from .agreement.plan import AgreementPlan
 from .audit import AuditLog
+from .ciphers import PACKED
 from .errors import AuditError, PolicyError, Refusal
 from .guard import Action, Asked, describe
 from .outgoing import Outgoing
 from .policy import SitePolicy
+from .rounds import RoundPlan
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class SiteGuard:
         Raises:
             PolicyError: it is not allowed.
         """
-        self.policy.check(action, asked, rows=self.rows, plain=self.plain)
+        self.policy.check(action, asked, rows=self.rows, plain=self.plain or _in_the_clear(asked))
 
     def leaving(self, action: Action, asked: Asked, outgoing: Outgoing) -> None:
         """Note what is about to leave.
@@ -90,3 +93,14 @@ class SiteGuard:
             )
         except AuditError as exc:
             logger.warning("a refusal, %s, is not in the audit log: %s", code, exc)
+
+
+def _in_the_clear(asked: Asked) -> bool:
+    """Whether a plan has the site's answers leave without encryption."""
+    match asked:
+        case RoundPlan():
+            return asked.quantisation.scheme != PACKED
+        case AgreementPlan():
+            return asked.scheme != PACKED
+        case _:
+            return False

@@ -147,6 +147,16 @@ class Federations:
             job.ended_us = shared_now_us(session, self._clock)
             job.expires_us = None
 
+    def release(self, claim: JobClaim) -> None:
+        """Give a job back as it is, for whoever asks next: its coordinator ends, and the job is not over.
+
+        Raises:
+            LeaseLostError: it is another coordinator's by now, or has ended.
+        """
+        with self._database.write(durable=True) as session:
+            job = check_claim(session, claim)
+            job.state, job.expires_us = "queued", None
+
     def request_stop(self, uid: str) -> JobState:
         """Ask for a job to stop; one that nobody is at stops at once.
 

@@ -8,6 +8,7 @@ asks neither the job nor the sites again.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -141,11 +142,13 @@ class TrainRun:
     Args:
         hub: what the coordinator has.
         claim: of the job.
+        stop: set when the coordinator is to end: the job is left as it is.
     """
 
-    def __init__(self, hub: Coordinating, claim: JobClaim) -> None:
+    def __init__(self, hub: Coordinating, claim: JobClaim, stop: threading.Event) -> None:
         self._hub = hub
         self._claim = claim
+        self._stop = stop
         self._job = TrainJob.from_dict(claim.config)
         self._jobs = Federations(hub.database)
         self._beat = 0.0
@@ -153,9 +156,9 @@ class TrainRun:
         self.accuracy: float | None = None
 
     @property
-    def run(self) -> str | None:
-        """ULID of its run; None before there is one."""
-        return self._claim.run
+    def claim(self) -> JobClaim:
+        """Of the job, with the run it became."""
+        return self._claim
 
     def main(self, grid: Grid) -> None:
         """All that is left of the job.
@@ -455,8 +458,10 @@ class TrainRun:
         """Say that this coordinator lives.
 
         Raises:
-            StoppedError: somebody asked for the job to stop.
+            StoppedError: somebody asked for the job, or for the coordinator, to stop.
         """
+        if self._stop.is_set():
+            raise StoppedError("the coordinator was stopped", hint="it goes on when the server runs again")
         if time.monotonic() < self._beat + _BEAT_S:
             return
         self._beat = time.monotonic()

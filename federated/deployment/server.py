@@ -1,0 +1,122 @@
+"""The coordinator's process: it brings up everything on its machine, and does the jobs that wait, one after another."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+from ...core import NasturtiumError
+from ...privacy import KeyFolder
+from ...storage import Database, Federations, JobClaim, JobState, LeaseLostError, open_database
+from ..errors import PausedError, StoppedError
+from ..flower import LinkLostError
+from ..round_recorder import CLAIM_S
+from .coordinator_engine import CoordinatorEngine
+from .events import JobEnded, ServerEvent, ServerReady, SitesChanged
+from .federation_config import FederationConfig
+from .train_run import Coordinating, TrainRun
+
+logger = logging.getLogger(__name__)
+_LOOK_S = 1.0  # between two looks for jobs, and for who is there
+
+
+def serve(
+    config: FederationConfig,
+    *,
+    stop: threading.Event,
+    passphrase: str | None = None,
+    listen: tuple[str, int] | None = None,
+    until_idle: bool = False,
+    observe: Callable[[ServerEvent], None] = lambda event: None,
+) -> None:
+    """Coordinate until `stop` is set. A job that was interrupted goes on at its last closed round.
+
+    Args:
+        config: of the coordinator.
+        stop: ends it, between two messages; what a job has done stays.
+        passphrase: of the coordinator's identity.
+        listen: host and port instead of those of `config`.
+        until_idle: end when no job waits any more.
+        observe: called with every event.
+
+    Raises:
+        FederationError: the SuperLink does not start.
+        TransportError: the address is in use.
+        KeyFileError: a key or the authority cannot be used.
+        StorageError: the database cannot be opened.
+    """
+    keys = KeyFolder(config.keys)
+    identity = keys.identity(passphrase)
+    with open_database(config.database) as database, CoordinatorEngine(config, listen=listen) as engine:
+        observe(ServerReady(engine.address, len(engine.members)))
+        hub = Coordinating(
+            identity=identity,
+            keys=keys,
+            rules=config.rounds,
+            members=lambda: [member.identity for member in engine.members],
+            sites=engine.sites,
+            folder=config.state,
+            database=database,
+            observe=observe,
+        )
+        jobs, seen = Federations(database), SitesChanged((), ())
+        holder = f"{socket.gethostname()}/{os.getpid()}"
+        while not stop.is_set():
+            claim = jobs.claim(holder, CLAIM_S)
+            if claim is not None:
+                _do(engine, hub, claim, stop, database)
+                continue
+            if until_idle:
+                return
+            found = SitesChanged(tuple(sorted(engine.online())), tuple(sorted(each.name for each in engine.members)))
+            if found != seen:
+                seen = found
+                observe(found)
+            stop.wait(_LOOK_S)
+
+
+def _do(
+    engine: CoordinatorEngine, hub: Coordinating, claim: JobClaim, stop: threading.Event, database: Database
+) -> None:
+    """One job, to its end or as far as it goes."""
+    run = TrainRun(hub, claim, stop)
+    state, error = "failed", None
+    try:
+        while True:
+            try:
+                engine.serve(run.main)
+                state = "completed"
+                break
+            except LinkLostError as exc:
+                logger.warning("the SuperLink was lost; the run goes on with another one: %s", exc)
+                if stop.wait(_LOOK_S):
+                    raise StoppedError("the coordinator was stopped") from exc
+    except StoppedError as exc:
+        # Whoever stops the server wants the job to go on with the next one; whoever stops the job does not.
+        state, error = ("queued" if stop.is_set() else "stopped"), exc.message
+    except PausedError as exc:
+        state, error = "paused", exc.message
+    except LeaseLostError as exc:
+        logger.warning("%s", exc)
+        return
+    except NasturtiumError as exc:
+        error = exc.message
+    jobs = Federations(database)
+    if state == "queued":
+        jobs.release(run.claim)
+    else:
+        jobs.end(run.claim, _STATES[state], error=error)
+    hub.observe(
+        JobEnded(uid=claim.uid, name=claim.name, state=state, run=run.claim.run, accuracy=run.accuracy, error=error)
+    )
+
+
+_STATES: dict[str, JobState] = {
+    "completed": "completed",
+    "failed": "failed",
+    "paused": "paused",
+    "stopped": "stopped",
+}
