@@ -21,7 +21,8 @@ from ..round_journal import RoundJournal
 from ..rounds import Phase, RoundResult, SiteReport
 
 # What a site answers whose training went beyond what is finite: its change cannot be protected.
-_DIVERGED: Final = f"the site failed: {Refusal.SUM.value!r}"
+_FAILED: Final = "the site failed: "
+_DIVERGED: Final = f"{_FAILED}{Refusal.SUM.value!r}"
 
 
 class CandidateRounds:
@@ -64,7 +65,8 @@ class CandidateRounds:
 
         Raises:
             ConfigError: a budget of fewer rows or smaller images, or one beyond the schedule it was trained to.
-            PausedError: a round had too few usable answers, as often as the plan allows.
+            FederationError: most sites are there, and refuse to train it or cannot.
+            PausedError: too few sites are there, which is not the candidate's fault.
         """
         if budget.rows < 1 or budget.resolution < 1:
             raise ConfigError(
@@ -77,10 +79,13 @@ class CandidateRounds:
                 yield from self._advance("train")
             if wanted not in self._reports and not self._diverged:
                 yield from self._measure(wanted, last=wanted == budget.total)
-        except PausedError:
-            if not self._has_diverged():
+        except PausedError as exc:
+            if self._refused_by_most(_DIVERGED):
+                self._diverged = True
+            elif self._refused_by_most(_FAILED):
+                raise FederationError(f"the sites cannot train it: {exc.message}") from exc
+            else:
                 raise
-            self._diverged = True
         return self._evaluation(wanted)
 
     def _measure(self, wanted: int, *, last: bool) -> Steps[None]:
@@ -121,12 +126,12 @@ class CandidateRounds:
         self._bytes_up += sum(outcome.bytes_up for outcome in result.outcomes)
         self._train_seconds += max((outcome.train_seconds or 0.0 for outcome in result.outcomes), default=0.0)
 
-    def _has_diverged(self) -> bool:
-        """Whether the last attempt failed because most sites could not say what their training had led to."""
+    def _refused_by_most(self, reason: str) -> bool:
+        """Whether the last attempt failed because most sites that were asked answered so, or with more words."""
         if self._failed is None:
             return False
-        asked = [outcome for outcome in self._failed.outcomes if outcome.took_part]
-        return 2 * sum(outcome.reason == _DIVERGED for outcome in asked) > len(asked)
+        asked = [outcome.reason or "" for outcome in self._failed.outcomes if outcome.took_part]
+        return 2 * sum(each.startswith(reason) for each in asked) > len(asked)
 
     def _evaluation(self, epochs: int) -> Evaluation:
         reports = {epoch: report for epoch, report in sorted(self._reports.items()) if 1 <= epoch <= epochs}

@@ -8,8 +8,10 @@ from typing import Final
 
 from ...core import Budget, Candidate, ConfigError, Evaluation
 from ...privacy import Adder, PublicIdentity, Signer
+from ...storage import BudgetSpentError
 from ..answers import MAX_QUESTIONS
 from ..courier import Courier, Done, Steps, drive
+from ..errors import PausedError, StoppedError
 from ..federation_plan import FederationPlan
 from ..greeter import Greeter
 from ..round_attempt import Coordination
@@ -17,6 +19,8 @@ from ..round_journal import MemoryJournal, RoundJournal
 from .candidate_rounds import CandidateRounds
 from .terms import SearchTerms
 
+# What ends a search, to be gone on with, and is no result of a candidate.
+NOT_OF_A_CANDIDATE: Final = (PausedError, StoppedError, BudgetSpentError)
 KEPT: Final = 64  # candidates that can be gone on with: sites keep as many runs at hand
 
 
@@ -25,8 +29,9 @@ class CandidateEvaluator:
 
     One epoch of a budget is one round over all sites. An evaluation depends on the candidate, the budget and the sites'
     rows, not on what is evaluated beside it; asked again at a higher budget, it goes on where the candidate was. A
-    candidate that diverges at most sites has an evaluation that says so; what else keeps it from being trained is
-    raised, or returned by `wait`.
+    candidate that diverges at most sites has an evaluation that says so; what else keeps most sites from training it is
+    raised, or returned by `wait`. Too few sites, a spent budget or a request to stop end everything: they are raised
+    by both, and another evaluator may begin again what was in work.
 
     Args:
         courier: carries questions to the sites, in the name of `signer`.
@@ -99,7 +104,13 @@ class CandidateEvaluator:
         self._queue.append((candidate, budget))
 
     def wait(self) -> list[tuple[str, Evaluation | Exception]]:
-        """Work until some evaluation is done: what came of it, by the id of its candidate; nothing if none is asked."""
+        """Work until some evaluation is done: what came of it, by the id of its candidate; nothing if none is asked.
+
+        Raises:
+            PausedError: too few sites are there.
+            BudgetSpentError: the data has a privacy budget.
+            StoppedError: somebody asked for that.
+        """
         if self._done:
             done, self._done = self._done, []
             return done
@@ -129,6 +140,8 @@ class CandidateEvaluator:
             if uid not in self._asked:
                 continue  # nobody wants it any more
             self._asked.remove(uid)
+            if isinstance(done.error, NOT_OF_A_CANDIDATE):
+                raise done.error
             result = done.error or done.value
             if not isinstance(result, Exception | Evaluation):
                 raise TypeError(f"an evaluation ended with {result!r}")

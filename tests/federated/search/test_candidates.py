@@ -16,8 +16,10 @@ from nasturtium.core.nn import layer_spec
 from nasturtium.federated import (
     Closing,
     Courier,
+    FederationError,
     LocalGrid,
     LocalTraining,
+    PausedError,
     SimulationConfig,
     SimulationSetup,
     make_client_app,
@@ -48,7 +50,7 @@ def candidate(number: int, **hyperparameters: object) -> Candidate:
 
 
 @contextmanager
-def federation(at_once: int = 1, *, masked: bool = False):
+def federation(at_once: int = 1, *, masked: bool = False, there: int = SITES):
     """An evaluator over sites that are new."""
     setup = SimulationSetup.load(SimulationConfig(data="digits", clients=SITES, masked=masked), spec=network(4))
     coordinator, preset = Identity.generate("coordinator"), smallest_preset(SITES, 8)
@@ -67,7 +69,7 @@ def federation(at_once: int = 1, *, masked: bool = False):
     )
 
     app = make_client_app(lambda context: sites[partition_id(context)])
-    with LocalGrid(app, SITES) as grid:
+    with LocalGrid(app, there) as grid:
         courier = Courier(grid, identities, coordinator)
         yield CandidateEvaluator(courier, terms, parties.make_adder(), identities, coordinator, at_once=at_once)
 
@@ -140,6 +142,23 @@ def test_one_that_diverges_has_an_evaluation_and_harms_no_other(alone):
     assert found[wild.id].diverged
     assert found[wild.id].objectives == {}
     assert told(found[tame.id]) == alone[0]
+
+
+def test_one_that_no_site_can_train_is_an_error_of_its_own(alone):
+    with federation(2) as evaluator:
+        beyond, tame = candidate(1, learning_rate=1e35), candidate(0)
+        evaluator.submit(beyond, Budget(epochs=TOTAL, total=TOTAL))
+        evaluator.submit(tame, Budget(epochs=TOTAL, total=TOTAL))
+        found = dict(evaluator.wait() + evaluator.wait())
+    assert type(found[beyond.id]) is FederationError
+    assert told(found[tame.id]) == alone[0]
+
+
+def test_where_too_few_sites_are_there_no_candidate_is_to_blame():
+    with federation(2, there=2) as evaluator:
+        evaluator.submit(candidate(0), Budget(epochs=1, total=1))
+        with pytest.raises(PausedError, match="2 sites are connected"):
+            evaluator.wait()
 
 
 def test_what_nobody_wants_any_more_is_not_told(alone):
