@@ -1,10 +1,11 @@
-"""Federations: simulated clients against Flower's own simulation, rounds over the network against stock Flower.
+"""Federations: simulated clients against Flower's own simulation, rounds over the network against stock Flower, and
+searches at sites against searches in one place.
 
-    python tests/benchmarks/bench_federated.py [--only simulation|network ...]
+    python tests/benchmarks/bench_federated.py [--only simulation|network|search ...]
 
 Ends with one line per bar, `BAR name value unit limit ok|short`, and exits with 1 if any is short. Measurements are
-made in processes of their own, one after the other; `federated_simulation` and
-`federated_flower` say how.
+made in processes of their own, one after the other; `federated_simulation`,
+`federated_flower` and `federated_search` say how.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import federated_flower
+import federated_search
 import federated_simulation
 
 GB = 10**9
@@ -82,7 +84,22 @@ def network() -> bool:
     return all(met)
 
 
-PARTS: dict[str, Callable[[], bool]] = {"simulation": simulation, "network": network}
+def search() -> bool:
+    """A hundred candidates over four sites, and the same search here and there."""
+    many = federated_search.measure("many", 100)
+    print(f"  100 candidates of 3 rounds, 4 sites, encrypted: {many}", flush=True)
+    pairs = [federated_search.measure("pair", 20, seed) for seed in range(3)]
+    for seed, each in enumerate(pairs):
+        print(f"  20 trials on digits, seed {seed}: {each}", flush=True)
+    lost = sum(each["central"] - each["federated"] for each in pairs) / len(pairs)
+    met = [
+        at_most("federated_search_of_100_candidates", many["seconds"], "s", 600),
+        at_most("federated_search_against_central", 100 * lost, "points", 1.0),
+    ]
+    return all(met)
+
+
+PARTS: dict[str, Callable[[], bool]] = {"simulation": simulation, "network": network, "search": search}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
