@@ -62,7 +62,7 @@ def federate(
         experiment, monitor: as in `search`.
         options: fields of `federated.SimulationConfig`: target, clients, participants, rounds, seed, alpha, scheme,
             bits, epochs, masked, epsilon, delta, clip, processes, ray, strategy, strategy_options, compression,
-            compression_options.
+            compression_options, model_adapter, model_options.
     """
     from ..federated import SimulationConfig, SimulationSetup, simulate
 

@@ -56,6 +56,36 @@ def numbers(option_name: str, words: Sequence[str]) -> dict[str, float]:
     return said
 
 
+def settings(option_name: str, words: Sequence[str]) -> dict[str, Any]:
+    """What was said as NAME=VALUE: true, false, numbers and texts, or lists of these with commas between.
+
+    Raises:
+        ConfigError: something else was said, or of one name twice.
+    """
+    from ..core import ConfigError
+
+    said: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name or name in said:
+            told = "one value for each name" if name in said else "NAME=VALUE"
+            raise ConfigError(f"{option_name}: expected {told}, got {word!r:.80}")
+        values = [_setting(each.strip()) for each in value.split(",")]
+        said[name] = values if len(values) > 1 else values[0]
+    return said
+
+
+def _setting(text: str) -> bool | int | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 def chosen(fmt: Format, *, as_json: bool) -> Format:
     """The format two options agree on."""
     return Format.JSON if as_json else fmt

@@ -13,10 +13,12 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
 from ..core import SavedModel, load_model, save_model
+from .adapters.saved import AdaptedModel, load_adapted
 from .client import make_client_app
 from .errors import FederationError
 from .grid import FIRST_NODE_ID, LocalGrid, partition_id
 from .simulated_sites import SimulatedParties, SimulatedSites
+from .simulation_config import SimulationConfig
 from .virtual_nodes import VirtualGrid
 
 _RELEASE = f"{MessageType.QUERY}.release"
@@ -33,7 +35,7 @@ class RunningSites:
     """
 
     grid: VirtualGrid
-    release: Callable[[int], SavedModel]
+    release: Callable[[int], SavedModel | AdaptedModel]
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def run_sites(parties: SimulatedParties) -> Generator[RunningSites]:
 
         remote = RayGrid(make, config.clients, address=None if config.ray == "local" else config.ray)
     with remote:
-        yield RunningSites(remote, partial(_ask_for_release, remote))
+        yield RunningSites(remote, partial(_ask_for_release, remote, config))
 
 
 def make_simulated_app(parties: SimulatedParties) -> ClientApp:
@@ -71,14 +73,17 @@ def make_simulated_app(parties: SimulatedParties) -> ClientApp:
     def release(message: Message, context: Context) -> Message:
         saved = sites.release(partition_id(context))
         with tempfile.TemporaryDirectory() as folder:
-            save_model(Path(folder, "model"), saved.spec, saved.model, saved.preprocessing, saved.metadata)
-            files = {path.name: path.read_bytes() for path in Path(folder, "model").iterdir()}
+            if isinstance(saved, AdaptedModel):
+                saved.save(Path(folder, "model"))
+            else:
+                save_model(Path(folder, "model"), saved.spec, saved.model, saved.preprocessing, saved.metadata)
+            files = {path.name: path.read_bytes() for path in Path(folder, "model").iterdir() if path.is_file()}
         return Message(RecordDict({"model": ConfigRecord(dict(files))}), reply_to=message)
 
     return app
 
 
-def _ask_for_release(grid: VirtualGrid, index: int) -> SavedModel:
+def _ask_for_release(grid: VirtualGrid, config: SimulationConfig, index: int) -> SavedModel | AdaptedModel:
     [answer] = grid.send_and_receive([Message(RecordDict(), FIRST_NODE_ID + index, _RELEASE)])
     if answer.has_error():
         raise FederationError(f"site {index + 1} gives no model out: {answer.error.reason}")
@@ -86,4 +91,4 @@ def _ask_for_release(grid: VirtualGrid, index: int) -> SavedModel:
         for name, content in answer.content.config_records["model"].items():
             assert isinstance(content, bytes)
             Path(folder, Path(name).name).write_bytes(content)
-        return load_model(folder)
+        return load_model(folder) if config.model_adapter is None else load_adapted(folder, config.catalogue)

@@ -35,10 +35,11 @@ from ..privacy import (
     PublicIdentity,
     SecretKey,
 )
+from .adapters.saved import AdaptedModel
 from .rounds import ClientUpdate, RoundPlan
 from .rows import RowsView
 from .shared_models import SharedModels
-from .simulation_config import Scheme, SimulationConfig
+from .simulation_config import Scheme, SimulationConfig, site_name
 from .simulation_setup import SimulationSetup
 from .site import Site
 from .site_masks import SiteMasks
@@ -133,7 +134,7 @@ class SimulatedSites:
                 site = self._sites[index] = self._make(index)
         return site
 
-    def release(self, index: int) -> SavedModel:
+    def release(self, index: int) -> SavedModel | AdaptedModel:
         """The model of one of them."""
         return self[index].release()
 
@@ -162,6 +163,7 @@ class SimulatedSites:
             journal=journal,
             masks=SiteMasks(identity, self._members, self._roster, journal) if config.masked else None,
             budget=None if config.epsilon is None else Budget(config.epsilon, config.delta),
+            models=config.catalogue,
             shared=self._shared,
             heads=parties.heads,
         )
@@ -195,11 +197,6 @@ class PublicIdentities(Mapping[int, PublicIdentity]):
 
     def __contains__(self, node: object) -> bool:
         return node in self._nodes
-
-
-def site_name(index: int) -> str:
-    """What the site with an index from 0 is called."""
-    return f"site-{index + 1}"
 
 
 def roster_sha256(members: Iterable[str]) -> str:

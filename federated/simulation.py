@@ -20,7 +20,6 @@ import numpy as np
 from ..core import (
     Metrics,
     SavedModel,
-    build,
     canonical_json,
     derive_rng,
     evaluate,
@@ -48,6 +47,8 @@ from ..storage import (
     Tracker,
     model_name,
 )
+from .adapters.saved import AdaptedModel
+from .adapters.spec import tensors_of, update_elements
 from .agreement.conform import conform
 from .coordinator import RelayStrategy
 from .errors import FederationError, PausedError
@@ -112,8 +113,7 @@ def simulate(
     """
     config, data = setup.config, setup.data
     private = setup.calibrate()
-    model = build(setup.spec, derive_rng(0, "layout"))
-    layout = config.make_compression().layout(full_layout(model, config.make_strategy()))
+    layout = config.make_compression().layout(full_layout(tensors_of(setup.spec), config.make_strategy()))
     preset = choose_preset(layout, config.in_a_round, config.bits) if private is None else private.preset
     coordinator = Identity.generate("coordinator")
     parties = SimulatedParties.make(setup, preset, coordinator.public)
@@ -146,7 +146,7 @@ def simulate(
                 record.uid,
                 gate,
                 rounds=config.rounds,
-                update_bytes=4 * setup.spec.plan().parameters,
+                update_bytes=4 * update_elements(setup.spec),
                 observe=observe,
                 keep_sums=False,  # the sites' key ends with this process
             )
@@ -197,6 +197,7 @@ def _make_strategy(
                     replace(training, learning_rate=strategy.optimizer(training).learning_rate), config.clients
                 ),
                 rule="fixed" if strategy.asynchronous else "last-sum",
+                scheme=adder.scheme,
             ),
             strategy=strategy.to_json(),
             compression=config.make_compression().to_json(),
@@ -256,7 +257,7 @@ def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, adder: A
 
 
 def _keep(
-    released: SavedModel,
+    released: SavedModel | AdaptedModel,
     held_out: Rows,
     record: FederatedRecord,
     tracker: Tracker,
@@ -264,28 +265,30 @@ def _keep(
     recorder: RoundRecorder,
 ) -> SimulationResult:
     """Test the model that the sites gave out once, and save it."""
-    _check_finite("weights", *released.model.state().values())
-    inputs = released.preprocessing.apply(held_out.inputs)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
-        test = evaluate(released.model, inputs, held_out.labels)
+    if isinstance(released, AdaptedModel):
+        _check_finite("weights", *released.tensors.values())
+        test, size = released.evaluate(held_out.inputs, held_out.labels), {"parameters": released.spec.parameters}
+    else:
+        _check_finite("weights", *released.model.state().values())
+        inputs = released.preprocessing.apply(held_out.inputs)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            test = evaluate(released.model, inputs, held_out.labels)
+        plan = released.spec.plan()
+        size = {"parameters": plan.parameters, "macs": plan.macs}
     _check_finite("test loss", np.asarray(test.loss))
-    plan = released.spec.plan()
     figures = {
         "test_accuracy": test.accuracy,
         "test_loss": test.loss,
-        "parameters": float(plan.parameters),
-        "macs": float(plan.macs),
+        **{name: float(each) for name, each in size.items()},
         "bytes_up": float(recorder.bytes_up),
         "bytes_down": float(recorder.bytes_down),
         **({} if recorder.accuracy is None else {"val_accuracy": recorder.accuracy}),
     }
-    folder = save_model(
-        database.models_dir / record.uid,
-        released.spec,
-        released.model,
-        released.preprocessing,
-        {"run": record.uid, "data": record.run.name, **figures},
-    )
+    folder, facts = database.models_dir / record.uid, {"run": record.uid, "data": record.run.name, **figures}
+    if isinstance(released, AdaptedModel):
+        released.save(folder, facts)
+    else:
+        save_model(folder, released.spec, released.model, released.preprocessing, facts)
     tracker.record_model(record.uid, folder)
     signature = released.preprocessing.task.to_dict()
     ModelRegistry(database).register(model_name(record.run.name), record.uid, signature=signature)

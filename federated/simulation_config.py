@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from ..core import ConfigError
 from ..privacy import MAX_CLIENTS, MIN_SUMMANDS
+from .adapters.catalogue import ModelCatalogue
 from .compression import Compression, compression_from_dict
 from .exchange import check_scheme, check_together
 from .strategies import FederatedStrategy, strategy_from_dict
@@ -53,6 +54,8 @@ class SimulationConfig:
         strategy, strategy_options: the name of one of `strategies.STRATEGIES`, and its parameters. Some need the
             scheme "plain".
         compression, compression_options: the same of `compression.COMPRESSIONS`.
+        model_adapter: a model that is no network of the core, by its name, or by "module:function"; see `adapters`.
+        model_options: of that model.
 
     Raises:
         ConfigError: a value is out of range, or two exclude each other.
@@ -81,6 +84,8 @@ class SimulationConfig:
     strategy_options: Mapping[str, float] = field(default_factory=dict[str, float])
     compression: str = "none"
     compression_options: Mapping[str, float] = field(default_factory=dict[str, float])
+    model_adapter: str | None = None
+    model_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         self._check_clients()
@@ -101,6 +106,21 @@ class SimulationConfig:
         self._check_budget()
         self._check_strategy()
         self._check_preprocessing()
+        if self.model_options and self.model_adapter is None:
+            raise ConfigError("options of a model, and there is no model", hint="name it with model_adapter")
+        self.catalogue  # noqa: B018 - what it is called is checked
+
+    @property
+    def model_name(self) -> str | None:
+        """What sites know the model by."""
+        return None if self.model_adapter is None else self.model_adapter.rpartition(":")[2].replace(".", "-")
+
+    @property
+    def catalogue(self) -> ModelCatalogue:
+        """The models that the sites have."""
+        if self.model_adapter is None or ":" not in self.model_adapter:
+            return ModelCatalogue()
+        return ModelCatalogue({self.model_name or "": self.model_adapter})
 
     @property
     def in_a_round(self) -> int:
@@ -201,6 +221,11 @@ class SimulationConfig:
             raise ConfigError(f"expected delta with 0 < delta < 1, got {self.delta!r:.40}")
         if not (_is_finite(self.clip) and CLIPS[0] <= self.clip <= CLIPS[1]):
             raise ConfigError(f"expected clip from {CLIPS[0]:g} to {CLIPS[1]:g}, got {self.clip!r:.40}")
+
+
+def site_name(index: int) -> str:
+    """What the site with an index from 0 is called."""
+    return f"site-{index + 1}"
 
 
 def _is_count(value: object) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 
 from ..core import ConfigError, FormatError, parse_toml, read_settings, to_toml
 from ..privacy import check_name
+from .adapters.catalogue import check_models
 from .data_config import SUFFIXES, DataConfig, SplitConfig
 from .policy import SitePolicy
 from .settings import check_known, check_path, check_text, read_table
@@ -23,6 +24,7 @@ from .site_template import TEMPLATE
 
 VERSION: Final = 1
 _TABLES: Final = ("data", "split", "policy")
+_MODELS: Final = "models"
 _PATHS: Final = ("keys", "state", "admission")
 _EXAMPLE: Final = "version = 1"
 _FINGERPRINT: Final = re.compile(r"[0-9a-fA-F][0-9a-fA-F: -]{15,255}")
@@ -39,6 +41,8 @@ class SiteConfig:
         state: folder with what it has to remember: its models, its privacy budget, its audit log.
         admission: file that came back from the coordinator.
         data, split, policy: see there.
+        models: the owner's own models: by name, where the function is that makes one, "module:function"; see
+            `adapters`. Those of installed packages need no entry here.
         roster_fingerprint: of the roster that is signed without asking again, as the operator has compared it; None
             asks.
     """
@@ -50,6 +54,7 @@ class SiteConfig:
     data: DataConfig
     split: SplitConfig = field(default_factory=SplitConfig)
     policy: SitePolicy = field(default_factory=SitePolicy)
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
     roster_fingerprint: str | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +64,10 @@ class SiteConfig:
             raise ConfigError(f"name: {exc.message}", hint=exc.hint) from None
         for name in ("keys", "state", "admission"):
             check_path(name, getattr(self, name))
+        try:
+            check_models(self.models)
+        except ConfigError as exc:
+            raise ConfigError(f"[{_MODELS}] {exc.message}", hint=exc.hint) from None
         shown = self.roster_fingerprint
         if shown is not None and (not isinstance(shown, str) or _FINGERPRINT.fullmatch(shown) is None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError("roster_fingerprint: expected hexadecimal digits, in groups or not")
@@ -94,9 +103,12 @@ class SiteConfig:
             newer = type(version) is int and version > VERSION
             hint = "this nasturtium is older than the file: install a newer one" if newer else "write: version = 1"
             raise ConfigError(f"{where}: version: expected {VERSION}, {said}", hint=hint)
-        keys = [each.name for each in fields(cls) if each.name not in _TABLES]
-        check_known(document, ["version", *keys, *_TABLES], f"{where}:")
-        tables = {name: document.get(name, {}) for name in _TABLES}
+        keys = [each.name for each in fields(cls) if each.name not in (*_TABLES, _MODELS)]
+        check_known(document, ["version", *keys, *_TABLES, _MODELS], f"{where}:")
+        tables = {name: document.get(name, {}) for name in (*_TABLES, _MODELS)}
+        models = tables[_MODELS]
+        if not isinstance(models, dict):
+            raise ConfigError(f"{where}: [{_MODELS}] expected a table, got {models!r:.60}")
         data = _with_paths(tables["data"], ("path", "password_file"), folder, f"{where}: [data]")
         site = _with_paths({name: document[name] for name in keys if name in document}, _PATHS, folder, f"{where}:")
         return read_table(
@@ -106,13 +118,16 @@ class SiteConfig:
             data=read_table(DataConfig, data, f"{where}: [data]"),
             split=read_table(SplitConfig, tables["split"], f"{where}: [split]"),
             policy=read_table(SitePolicy, tables["policy"], f"{where}: [policy]"),
+            models=cast(dict[str, str], models),
         )
 
     def to_toml(self) -> str:
         """The file that says all of it, with absolute paths."""
-        top = {"version": VERSION} | _document(self, leave=_TABLES)
+        top = {"version": VERSION} | _document(self, leave=(*_TABLES, _MODELS))
         parts = [to_toml(top)]
         parts += [f"\n[{name}]\n{to_toml(_document(getattr(self, name)))}" for name in _TABLES]
+        if self.models:
+            parts.append(f"\n[{_MODELS}]\n{to_toml(self.models)}")
         return "".join(parts)
 
     @staticmethod

@@ -59,4 +59,10 @@ tell_rows = false               # may the coordinator know how many rows there a
 tell_columns = true             # and the names and kinds of the columns? If not, it learns their fingerprint
 tell_norms = false              # and how large each update is?
 release_to = []                 # names of parties that the final model may be given to
+
+
+# Models of your own, by name: a module that is installed here, and the function in it that makes one. A coordinator
+# may ask for these, for those of packages you have installed, and for no other code.
+# [models]
+# my-net = "my_models:my_net"
 """

@@ -170,10 +170,8 @@ def read_options(build: BuildModel, given: Mapping[str, object]) -> dict[str, An
 
 def _read(name: str, kind: Any, value: object) -> object:
     if get_origin(kind) is tuple:
-        if isinstance(value, list | tuple):
-            items = cast(list[object] | tuple[object, ...], value)
-            return tuple(_read_one(name, get_args(kind)[0], each) for each in items)
-        raise ConfigError(f"expected a list for the option {name}, got {value!r:.60}")
+        items = cast(list[object] | tuple[object, ...], value) if isinstance(value, list | tuple) else (value,)
+        return tuple(_read_one(name, get_args(kind)[0], each) for each in items)
     return _read_one(name, kind, value)
 
 

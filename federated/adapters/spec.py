@@ -135,9 +135,11 @@ def tensors_of(model: FederatedModel) -> ModelTensors:
     return ModelTensors.of(build(model, derive_rng(0, "layout")))  # only names and shapes matter here
 
 
-def count_parameters(model: FederatedModel) -> int:
-    """Elements of all parameters."""
-    return model.parameters if isinstance(model, AdapterSpec) else model.plan().parameters
+def update_elements(model: FederatedModel) -> int:
+    """Numbers in an update in the clear: of the parameters of a network, of all that travels of another model."""
+    if isinstance(model, AdapterSpec):
+        return sum(each.size for each in model.tensors.tensors if each.kind != "local")
+    return model.plan().parameters
 
 
 def check_model_name(name: object) -> None:

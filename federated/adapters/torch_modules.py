@@ -43,13 +43,16 @@ _NORMALISATION: Final = (
 )
 
 
-def adamw(parameters: Iterable[Any], training: LocalTraining) -> Any:
-    """What networks of the core train with, too."""
-    return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
+def planned_optimizer(parameters: Iterable[Any], training: LocalTraining) -> Any:
+    """What the plan says, as for networks of the core."""
+    rates = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=0.9, nesterov=True, **rates)
+    return torch.optim.AdamW(parameters, **rates)
 
 
 def torch_model(
-    make: Callable[Concatenate[Task, P], Any], *, optimizer: MakeOptimizer = adamw
+    make: Callable[Concatenate[Task, P], Any], *, optimizer: MakeOptimizer = planned_optimizer
 ) -> Callable[Concatenate[Task, P], ModelAdapter]:
     """A model whose module a function makes; a decorator.
 
@@ -95,7 +98,8 @@ class _TorchAdapter:
         inputs, labels = torch.from_numpy(np.array(examples.inputs)), torch.from_numpy(np.array(examples.labels))
         with _seeded(int(rng.integers(2**63))):
             module = _load(self._make(), tensors).train()
-            optimizer, loss = self._optimizer(module.parameters(), training), torch.nn.CrossEntropyLoss()
+            optimizer = self._optimizer(module.parameters(), training)
+            loss = torch.nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
             for _ in range(training.epochs):
                 order = torch.from_numpy(rng.permutation(len(labels)))
                 for start in range(0, len(labels), training.batch_size):
