@@ -20,6 +20,7 @@ from .options import (
     chosen,
     numbers,
     option,
+    settings,
     with_db,
 )
 from .output import Format, count, print_rows, print_table, show, size, stdout
@@ -50,6 +51,13 @@ def simulate(
     model: Annotated[
         str | None,
         option(metavar="RUN", help="Train the network this run found.", show_default="a small network"),
+    ] = None,
+    model_adapter: Annotated[
+        str | None,
+        option(metavar="NAME|MODULE:FUNCTION", help="Train a model of your own, of PyTorch or scikit-learn say."),
+    ] = None,
+    model_option: Annotated[
+        list[str] | None, option(metavar="NAME=VALUE", help="An option of that model; may be repeated.")
     ] = None,
     bits: Annotated[int, option(help="Bits of a change of a weight, 1 to 16.")] = 8,
     plain: Annotated[bool, option("--plain", help="Send updates in the clear, without encryption.")] = False,
@@ -105,6 +113,8 @@ def simulate(
             result = library.federate(
                 data,
                 model=model,
+                model_adapter=model_adapter,
+                model_options=settings("--model-option", model_option or []),
                 db=db,
                 observe=progress,
                 experiment=experiment,
