@@ -164,7 +164,10 @@ def session_to_bytes(session: Session, *, shared_only: bool = False) -> bytes:
     for group in _GROUPS[:1] if shared_only else _GROUPS:
         held: Mapping[str, np.ndarray] = getattr(session, group)
         arrays |= {f"{group}/{name}": array for name, array in held.items()}
-    plain = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()}
+    plain = {
+        name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)  # 0-d became 1-d
+        for name, array in arrays.items()
+    }
     header: dict[str, Any] = {
         "format": STATE_FORMAT,
         "version": STATE_VERSION,
