@@ -67,7 +67,12 @@ def search(
         int | None, option(help="Candidates to train.", show_default="20", rich_help_panel=SEARCH)
     ] = None,
     rounds: Annotated[
-        int | None, option(help="The longest a candidate is trained.", show_default="30", rich_help_panel=SEARCH)
+        int | None,
+        option(
+            help="The longest a candidate is trained; or messages in which paths of a supernet are.",
+            show_default="30",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     together: Annotated[
         int | None,
@@ -100,6 +105,15 @@ def search(
             metavar="NAME",
             help="Stops early what does not get on: asha, hyperband or none.",
             show_default="asha",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    evaluate: Annotated[
+        str | None,
+        option(
+            metavar="HOW",
+            help="By training each candidate, or one round of it with the weights of a shared supernet.",
+            show_default="training",
             rich_help_panel=SEARCH,
         ),
     ] = None,
@@ -187,6 +201,7 @@ def search(
         "space": space,
         "strategy": strategy,
         "scheduler": scheduler,
+        "evaluate": evaluate,
         "objectives": tuple(objective) if objective else None,
         "constraints": tuple(constraint) if constraint else None,
         "warm_start": tuple(warm_start) if warm_start else None,

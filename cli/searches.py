@@ -22,6 +22,7 @@ from ..storage import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..federated.search import SharedWeights
     from ..nas import EngineChoice, SearchConfig, SearchObserver, SearchResult, SearchSetup
     from ..nas.finale import SearchReport
     from ..nas.runner import WorkerEvent
@@ -150,6 +151,7 @@ def federated_search(
             seed=config.seed,
             at_once=config.workers,
             timed=any(goal.name == "train_seconds" for goal in setup.goals),
+            shared=_shared_weights(setup) if config.evaluate == "supernet" else None,
         )
 
     if resume is None:
@@ -185,6 +187,31 @@ def federated_search(
                 observe=observe,
                 monitor=monitor,
             )
+
+
+def _shared_weights(setup: SearchSetup) -> SharedWeights:
+    """What the candidates of a search share: random networks of its space, and where their tensors lie."""
+    from ulid import ULID
+
+    from ..core import Candidate, derive_rng, derive_seed
+    from ..federated import Place
+    from ..federated.search import SharedWeights
+    from ..nas.supernet import shared_places
+
+    space, seed = setup.space, setup.config.seed
+
+    def path(number: int) -> Candidate:
+        flat = space.sample(derive_rng(seed, "shared path", number))
+        own = derive_seed(seed, "shared path", number)
+        return Candidate(id=str(ULID()), spec=space.spec(flat), hyperparameters={}, seed=own, flat=flat)
+
+    def places(candidate: Candidate) -> list[Place]:
+        return [
+            Place(tensor=each.tensor, key=each.key, gates=each.gates, centred=each.centred)
+            for each in shared_places(space, candidate.flat)
+        ]
+
+    return SharedWeights(pool=str(ULID()), messages=setup.config.epochs, path=path, places=places)
 
 
 def search_status(search: str | int | None = None, *, db: Target = None) -> SearchStatus:

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from .sources import SiteData, check_schema, explain_difference, load_site_data
     from .strategies import STRATEGIES, FederatedStrategy
     from .symbols import Contribution
+    from .weight_pool import Inheritance, Place
 
 _HOMES = {
     "Agreement": "agreement.journal",
@@ -101,6 +102,7 @@ _HOMES = {
     "Gain": "gain",
     "Greeter": "greeter",
     "HelloTerms": "handshake",
+    "Inheritance": "weight_pool",
     "KeptAgreementJournal": "agreement.kept_journal",
     "LocalGrid": "grid",
     "LocalRows": "local_training",
@@ -112,6 +114,7 @@ _HOMES = {
     "MemoryJournal": "round_journal",
     "PausedError": "errors",
     "Peers": "checkpoint",
+    "Place": "weight_pool",
     "PlanError": "errors",
     "PolicyError": "errors",
     "PrivacyTerms": "rounds",
@@ -185,6 +188,7 @@ __all__ = [
     "Gain",
     "Greeter",
     "HelloTerms",
+    "Inheritance",
     "KeptAgreementJournal",
     "LocalGrid",
     "LocalRows",
@@ -196,6 +200,7 @@ __all__ = [
     "MemoryJournal",
     "PausedError",
     "Peers",
+    "Place",
     "PlanError",
     "PolicyError",
     "PrivacyTerms",

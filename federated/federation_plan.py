@@ -54,6 +54,7 @@ class FederationPlan:
     privacy: PrivacyTerms | None = None
     strategy: str = FEDAVG
     compression: str = UNCOMPRESSED
+    shared: str = ""
     min_sites: int = MIN_SUMMANDS
     participants: int | None = None
     closing: Closing = field(default_factory=Closing)
@@ -113,4 +114,5 @@ class FederationPlan:
             ledger_head=ledger_head,
             strategy=self.strategy,
             compression=self.compression,
+            shared=self.shared,
         )

@@ -46,6 +46,7 @@ _PLAN_FIELDS: Mapping[str, type] = {
     "ledger_head": str,
     "strategy": str,
     "compression": str,
+    "shared": str,
 }
 _TRAINING_FIELDS: Mapping[str, type] = {
     "epochs": int,
@@ -217,7 +218,7 @@ def answer_from_content(content: RecordDict) -> bytes:
 def plan_size(plan: RoundPlan) -> int:
     """Bytes of a plan's payload: its texts, the sum and the shares it carries."""
     texts = len(plan.spec) + len(plan.preprocessing) + len(plan.ledger_head)
-    texts += len(plan.strategy) + len(plan.compression)
+    texts += len(plan.strategy) + len(plan.compression) + len(plan.shared)
     return texts + len(plan.total) + len(plan.shares)
 
 

@@ -74,7 +74,11 @@ class Relay:
         """
         while (phase := self._plan.next_phase(self._closed)) is not None:
             yield from self.advance(phase)
-        yield from self._catch_up.steps(self._there(), Counter())  # who missed the last round has the model, too
+        yield from self.settle()
+
+    def settle(self) -> Steps[None]:
+        """Bring who missed the last round to where the others are, so that it has the model, too."""
+        yield from self._catch_up.steps(self._there(), Counter())
 
     def advance(self, phase: Phase) -> Steps[Outcome]:
         """The next round, for this phase: it is closed, with a sum or, where that was lost, without.

@@ -162,6 +162,8 @@ class RoundPlan:
         ledger_head: the signed head of the coordinator's privacy ledger, JSON, for the site to keep; may be empty.
         strategy: how sites train and what a sum does to the model, as JSON; see `strategies`.
         compression: what of a change travels, as JSON; see `compression`.
+        shared: where the network's weights come from, and where they go in the end, as JSON; see
+            `weight_pool.Inheritance`. Empty where it begins with weights of its own.
     """
 
     run: str
@@ -181,6 +183,7 @@ class RoundPlan:
     ledger_head: str = ""
     strategy: str = FEDAVG
     compression: str = UNCOMPRESSED
+    shared: str = ""
 
     def layout_sha256(self, symbols_sha256: str) -> str:
         """Names what the updates of the round are and how they were made, as hex.
@@ -191,7 +194,7 @@ class RoundPlan:
         Args:
             symbols_sha256: what the symbols mean, for this network.
         """
-        texts = ("run", "phase", "spec", "preprocessing", "seed", "strategy", "compression")
+        texts = ("run", "phase", "spec", "preprocessing", "seed", "strategy", "compression", "shared")
         told = {name: getattr(self, name) for name in texts} | {
             name: None if (value := getattr(self, name)) is None else asdict(value)
             for name in ("training", "quantisation", "privacy", "masks")

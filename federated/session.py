@@ -33,6 +33,8 @@ _OF_A_ROUND = ("round", "attempt", "phase", "take_part", "total", "shares", "led
 Prepare: TypeAlias = Callable[[str], Preprocessing]
 # The tensors that a model of the site's owner begins with; raises where the site does not have it.
 Start: TypeAlias = Callable[[AdapterSpec, Task, RoundPlan], Mapping[str, np.ndarray]]
+# What a network's tensors are where it shares weights with others, from the plan's text and what it initialises.
+Inherit: TypeAlias = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
 def agreed_by_sites(plan: RoundPlan) -> tuple[object, ...]:
@@ -75,7 +77,14 @@ class Session:
     pending: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     @classmethod
-    def begin(cls, plan: RoundPlan, prepare: Prepare, preset: Preset, start: Start | None = None) -> Session:
+    def begin(
+        cls,
+        plan: RoundPlan,
+        prepare: Prepare,
+        preset: Preset,
+        start: Start | None = None,
+        inherit: Inherit | None = None,
+    ) -> Session:
         """The state before the first round.
 
         Args:
@@ -83,6 +92,7 @@ class Session:
             prepare: see `Prepare`.
             preset: of the run's sums.
             start: see `Start`; None where the site has networks of the core only.
+            inherit: see `Inherit`; None where the site shares no weights between runs.
 
         Raises:
             PlanError: the plan is for other data, not the first of its run, or of a model that the site does not have.
@@ -92,8 +102,14 @@ class Session:
             code = Refusal.BEHIND if plan.round > 1 else Refusal.ORDER
             raise PlanError(f"asked to join run {plan.run} in round {plan.round}, expected 1", refusal=code)
         spec = read_model(plan.spec)
+        if plan.shared and (inherit is None or isinstance(spec, AdapterSpec)):
+            raise PlanError("only networks of the core share weights, and only where a site keeps them")
         if not isinstance(spec, AdapterSpec):
-            return cls.fresh(plan, prepare, preset)
+            session = cls.fresh(plan, prepare, preset)
+            if plan.shared and inherit is not None:
+                state = inherit(plan.shared, session.state())
+                session.vector = session.layout.flatten({name: state[name] for name, _, _ in session.layout.entries})
+            return session
         if start is None:
             raise PlanError(f"this site has no model called {spec.name}", refusal=Refusal.NOT_READY)
         state = start(spec, prepare(plan.preprocessing).task, plan)  # before anything of its size is made

@@ -66,6 +66,7 @@ from .site_queries import (
     package_version,
 )
 from .site_state import SiteStates
+from .weight_pool import WeightPools
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +163,7 @@ class Site:
             budget=budget,
             store=agreements,
         )
+        self._pools = WeightPools(self._states.folder)
         self._peers = peers
         self._tells = frozenset(tells)
         self._actions = tuple(actions)
@@ -199,6 +201,7 @@ class Site:
         # The step is on the disk before anything is made of it: it is never taken twice, and an attempt that was begun
         # is not answered after a crash.
         self._states.save(session)
+        self._give_back(session)
         if plan.phase == "report" or not plan.take_part:
             work = _Work()
         else:
@@ -297,6 +300,7 @@ class Site:
                 session.attempt = max(known.attempt, session.attempt)
         self._states.save(session)
         self._remember(session)
+        self._give_back(session)
         return session.round
 
     def release(self, run: str | None = None) -> SavedModel | AdaptedModel:
@@ -358,9 +362,9 @@ class Site:
         session = self._find(plan.run)
         try:
             if session is None:
-                prepare, preset, start = self._agreements.prepare, cipher.preset, self._trainer.start
+                sources = self._agreements.prepare, cipher.preset, self._trainer.start, self._pools.inherit
                 key = (plan.round, *agreed_by_sites(plan))
-                session = copy(self._share("begin", plan, key, lambda: Session.begin(plan, prepare, preset, start)))
+                session = copy(self._share("begin", plan, key, lambda: Session.begin(plan, *sources)))
                 self._rows(session.preprocessing.task)  # that they do not fit is said before anything is done
             session.check_next(plan)
         except PlanError as exc:
@@ -379,6 +383,11 @@ class Site:
         while len(self._sessions) > MAX_SESSIONS:
             finished = (run for run, each in self._sessions.items() if each.finished and each is not session)
             del self._sessions[next(finished, next(iter(self._sessions)))]
+
+    def _give_back(self, session: Session) -> None:
+        """At the end of a run whose network shares weights with others, have them move towards what it led to."""
+        if session.finished and session.agreed.shared:
+            self._pools.give(session.agreed.run, session.agreed.shared, session.state())
 
     def _take_step(self, session: Session, plan: RoundPlan) -> None:
         """Open the sum of the last round and move the model by it."""

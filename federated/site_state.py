@@ -69,6 +69,11 @@ class SiteStates:
                 raise SiteStateError(f"{folder}: {exc.strerror or exc}", hint="check its permissions") from exc
 
     @property
+    def folder(self) -> Path | None:
+        """The site's own; None where nothing is kept."""
+        return self._folder
+
+    @property
     def kept(self) -> bool:
         """Whether anything is kept: a session that is forgotten can be loaded again."""
         return self._folder is not None

@@ -139,7 +139,7 @@ def check_batch(setup: SearchSetup) -> None:
         ConfigError: it needs rows here, or asks for what only an evaluator here can do.
     """
     config = setup.config
-    if config.evaluate != "training":
+    if config.evaluate == "zero-cost":
         raise ConfigError(f"candidates that are trained elsewhere are evaluated by that, got {config.evaluate!r}")
     if config.fidelity != "epochs":
         raise ConfigError(

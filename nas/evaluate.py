@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..core import Budget, Candidate, Evaluation, SavedModel
@@ -28,6 +28,15 @@ class BatchEvaluator(Protocol):
 
     An evaluation is the same whatever is evaluated beside it; see `Evaluator` for what holds of each.
     """
+
+    def begin(self, search: str, say: Callable[[str], object]) -> None:
+        """The candidates that follow are of a search.
+
+        Args:
+            search: its uid.
+            say: hears of what takes its time before them; what it raises ends the search.
+        """
+        ...
 
     def submit(self, candidate: Candidate, budget: Budget) -> None:
         """Ask for an evaluation; it is worked on in `wait`."""

@@ -380,7 +380,9 @@ class _Run:
         with ExitStack() as stack:
             heartbeat = stack.enter_context(Heartbeat(self._database, search.uid))
             supernet: Path | None = None
-            if config.evaluate == "supernet" and self._evaluator is None:
+            if self._batch is not None:
+                self._batch.begin(search.uid, self._say)
+            elif config.evaluate == "supernet" and self._evaluator is None:
                 folder = stack.enter_context(Workplace()).path
                 own_uid = self._search.uid
                 supernet = supernet_file(setup, self._database, self._tracker, own_uid, folder, say=self._say)

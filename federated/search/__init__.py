@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .candidate_rounds import CandidateRounds
     from .evaluator import CandidateEvaluator
+    from .shared_weights import SharedWeights
     from .simulated_search import SimulatedSearch, open_simulated_search, read_federation
     from .terms import SearchTerms
 
@@ -29,6 +30,7 @@ _HOMES = {
     "CandidateEvaluator": "evaluator",
     "CandidateRounds": "candidate_rounds",
     "SearchTerms": "terms",
+    "SharedWeights": "shared_weights",
     "SimulatedSearch": "simulated_search",
     "open_simulated_search": "simulated_search",
     "read_federation": "simulated_search",
@@ -38,6 +40,7 @@ __all__ = [
     "CandidateEvaluator",
     "CandidateRounds",
     "SearchTerms",
+    "SharedWeights",
     "SimulatedSearch",
     "open_simulated_search",
     "read_federation",

@@ -88,6 +88,28 @@ class CandidateRounds:
                 raise
         return self._evaluation(wanted)
 
+    def walk(self, rounds: int) -> Steps[bool]:
+        """Train for some rounds and end, measuring nothing: for what sites share with other runs.
+
+        Returns:
+            Whether it was trained; False where it diverged, which leaves what is shared as it is.
+
+        Raises:
+            FederationError, PausedError: as of `climb`.
+        """
+        try:
+            while len(self._made) < rounds:
+                yield from self._advance("train")
+            yield from self._advance("report")
+            yield from self._relay.settle()
+        except PausedError as exc:
+            if not self._refused_by_most(_FAILED):
+                raise
+            if not self._refused_by_most(_DIVERGED):
+                raise FederationError(f"the sites cannot train it: {exc.message}") from exc
+            return False
+        return True
+
     def _measure(self, wanted: int, *, last: bool) -> Steps[None]:
         """Have the model after so many rounds measured."""
         if last and len(self._made) == wanted:

@@ -17,6 +17,7 @@ from ..greeter import Greeter
 from ..round_attempt import Coordination
 from ..round_journal import MemoryJournal, RoundJournal
 from .candidate_rounds import CandidateRounds
+from .shared_weights import ROUNDS_OF_A_CANDIDATE, SharedWeights
 from .terms import SearchTerms
 
 # What ends a search, to be gone on with, and is no result of a candidate.
@@ -41,6 +42,8 @@ class CandidateEvaluator:
         signer: the coordinator's identity.
         journal: makes what writes a candidate's rounds down; its run is there already.
         greeter: asks sites what they are before their first round; None takes all.
+        shared: weights that candidates begin with, once `train_shared` has been called; budgets make no difference to
+            such candidates. None has each train from nothing.
         at_once: candidates side by side, 1 to 64.
         check: called between exchanges; what it raises ends all.
 
@@ -58,6 +61,7 @@ class CandidateEvaluator:
         *,
         journal: Callable[[Candidate, FederationPlan], RoundJournal] = lambda candidate, plan: MemoryJournal(),
         greeter: Greeter | None = None,
+        shared: SharedWeights | None = None,
         at_once: int = 8,
         check: Callable[[], object] = lambda: None,
     ) -> None:
@@ -69,6 +73,8 @@ class CandidateEvaluator:
         self._signer = signer
         self._journal = journal
         self._greeter = greeter
+        self._shared = shared
+        self._apart: set[str] = set()  # candidates that train from nothing all the same
         self._at_once = at_once
         self._check = check
         self._courier = courier
@@ -79,13 +85,20 @@ class CandidateEvaluator:
         self._driving: Generator[Done[Evaluation]] | None = None
         self._done: list[tuple[str, Evaluation | Exception]] = []  # that nobody was told of yet
 
-    def evaluate(self, candidate: Candidate, budget: Budget) -> Evaluation:
+    def evaluate(self, candidate: Candidate, budget: Budget, *, apart: bool = False) -> Evaluation:
         """Train one candidate to the end of a budget, and measure it; what else was submitted is worked on beside it.
+
+        Args:
+            candidate: what is trained.
+            budget: how far.
+            apart: from nothing, whatever others share.
 
         Raises:
             ConfigError: the candidate cannot be trained so.
             PausedError: a round had too few usable answers.
         """
+        if apart:
+            self._apart.add(candidate.id)
         self.submit(candidate, budget)
         while True:
             uid, result = self._next()
@@ -120,6 +133,7 @@ class CandidateEvaluator:
         """Let go of a candidate: nothing more is asked of it. The rounds of one that is at work go on beside others."""
         self._asked.discard(candidate)
         self._known.pop(candidate, None)
+        self._apart.discard(candidate)
         self._queue = deque(each for each in self._queue if each[0].id != candidate)
         if not self._asked and self._driving is not None:
             self._driving.close()
@@ -147,6 +161,9 @@ class CandidateEvaluator:
                 raise TypeError(f"an evaluation ended with {result!r}")
             return uid, result
 
+    def _inherits(self, candidate: Candidate) -> str:
+        return "" if self._shared is None or candidate.id in self._apart else self._shared.of_candidate(candidate)
+
     def _begin(self) -> Steps[Evaluation] | None:
         """What is to be begun next."""
         if not self._queue:
@@ -155,18 +172,57 @@ class CandidateEvaluator:
         self._begun.append(candidate.id)
         return self._climb(candidate, budget)
 
+    def train_shared(
+        self, journal: Callable[[], RoundJournal], said: Callable[[int], object] = lambda done: None
+    ) -> int:
+        """Train what the candidates share, path by path; nothing else may be at work.
+
+        Args:
+            journal: makes what writes a path's rounds down.
+            said: hears how many paths are trained.
+
+        Returns:
+            How many of them did not diverge.
+
+        Raises:
+            ConfigError: nothing is shared, or candidates are at work.
+            FederationError, PausedError: a path cannot be trained.
+        """
+        shared = self._shared
+        if shared is None or self._asked:
+            raise ConfigError("expected weights to be shared, and no candidate at work")
+
+        def walk(number: int) -> Steps[bool]:
+            path = shared.path(number)
+            plan = self._terms.plan(path, ROUNDS_OF_A_CANDIDATE, shared.of_path(path))
+            return (yield from self._rounds(path, plan, journal()).walk(ROUNDS_OF_A_CANDIDATE))
+
+        paths, trained = shared.messages * self._at_once, 0
+        going = drive(self._courier, map(walk, range(paths)), at_once=self._at_once, check=self._check)
+        for number, done in enumerate(going, start=1):
+            if done.error is not None:
+                raise done.error
+            trained += bool(done.value)
+            said(number)
+        return trained
+
+    def _rounds(self, candidate: Candidate, plan: FederationPlan, journal: RoundJournal) -> CandidateRounds:
+        return CandidateRounds(
+            candidate,
+            Coordination.of(plan, self._adder, self._sites, self._signer),
+            journal,
+            self._courier.nodes,
+            greeter=self._greeter,
+            timed=self._terms.timed,
+        )
+
     def _climb(self, candidate: Candidate, budget: Budget) -> Steps[Evaluation]:
-        known = self._known.get(candidate.id)
+        known, shared = self._known.get(candidate.id), self._inherits(candidate)
+        if shared:
+            budget = Budget(epochs=ROUNDS_OF_A_CANDIDATE, total=ROUNDS_OF_A_CANDIDATE)
         if known is None:
-            plan = self._terms.plan(candidate, budget.total)
-            known = self._known[candidate.id] = CandidateRounds(
-                candidate,
-                Coordination.of(plan, self._adder, self._sites, self._signer),
-                self._journal(candidate, plan),
-                self._courier.nodes,
-                greeter=self._greeter,
-                timed=self._terms.timed,
-            )
+            plan = self._terms.plan(candidate, budget.total, shared)
+            known = self._known[candidate.id] = self._rounds(candidate, plan, self._journal(candidate, plan))
         self._known.move_to_end(candidate.id)
         if len(self._known) > KEPT:
             self._known.popitem(last=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from math import inf
 from typing import Any, Final
 
@@ -18,13 +19,15 @@ from ..federation_plan import FederationPlan
 from ..gather import Closing
 from ..grid import FIRST_NODE_ID
 from ..privacy_gate import PrivacyGate
+from ..round_journal import MemoryJournal
 from ..round_recorder import RoundRecorder
-from ..rounds import LocalTraining, MaskTerms
+from ..rounds import LocalTraining, MaskTerms, Phase
 from ..simulated_grid import RunningSites, run_sites
 from ..simulated_sites import PublicIdentities, SimulatedParties, roster_sha256
 from ..simulation_config import SimulationConfig
 from ..simulation_setup import SimulationSetup
 from .evaluator import CandidateEvaluator
+from .shared_weights import SharedWeights
 from .terms import SearchTerms
 
 COLLUDERS: Final = 1  # sites that may be in league with the coordinator, where updates are masked
@@ -40,6 +43,7 @@ class SimulatedSearch:
         parties: the sites' keys and identities.
         coordinator: the identity of this side.
         database: gets the rounds of every candidate, whose run is in it; stays the caller's.
+        shared: weights that candidates begin with; trained before the first of them.
         at_once: candidates side by side.
         check: see `CandidateEvaluator`.
     """
@@ -53,6 +57,7 @@ class SimulatedSearch:
         coordinator: Identity,
         database: Database,
         *,
+        shared: SharedWeights | None,
         at_once: int,
         check: Callable[[], object],
     ) -> None:
@@ -60,6 +65,9 @@ class SimulatedSearch:
         self._sites = sites
         self._database = database
         self._kind = "trial"
+        self._untrained = shared  # what candidates share, until it is trained
+        self._search = ""
+        self._say: Callable[[str], object] = lambda what: None
         identities = PublicIdentities(parties, FIRST_NODE_ID)
         self._evaluator = CandidateEvaluator(
             Courier(sites.grid, identities, coordinator, check=check),
@@ -68,16 +76,28 @@ class SimulatedSearch:
             identities,
             coordinator,
             journal=self._journal,
+            shared=shared,
             at_once=at_once,
             check=check,
         )
 
+    def begin(self, search: str, say: Callable[[str], object]) -> None:
+        """The candidates that follow are of a search.
+
+        Args:
+            search: its uid, under which the training of what they share is charged.
+            say: hears how far that is.
+        """
+        self._search, self._say = search, say
+
     def evaluate(self, candidate: Candidate, budget: Budget) -> Evaluation:
         """See `CandidateEvaluator`, as of the next three."""
+        self._prepare()
         return self._evaluator.evaluate(candidate, budget)
 
     def submit(self, candidate: Candidate, budget: Budget) -> None:
         """Ask for an evaluation."""
+        self._prepare()
         self._evaluator.submit(candidate, budget)
 
     def wait(self) -> Sequence[tuple[str, Evaluation | Exception]]:
@@ -99,7 +119,7 @@ class SimulatedSearch:
         rounds = self._setup.config.rounds
         self._kind = "retrain"
         try:
-            evaluation = self._evaluator.evaluate(candidate, Budget(epochs=rounds, total=rounds))
+            evaluation = self._evaluator.evaluate(candidate, Budget(epochs=rounds, total=rounds), apart=True)
         finally:
             self._kind = "trial"
             self._evaluator.forget(candidate.id)
@@ -111,6 +131,27 @@ class SimulatedSearch:
         if not isinstance(released, SavedModel):
             raise FederationError("the sites train models of their own kind, which a search has none of")
         return replace(released, metadata={**released.metadata, "rounds": rounds, **evaluation.objectives})
+
+    def _prepare(self) -> None:
+        """Train what is shared, once. The sites have it, and end with this process: who goes on trains it again."""
+        shared, self._untrained = self._untrained, None
+        if shared is None:
+            return
+        data, config = self._setup.data, self._setup.config
+        gate = PrivacyGate(Ledger(self._database), data.fingerprint, self._search, None, config.delta)
+        rounds = count(1)  # of all paths, in the ledger
+
+        def authorise(number: int, phase: Phase) -> str:
+            return gate.authorise(next(rounds), phase)
+
+        def said(done: int) -> None:
+            self._say(f"training shared weights: {done} paths")
+
+        trained = self._evaluator.train_shared(lambda: MemoryJournal(authorise=authorise), said)
+        if not trained:
+            raise FederationError(
+                "every path through the shared weights diverged", hint="search by training each candidate"
+            )
 
     def _journal(self, candidate: Candidate, plan: FederationPlan) -> RoundRecorder:
         data, config = self._setup.data, self._setup.config
@@ -135,6 +176,7 @@ def open_simulated_search(
     seed: int,
     at_once: int = 8,
     timed: bool = False,
+    shared: SharedWeights | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> Generator[SimulatedSearch]:
     """Simulated sites for a search, until the end of the context.
@@ -147,6 +189,7 @@ def open_simulated_search(
         seed: of the search: its test rows are rows that no site has.
         at_once: candidates side by side, 1 to 64.
         timed: whether evaluations tell train_seconds.
+        shared: weights that candidates begin with; None has each train from nothing.
         check: called between exchanges; what it raises ends the search.
 
     Raises:
@@ -178,7 +221,9 @@ def open_simulated_search(
         timed=timed,
     )
     with run_sites(parties) as sites:
-        yield SimulatedSearch(setup, sites, terms, parties, coordinator, database, at_once=at_once, check=check)
+        yield SimulatedSearch(
+            setup, sites, terms, parties, coordinator, database, shared=shared, at_once=at_once, check=check
+        )
 
 
 def read_federation(

@@ -74,12 +74,13 @@ class SearchTerms:
                 asked[name] = float(value) if float in kinds else value
         return replace(self.training, **asked)
 
-    def plan(self, candidate: Candidate, rounds: int) -> FederationPlan:
+    def plan(self, candidate: Candidate, rounds: int, shared: str = "") -> FederationPlan:
         """The plan of a candidate's run, whose ULID is the candidate's id.
 
         Args:
             candidate: what is trained.
             rounds: of its schedule.
+            shared: see `RoundPlan.shared`.
 
         Raises:
             ConfigError: a hyperparameter that cannot be.
@@ -101,6 +102,7 @@ class SearchTerms:
             masks=self.masks,
             strategy=self.strategy,
             compression=self.compression,
+            shared=shared,
             min_sites=self.min_sites,
             participants=self.participants,
             closing=self.closing,

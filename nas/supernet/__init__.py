@@ -12,6 +12,7 @@ Modules, in the order they build on each other: `slots`, `extremes`, `store`, `r
 from .darts import DartsConfig, DartsSearch
 from .evaluator import SupernetEvaluator
 from .mixing import Mixing
+from .places import SharedPlace, shared_places
 from .recalibration import recalibrate
 from .relaxed import Relaxation
 from .single_path import SinglePathConfig, SinglePathTrainer
@@ -23,11 +24,13 @@ __all__ = [
     "DartsSearch",
     "Mixing",
     "Relaxation",
+    "SharedPlace",
     "SinglePathConfig",
     "SinglePathTrainer",
     "Slot",
     "Supernet",
     "SupernetEvaluator",
     "recalibrate",
+    "shared_places",
     "slots_of",
 ]

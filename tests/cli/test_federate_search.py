@@ -88,6 +88,30 @@ def test_left_and_gone_on_with_it_is_the_same(finished, tmp_path, after):
     assert again.test == result.test
 
 
+def test_a_supernet_is_shared_by_the_sites(tmp_path):
+    """Who goes on trains it again: it was with the sites, which ended."""
+    asked = {"evaluate": "supernet", "trials": 4, "space": "mlp"}
+    result = run(tmp_path / "whole.db", **asked)
+    done = []
+
+    def leave(event):
+        if isinstance(event, TrialFinished):
+            done.append(event)
+            if len(done) == 2:
+                raise Left
+
+    with pytest.raises(Left):
+        run(tmp_path / "left.db", observe=leave, **asked)
+    again = library.federated_search(db=tmp_path / "left.db", resume="@last")
+    assert of_trials(tmp_path / "left.db", again.search.uid) == of_trials(tmp_path / "whole.db", result.search.uid)
+    assert again.test == result.test
+    with open_database(tmp_path / "whole.db", create=False) as database:
+        charged = Ledger(database).entries(run=result.search.uid, kind="spend")
+        assert len(charged) == 2 * SEARCH["epochs"]  # paths, two in a message
+        trials = History(database).trials(result.search.uid)
+        assert {len(History(database).rounds(trial.uid)) for trial in trials} == {1}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

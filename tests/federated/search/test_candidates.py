@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ulid import ULID
 
-from nasturtium.core import Budget, Candidate, ConfigError, ModelSpec, canonical_json
+from nasturtium.core import Budget, Candidate, ConfigError, Evaluation, ModelSpec, canonical_json
 from nasturtium.core.data import Preprocessing
 from nasturtium.core.nn import layer_spec
 from nasturtium.federated import (
@@ -20,13 +20,15 @@ from nasturtium.federated import (
     LocalGrid,
     LocalTraining,
     PausedError,
+    Place,
     SimulationConfig,
     SimulationSetup,
     make_client_app,
 )
 from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.rounds import MaskTerms
-from nasturtium.federated.search import CandidateEvaluator, SearchTerms
+from nasturtium.federated.round_journal import MemoryJournal
+from nasturtium.federated.rounds import MaskTerms, RoundResult
+from nasturtium.federated.search import CandidateEvaluator, SearchTerms, SharedWeights
 from nasturtium.federated.simulated_sites import PublicIdentities, SimulatedParties, SimulatedSites, roster_sha256
 from nasturtium.privacy import Identity, smallest_preset
 
@@ -50,7 +52,7 @@ def candidate(number: int, **hyperparameters: object) -> Candidate:
 
 
 @contextmanager
-def federation(at_once: int = 1, *, masked: bool = False, there: int = SITES):
+def federation(at_once: int = 1, *, masked: bool = False, there: int = SITES, shared: SharedWeights | None = None):
     """An evaluator over sites that are new."""
     setup = SimulationSetup.load(SimulationConfig(data="digits", clients=SITES, masked=masked), spec=network(4))
     coordinator, preset = Identity.generate("coordinator"), smallest_preset(SITES, 8)
@@ -71,7 +73,8 @@ def federation(at_once: int = 1, *, masked: bool = False, there: int = SITES):
     app = make_client_app(lambda context: sites[partition_id(context)])
     with LocalGrid(app, there) as grid:
         courier = Courier(grid, identities, coordinator)
-        yield CandidateEvaluator(courier, terms, parties.make_adder(), identities, coordinator, at_once=at_once)
+        adder = parties.make_adder()
+        yield CandidateEvaluator(courier, terms, adder, identities, coordinator, shared=shared, at_once=at_once)
 
 
 def told(evaluation):
@@ -214,3 +217,112 @@ def test_a_message_has_room_for_so_many(at_once):
 def test_rounds_that_do_not_wait_for_sites_are_none_to_compare_after():
     with pytest.raises(ConfigError, match="choose another strategy"):
         SearchTerms(sites=3, preprocessing="", preset="", strategy='{"name":"fedbuff"}')
+
+
+# --- weights that candidates share ---
+
+
+def places(candidate: Candidate) -> list[Place]:
+    """The layers of all these networks stand at the same places; the units of a wider one are more."""
+    names = ("layers.1.weight", "layers.1.bias", "layers.3.weight", "layers.3.bias")
+    return [Place(tensor=name, key=name) for name in names]
+
+
+def path(number: int) -> Candidate:
+    asked = {"learning_rate": 5e-3, "batch_size": 16}
+    return Candidate(id=str(ULID()), spec=network(8 + 4 * (number % 3)), hyperparameters=asked, seed=100 + number)
+
+
+def share(messages: int = 4, **changes: object) -> SharedWeights:
+    return SharedWeights(**{"pool": str(ULID()), "messages": messages, "path": path, "places": places} | changes)
+
+
+def evaluate_shared(at_once: int, numbers: list[int], shared: SharedWeights, journals: list[MemoryJournal]):
+    with federation(at_once, shared=shared) as evaluator:
+        said: list[int] = []
+
+        def journal() -> MemoryJournal:
+            journals.append(MemoryJournal())
+            return journals[-1]
+
+        trained = evaluator.train_shared(journal, said.append)
+        assert said == list(range(1, len(journals) + 1))
+        them = [candidate(number, learning_rate=1e-3, optimizer="adamw") for number in numbers]
+        for each in them:
+            evaluator.submit(each, Budget(epochs=2, total=TOTAL))
+        found: dict[str, Evaluation] = {}
+        while done := evaluator.wait():
+            found.update(done)
+        return trained, [told(found[each.id]) for each in them]
+
+
+@pytest.fixture(scope="module")
+def of_shared():
+    """Three candidates with the weights of four messages of two paths each."""
+    journals: list[MemoryJournal] = []
+    trained, evaluations = evaluate_shared(2, [0, 1, 2], share(), journals)
+    assert trained == len(journals) == 8
+    return evaluations
+
+
+def test_a_candidate_begins_with_what_is_shared(of_shared):
+    with federation() as evaluator:
+        one = candidate(2, learning_rate=1e-3, optimizer="adamw")
+        from_nothing = evaluator.evaluate(one, Budget(epochs=1, total=1))
+    assert of_shared[2].epochs == 1
+    assert of_shared[2].objectives["val_loss"] < from_nothing.objectives["val_loss"] - 0.3
+
+
+def test_candidates_leave_what_is_shared_as_it_is(of_shared):
+    _, again = evaluate_shared(2, [2, 0, 1], share(), [])
+    assert [again[1], again[2], again[0]] == of_shared
+
+
+def test_only_what_a_network_touches_travels():
+    class Counted(MemoryJournal):
+        def __init__(self) -> None:
+            super().__init__(self.hear)
+            self.bytes_up: list[int] = []
+
+        def hear(self, result: RoundResult) -> None:
+            self.bytes_up.append(sum(outcome.bytes_up for outcome in result.outcomes))
+
+    widths = [4, 400]
+    small_and_large = [
+        Candidate(id=str(ULID()), spec=network(width), hyperparameters={}, seed=width) for width in widths
+    ]
+    journals: list[Counted] = []
+    shared = share(1, path=small_and_large.__getitem__)
+
+    def journal() -> Counted:
+        journals.append(Counted())
+        return journals[-1]
+
+    with federation(2, shared=shared) as evaluator:
+        evaluator.train_shared(journal)
+    small, large = (sum(each.bytes_up) for each in journals)
+    parameters = [each.spec.plan().parameters for each in small_and_large]
+    assert parameters[1] > 80 * parameters[0]
+    assert large < 1.6 * parameters[1] * SITES  # bytes of 8 bits a weight, and what the encryption adds
+    assert small < large / 2
+
+
+def test_a_path_that_diverges_leaves_nothing():
+    wild = replace(path(0), hyperparameters={"learning_rate": 1e20})
+    with federation(1, shared=share(1, path=lambda number: wild)) as evaluator:
+        assert evaluator.train_shared(MemoryJournal) == 0
+        evaluation = evaluator.evaluate(candidate(0), Budget(epochs=1, total=1))
+    assert not evaluation.diverged
+
+
+def test_who_trains_apart_begins_with_nothing(alone):
+    with federation(1, shared=share(1)) as evaluator:
+        evaluator.train_shared(MemoryJournal)
+        assert told(evaluator.evaluate(candidate(0), Budget(epochs=TOTAL, total=TOTAL), apart=True)) == alone[0]
+
+
+def test_nothing_is_shared_where_nobody_said_so():
+    with federation() as evaluator, pytest.raises(ConfigError, match="expected weights to be shared"):
+        evaluator.train_shared(MemoryJournal)
+    with pytest.raises(ConfigError, match="rate"):
+        share(rate=0.0)
