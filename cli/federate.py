@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import federation
 from .federate_search import search
 from .options import (
     MONITOR_SECONDS,
@@ -229,3 +230,21 @@ def _interrupted(done: int, uid: str, epsilon: float | None, db: str | None) -> 
         with library.open_history(db) as history:
             lines += [privacy_line(spent) for spent in privacy_of(history, uid)]
     return lines
+
+
+app.add_typer(federation.init, name="init")
+for command in (
+    federation.admit,
+    federation.remove,
+    federation.server,
+    federation.client,
+    federation.approve,
+    federation.start,
+    federation.status,
+    federation.rounds,
+    federation.clients,
+    federation.stop,
+    federation.resume,
+    federation.audit,
+):
+    app.command()(command)

@@ -248,6 +248,11 @@ def _passphrase(folder: KeyFolder) -> str | None:
     return getpass.getpass(prompt)
 
 
+def passphrase_of(keys: Path | None) -> str | None:
+    """That of a folder of keys, asked for where it is needed; for new ones what NASTURTIUM_PASSPHRASE has."""
+    return os.environ.get(PASSPHRASE) if keys is None else _passphrase(KeyFolder(keys))
+
+
 def _ask_twice() -> str:
     if not sys.stdin.isatty():
         raise ConfigError("there is no terminal to ask for a passphrase", hint=f"put it into the variable {PASSPHRASE}")

@@ -29,6 +29,7 @@ class SiteCeremony:
         passphrase: of the folder.
         fingerprint: of a roster that is signed without being asked; None leaves every one to `approve`.
         received: told when another key is in force.
+        proposed: told of a roster that waits to be compared, once.
     """
 
     def __init__(
@@ -39,11 +40,14 @@ class SiteCeremony:
         passphrase: str | None = None,
         fingerprint: str | None = None,
         received: Callable[[], object] = lambda: None,
+        proposed: Callable[[Roster], object] = lambda roster: None,
     ) -> None:
         self._folder = folder
         self.coordinator = coordinator
         self._passphrase = passphrase
         self._received = received
+        self._proposed = proposed
+        self._told = ""
         self._fingerprint = None if fingerprint is None else _digits(fingerprint)
 
     def sign_answer(self, message: bytes) -> bytes:
@@ -80,6 +84,9 @@ class SiteCeremony:
         if self._fingerprint == roster.sha256:
             return self._folder.sign(roster, self._passphrase, replace=True).to_json()
         write_document(self._folder.path / PROPOSED, roster, replace=True)
+        if self._told != roster.sha256:
+            self._told = roster.sha256
+            self._proposed(roster)
         raise ApprovalNeededError(
             f"the roster of epoch {roster.epoch} waits to be compared: its fingerprint is {roster.fingerprint}",
             hint="compare it with the other sites in a call, then: nasturtium federate approve",

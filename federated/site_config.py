@@ -144,7 +144,7 @@ class SiteConfig:
         """
         suffix = Path(data).suffix.lower()
         kind = next((kind for kind, endings in SUFFIXES.items() if suffix in endings), "images")
-        values = {"name": name, "kind": kind, "path": data} | ({} if kind == "images" else {"target": target})
+        values = {"name": name, "kind": kind, "path": data, "admission": f"{name}.admission.json"} | ({} if kind == "images" else {"target": target})
         lines = {key: to_toml({key: value}).rstrip() for key, value in values.items()}
         text = TEMPLATE.format(**{"target": '# target = "label"', **lines})
         SiteConfig.from_dict(cast(dict[str, Any], parse_toml(text)), Path("/"), where="the new site.toml")

@@ -12,7 +12,7 @@ version = 1
 {name}
 keys = "keys"                   # folder with the identity and the keys, made by: nasturtium federate init site
 state = "state"                 # folder with what the site has to remember: privacy budget, audit log, its models
-admission = "admission.json"    # what the coordinator sends back
+{admission}    # what the coordinator sends back
 # roster_fingerprint = ""       # of the roster that is signed without asking, once compared with the other sites'
 
 

@@ -1,34 +1,98 @@
 """A federation on real machines: what its commands do, one call each, for a coordinator and for a site.
 
-Names are loaded on first use: the coordinator's half imports nothing that decrypts, and a site's nothing of storage.
+Names are loaded on first use: the coordinator's half imports nothing that decrypts, and a site's nothing that it leaves
+to the coordinator.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .coordinator_folder import admit_site, init_coordinator, remove_site
+    from .coordinator_engine import CoordinatorEngine
+    from .coordinator_folder import NewCoordinator, admit_site, init_coordinator, remove_site
+    from .events import JobEnded, JobWaits, ServerEvent, ServerReady, SitesChanged
     from .federation_config import FederationConfig, RoundRules
-    from .site_folder import approve_roster, init_site
+    from .jobs import JobStatus, read_clients, read_jobs, read_rounds, resume_job, start_job, stop_job
+    from .participant import ModelKept, Participant, ParticipantEvent, PlanFollowed, RosterWaits, SiteReady, WayChanged
+    from .server import serve
+    from .site_engine import run_site
+    from .site_folder import NewSite, approve_roster, init_site, waiting_roster
+    from .train_job import JOB_TEMPLATE, Protection, TrainJob
 
 _HOMES = {
+    "CoordinatorEngine": "coordinator_engine",
     "FederationConfig": "federation_config",
+    "JOB_TEMPLATE": "train_job",
+    "JobEnded": "events",
+    "JobStatus": "jobs",
+    "JobWaits": "events",
+    "ModelKept": "participant",
+    "NewCoordinator": "coordinator_folder",
+    "NewSite": "site_folder",
+    "Participant": "participant",
+    "ParticipantEvent": "participant",
+    "PlanFollowed": "participant",
+    "Protection": "train_job",
+    "RosterWaits": "participant",
     "RoundRules": "federation_config",
+    "ServerEvent": "events",
+    "ServerReady": "events",
+    "SiteReady": "participant",
+    "SitesChanged": "events",
+    "TrainJob": "train_job",
+    "WayChanged": "participant",
     "admit_site": "coordinator_folder",
     "approve_roster": "site_folder",
     "init_coordinator": "coordinator_folder",
     "init_site": "site_folder",
+    "read_clients": "jobs",
+    "read_jobs": "jobs",
+    "read_rounds": "jobs",
     "remove_site": "coordinator_folder",
+    "resume_job": "jobs",
+    "run_site": "site_engine",
+    "serve": "server",
+    "start_job": "jobs",
+    "stop_job": "jobs",
+    "waiting_roster": "site_folder",
 }
 
 __all__ = [
+    "JOB_TEMPLATE",
+    "CoordinatorEngine",
     "FederationConfig",
+    "JobEnded",
+    "JobStatus",
+    "JobWaits",
+    "ModelKept",
+    "NewCoordinator",
+    "NewSite",
+    "Participant",
+    "ParticipantEvent",
+    "PlanFollowed",
+    "Protection",
+    "RosterWaits",
     "RoundRules",
+    "ServerEvent",
+    "ServerReady",
+    "SiteReady",
+    "SitesChanged",
+    "TrainJob",
+    "WayChanged",
     "admit_site",
     "approve_roster",
     "init_coordinator",
     "init_site",
+    "read_clients",
+    "read_jobs",
+    "read_rounds",
     "remove_site",
+    "resume_job",
+    "run_site",
+    "serve",
+    "start_job",
+    "stop_job",
+    "waiting_roster",
 ]
 
 

@@ -16,6 +16,7 @@ from flwr.clientapp import ClientApp
 
 from ...core import NasturtiumError, SavedModel, save_model
 from ...privacy import AttemptJournal, KeyFileError, SiteFolder
+from ..adapters import AdaptedModel, ModelCatalogue
 from ..agreement.store import AgreementStore
 from ..audit import AuditLog
 from ..checkpoint import Peers
@@ -74,7 +75,15 @@ class ModelKept:
     gain: Gain | None
 
 
-ParticipantEvent = SiteReady | WayChanged | PlanFollowed | ModelKept
+@dataclass(frozen=True, slots=True)
+class RosterWaits:
+    """The coordinator proposes members; the site's operator is to compare the fingerprint, and to approve it."""
+
+    fingerprint: str
+    members: tuple[str, ...]
+
+
+ParticipantEvent = RosterWaits | SiteReady | WayChanged | PlanFollowed | ModelKept
 
 
 class Participant:
@@ -115,6 +124,9 @@ class Participant:
             passphrase=passphrase,
             fingerprint=config.roster_fingerprint,
             received=self._forget,
+            proposed=lambda roster: observe(
+                RosterWaits(roster.fingerprint, tuple(sorted(member.name for member in roster.members)))
+            ),
         )
         self._journal = AttemptJournal(config.state / "attempts.db")
         self._budget = config.policy.budget(config.state / "budget.json")
@@ -181,6 +193,7 @@ class Participant:
             peers=Peers(members, grant.roster.sha256),
             tells=policy.tells,
             actions=policy.actions,
+            models=ModelCatalogue(config.models),
             followed=self._note,
         )
 
@@ -195,14 +208,16 @@ class Participant:
             thread.start()
             self._finishing = [each for each in self._finishing if each.is_alive()] + [thread]
 
-    def _keep(self, run: str, released: SavedModel) -> None:
+    def _keep(self, run: str, released: SavedModel | AdaptedModel) -> None:
         folder = self._config.state / "models" / run
         try:
             folder.parent.mkdir(mode=0o700, exist_ok=True)
-            save_model(
-                folder, released.spec, released.model, released.preprocessing, {"run": run, "site": self._config.name}
-            )
-            gain = _measure(self.data, released)
+            facts = {"run": run, "site": self._config.name}
+            if isinstance(released, AdaptedModel):
+                released.save(folder, facts)
+            else:
+                save_model(folder, released.spec, released.model, released.preprocessing, facts)
+            gain = _measure(self.data, released, self._config.name)
             if gain is not None:
                 (folder / _GAIN).write_text(json.dumps(gain.to_dict(), indent=2) + "\n")
             self._observe(ModelKept(run, folder, gain))
@@ -224,10 +239,10 @@ class _KeptSite(Site):
         return update
 
 
-def _measure(data: SiteData, released: SavedModel) -> Gain | None:
+def _measure(data: SiteData, released: SavedModel | AdaptedModel, site: str) -> Gain | None:
     """What the site has from the federation, where it can be said."""
     try:
-        return measure_gain(data, released)
+        return measure_gain(data, released, site=site)
     except NasturtiumError as exc:
         logger.info("no comparison with a model of this site's own: %s", exc)
         return None

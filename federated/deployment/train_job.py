@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from ...core import ConfigError, FormatError, ModelSpec, parse_json, read_settings
+from ...core import ConfigError, FormatError, parse_json, read_settings
 from ...privacy import MAX_CLIENTS, MIN_SUMMANDS
+from ..adapters import FederatedModel, read_model
 from ..agreement import Schema, Terms
 from ..compression import Compression, compression_from_dict
 from ..exchange import check_scheme, check_together
@@ -22,9 +23,9 @@ Scheme = Literal["packed", "plain"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("packed", "plain")
 _EXAMPLE: Final = "version = 1"
 _LARGEST: Final = 2.0**63
-_TABLES: Final = ("training", "protection", "privacy", "rows", "schema", "strategy", "compression")
+_TABLES: Final = ("training", "protection", "privacy", "rows", "schema", "strategy", "compression", "adapter")
 
-TEMPLATE: Final = """\
+JOB_TEMPLATE: Final = """\
 # One model to be trained across the sites: nasturtium federate start train.toml
 version = 1
 name = "federated"
@@ -121,7 +122,9 @@ class TrainJob:
         name: of the run, in the history.
         rounds: training rounds, at least 1.
         seed: of the weights and of each site's shuffling; in [0, 2**63).
-        model: the network as JSON; None: a small default one, once it is known what the rows are.
+        model: the network, or an `AdapterSpec`, as JSON; None: a small default one, once it is known what the rows are.
+        adapter: the name and the options of a model that this machine has as well as the sites; see `adapters`. One it
+            does not have stands in `model`, with its tensors.
         model_run: ULID of the run that found the network; None: none did.
         training, protection, privacy, rows: see there; without `privacy` no noise is added.
         strategy, compression: their names and parameters; see `strategies.STRATEGIES`, `compression.COMPRESSIONS`.
@@ -143,6 +146,7 @@ class TrainJob:
     schema: Mapping[str, Any] | None = None
     strategy: Mapping[str, Any] = field(default_factory=lambda: {"name": "fedavg"})
     compression: Mapping[str, Any] = field(default_factory=lambda: {"name": "none"})
+    adapter: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -154,17 +158,21 @@ class TrainJob:
         check_scheme(strategy, compression, self.protection.scheme)
         if self.privacy is not None and self.protection.scheme == "plain":
             raise ConfigError("noise hides a site in the sum, not in an update in the clear", hint='scheme = "packed"')
+        if self.adapter is not None:
+            if self.model is not None:
+                raise ConfigError("model and adapter exclude each other", hint="leave out one of them")
+            check_text("adapter: name", self.adapter.get("name"))
         if self.spec is not None and self.schema is not None:
             self.make_schema()
 
     @property
-    def spec(self) -> ModelSpec | None:
-        """The network, if the job has one.
+    def spec(self) -> FederatedModel | None:
+        """The model, if the job says all of it.
 
         Raises:
             FormatError: it is none.
         """
-        return None if self.model is None else ModelSpec.from_json(self.model)
+        return None if self.model is None else read_model(self.model)
 
     def make_strategy(self) -> FederatedStrategy:
         """The strategy."""
@@ -219,7 +227,7 @@ class TrainJob:
             for name, kind in kinds.items()
             if document.get(name) is not None
         }
-        for name in ("strategy", "compression", "schema"):
+        for name in ("strategy", "compression", "schema", "adapter"):
             if name in document and not isinstance(document[name], Mapping):
                 raise ConfigError(f"{where}: [{name}]: expected a table, got {document[name]!r:.40}")
             tables |= {name: document[name]} if name in document else {}
@@ -248,6 +256,8 @@ def _read_model(path: Path) -> str:
         if len(text) > MAX_SPEC_BYTES:
             raise ValueError(f"expected at most {MAX_SPEC_BYTES} bytes")
         parse_json(text)
-        return ModelSpec.from_json(text).to_json()
+        return read_model(text).to_json()
     except (OSError, ValueError, FormatError) as exc:
-        raise ConfigError(f"the network {path} cannot be read: {exc}", hint="expected a ModelSpec as JSON") from exc
+        raise ConfigError(
+            f"the network {path} cannot be read: {exc}", hint="expected a ModelSpec or an AdapterSpec as JSON"
+        ) from exc

@@ -18,7 +18,8 @@ from typing import Any, Final
 from flwr.serverapp import Grid
 from ulid import ULID
 
-from ...core import ConfigError, ModelSpec, build, canonical_json, derive_rng, parse_json
+from ...core import ConfigError, ModelSpec, canonical_json, parse_json
+from ...core.data import Task
 from ...privacy import (
     Adder,
     ClientDp,
@@ -41,6 +42,9 @@ from ...storage import (
     Ledger,
     Tracker,
 )
+from ..adapters import FederatedModel, ModelCatalogue
+from ..adapters.catalogue import check_clear
+from ..adapters.spec import model_from_dict, tensors_of, update_elements
 from ..agreement import Schema, Terms, merge_schemas, public_preprocessing
 from ..agreement.journal import Agreement
 from ..agreement.kept_journal import KeptAgreementJournal
@@ -51,7 +55,7 @@ from ..coordinator import RelayStrategy
 from ..courier import Courier, drive
 from ..default_model import check_fits, default_spec
 from ..errors import CeremonyPendingError, PausedError, StoppedError
-from ..exchange import full_layout
+from ..exchange import check_trains, full_layout
 from ..federation_plan import FederationPlan
 from ..greeter import Greeter
 from ..handshake import HelloTerms
@@ -111,7 +115,7 @@ class _Decided:
         sites: how many members that has.
     """
 
-    spec: ModelSpec
+    spec: FederatedModel
     preprocessing: str
     preset: str
     key_id: str
@@ -133,7 +137,7 @@ class _Decided:
     def from_dict(cls, value: Mapping[str, Any]) -> _Decided:
         """The inverse of `to_dict`."""
         fields = {name: each for name, each in value.items() if name != "spec"}
-        return cls(spec=ModelSpec.from_dict(value["spec"]), **fields)
+        return cls(spec=model_from_dict(value["spec"]), **fields)
 
 
 class TrainRun:
@@ -195,7 +199,7 @@ class TrainRun:
             run,
             gate,
             rounds=job.rounds,
-            update_bytes=4 * decided.spec.plan().parameters,
+            update_bytes=4 * update_elements(decided.spec),
             observe=hub.observe,
             claim=self._claim,
         )
@@ -252,12 +256,12 @@ class TrainRun:
         else:
             agreed = self._agree(grid, grant, terms)
             facts, text = agreed.facts, agreed.reference.to_json()
-        spec = job.spec or default_spec(facts.task)
-        check_fits(spec, facts.task)
+        spec = self._adapted(facts.task, grant) or job.spec or default_spec(facts.task)
+        if isinstance(spec, ModelSpec):
+            check_fits(spec, facts.task)
+        check_trains(spec, job.make_strategy(), job.make_compression())
         private = self._calibrate_for(spec, sites)
-        layout = job.make_compression().layout(
-            full_layout(build(spec, derive_rng(0, "layout")), job.make_strategy().among(sites))
-        )
+        layout = job.make_compression().layout(full_layout(tensors_of(spec), job.make_strategy().among(sites)))
         preset = private.preset if private is not None else choose_preset(layout, sites, job.protection.bits)
         return _Decided(
             spec=spec,
@@ -267,6 +271,19 @@ class TrainRun:
             roster_sha256=grant.roster.sha256,
             sites=sites,
         )
+
+    def _adapted(self, task: Task, grant: KeyGrant) -> FederatedModel | None:
+        """The model that the job names, as this machine's own code describes it."""
+        job = self._job
+        if job.adapter is None:
+            return None
+        known = {"sites": [member.name for member in grant.roster.members], "rounds": job.rounds}
+        options = {name: each for name, each in job.adapter.items() if name != "name"}
+        models, name = ModelCatalogue(), str(job.adapter["name"])
+        spec = models.describe(name, options, task, known=known)
+        adapter = models.make(name, spec.options, task)
+        check_clear(name, adapter, plain=job.protection.scheme == "plain")
+        return spec
 
     def _ask_schema(self, grid: Grid, grant: KeyGrant) -> Schema:
         """What the rows of most sites are."""
@@ -418,7 +435,7 @@ class TrainRun:
     def _calibrate(self, decided: _Decided) -> ClientDp | None:
         return self._calibrate_for(decided.spec, decided.sites)
 
-    def _calibrate_for(self, spec: ModelSpec, sites: int) -> ClientDp | None:
+    def _calibrate_for(self, spec: FederatedModel, sites: int) -> ClientDp | None:
         job, budget = self._job, self._job.privacy
         if budget is None:
             return None
@@ -430,7 +447,7 @@ class TrainRun:
             clients=in_a_round,
             clip=budget.clip,
             bits=job.protection.bits,
-            dimension=full_layout(build(spec, derive_rng(0, "layout")), job.make_strategy().among(sites)).size,
+            dimension=full_layout(tensors_of(spec), job.make_strategy().among(sites)).size,
             # A fifth of the sites may drop out of a round; the noise of the others is enough.
             fewest_sites=max(job.protection.min_sites, in_a_round - in_a_round // 5),
         )
