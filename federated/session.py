@@ -33,7 +33,7 @@ _OF_A_ROUND = ("round", "attempt", "phase", "take_part", "total", "shares", "led
 Prepare: TypeAlias = Callable[[str], Preprocessing]
 # The tensors that a model of the site's owner begins with; raises where the site does not have it.
 Start: TypeAlias = Callable[[AdapterSpec, Task, RoundPlan], Mapping[str, np.ndarray]]
-# What a network's tensors are where it shares weights with others, from the plan's text and what it initialises.
+# What is known of a network's tensors where it shares weights with others, NaN where nothing is, from the plan's text.
 Inherit: TypeAlias = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
@@ -75,6 +75,7 @@ class Session:
     server: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     own: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     pending: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    inherited: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])  # what the run began with of others
 
     @classmethod
     def begin(
@@ -107,7 +108,9 @@ class Session:
         if not isinstance(spec, AdapterSpec):
             session = cls.fresh(plan, prepare, preset)
             if plan.shared and inherit is not None:
-                state = inherit(plan.shared, session.state())
+                own = session.state()
+                session.inherited = dict(inherit(plan.shared, own))
+                state = own | {name: np.where(np.isnan(of), own[name], of) for name, of in session.inherited.items()}
                 session.vector = session.layout.flatten({name: state[name] for name, _, _ in session.layout.entries})
             return session
         if start is None:

@@ -300,6 +300,8 @@ class Site:
                 session.attempt = max(known.attempt, session.attempt)
         self._states.save(session)
         self._remember(session)
+        if session.inherited and (known is None or not known.finished):
+            self._pools.adopt(session.agreed.shared, session.inherited)
         self._give_back(session)
         return session.round
 

@@ -44,7 +44,7 @@ _MOST_HEADER_BYTES: Final = 2**24
 _MOST_BYTES: Final = 2**34
 _DTYPES: Final = ("<f4", "<f8", "<i8", "<u4")
 _NOT_KEPT: Final = frozenset({"total", "shares", "ledger_head"})  # of a plan: they are of one round and one site
-_GROUPS: Final = ("server", "own", "pending")
+_GROUPS: Final = ("server", "inherited", "own", "pending")  # the first two are the same at all sites
 _HEAD: Final = "ledger-head.json"
 _RUN: Final = re.compile(r"[0-9A-Za-z]{1,26}")
 _FIELDS: Final = frozenset({"plan", "round", "attempt", "meaning", "report", "chain", "finished", "arrays"})
@@ -166,7 +166,7 @@ def session_to_bytes(session: Session, *, shared_only: bool = False) -> bytes:
         shared_only: without what is this site's alone, for another site.
     """
     arrays: dict[str, np.ndarray] = {"vector": session.vector, "ranges": session.ranges}
-    for group in _GROUPS[:1] if shared_only else _GROUPS:
+    for group in _GROUPS[:2] if shared_only else _GROUPS:
         held: Mapping[str, np.ndarray] = getattr(session, group)
         arrays |= {f"{group}/{name}": array for name, array in held.items()}
     plain = {

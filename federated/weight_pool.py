@@ -3,8 +3,8 @@
 A run may say that its network inherits: where each of its tensors lies in a pool of weights that the sites keep. Then
 only the tensors of that network travel, in its own rounds; the pool itself never does. When the run is over, the pool
 moves towards what it made of them. All sites do the same, so their pools are the same, and one that has missed a run
-starts the next from other weights than most, which the tag of the model says: it gets the state of another site, and
-gives that back to its pool like the others.
+starts the next from other weights than most, which the tag of the model says: it gets the state of another site, with
+what the run began with there, which its pool has from then on.
 
 A tensor may use a part of what is there: the first units of each axis and gate, the middle of a kernel. What nobody has
 trained yet is as the run's own network initialises it.
@@ -126,18 +126,18 @@ class WeightPool:
         return sum(array.size for array in self.weights.values())
 
     def take(self, inheritance: Inheritance, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A network's tensors with what is known of them here.
+        """What is known here of a network's tensors: by name those that have a place, NaN where nothing is.
 
         Args:
             inheritance: where they lie.
-            state: as they are initialised; not modified.
+            state: the network's tensors, whose shapes count; not modified.
 
         Raises:
             PlanError: a place is of no tensor, or does not fit it.
         """
-        taken = dict(state)
+        taken: dict[str, np.ndarray] = {}
         for place in inheritance.places:
-            own = taken[place.tensor] = _tensor(state, place).copy()
+            own = taken[place.tensor] = np.full(_tensor(state, place).shape, np.nan, np.float32)
             shared = self.weights.get(place.key)
             if shared is None:
                 continue
@@ -146,6 +146,28 @@ class WeightPool:
             known = _split(self.known[place.key], place)[of]
             mine[at] = np.where(known, theirs[of], mine[at])
         return taken
+
+    def adopt(self, inheritance: Inheritance, taken: Mapping[str, np.ndarray]) -> None:
+        """Have what another pool gave to a run: from there on both do the same with what the run leads to.
+
+        Args:
+            inheritance: of the run.
+            taken: what `take` gave there.
+
+        Raises:
+            PlanError: a place is of no tensor, or does not fit it; nothing is changed.
+        """
+        weights, known = dict(self.weights), dict(self.known)
+        for place in inheritance.places:
+            own = _tensor(taken, place)
+            shape = _shape_for(weights.get(place.key), own, place)
+            weights[place.key] = shared = _grown(weights.get(place.key), shape, np.float32, place)
+            known[place.key] = trained = _grown(known.get(place.key), shape, np.bool_, place)
+            mine, theirs, where = _split(own, place), _split(shared, place), _split(trained, place)
+            at, of = _overlap(mine, theirs, place)
+            where[of] = ~np.isnan(mine[at])
+            theirs[of] = np.nan_to_num(mine[at], nan=0.0)
+        self.weights, self.known = weights, known
 
     def give(self, run: str, inheritance: Inheritance, state: Mapping[str, np.ndarray]) -> None:
         """Move towards what a run led to; once for each run.
@@ -187,7 +209,7 @@ class WeightPools:
         self._lock = RLock()
 
     def inherit(self, shared: str, state: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """What a run begins with; see `WeightPool.take`.
+        """What is known of what a run begins with; see `WeightPool.take`.
 
         Raises:
             FormatError: `shared` is damaged.
@@ -197,6 +219,14 @@ class WeightPools:
         with self._lock:
             return self._find(inheritance.pool).take(inheritance, state)
 
+    def adopt(self, shared: str, taken: Mapping[str, np.ndarray]) -> None:
+        """Have what another site's pool gave to a run. See `WeightPool.adopt`."""
+        inheritance = Inheritance.from_json(shared)
+        with self._lock:
+            pool = self._find(inheritance.pool)
+            pool.adopt(inheritance, taken)
+            self._keep(inheritance.pool, pool)
+
     def give(self, run: str, shared: str, state: Mapping[str, np.ndarray]) -> None:
         """What a run led to; when this returns, it is on the disk. See `WeightPool.give`."""
         inheritance = Inheritance.from_json(shared)
@@ -205,8 +235,11 @@ class WeightPools:
         with self._lock:
             pool = self._find(inheritance.pool)
             pool.give(run, inheritance, state)
-            if self._folder is not None:
-                write_private(self._path(inheritance.pool), pool_to_bytes(pool))
+            self._keep(inheritance.pool, pool)
+
+    def _keep(self, name: str, pool: WeightPool) -> None:
+        if self._folder is not None:
+            write_private(self._path(name), pool_to_bytes(pool))
 
     def _find(self, name: str) -> WeightPool:
         if name not in self._pools:

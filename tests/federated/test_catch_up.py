@@ -13,10 +13,12 @@ from flwr.clientapp import ClientApp
 
 from nasturtium.core import ParameterLayout
 from nasturtium.federated import (
+    Inheritance,
     LocalGrid,
     MaskTerms,
     MemoryJournal,
     Peers,
+    Place,
     PlanError,
     RelayStrategy,
     RoundResult,
@@ -332,3 +334,23 @@ def test_an_attempt_is_not_answered_again_after_a_checkpoint_of_the_same_round(
     with pytest.raises(PlanError, match="has done attempt 3 at round 1"):
         site.follow(make_plan(attempt=3))
     assert site.follow(make_plan(attempt=4)).update
+
+
+def test_a_site_that_lost_what_they_share_gets_it_back(run):
+    """It begins with other weights than most, which the tag of its model says."""
+    places = (Place(tensor="layers.0.weight", key="w"), Place(tensor="layers.0.bias", key="b"))
+    text = Inheritance(pool="01ARZ3NDEKTSV4RRFFQ69G5FAV", rate=0.5, places=places).to_json()
+    before = {"layers.0.weight": np.full((2, 3), 0.25, np.float32), "layers.0.bias": np.zeros(2, np.float32)}
+
+    def lose(sites: list[Site]) -> None:
+        for site in sites[:4]:
+            site._pools.give("an earlier run", text, before)
+
+    away = run(change=lose, shared=text, rounds=2)
+    assert away.reasons(4)[0] == "the site's model or key is not the one most sites have"
+    assert away.reasons(4)[1:] == [None] * 3
+    assert len({away.model(index) for index in range(COUNT)}) == 1
+    begun = [site._pools.inherit(text, before) for site in away.sites]
+    for name in before:
+        assert len({taken[name].tobytes() for taken in begun}) == 1
+        assert not np.array_equal(begun[0][name], before[name])

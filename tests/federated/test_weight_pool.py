@@ -38,19 +38,19 @@ def test_the_first_units_are_shared():
     np.testing.assert_array_equal(taken, array(4, 3)[:2, :2])
 
 
-def test_what_nobody_trained_stays_as_it_is_initialised():
+def test_what_nobody_trained_is_said_to_be_unknown():
     own = {"w": np.full((3, 3), 7.0, np.float32)}
     taken = given_to((array(2, 2), 1.0)).take(inheritance(), own)["w"]
     np.testing.assert_array_equal(taken[:2, :2], array(2, 2))
-    assert (taken[2] == 7).all()
-    assert (taken[:, 2] == 7).all()
+    assert np.isnan(taken[2]).all()
+    assert np.isnan(taken[:, 2]).all()
     assert (own["w"] == 7).all()
 
 
 def test_a_larger_one_goes_around_a_smaller():
     pool = given_to((array(2, 2), 1.0), (array(3, 1, start=50), 1.0))
     taken = pool.take(inheritance(), zeros(3, 2))["w"]
-    np.testing.assert_array_equal(taken, [[50, 2], [51, 4], [52, 0]])
+    np.testing.assert_array_equal(taken, [[50, 2], [51, 4], [52, np.nan]])
     assert pool.elements == 6
 
 
@@ -153,3 +153,19 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(options, state, said):
             act(inheritance(**options), state)
     assert pool.applied == ["run 0"]
     np.testing.assert_array_equal(pool.weights["k"], array(2, 2))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))),
+    st.tuples(st.integers(1, 4), st.integers(1, 3)),
+)
+def test_pools_that_adopt_go_on_alike_where_the_run_reaches(some, others, shape):
+    runs, other_runs = (
+        [(array(units, inputs, start=start), 0.5) for units, inputs, start in each] for each in (some, others)
+    )
+    first, second, own = given_to(*runs), given_to(*other_runs), zeros(*shape)
+    second.adopt(inheritance(), first.take(inheritance(), own))
+    for pool in (first, second):
+        pool.give("the run", inheritance(0.25), {"w": array(*shape, start=7)})
+    np.testing.assert_array_equal(first.take(inheritance(), own)["w"], second.take(inheritance(), own)["w"])
