@@ -1,20 +1,28 @@
 """`measure_gain`: what a site has from the federation, told to itself: the federated model against one of its own.
 
-Both are measured on the site's test rows, which no round has seen. The site's own model is the same network, trained on
-its training rows alone, as long as its validation rows let it get better. Nothing of this leaves.
+Both are measured on the site's test rows, which no round has seen. The site's own model is the same one, trained on its
+training rows alone, as long as its validation rows let it get better. Nothing of this leaves.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from ..core import ConfigError, Metrics, SavedModel, Trainer, TrainingConfig, build, derive_rng, evaluate
 from ..core.data import Preprocessing
+from .adapters.base import LocalExamples, evaluate_adapter
+from .adapters.catalogue import start_tensors
+from .adapters.saved import AdaptedModel
 from .agreement import conform
+from .rounds import LocalTraining
 from .rows import Rows
 from .sources import SiteData
+
+PATIENCE = 8  # passes over the rows without a better validation loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +52,9 @@ class Gain:
         return asdict(self)
 
 
-def measure_gain(data: SiteData, federated: SavedModel, *, seed: int = 0, epochs: int = 50) -> Gain:
+def measure_gain(
+    data: SiteData, federated: SavedModel | AdaptedModel, *, seed: int = 0, epochs: int = 50, site: str = ""
+) -> Gain:
     """Train the site's own model, and compare.
 
     Args:
@@ -52,6 +62,7 @@ def measure_gain(data: SiteData, federated: SavedModel, *, seed: int = 0, epochs
         federated: the run's model, as `Site.release` gives it out.
         seed: of the site's own training.
         epochs: at most; training ends when the validation loss has not got better for eight.
+        site: its name, which some models ask for.
 
     Raises:
         ConfigError: the split has no test rows, or the model is none of classes.
@@ -67,11 +78,14 @@ def measure_gain(data: SiteData, federated: SavedModel, *, seed: int = 0, epochs
     train, validation, test = (conform(part, task) for part in (data.train, data.validation, data.test))
     # The site's own preprocessing: with the federation's it would have something of the others.
     prepare = Preprocessing.fit(train.inputs, task)
-    model = build(federated.spec, derive_rng(seed, "local model"))
-    trainer = Trainer(model, TrainingConfig(epochs=epochs), derive_rng(seed, "local shuffle"))
-    trainer.fit(prepare.apply(train.inputs), train.labels, (prepare.apply(validation.inputs), validation.labels))
-    trainer.restore_best()
-    own = SavedModel(federated.spec, model.eval(), prepare, {})
+    if isinstance(federated, AdaptedModel):
+        own: SavedModel | AdaptedModel = _train_alone(federated, prepare, train, validation, seed, epochs, site)
+    else:
+        model = build(federated.spec, derive_rng(seed, "local model"))
+        trainer = Trainer(model, TrainingConfig(epochs=epochs), derive_rng(seed, "local shuffle"))
+        trainer.fit(prepare.apply(train.inputs), train.labels, (prepare.apply(validation.inputs), validation.labels))
+        trainer.restore_best()
+        own = SavedModel(federated.spec, model.eval(), prepare, {})
     local, right_locally = _measure(own, test)
     together, right_together = _measure(federated, test)
     only_local = sum(a and not b for a, b in zip(right_locally, right_together, strict=True))
@@ -88,9 +102,31 @@ def measure_gain(data: SiteData, federated: SavedModel, *, seed: int = 0, epochs
     )
 
 
-def _measure(saved: SavedModel, test: Rows) -> tuple[Metrics, list[bool]]:
+def _train_alone(
+    federated: AdaptedModel, prepare: Preprocessing, train: Rows, validation: Rows, seed: int, epochs: int, site: str
+) -> AdaptedModel:
+    """The same model of the site's owner, of its rows alone."""
+    adapter, inputs = federated.adapter, prepare.apply(validation.inputs)
+    examples = LocalExamples(site, prepare.apply(train.inputs), np.asarray(train.labels))
+    tensors = best = start_tensors(adapter, seed)
+    lowest, waited, rng = math.inf, 0, derive_rng(seed, "local shuffle")
+    for _ in range(epochs):
+        tensors = adapter.tensors.check(adapter.train(tensors, examples, LocalTraining(epochs=1), rng))
+        loss = evaluate_adapter(adapter, tensors, inputs, np.asarray(validation.labels)).loss_sum
+        waited = 0 if loss < lowest else waited + 1
+        if loss < lowest:
+            lowest, best = loss, tensors
+        if waited == PATIENCE:
+            break
+    return replace(federated, tensors=best, preprocessing=prepare)
+
+
+def _measure(saved: SavedModel | AdaptedModel, test: Rows) -> tuple[Metrics, list[bool]]:
     """How a model does on rows, and which it gets right."""
-    metrics = evaluate(saved.model, saved.preprocessing.apply(test.inputs), test.labels)
+    if isinstance(saved, AdaptedModel):
+        metrics = saved.evaluate(test.inputs, test.labels)
+    else:
+        metrics = evaluate(saved.model, saved.preprocessing.apply(test.inputs), test.labels)
     names = saved.predict(test.inputs)
     classes = test.task.classes
     return metrics, [name == classes[label] for name, label in zip(names, test.labels.tolist(), strict=True)]

@@ -143,6 +143,7 @@ def test_no_cycles():
         pytest.param("tenseal", {"privacy/approximate_ckks_layout.py", "privacy/rlwe.py"}, id="tenseal"),
         pytest.param("PIL", {"core/data/images.py"}, id="pillow"),
         pytest.param("polars", {"core/data/table.py", "storage/frames.py"}, id="polars"),
+        pytest.param("xgboost", {"federated/adapters/xgboost_model.py"}, id="xgboost"),
         pytest.param(
             "flwr",
             {
