@@ -299,13 +299,9 @@ class _ServerLines:
             case FederationStarted():
                 line = f"run {event.run.run.number} of {event.run.run.name}: {count(event.run.rounds, 'round')}"
             case RoundFinished():
-                reported = (
-                    "" if event.accuracy is None else f", round {event.reported}: accuracy {show(event.accuracy)}"
-                )
-                line = (
-                    f"round {event.number} of {event.total}, {event.seconds:.1f} s, {size(event.bytes_up)} up"
-                line += reported
-                )
+                line = f"round {event.number} of {event.total}, {event.seconds:.1f} s, {size(event.bytes_up)} up"
+                if event.accuracy is not None:
+                    line += f"; round {event.reported}: accuracy {show(event.accuracy)}"
             case AttemptFailed():
                 line = f"attempt {event.attempt} at round {event.number} gave no sum: {event.failure}"
         stderr().print(line, soft_wrap=True)

@@ -36,7 +36,7 @@ def test_the_template_is_the_defaults(tmp_path):
     assert (config.name, config.keys, config.admission) == (
         "hospital-a",
         tmp_path / "keys",
-        tmp_path / "admission.json",
+        tmp_path / "hospital-a.admission.json",
     )
 
 
