@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .greeter import Greeter
     from .grid import LocalGrid
     from .handshake import HelloTerms
+    from .inheritance import Inheritance, Place
     from .local_training import LocalRows, LocalTrainer
     from .policy import SitePolicy
     from .ray_grid import RayGrid
@@ -72,7 +73,6 @@ if TYPE_CHECKING:
     from .sources import SiteData, check_schema, explain_difference, load_site_data
     from .strategies import STRATEGIES, FederatedStrategy
     from .symbols import Contribution
-    from .weight_pool import Inheritance, Place
 
 _HOMES = {
     "Agreement": "agreement.journal",
@@ -102,7 +102,7 @@ _HOMES = {
     "Gain": "gain",
     "Greeter": "greeter",
     "HelloTerms": "handshake",
-    "Inheritance": "weight_pool",
+    "Inheritance": "inheritance",
     "KeptAgreementJournal": "agreement.kept_journal",
     "LocalGrid": "grid",
     "LocalRows": "local_training",
@@ -114,7 +114,7 @@ _HOMES = {
     "MemoryJournal": "round_journal",
     "PausedError": "errors",
     "Peers": "checkpoint",
-    "Place": "weight_pool",
+    "Place": "inheritance",
     "PlanError": "errors",
     "PolicyError": "errors",
     "PrivacyTerms": "rounds",

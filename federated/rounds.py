@@ -163,7 +163,7 @@ class RoundPlan:
         strategy: how sites train and what a sum does to the model, as JSON; see `strategies`.
         compression: what of a change travels, as JSON; see `compression`.
         shared: where the network's weights come from, and where they go in the end, as JSON; see
-            `weight_pool.Inheritance`. Empty where it begins with weights of its own.
+            `inheritance.Inheritance`. Empty where it begins with weights of its own.
     """
 
     run: str

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...core import Candidate, ConfigError
-from ..weight_pool import Inheritance, Place
+from ..inheritance import Inheritance, Place
 
 ROUNDS_OF_A_CANDIDATE: Final = 1
 

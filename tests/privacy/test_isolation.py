@@ -173,6 +173,7 @@ def names_in(path: Path) -> tuple[set[str], set[Path]]:
     [
         "federated/agreement/relay.py",
         "federated/coordinator.py",
+        "federated/search/evaluator.py",
         "privacy/aggregate.py",
         "privacy/approximate_ckks.py",
         "privacy/keys/identity_secret.py",
