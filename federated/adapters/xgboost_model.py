@@ -4,7 +4,8 @@ In a round each site boosts a few trees on its own rows, from where the model st
 each with its part of the vote, 1 / sites, so the model moves by the mean of what the sites would add to a row's scores.
 
 Trees cannot be added as weights can. The model's tensor has a slot for each site and round, and a site writes into its
-own one; the sum of all updates is then the union. A mark beside the bytes tells by how much the sum was divided.
+own one; the sum of all updates is then the union. A mark beside the bytes tells by how much the sum was divided: they
+are read back exactly for every site of at least a ten-thousandth of the plan's `max_rows`, and not at all below.
 
 Threat model: all sites and the coordinator see which trees are whose, and a tree tells of the rows it was grown on:
 where values lie, and what the few rows of a leaf are like. An encryption would hide that from nobody who opens the sum,
@@ -37,7 +38,9 @@ except ImportError as exc:
 
 xgboost: Any = _xgboost
 _TREES: Final = "trees"
-_LARGEST: Final = 255  # of a byte
+_WORD: Final = 2**16  # of two bytes, a number of a slot
+_MARK: Final = 255.0  # numbers and marks are below 256, as what travels exactly must be
+_SCALE: Final = 256.0
 _HEAD: Final = 8  # bytes before the trees of a slot: their number, and their CRC-32
 _MOST_ROOM: Final = 2**20
 _MOST_JSON: Final = 2**24  # bytes of the trees of one slot
@@ -54,7 +57,7 @@ def bagged_trees(
     depth: int = 4,
     learning_rate: float = 0.3,
     penalty: float = 1.0,
-    room: int = 8192,
+    room: int = 4096,
     threads: int = 1,
 ) -> ModelAdapter:
     """Trees of all sites.
@@ -67,7 +70,7 @@ def bagged_trees(
         depth: of a tree, 1 to 12.
         learning_rate: of a boosting step, in (0, 1].
         penalty: of squared leaf values; >= 0.
-        room: bytes of a site's trees in a round, compressed.
+        room: bytes of a site's trees in a round, compressed; even.
         threads: to grow trees with.
 
     Raises:
@@ -78,10 +81,10 @@ def bagged_trees(
         raise DataError("the model tells classes apart, and there are none", hint="choose a target that has classes")
     if not sites or len(set(sites)) != len(sites):
         raise ConfigError(f"expected the names of different sites, got {', '.join(sites[:5]) or 'none'}")
-    if min(rounds, trees, threads) < 1 or not 1 <= depth <= 12 or not _HEAD < room <= _MOST_ROOM:
+    if min(rounds, trees, threads) < 1 or not 1 <= depth <= 12 or not _HEAD < room <= _MOST_ROOM or room % 2:
         raise ConfigError(
-            f"expected rounds, trees and threads >= 1, depth 1 to 12 and room of {_HEAD + 1} to {_MOST_ROOM} bytes, "
-            f"got {rounds}, {trees}, {threads}, {depth} and {room}"
+            f"expected rounds, trees and threads >= 1, depth 1 to 12 and an even room of {_HEAD + 2} to {_MOST_ROOM} "
+            f"bytes, got {rounds}, {trees}, {threads}, {depth} and {room}"
         )
     if not (0 < learning_rate <= 1 and penalty >= 0):
         raise ConfigError(f"expected 0 < learning_rate <= 1 and penalty >= 0, got {learning_rate} and {penalty}")
@@ -127,8 +130,8 @@ class _BaggedTrees:
 
     @property
     def tensors(self) -> ModelTensors:
-        """A slot for each round and site: bytes, and the mark."""
-        shape = (self.rounds, len(self.sites), self.room + 1)
+        """A slot for each round and site: two bytes a number, and the mark."""
+        shape = (self.rounds, len(self.sites), self.room // 2 + 1)
         return ModelTensors((ModelTensor(name=_TREES, shape=shape, kind="buffer"),))
 
     def initial(self, seed: int) -> Tensors:
@@ -210,10 +213,7 @@ class _BaggedTrees:
         Raises:
             FormatError: it holds none.
         """
-        data = np.rint(slot[:-1].astype(np.float64) * _LARGEST / float(slot[-1]))
-        if not (np.isfinite(data).all() and (data >= 0).all() and (data <= _LARGEST).all()):
-            raise FormatError("a slot that holds no bytes")
-        content = data.astype(np.uint8).tobytes()
+        content = _content(slot)
         size, crc = int.from_bytes(content[:4], "big"), int.from_bytes(content[4:_HEAD], "big")
         packed = content[_HEAD : _HEAD + size]
         if len(packed) != size or zlib.crc32(packed) != crc:
@@ -275,8 +275,20 @@ def _long(tree: dict[str, list[Any]], place: int, features: int) -> dict[str, An
     }
 
 
+def _content(slot: np.ndarray) -> bytes:
+    """The bytes in a slot.
+
+    Raises:
+        FormatError: there are none.
+    """
+    words = np.rint(slot[:-1].astype(np.float64) * (_SCALE * _MARK / float(slot[-1])))
+    if not (np.isfinite(words).all() and (words >= 0).all() and (words < _WORD).all()):
+        raise FormatError("a slot that holds no bytes")
+    return words.astype(">u2").tobytes()
+
+
 def _write_slot(trees: Sequence[dict[str, list[Any]]], room: int) -> np.ndarray:
-    """Trees as bytes, and the mark: shape (room + 1,).
+    """Trees as bytes, and the mark: shape (room / 2 + 1,).
 
     Raises:
         ConfigError: they do not fit.
@@ -288,10 +300,8 @@ def _write_slot(trees: Sequence[dict[str, list[Any]]], room: int) -> np.ndarray:
             hint="raise the option room, or grow fewer or smaller trees",
         )
     content = len(packed).to_bytes(4, "big") + zlib.crc32(packed).to_bytes(4, "big") + packed
-    slot = np.zeros(room + 1, np.float32)
-    slot[: len(content)] = np.frombuffer(content, np.uint8)
-    slot[-1] = _LARGEST
-    return slot
+    words = np.frombuffer(content.ljust(room, b"\0"), ">u2").astype(np.float32) / np.float32(_SCALE)
+    return np.append(words, np.float32(_MARK))
 
 
 def _checked(value: object, features: int, most: int) -> dict[str, list[Any]]:

@@ -37,7 +37,7 @@ def test_a_sum_of_slots_is_the_union_of_trees_and_sites_vote_alike(trees, exampl
     start = trees.initial(0)
     one, other = (grow(trees, start, examples, site) for site in "ab")
     scores = [trees.logits(each, examples[0]) for each in (one, other)]
-    for weights in ([0.5, 0.5], [0.001, 0.999]):  # however a site counts
+    for weights in ([0.5, 0.5], [0.001, 0.999], [1e-4, 1.0 - 1e-4]):  # however a site counts
         mean = sum(weight * each["trees"] for weight, each in zip(weights, (one, other), strict=True))
         union = {"trees": mean.astype(np.float32)}
         np.testing.assert_allclose(trees.logits(union, examples[0]), sum(scores) / 2, atol=1e-6)
@@ -48,8 +48,10 @@ def test_a_sum_of_slots_is_the_union_of_trees_and_sites_vote_alike(trees, exampl
 
 
 def test_what_travels_of_a_tree_is_how_it_decides(trees, examples):
+    from nasturtium.federated.adapters.xgboost_model import _content
+
     slot = grow(trees, trees.initial(0), examples, "a")["trees"][0, 0]
-    content = slot[:-1].astype(np.uint8).tobytes()
+    content = _content(slot)
     [tree, *_] = json.loads(zlib.decompress(content[8 : 8 + int.from_bytes(content[:4], "big")]))
     assert set(tree) == {"feature", "value", "left", "right", "missing_left"}
 
