@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core import SavedModel, load_model
+from ..core import FormatError, SavedModel, load_model
 from ..storage import (
     DEFAULT_EXPERIMENT,
     MODEL_ROLE,
@@ -98,7 +98,7 @@ def load_run_model(ref: str | int = "@best", *, db: Target = None) -> SavedModel
         FormatError: the saved model is damaged or gone.
     """
     if len(Path(str(ref)).parts) > 1:  # a path, for no run is named with a slash
-        return load_model(str(ref))
+        return _load(Path(str(ref)))
     with open_database(db, create=False) as database:
         return find_model(database, ref)[1]
 
@@ -115,7 +115,20 @@ def find_model(database: Database, ref: str | int) -> tuple[RunRecord, SavedMode
     folder = database.models_dir / run.uid
     if not folder.exists():  # the artifacts are what counts, the folder is for people
         unpack_model(database, files.values(), folder)
-    return run, load_model(folder, weights_sha256=weights.sha256)
+    return run, _load(folder, weights_sha256=weights.sha256)
+
+
+def _load(folder: Path, **expected: str) -> SavedModel:
+    """A network; a model of somebody's own code is said to be one."""
+    try:
+        return load_model(folder, **expected)
+    except FormatError as exc:
+        if "nasturtium.adapted-model" not in exc.message:
+            raise
+        raise FormatError(
+            f"{folder} holds a model of its owner's, which is no network",
+            hint="use it in Python: nasturtium.federated.adapters.load_adapted(folder)",
+        ) from exc
 
 
 def _without_model(run: RunRecord) -> str | None:

@@ -50,6 +50,10 @@ min_sites = 3                   # no sum of fewer is formed
 [strategy]
 name = "fedavg"                 # nasturtium federate strategies lists them, and their parameters
 
+# [adapter]                     # a model that is no network of ours, by the name that sites have it under
+# name = "sklearn-mlp"          # further keys are its options; see federated/adapters/README.md
+# hidden = [64, 32]
+
 # [privacy]                     # differential privacy of each site, over all rounds
 # epsilon = 8.0
 # delta = 1e-5
