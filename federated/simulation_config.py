@@ -107,7 +107,9 @@ class SimulationConfig:
         self._check_strategy()
         self._check_preprocessing()
         if self.model_options and self.model_adapter is None:
-            raise ConfigError("options of a model, and there is no model", hint="add --model-adapter NAME (in Python: model_adapter)")
+            raise ConfigError(
+                "options of a model, and there is no model", hint="add --model-adapter NAME (in Python: model_adapter)"
+            )
         self.catalogue  # noqa: B018 - what it is called is checked
 
     @property
