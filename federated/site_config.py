@@ -58,10 +58,7 @@ class SiteConfig:
     roster_fingerprint: str | None = None
 
     def __post_init__(self) -> None:
-        try:
-            check_name(self.name)
-        except FormatError as exc:
-            raise ConfigError(f"name: {exc.message}", hint=exc.hint) from None
+        _check_name(self.name)
         for name in ("keys", "state", "admission"):
             check_path(name, getattr(self, name))
         try:
@@ -144,11 +141,20 @@ class SiteConfig:
         """
         suffix = Path(data).suffix.lower()
         kind = next((kind for kind, endings in SUFFIXES.items() if suffix in endings), "images")
-        values = {"name": name, "kind": kind, "path": data, "admission": f"{name}.admission.json"} | ({} if kind == "images" else {"target": target})
+        _check_name(name)
+        values = {"name": name, "kind": kind, "path": data, "admission": f"{name}.admission.json"}
+        values |= {} if kind == "images" else {"target": target}
         lines = {key: to_toml({key: value}).rstrip() for key, value in values.items()}
         text = TEMPLATE.format(**{"target": '# target = "label"', **lines})
         SiteConfig.from_dict(cast(dict[str, Any], parse_toml(text)), Path("/"), where="the new site.toml")
         return text
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_name(name)
+    except FormatError as exc:
+        raise ConfigError(f"name: {exc.message}", hint=exc.hint) from None
 
 
 def _with_paths(table: object, names: tuple[str, ...], folder: Path, where: str) -> object:
