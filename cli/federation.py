@@ -18,8 +18,8 @@ from .output import Format, count, print_json, print_rows, show, size, stderr, s
 if TYPE_CHECKING:
     from types import FrameType
 
+    from ..federated import SiteConfig
     from ..federated.deployment import FederationConfig, JobStatus, ParticipantEvent, ServerEvent
-    from ..federated.site_config import SiteConfig
 
 Folder = Annotated[Path, option("--folder", help="Where to make it; the folder is made where there is none.")]
 HubConfig = Annotated[Path, option("--config", help="The coordinator's federation.toml.")]
@@ -397,7 +397,7 @@ def _hub(path: Path) -> FederationConfig:
 
 
 def _site(path: Path) -> SiteConfig:
-    from ..federated.site_config import SiteConfig
+    from ..federated import SiteConfig
 
     return SiteConfig.load(path)
 

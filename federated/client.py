@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -34,8 +34,10 @@ from .records import (
 )
 from .refusals import refusal_of
 from .site import Site
-from .site_ceremony import SiteCeremony
 from .site_queries import CheckpointRequest, HelloRequest, HelloVerdict
+
+if TYPE_CHECKING:
+    from .site_ceremony import SiteCeremony  # which opens keys
 
 logger = logging.getLogger(__name__)
 

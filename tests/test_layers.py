@@ -155,6 +155,7 @@ def test_no_cycles():
                 "federated/coordinator.py",
                 "federated/courier.py",
                 "federated/deployment/coordinator_engine.py",
+                "federated/deployment/participant.py",
                 "federated/deployment/site_engine.py",
                 "federated/deployment/train_run.py",
                 "federated/flower/bundle.py",

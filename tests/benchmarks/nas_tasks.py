@@ -51,6 +51,7 @@ class RealTask:
         bar: the least mean, where it is not the reference's.
         regression: measurements, not classes.
         constraints: networks that fit the time.
+        epochs: of a training; None: the search's default.
         top, repeats: how many of the best are trained again with how many seeds; few where networks take long.
     """
 
@@ -61,6 +62,7 @@ class RealTask:
     bar: float | None = None
     regression: bool = False
     constraints: tuple[str, ...] = ()
+    epochs: int | None = None
     top: int = 6
     repeats: int = 2
 
@@ -171,8 +173,8 @@ TASKS = {
         RealTask("breast_cancer", write_breast_cancer, logistic_regression, margin=0.005, constraints=SMALL),
         RealTask("wine", write_wine, logistic_regression, margin=0.01, constraints=SMALL),
         RealTask("diabetes", write_diabetes, ridge, margin=0.02, regression=True, constraints=SMALL),
-        RealTask("shapes", write_shapes, support_vectors, bar=0.9, constraints=("macs <= 1000000",), top=2),
-        RealTask("order", write_order, support_vectors, bar=0.95),
+        RealTask("shapes", write_shapes, support_vectors, constraints=("macs <= 200000",), top=2, repeats=1, epochs=15),
+        RealTask("order", write_order, support_vectors, constraints=("macs <= 50000",), top=2, repeats=1, epochs=15),
     )
 }
 
@@ -198,6 +200,7 @@ def setup_split(
         seed=split,
         constraints=task.constraints,
         strategy=strategy,
+        **({} if task.epochs is None else {"epochs": task.epochs}),
         top=task.top,
         repeats=task.repeats,
         ensemble=True,
