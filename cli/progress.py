@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from ..federated import FederationEvent, FederationStarted, RoundFinished
+from ..federated import AttemptFailed, FederationEvent, FederationStarted, RoundFinished
 from ..nas import (
     SearchEvent,
     SearchStarted,
@@ -283,6 +283,8 @@ class FederationProgress(_Line):
                 self.move(number, total, f"round {number}/{total}", note)
                 if not self.live:
                     self.say(f"round {number}/{total} took {duration(seconds)}: {note}")
+            case AttemptFailed(number, attempt, failure):
+                self.say(f"attempt {attempt} at round {number} gave no sum: {failure}")
 
 
 def noise_line(noise_to_clip: float, clients: int) -> str:

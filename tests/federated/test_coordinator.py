@@ -21,8 +21,8 @@ from nasturtium.federated import (
     Closing,
     FederationError,
     LocalGrid,
-    Quantisation,
     MemoryJournal,
+    Quantisation,
     RelayStrategy,
     RoundPlan,
     RoundResult,
@@ -30,9 +30,9 @@ from nasturtium.federated import (
     SiteReport,
     make_client_app,
 )
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
 from nasturtium.federated.answers import join_contents, sign_answer, split_content
 from nasturtium.federated.courier import asked_digest
+from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
 from nasturtium.federated.records import pack_bytes, plan_from_content, update_from_content, update_to_content
 from nasturtium.federated.site_queries import ANSWER_DOMAIN
 from nasturtium.privacy import (

@@ -20,7 +20,6 @@ from nasturtium.privacy import (
     PackedCipher,
     Preset,
     PrivacyError,
-    ReplayedUpdateError,
     SecretKey,
     Sitting,
     protect,
