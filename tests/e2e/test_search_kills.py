@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -88,12 +89,12 @@ def attempts(path: Path | str) -> list[tuple[int, int, str]]:
         return [(trial.number, trial.attempt, trial.state) for trial in history.trials(search.uid)]
 
 
-def wait_until(condition, process: subprocess.Popen) -> bool:
+def wait_until(condition, process: subprocess.Popen, pause: float = 0.02) -> bool:
     """Whether it comes true before the process ends."""
     while not condition():
         if process.poll() is not None:
             return False
-        time.sleep(0.02)
+        time.sleep(pause)
     return True
 
 
@@ -219,10 +220,11 @@ def test_a_long_search_survives_random_kills(tmp_path):
     finish(tmp_path / "whole.db", config)
     whole = time.monotonic() - began
     path, chance, kills = tmp_path / "killed.db", random.Random(0), {"broker": 0, "worker": 0}
-    moments = [whole / SOAK_KILLS * chance.uniform(0.3, 1.1) for _ in range(SOAK_KILLS)]
+    # By how far the search has come and not by the clock: a machine may be faster the second time.
+    moments = sorted(config.trials * chance.uniform(0.01, 0.95) for _ in range(SOAK_KILLS))
     process = start(path, config)
-    for pause in moments:
-        kills[_kill_one(process, time.monotonic() + pause, chance)] += 1
+    for moment in moments:
+        kills[_kill_one(process, lambda moment=moment: count_finished(path) >= moment, chance)] += 1
         if process.poll() is not None:
             process.communicate()
             process = start(path, config)
@@ -233,15 +235,16 @@ def test_a_long_search_survives_random_kills(tmp_path):
     assert outline(path) == outline(tmp_path / "whole.db")
 
 
-def _kill_one(process: subprocess.Popen, until: float, chance: random.Random) -> str:
-    """Kill the broker or one of its workers at a moment, or as soon as there are workers."""
+def _kill_one(process: subprocess.Popen, due: Callable[[], bool], chance: random.Random) -> str:
+    """Kill the broker or one of its workers once it is time and there are workers."""
+    assert wait_until(due, process, 0.5), f"the search has ended: {process.communicate()[1]}"
     workers: list[psutil.Process] = []
 
-    def now() -> bool:
+    def there() -> bool:
         workers[:] = workers_of(process)
-        return time.monotonic() > until and bool(workers)
+        return bool(workers)
 
-    assert wait_until(now, process), f"the search has ended: {process.communicate()[1]}"
+    assert wait_until(there, process), f"the search has ended: {process.communicate()[1]}"
     victim, name = (process, "broker") if chance.random() < 0.5 else (chance.choice(workers), "worker")
     with suppress(psutil.NoSuchProcess):  # it has just ended by itself
         victim.kill()
