@@ -125,7 +125,8 @@ def server(
     watch = _ServerLines()
     with _stopping() as stop:
         deployment.serve(hub, stop=stop, passphrase=passphrase_of(hub.keys), until_idle=once, observe=watch)
-    _note(f"stopped; a job that was running goes on with: nasturtium federate server --config {config}")
+        if stop.is_set():
+            _note(f"stopped; a job that was running goes on with: nasturtium federate server --config {config}")
 
 
 def client(
@@ -346,7 +347,8 @@ class _stopping:  # noqa: N801 - used as a function
     """Ctrl-C and SIGTERM set an event instead of raising; a second one ends the process at once."""
 
     def __enter__(self) -> threading.Event:
-        logging.getLogger("nasturtium").setLevel(logging.ERROR)
+        logging.getLogger("nasturtium").setLevel(logging.ERROR)  # the events say it in words
+        logging.getLogger("flwr").setLevel(logging.ERROR)
         self._stop = threading.Event()
         self._before = {each: signal.signal(each, self._set) for each in (signal.SIGINT, signal.SIGTERM)}
         return self._stop

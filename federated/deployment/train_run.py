@@ -54,7 +54,7 @@ from ..ceremony import hold_ceremony
 from ..coordinator import RelayStrategy
 from ..courier import Courier, drive
 from ..default_model import check_fits, default_spec
-from ..errors import CeremonyPendingError, PausedError, StoppedError
+from ..errors import CeremonyPendingError, PausedError, Refusal, StoppedError
 from ..exchange import check_trains, full_layout
 from ..federation_plan import FederationPlan
 from ..greeter import Greeter
@@ -232,7 +232,12 @@ class TrainRun:
         hub = self._hub
         reasons: dict[str, str] = {}
         courier = Courier(grid, hub.sites, hub.identity, check=self._check)
-        ask = ask_sites(courier, hub.sites, seconds=_ASK_S, told=lambda site, reason: reasons.update({site: reason}))
+
+        def note(site: str, reason: str) -> None:
+            if Refusal.NOT_READY not in reason:  # which the message says already
+                reasons[site] = reason
+
+        ask = ask_sites(courier, hub.sites, seconds=_ASK_S, told=note)
         ends = time.monotonic() + hub.rules.patience
         while True:
             try:
