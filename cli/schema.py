@@ -261,6 +261,8 @@ _DESCRIBED: Schema = {
         for kind, names in _BY_KIND.items()
     ],
 }
+_FEDERATED_PARTY: Fields = {"id": _text("of its identity"), "fingerprint": _text("to be compared over another channel")}
+_JOB_STATES = "queued running completed paused stopped failed"
 _USED = _object({"used": _number(), "limit": _maybe(_number(), "it has none")})
 _STATUS = _object(
     {
@@ -479,6 +481,63 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "federate simulate": _DESCRIBED,
+    "federate search": _DESCRIBED,
+    "federate init coordinator": _object(
+        {
+            "config": _text("the file that was made"),
+            **_FEDERATED_PARTY,
+            "authority": _text("fingerprint of its certificate"),
+        }
+    ),
+    "federate init site": _object(
+        {"config": _text("the file that was made"), **_FEDERATED_PARTY, "send": _text("the file for the coordinator")}
+    ),
+    "federate admit": _object(
+        {"site": _text("its name"), "send": _text("the file for the site"), "expires": _text("of its certificate, UTC")}
+    ),
+    "federate remove": _object({"site": _text("its name"), "removed": _text("when, UTC")}),
+    "federate client": _map(_ANY, "with --dry-run: all that would leave, and what would not"),
+    "federate approve": _maybe(_map(_ANY, "the roster"), "none waits"),
+    "federate start": _object({"name": _text(), "uid": _text("ULID of the job"), "state": _word(_JOB_STATES)}),
+    "federate status": _rows(
+        {
+            "job": _whole("its number, from 1", 1),
+            "uid": _text("ULID of the job"),
+            "name": _text("of its run"),
+            "state": _word(_JOB_STATES),
+            "rounds": _text("closed training rounds of all, such as 3/20"),
+            "accuracy": _ACCURACY,
+            "why": _text("what keeps it, or ended it; may be empty"),
+            "run": _NUMBER,
+        }
+    ),
+    "federate rounds": _rows(
+        {
+            "round": _whole("its number", 1),
+            "state": _text("of a round, or which attempt failed"),
+            "participants": _whole("whose updates are in the sum"),
+            "rejected": _whole(),
+            "loss": _LOSS,
+            "accuracy": _ACCURACY,
+            "bytes_up": _maybe(_BYTES),
+            "bytes_down": _maybe(_BYTES),
+            "seconds": _maybe(_number()),
+            "why": _text("an attempt failed; empty for a closed round"),
+        }
+    ),
+    "federate clients": _rows(
+        {
+            "site": _text("its name"),
+            "admitted": _text("when, UTC"),
+            "expires": _text("of its certificate, UTC"),
+            "accepted": _whole("updates"),
+            "rejected": _whole("updates"),
+            "bytes_up": _BYTES,
+            "last_reason": _text("why one was rejected; may be empty"),
+            "fingerprint": _text("of its identity"),
+        }
+    ),
+    "federate audit": {"anyOf": [_list(_map(_ANY, "an entry")), _map(_ANY, "with --check")]},
     "federate strategies": _rows(
         {
             "strategy": _text("name"),

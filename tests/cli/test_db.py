@@ -68,16 +68,16 @@ def test_status(command, home):
 
 def test_an_older_database_is_described_then_upgraded(command, old):
     described = command("db", "status")
-    assert "0001 (newest: 0003)" in described.out
+    assert "0001 (newest: 0004)" in described.out
     assert "nasturtium db upgrade" in described.err
     upgraded = command("db", "upgrade")
     assert upgraded.code == 0
-    assert "upgraded from revision 0001 to 0003" in upgraded.out
+    assert "upgraded from revision 0001 to 0004" in upgraded.out
     copy = Path(upgraded.out.splitlines()[-1].partition(": ")[2])
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT version_num FROM nst_alembic_version").fetchall() == [("0001",)]
     again = command("db", "upgrade")
-    assert (again.code, "is of the newest revision, 0003" in again.out) == (0, True)
+    assert (again.code, "is of the newest revision, 0004" in again.out) == (0, True)
 
 
 def test_an_older_database_is_backed_up_as_it_is(command, old):
@@ -140,7 +140,7 @@ def test_restoring_elsewhere_is_refused_without_yes(command, home):
     assert (answer.code, "--yes" in answer.err, answer.out) == (2, True, "")
     assert not (home / "other.db").exists()
     said = json.loads(command("db", "restore", backup, "--db", "other.db", "--yes", "--json").out)
-    assert (said["database"], said["kept"], said["revision"]) == (str(home / "other.db"), [], "0003")
+    assert (said["database"], said["kept"], said["revision"]) == (str(home / "other.db"), [], "0004")
     with open_database(home / "other.db") as database:
         assert len(History(database).runs()) == 1
 

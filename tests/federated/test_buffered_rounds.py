@@ -23,6 +23,8 @@ from nasturtium.federated import (
     Site,
     make_client_app,
 )
+from nasturtium.federated.adapters.catalogue import ModelCatalogue
+from nasturtium.federated.adapters.training import SiteTrainer
 from nasturtium.federated.buffered_sum import BufferedUpdate, add_stale
 from nasturtium.federated.errors import PausedError
 from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
@@ -71,7 +73,7 @@ def run_federation(make_site, make_federation_plan, coordinator, preset):
     ) -> tuple[list[Site], list[RoundResult]]:
         sites: list[Site] = [make_site(i, rows=rows) for i, rows in enumerate(ROWS, 1)]
         for index, trainer in (trainers or {}).items():
-            sites[index]._trainer = trainer
+            sites[index]._trainer = SiteTrainer(ModelCatalogue(), trainer)
         results: list[RoundResult] = []
 
         def note(result: RoundResult) -> None:
