@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from ..privacy import MaskingPlan
+from typing import TYPE_CHECKING, Final
+
+from ..privacy import MaskingPlan, smallest_threshold
 from .rounds import MaskTerms
+
+if TYPE_CHECKING:
+    from ..privacy import ClientDp
+
+COLLUDERS: Final = 1  # sites that may be in league with the coordinator
 
 
 def make_masking_plan(
@@ -19,4 +26,18 @@ def make_masking_plan(
         modulus=modulus,
         threshold=terms.threshold,
         colluders=terms.colluders,
+    )
+
+
+def make_mask_terms(roster_sha256: str, sites: int, private: ClientDp | None) -> MaskTerms:
+    """How the masks of a run are made.
+
+    Args:
+        roster_sha256: of the roster whose members take part.
+        sites: how many take part in a round.
+        private: the noise of the run; the masks of fewer sites than it needs would come off too little of it.
+    """
+    fewest = 0 if private is None else private.fewest_sites
+    return MaskTerms(
+        roster_sha256=roster_sha256, threshold=max(smallest_threshold(sites, COLLUDERS), fewest), colluders=COLLUDERS
     )

@@ -31,7 +31,6 @@ from ..privacy import (
     Adder,
     ClientDp,
     Identity,
-    smallest_threshold,
 )
 from ..storage import (
     DEFAULT_EXPERIMENT,
@@ -56,6 +55,7 @@ from .exchange import full_layout
 from .federation_plan import FederationPlan
 from .gather import Closing
 from .grid import FIRST_NODE_ID
+from .masks import make_mask_terms
 from .privacy_gate import PrivacyGate
 from .private_symbols import privacy_terms
 from .round_recorder import FederationEvent, FederationStarted, RoundRecorder
@@ -66,8 +66,6 @@ from .simulated_grid import run_sites
 from .simulated_sites import PublicIdentities, SimulatedParties, roster_sha256, site_name
 from .simulation_setup import SimulationSetup
 from .symbols import choose_preset
-
-COLLUDERS = 1  # sites that may be in league with the coordinator, where updates are masked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +151,11 @@ def simulate(
             with run_sites(parties) as sites:
                 if config.preprocessing == "agreed":
                     identities = PublicIdentities(parties, FIRST_NODE_ID)
-                    masks = _mask_terms(identities, config.clients, None) if config.masked else None
+                    masks = (
+                        make_mask_terms(roster_sha256(site.id for site in identities.values()), config.clients, None)
+                        if config.masked
+                        else None
+                    )
                     preprocessing = agree_on_preprocessing(
                         data.task, sites.grid, adder, identities, coordinator, gate, masks
                     )
@@ -223,12 +225,7 @@ def _preprocess(pool: Dataset, *, private: bool) -> Preprocessing:
 
 
 def _mask_terms(sites: PublicIdentities, in_a_round: int, private: ClientDp | None) -> MaskTerms:
-    fewest = 0 if private is None else private.fewest_sites  # the masks of fewer would come off too little noise
-    return MaskTerms(
-        roster_sha256=roster_sha256(site.id for site in sites.values()),
-        threshold=max(smallest_threshold(in_a_round, COLLUDERS), fewest),
-        colluders=COLLUDERS,
-    )
+    return make_mask_terms(roster_sha256(site.id for site in sites.values()), in_a_round, private)
 
 
 def _record_parties(tracker: Tracker, run: str, setup: SimulationSetup, adder: Adder) -> None:

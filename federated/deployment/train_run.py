@@ -32,7 +32,6 @@ from ...privacy import (
     PublicIdentity,
     calibrate_client_dp,
     smallest_preset,
-    smallest_threshold,
 )
 from ...storage import (
     Database,
@@ -60,6 +59,7 @@ from ..federation_plan import FederationPlan
 from ..greeter import Greeter
 from ..handshake import HelloTerms
 from ..key_messages import ask_sites
+from ..masks import make_mask_terms
 from ..privacy_gate import PrivacyGate
 from ..private_symbols import privacy_terms
 from ..round_recorder import CLAIM_S, FederationStarted, RoundRecorder
@@ -71,7 +71,6 @@ from .federation_config import RoundRules
 from .train_job import TrainJob
 
 AGREEMENT_BITS: Final = 8
-COLLUDERS: Final = 1  # sites that may be in league with the coordinator, where updates are masked
 _ASK_S: Final = 30.0  # for a site's step of the ceremony
 _LOOK_S: Final = 2.0  # between two looks whether sites have done their part
 _BEAT_S: Final = 2.0
@@ -416,10 +415,10 @@ class TrainRun:
         )
 
     def _mask_terms(self, grant: KeyGrant, private: ClientDp | None) -> MaskTerms | None:
-        return _mask_terms(grant.roster.sha256, len(grant.roster.members), private) if self._masked else None
+        return make_mask_terms(grant.roster.sha256, len(grant.roster.members), private) if self._masked else None
 
     def _mask_terms_of(self, decided: _Decided, private: ClientDp | None) -> MaskTerms | None:
-        return _mask_terms(decided.roster_sha256, decided.sites, private) if self._masked else None
+        return make_mask_terms(decided.roster_sha256, decided.sites, private) if self._masked else None
 
     @property
     def _masked(self) -> bool:
@@ -520,10 +519,3 @@ class _Members(Mapping[int, PublicIdentity]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
-
-
-def _mask_terms(roster_sha256: str, sites: int, private: ClientDp | None) -> MaskTerms:
-    fewest = 0 if private is None else private.fewest_sites  # the masks of fewer would come off too little noise
-    return MaskTerms(
-        roster_sha256=roster_sha256, threshold=max(smallest_threshold(sites, COLLUDERS), fewest), colluders=COLLUDERS
-    )

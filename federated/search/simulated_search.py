@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from math import inf
-from typing import Any, Final
+from typing import Any
 
 from ...core import Budget, Candidate, ConfigError, Evaluation, SavedModel, canonical_json
 from ...core.data import Preprocessing
-from ...privacy import MIN_SUMMANDS, Identity, smallest_preset, smallest_threshold
+from ...privacy import MIN_SUMMANDS, Identity, smallest_preset
 from ...storage import Database, Ledger
 from ..courier import Courier
 from ..errors import FederationError
 from ..federation_plan import FederationPlan
 from ..gather import Closing
 from ..grid import FIRST_NODE_ID
+from ..masks import make_mask_terms
 from ..privacy_gate import PrivacyGate
 from ..round_journal import MemoryJournal
 from ..round_recorder import RoundRecorder
@@ -29,8 +30,6 @@ from ..simulation_setup import SimulationSetup
 from .evaluator import CandidateEvaluator
 from .shared_weights import SharedWeights
 from .terms import SearchTerms
-
-COLLUDERS: Final = 1  # sites that may be in league with the coordinator, where updates are masked
 
 
 class SimulatedSearch:
@@ -251,8 +250,4 @@ def read_federation(
 
 def _mask_terms(parties: SimulatedParties) -> MaskTerms:
     sites = PublicIdentities(parties, FIRST_NODE_ID)
-    return MaskTerms(
-        roster_sha256=roster_sha256(site.id for site in sites.values()),
-        threshold=smallest_threshold(parties.config.in_a_round, COLLUDERS),
-        colluders=COLLUDERS,
-    )
+    return make_mask_terms(roster_sha256(site.id for site in sites.values()), parties.config.in_a_round, None)

@@ -54,6 +54,7 @@ def test_a_dropped_interruption_comes_again(how, capsys):
 def test_an_interruption_does_not_come_when_all_is_over():
     with interruptions_arrive():
         drop(KeyboardInterrupt)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     time.sleep(0.1)
 
 
