@@ -252,8 +252,8 @@ SCRIPT = """
         engine.submit(make(1, False))
         engine.submit(make(2, False))
         engine.wait(0.5)
-        print(*engine.pids, flush=True)
         try:
+            print(*engine.pids, flush=True)  # from here on an interrupt is answered
             print(engine.wait(60), flush=True)
         except KeyboardInterrupt:
             print("interrupted", [event.state for event in engine.wait(0.5)], flush=True)
