@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from .agreement.schema import Schema, SchemaColumn, merge_schemas
     from .agreement.store import AgreementStore
     from .agreement.terms import Terms, public_preprocessing
-    from .audit import AuditEntry, AuditLog, AuditReport
-    from .checkpoint import Peers
-    from .client import make_client_app
     from .compression import COMPRESSIONS
-    from .coordinator import RelayStrategy, run_all
-    from .courier import Courier, drive
-    from .dry_run import DryRun, run_dry
+    from .coordinator.attempt import Coordination
+    from .coordinator.greeter import Greeter
+    from .coordinator.journal import MemoryJournal, Resume, RoundJournal
+    from .coordinator.plan import FederationPlan
+    from .coordinator.recorder import AttemptFailed, FederationEvent, FederationStarted, RoundFinished, RoundRecorder
+    from .coordinator.relay_strategy import RelayStrategy, run_all
+    from .deployment.dry_run import DryRun, run_dry
     from .errors import (
         AgreementError,
         AuditError,
@@ -37,20 +38,11 @@ if TYPE_CHECKING:
         Refusal,
         StoppedError,
     )
-    from .federation_plan import FederationPlan
-    from .gain import Gain, measure_gain
-    from .gather import Closing
-    from .greeter import Greeter
-    from .grid import LocalGrid
-    from .handshake import HelloTerms
-    from .inheritance import Inheritance, Place
-    from .local_training import LocalRows, LocalTrainer
-    from .policy import SitePolicy
-    from .ray_grid import RayGrid
-    from .round_attempt import Coordination
-    from .round_journal import MemoryJournal, Resume, RoundJournal
-    from .round_recorder import AttemptFailed, FederationEvent, FederationStarted, RoundFinished, RoundRecorder
-    from .rounds import (
+    from .protocol.courier import Courier, drive
+    from .protocol.gather import Closing
+    from .protocol.handshake import HelloTerms
+    from .protocol.inheritance import Inheritance, Place
+    from .protocol.rounds import (
         ClientUpdate,
         LocalTraining,
         MaskRequest,
@@ -62,17 +54,25 @@ if TYPE_CHECKING:
         SiteOutcome,
         SiteReport,
     )
-    from .simulation import SimulationResult, simulate
-    from .simulation_config import SimulationConfig
-    from .simulation_setup import SimulationSetup
-    from .site import Site
-    from .site_config import SiteConfig
-    from .site_guard import SiteGuard
-    from .site_masks import SiteMasks
-    from .site_state import SiteStates
-    from .sources import SiteData, check_schema, explain_difference, load_site_data
+    from .simulation.config import SimulationConfig
+    from .simulation.local_grid import LocalGrid
+    from .simulation.ray_grid import RayGrid
+    from .simulation.setup import SimulationSetup
+    from .simulation.simulate import SimulationResult, simulate
+    from .site.audit import AuditEntry, AuditLog, AuditReport
+    from .site.checkpoint import Peers
+    from .site.client import make_client_app
+    from .site.config import SiteConfig
+    from .site.gain import Gain, measure_gain
+    from .site.local_training import LocalRows, LocalTrainer
+    from .site.masks import SiteMasks
+    from .site.policy import SitePolicy
+    from .site.policy_guard import SiteGuard
+    from .site.site import Site
+    from .site.state import SiteStates
+    from .site_data.sources import SiteData, check_schema, explain_difference, load_site_data
     from .strategies import STRATEGIES, FederatedStrategy
-    from .symbols import Contribution
+    from .updates.symbols import Contribution
 
 _HOMES = {
     "Agreement": "agreement.journal",
@@ -82,81 +82,81 @@ _HOMES = {
     "AgreementRelay": "agreement.relay",
     "AgreementStore": "agreement.store",
     "AgreementSum": "agreement.journal",
-    "AttemptFailed": "round_recorder",
-    "AuditEntry": "audit",
+    "AttemptFailed": "coordinator.recorder",
+    "AuditEntry": "site.audit",
     "AuditError": "errors",
-    "AuditLog": "audit",
-    "AuditReport": "audit",
+    "AuditLog": "site.audit",
+    "AuditReport": "site.audit",
     "COMPRESSIONS": "compression",
-    "ClientUpdate": "rounds",
-    "Closing": "gather",
-    "Contribution": "symbols",
-    "Coordination": "round_attempt",
-    "Courier": "courier",
-    "DryRun": "dry_run",
+    "ClientUpdate": "protocol.rounds",
+    "Closing": "protocol.gather",
+    "Contribution": "updates.symbols",
+    "Coordination": "coordinator.attempt",
+    "Courier": "protocol.courier",
+    "DryRun": "deployment.dry_run",
     "FederatedStrategy": "strategies",
     "FederationError": "errors",
-    "FederationEvent": "round_recorder",
-    "FederationPlan": "federation_plan",
-    "FederationStarted": "round_recorder",
-    "Gain": "gain",
-    "Greeter": "greeter",
-    "HelloTerms": "handshake",
-    "Inheritance": "inheritance",
+    "FederationEvent": "coordinator.recorder",
+    "FederationPlan": "coordinator.plan",
+    "FederationStarted": "coordinator.recorder",
+    "Gain": "site.gain",
+    "Greeter": "coordinator.greeter",
+    "HelloTerms": "protocol.handshake",
+    "Inheritance": "protocol.inheritance",
     "KeptAgreementJournal": "agreement.kept_journal",
-    "LocalGrid": "grid",
-    "LocalRows": "local_training",
-    "LocalTrainer": "local_training",
-    "LocalTraining": "rounds",
-    "MaskRequest": "rounds",
-    "MaskTerms": "rounds",
+    "LocalGrid": "simulation.local_grid",
+    "LocalRows": "site.local_training",
+    "LocalTrainer": "site.local_training",
+    "LocalTraining": "protocol.rounds",
+    "MaskRequest": "protocol.rounds",
+    "MaskTerms": "protocol.rounds",
     "MemoryAgreementJournal": "agreement.journal",
-    "MemoryJournal": "round_journal",
+    "MemoryJournal": "coordinator.journal",
     "PausedError": "errors",
-    "Peers": "checkpoint",
-    "Place": "inheritance",
+    "Peers": "site.checkpoint",
+    "Place": "protocol.inheritance",
     "PlanError": "errors",
     "PolicyError": "errors",
-    "PrivacyTerms": "rounds",
-    "Quantisation": "rounds",
-    "RayGrid": "ray_grid",
+    "PrivacyTerms": "protocol.rounds",
+    "Quantisation": "protocol.rounds",
+    "RayGrid": "simulation.ray_grid",
     "Refusal": "errors",
-    "RelayStrategy": "coordinator",
-    "Resume": "round_journal",
-    "RoundFinished": "round_recorder",
-    "RoundJournal": "round_journal",
-    "RoundPlan": "rounds",
-    "RoundRecorder": "round_recorder",
-    "RoundResult": "rounds",
+    "RelayStrategy": "coordinator.relay_strategy",
+    "Resume": "coordinator.journal",
+    "RoundFinished": "coordinator.recorder",
+    "RoundJournal": "coordinator.journal",
+    "RoundPlan": "protocol.rounds",
+    "RoundRecorder": "coordinator.recorder",
+    "RoundResult": "protocol.rounds",
     "STRATEGIES": "strategies",
     "Schema": "agreement.schema",
     "SchemaColumn": "agreement.schema",
-    "SimulationConfig": "simulation_config",
-    "SimulationResult": "simulation",
-    "SimulationSetup": "simulation_setup",
-    "Site": "site",
-    "SiteConfig": "site_config",
-    "SiteData": "sources",
-    "SiteGuard": "site_guard",
-    "SiteMasks": "site_masks",
-    "SiteOutcome": "rounds",
-    "SitePolicy": "policy",
-    "SiteReport": "rounds",
-    "SiteStates": "site_state",
+    "SimulationConfig": "simulation.config",
+    "SimulationResult": "simulation.simulate",
+    "SimulationSetup": "simulation.setup",
+    "Site": "site.site",
+    "SiteConfig": "site.config",
+    "SiteData": "site_data.sources",
+    "SiteGuard": "site.policy_guard",
+    "SiteMasks": "site.masks",
+    "SiteOutcome": "protocol.rounds",
+    "SitePolicy": "site.policy",
+    "SiteReport": "protocol.rounds",
+    "SiteStates": "site.state",
     "StoppedError": "errors",
     "Terms": "agreement.terms",
     "agree": "agreement.relay",
-    "check_schema": "sources",
-    "drive": "courier",
-    "explain_difference": "sources",
-    "load_site_data": "sources",
-    "make_client_app": "client",
-    "measure_gain": "gain",
+    "check_schema": "site_data.sources",
+    "drive": "protocol.courier",
+    "explain_difference": "site_data.sources",
+    "load_site_data": "site_data.sources",
+    "make_client_app": "site.client",
+    "measure_gain": "site.gain",
     "merge_schemas": "agreement.schema",
     "public_preprocessing": "agreement.terms",
-    "run_all": "coordinator",
-    "run_dry": "dry_run",
-    "simulate": "simulation",
+    "run_all": "coordinator.relay_strategy",
+    "run_dry": "deployment.dry_run",
+    "simulate": "simulation.simulate",
 }
 
 __all__ = [

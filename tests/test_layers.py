@@ -104,6 +104,32 @@ def test_arrows_run_one_way():
     assert wrong == []
 
 
+# Of `federated`: what both halves say to each other lies below them, and neither half knows the other.
+HALVES = {
+    "protocol": set(),
+    "updates": {"protocol", "strategies", "compression", "adapters"},
+    "site_data": {"agreement"},
+    "coordinator": {"protocol", "updates", "strategies", "adapters"},
+    "site": {"protocol", "updates", "strategies", "adapters", "agreement", "site_data"},
+    "flower": set(),
+    "transport": set(),
+}
+
+
+@pytest.mark.parametrize("package", HALVES)
+def test_a_site_knows_no_coordinator_and_the_other_way_round(package):
+    siblings = {path.name for path in (ROOT / "federated").iterdir() if (path / "__init__.py").exists()}
+    wrong = [
+        f"{where(found)} imports {'.'.join(found.target)}"
+        for found in ALL
+        if module_of(found.path)[:2] == ("federated", package)
+        and found.target[:1] == ("federated",)
+        and found.target[1:2]
+        and found.target[1] in siblings - {package} - HALVES[package]
+    ]
+    assert wrong == []
+
+
 def test_no_module_is_loaded_twice_under_a_bare_name():
     """`import core` or `from nasturtium.core import ...` inside the package would make a second registry of ops."""
     wrong = [where(found) for found in ALL if found.foreign in {*PACKAGES, "nasturtium"}]
@@ -149,11 +175,11 @@ def test_no_cycles():
             {
                 "federated/agreement/messages.py",
                 "federated/agreement/relay.py",
-                "federated/answers.py",
-                "federated/buffered_rounds.py",
-                "federated/client.py",
-                "federated/coordinator.py",
-                "federated/courier.py",
+                "federated/protocol/answers.py",
+                "federated/coordinator/buffered_rounds.py",
+                "federated/site/client.py",
+                "federated/coordinator/relay_strategy.py",
+                "federated/protocol/courier.py",
                 "federated/deployment/coordinator_engine.py",
                 "federated/deployment/participant.py",
                 "federated/deployment/site_engine.py",
@@ -165,15 +191,15 @@ def test_no_cycles():
                 "federated/flower/server_app.py",
                 "federated/flower/site_executor.py",
                 "federated/flower/supernode.py",
-                "federated/gather.py",
-                "federated/grid.py",
-                "federated/key_messages.py",
-                "federated/process_host.py",
-                "federated/query_records.py",
-                "federated/ray_grid.py",
-                "federated/records.py",
-                "federated/simulated_grid.py",
-                "federated/virtual_nodes.py",
+                "federated/protocol/gather.py",
+                "federated/simulation/local_grid.py",
+                "federated/protocol/key_messages.py",
+                "federated/simulation/process_host.py",
+                "federated/protocol/query_records.py",
+                "federated/simulation/ray_grid.py",
+                "federated/protocol/records.py",
+                "federated/simulation/grids.py",
+                "federated/simulation/virtual_nodes.py",
             },
             id="flwr",
         ),

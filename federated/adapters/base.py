@@ -20,8 +20,8 @@ import numpy as np
 
 from ...core import ConfigError, Metrics, ShapeError
 from ...core.data import Task
-from ..model_tensors import ModelTensors
-from ..rounds import LocalTraining
+from ..protocol.rounds import LocalTraining
+from ..updates.model_tensors import ModelTensors
 
 Tensors = Mapping[str, np.ndarray]
 _SIMPLE: Final = (bool, int, float, str)

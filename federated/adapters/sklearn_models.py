@@ -18,8 +18,8 @@ import numpy as np
 
 from ...core import ConfigError, DataError, MissingExtraError, derive_rng
 from ...core.data import Task
-from ..model_tensors import ModelTensor, ModelTensors
-from ..rounds import LocalTraining
+from ..protocol.rounds import LocalTraining
+from ..updates.model_tensors import ModelTensor, ModelTensors
 from .base import LocalExamples, ModelAdapter, Tensors
 
 try:  # it has no types

@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any, Final, cast
 
 from ...core import ConfigError, FormatError, ModelSpec, build, canonical_json, check_header, derive_rng, parse_json
-from ..model_tensors import ModelTensor, ModelTensors, TensorKind
+from ..updates.model_tensors import ModelTensor, ModelTensors, TensorKind
 
 FORMAT: Final = "nasturtium.adapter"
 VERSION: Final = 1

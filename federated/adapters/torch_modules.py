@@ -21,8 +21,8 @@ import numpy as np
 
 from ...core import DataError, MissingExtraError, ShapeError, derive_seed
 from ...core.data import Task
-from ..model_tensors import ModelTensor, ModelTensors
-from ..rounds import LocalTraining
+from ..protocol.rounds import LocalTraining
+from ..updates.model_tensors import ModelTensor, ModelTensors
 from .base import LocalExamples, ModelAdapter, Tensors
 
 try:

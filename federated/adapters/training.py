@@ -7,10 +7,10 @@ import numpy as np
 from ...core import ConfigError, Metrics, ShapeError, derive_rng
 from ...core.data import Task
 from ..errors import PlanError, Refusal
-from ..local_training import LocalRows, LocalTrainer, NetworkTrainer
-from ..rounds import RoundPlan
-from ..session import Session
-from ..symbols import Contribution
+from ..protocol.rounds import RoundPlan
+from ..site.local_training import LocalRows, LocalTrainer, NetworkTrainer
+from ..site.session import Session
+from ..updates.symbols import Contribution
 from .base import LocalExamples, ModelAdapter, evaluate_adapter
 from .catalogue import ModelCatalogue, start_tensors
 from .saved import AdaptedModel

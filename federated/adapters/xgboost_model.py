@@ -27,8 +27,8 @@ import numpy as np
 
 from ...core import ConfigError, DataError, FormatError, MissingExtraError, canonical_json, parse_json
 from ...core.data import Task
-from ..model_tensors import ModelTensor, ModelTensors
-from ..rounds import LocalTraining
+from ..protocol.rounds import LocalTraining
+from ..updates.model_tensors import ModelTensor, ModelTensors
 from .base import LocalExamples, ModelAdapter, Tensors
 
 try:

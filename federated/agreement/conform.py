@@ -9,7 +9,7 @@ import numpy as np
 from ...core import DataError
 from ...core.data import Dataset, Task
 from ..errors import AgreementError, Refusal
-from ..rows import Rows
+from ..site_data.rows import Rows
 from .schema import Schema
 
 

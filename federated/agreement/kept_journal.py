@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from ...core import FormatError, canonical_json, check_header, parse_json
 from ..errors import SiteStateError
-from ..site_state import write_private
+from ..site.state import write_private
 from .journal import AgreementSum, MemoryAgreementJournal
 from .question import Question
 

@@ -11,8 +11,8 @@ from flwr.app import ConfigRecord, RecordDict
 from ...core import ConfigError, FormatError, canonical_json, parse_json
 from ...privacy import UpdateRejectedError
 from ..errors import AgreementError, PlanError
-from ..records import pack_bytes, unpack_bytes
-from ..rounds import MaskTerms
+from ..protocol.records import pack_bytes, unpack_bytes
+from ..protocol.rounds import MaskTerms
 from .plan import AgreementAnswer, AgreementPlan, opening_from_dict, opening_to_dict
 
 RECORD: Final = "agreement"

@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from ..errors import AgreementError, Refusal
-from ..rows import Rows
+from ..site_data.rows import Rows
 from .parts import false_values
 from .terms import Terms
 

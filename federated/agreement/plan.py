@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, cast
 from ...core import FormatError, canonical_json, parse_json
 from ...privacy import Event, ExactRelease, Sitting
 from ..errors import PlanError, Refusal
-from ..rounds import MaskTerms
+from ..protocol.rounds import MaskTerms
 from .question import Facts, Question
 from .site_agreement import Opening
 

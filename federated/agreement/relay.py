@@ -31,13 +31,13 @@ from ...privacy import (
     Sitting,
     UpdateRejectedError,
 )
-from ..courier import Courier, Pause, Questions, Steps, drive
+from ..coordinator.masks import RoundMasks
 from ..errors import FederationError, Refusal
-from ..gather import Closing
-from ..masks import make_masking_plan
-from ..records import answer_from_content, request_to_content
-from ..round_masks import RoundMasks
-from ..rounds import MaskRequest, MaskStep, MaskTerms
+from ..protocol.courier import Courier, Pause, Questions, Steps, drive
+from ..protocol.gather import Closing
+from ..protocol.masks import make_masking_plan
+from ..protocol.records import answer_from_content, request_to_content
+from ..protocol.rounds import MaskRequest, MaskStep, MaskTerms
 from .journal import Agreement, AgreementJournal, AgreementSum
 from .messages import agreement_answer_from_content, agreement_plan_to_content
 from .plan import AgreedReference, AgreementAnswer, AgreementPlan, AgreementStep, agreement_sitting

@@ -13,7 +13,7 @@ import numpy as np
 from ...core import FormatError, canonical_json
 from ...core.data import Preprocessing
 from ..errors import AgreementError, Refusal
-from ..rows import Rows
+from ..site_data.rows import Rows
 from .known import Known
 from .names import Name, map_names, map_width
 from .numbers import Groups

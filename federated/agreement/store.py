@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from ...core import FormatError, canonical_json, parse_json
 from ..errors import SiteStateError
-from ..site_state import write_private
+from ..site.state import write_private
 
 _RUN: Final = re.compile(r"[0-9A-Za-z]{1,26}")
 _MOST_BYTES: Final = 2**28

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
 import numpy as np
 
 from ...core import ConfigError, FormatError, Registry, canonical_json, parse_json
-from ..update_layout import UpdateLayout
+from ..updates.layout import UpdateLayout
 
 Bases: TypeAlias = dict[str, np.ndarray]
 _KINDS: Mapping[str, tuple[type, ...]] = {"float": (float, int), "int": (int,)}

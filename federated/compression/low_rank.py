@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...core import ConfigError, derive_rng
-from ..update_layout import UpdateLayout, UpdatePart
+from ..updates.layout import UpdateLayout, UpdatePart
 from .base import Bases, Compression, compression
 
 _ROUNDS = "rounds"

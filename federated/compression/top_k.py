@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...core import ConfigError
-from ..update_layout import UpdateLayout
+from ..updates.layout import UpdateLayout
 from .base import Compression, compression
 from .changed import IN_THE_CLEAR
 

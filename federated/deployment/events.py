@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..round_recorder import AttemptFailed, FederationStarted, RoundFinished
+from ..coordinator.recorder import AttemptFailed, FederationStarted, RoundFinished
 from ..transport import Address
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ...core import ConfigError, FormatError, read_settings, to_toml
 from ...privacy import MIN_SUMMANDS, check_name
-from ..gather import Closing
+from ..protocol.gather import Closing
 from ..settings import check_known, check_number, check_path, check_text, check_whole, read_table
 from ..transport import Address, parse_address
 

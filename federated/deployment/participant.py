@@ -18,20 +18,20 @@ from ...core import NasturtiumError, SavedModel, save_model
 from ...privacy import AttemptJournal, KeyFileError, SiteFolder
 from ..adapters import AdaptedModel, ModelCatalogue
 from ..agreement.store import AgreementStore
-from ..audit import AuditLog
-from ..checkpoint import Peers
-from ..client import make_client_app
 from ..errors import PlanError, Refusal
-from ..gain import Gain, measure_gain
-from ..key_ciphers import KeyCiphers
-from ..rounds import ClientUpdate, RoundPlan
-from ..site import Site
-from ..site_ceremony import SiteCeremony
-from ..site_config import SiteConfig
-from ..site_guard import SiteGuard
-from ..site_masks import SiteMasks
-from ..site_state import SiteStates
-from ..sources import SiteData, load_site_data
+from ..protocol.rounds import ClientUpdate, RoundPlan
+from ..site.audit import AuditLog
+from ..site.ceremony import SiteCeremony
+from ..site.checkpoint import Peers
+from ..site.client import make_client_app
+from ..site.config import SiteConfig
+from ..site.gain import Gain, measure_gain
+from ..site.key_ciphers import KeyCiphers
+from ..site.masks import SiteMasks
+from ..site.policy_guard import SiteGuard
+from ..site.site import Site
+from ..site.state import SiteStates
+from ..site_data.sources import SiteData, load_site_data
 from ..transport import Admission, TransportKey, TunnelState
 from .site_engine import run_site
 from .site_folder import TRANSPORT_KEY

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from ...core import NasturtiumError
 from ...privacy import KeyFolder
 from ...storage import Database, Federations, JobClaim, JobState, LeaseLostError, open_database
+from ..coordinator.recorder import CLAIM_S
 from ..errors import PausedError, StoppedError
 from ..flower import LinkLostError
-from ..round_recorder import CLAIM_S
 from .coordinator_engine import CoordinatorEngine
 from .events import JobEnded, ServerEvent, ServerReady, SitesChanged
 from .federation_config import FederationConfig

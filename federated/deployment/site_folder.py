@@ -9,8 +9,8 @@ from typing import Final
 
 from ...core import ConfigError, FormatError
 from ...privacy import PublicIdentity, Roster, SiteFolder, check_name, write_file
-from ..site_ceremony import approve, proposed_roster
-from ..site_config import SiteConfig
+from ..site.ceremony import approve, proposed_roster
+from ..site.config import SiteConfig
 from ..transport import Application, TransportKey
 
 CONFIG: Final = "site.toml"

@@ -12,10 +12,10 @@ from ...privacy import MAX_CLIENTS, MIN_SUMMANDS
 from ..adapters import FederatedModel, read_model
 from ..agreement import Schema, Terms
 from ..compression import Compression, compression_from_dict
-from ..exchange import check_scheme, check_together
-from ..rounds import LocalTraining
+from ..protocol.rounds import LocalTraining
 from ..settings import check_flag, check_known, check_number, check_text, check_whole, check_word, read_table
 from ..strategies import FederatedStrategy, strategy_from_dict
+from ..updates.exchange import check_scheme, check_together
 
 VERSION: Final = 1
 MAX_SPEC_BYTES: Final = 2**22

@@ -49,23 +49,23 @@ from ..agreement.journal import Agreement
 from ..agreement.kept_journal import KeptAgreementJournal
 from ..agreement.question import Facts
 from ..agreement.relay import AgreementJob, AgreementRelay
-from ..ceremony import hold_ceremony
-from ..coordinator import RelayStrategy
-from ..courier import Courier, drive
+from ..coordinator.greeter import Greeter
+from ..coordinator.plan import FederationPlan
+from ..coordinator.privacy_gate import PrivacyGate
+from ..coordinator.recorder import CLAIM_S, FederationStarted, RoundRecorder
+from ..coordinator.relay_strategy import RelayStrategy
 from ..default_model import check_fits, default_spec
 from ..errors import CeremonyPendingError, PausedError, Refusal, StoppedError
-from ..exchange import check_trains, full_layout
-from ..federation_plan import FederationPlan
-from ..greeter import Greeter
-from ..handshake import HelloTerms
-from ..key_messages import ask_sites
-from ..masks import make_mask_terms
-from ..privacy_gate import PrivacyGate
-from ..private_symbols import privacy_terms
-from ..round_recorder import CLAIM_S, FederationStarted, RoundRecorder
-from ..rounds import LocalTraining, MaskTerms, Quantisation, first_bound
-from ..site_queries import package_version
-from ..symbols import choose_preset
+from ..protocol.ceremony import hold_ceremony
+from ..protocol.courier import Courier, drive
+from ..protocol.handshake import HelloTerms
+from ..protocol.key_messages import ask_sites
+from ..protocol.masks import make_mask_terms
+from ..protocol.queries import package_version
+from ..protocol.rounds import LocalTraining, MaskTerms, Quantisation, first_bound
+from ..updates.exchange import check_trains, full_layout
+from ..updates.private_symbols import privacy_terms
+from ..updates.symbols import choose_preset
 from .events import JobWaits, ServerEvent
 from .federation_config import RoundRules
 from .train_job import TrainJob

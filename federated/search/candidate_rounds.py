@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from ...core import Budget, Candidate, ConfigError, Evaluation
-from ..courier import Steps
+from ..coordinator.attempt import Coordination
+from ..coordinator.greeter import Greeter
+from ..coordinator.journal import RoundJournal
+from ..coordinator.relay import Relay
 from ..errors import FederationError, PausedError, Refusal
-from ..greeter import Greeter
-from ..relay import Relay
-from ..round_attempt import Coordination
-from ..round_journal import RoundJournal
-from ..rounds import Phase, RoundResult, SiteReport
+from ..protocol.courier import Steps
+from ..protocol.rounds import Phase, RoundResult, SiteReport
 
 # What a site answers whose training went beyond what is finite: its change cannot be protected.
 _FAILED: Final = "the site failed: "

@@ -9,13 +9,13 @@ from typing import Final
 from ...core import Budget, Candidate, ConfigError, Evaluation
 from ...privacy import Adder, PublicIdentity, Signer
 from ...storage import BudgetSpentError
-from ..answers import MAX_QUESTIONS
-from ..courier import Courier, Done, Steps, drive
+from ..coordinator.attempt import Coordination
+from ..coordinator.greeter import Greeter
+from ..coordinator.journal import MemoryJournal, RoundJournal
+from ..coordinator.plan import FederationPlan
 from ..errors import PausedError, StoppedError
-from ..federation_plan import FederationPlan
-from ..greeter import Greeter
-from ..round_attempt import Coordination
-from ..round_journal import MemoryJournal, RoundJournal
+from ..protocol.answers import MAX_QUESTIONS
+from ..protocol.courier import Courier, Done, Steps, drive
 from .candidate_rounds import CandidateRounds
 from .shared_weights import ROUNDS_OF_A_CANDIDATE, SharedWeights
 from .terms import SearchTerms

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...core import Candidate, ConfigError
-from ..inheritance import Inheritance, Place
+from ..protocol.inheritance import Inheritance, Place
 
 ROUNDS_OF_A_CANDIDATE: Final = 1
 

@@ -13,20 +13,20 @@ from ...core import Budget, Candidate, ConfigError, Evaluation, SavedModel, cano
 from ...core.data import Preprocessing
 from ...privacy import MIN_SUMMANDS, Identity, smallest_preset
 from ...storage import Database, Ledger
-from ..courier import Courier
+from ..coordinator.journal import MemoryJournal
+from ..coordinator.plan import FederationPlan
+from ..coordinator.privacy_gate import PrivacyGate
+from ..coordinator.recorder import RoundRecorder
 from ..errors import FederationError
-from ..federation_plan import FederationPlan
-from ..gather import Closing
-from ..grid import FIRST_NODE_ID
-from ..masks import make_mask_terms
-from ..privacy_gate import PrivacyGate
-from ..round_journal import MemoryJournal
-from ..round_recorder import RoundRecorder
-from ..rounds import LocalTraining, MaskTerms, Phase
-from ..simulated_grid import RunningSites, run_sites
-from ..simulated_sites import PublicIdentities, SimulatedParties, roster_sha256
-from ..simulation_config import SimulationConfig
-from ..simulation_setup import SimulationSetup
+from ..protocol.courier import Courier
+from ..protocol.gather import Closing
+from ..protocol.masks import make_mask_terms
+from ..protocol.rounds import LocalTraining, MaskTerms, Phase
+from ..simulation.config import SimulationConfig
+from ..simulation.grids import RunningSites, run_sites
+from ..simulation.local_grid import FIRST_NODE_ID
+from ..simulation.setup import SimulationSetup
+from ..simulation.sites import PublicIdentities, SimulatedParties, roster_sha256
 from .evaluator import CandidateEvaluator
 from .shared_weights import SharedWeights
 from .terms import SearchTerms

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from ...core import Candidate, ConfigError, Scalar
 from ...privacy import MIN_SUMMANDS
-from ..federation_plan import FederationPlan
-from ..gather import Closing
-from ..rounds import FEDAVG, UNCOMPRESSED, LocalTraining, MaskTerms, Quantisation, first_bound
+from ..coordinator.plan import FederationPlan
+from ..protocol.gather import Closing
+from ..protocol.rounds import FEDAVG, UNCOMPRESSED, LocalTraining, MaskTerms, Quantisation, first_bound
 from ..strategies import strategy_from_json
 
 # Hyperparameters that sites follow, with the types they have; whatever else a space decides is not known to them.

@@ -16,8 +16,8 @@ import numpy as np
 
 from ...core import ConfigError, FormatError, Registry, canonical_json, parse_json
 from ...core.optim import SGD, AdamW, Optimizer
-from ..model_tensors import ModelTensors
-from ..rounds import LocalTraining
+from ..protocol.rounds import LocalTraining
+from ..updates.model_tensors import ModelTensors
 from .robust import RobustRule
 
 State: TypeAlias = dict[str, np.ndarray]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...core import ConfigError
-from ..model_tensors import ModelTensors
+from ..updates.model_tensors import ModelTensors
 from .base import FederatedStrategy, strategy
 
 

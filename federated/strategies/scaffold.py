@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core import ConfigError
 from ...core.optim import SGD, Optimizer
-from ..rounds import LocalTraining
+from ..protocol.rounds import LocalTraining
 from .base import Correction, FederatedStrategy, LocalStart, State, check_positive, strategy
 
 CONTROL = "control"

@@ -95,7 +95,7 @@ def ours(folder: Path, sites: int, sizes: Sequence[int]) -> dict[str, Any]:
     from flwr.app import Array, ArrayRecord, Message, RecordDict
 
     from nasturtium.federated.flower import Bell, LinkControl, ServerTls, SuperLink, serve_app
-    from nasturtium.federated.gather import Closing, gather
+    from nasturtium.federated.protocol.gather import Closing, gather
     from nasturtium.federated.transport import Address, Application, Authority, Front, LoopbackFiles, TransportKey
     from nasturtium.privacy import Identity
 

@@ -39,6 +39,15 @@ def wait() -> None:
         time.sleep(0.001)
 
 
+@pytest.fixture
+def ctrl_c_raises():
+    """As in a terminal: what a shell starts in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 @pytest.mark.parametrize("how", [signal.SIGINT, KeyboardInterrupt], ids=str)
 def test_a_dropped_interruption_comes_again(how, capsys):
     hook, handler = sys.unraisablehook, signal.getsignal(signal.SIGALRM)

@@ -28,8 +28,8 @@ from nasturtium.federated import (
     Closing, FederationPlan, LocalGrid, LocalTraining, MaskTerms, Peers, Quantisation, RelayStrategy, RoundRecorder,
     Site, SiteMasks, SiteStates, make_client_app,
 )
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.privacy_gate import PrivacyGate
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.coordinator.privacy_gate import PrivacyGate
 from nasturtium.privacy import AttemptJournal, Identity, PackedAdder, PackedCipher, Preset, SecretKey, smallest_preset
 from nasturtium.storage import Federations, Ledger, Tracker, open_database
 

@@ -13,9 +13,9 @@ from flwr.app import Message
 
 from nasturtium.core import ModelSpec, build, derive_rng
 from nasturtium.federated import LocalGrid, MaskRequest, MaskTerms, PlanError, SiteMasks, make_client_app
-from nasturtium.federated.masks import make_masking_plan
-from nasturtium.federated.records import check_content, pack_bytes, plan_to_content, sign_content
-from nasturtium.federated.symbols import UpdateSymbols
+from nasturtium.federated.protocol.masks import make_masking_plan
+from nasturtium.federated.protocol.records import check_content, pack_bytes, plan_to_content, sign_content
+from nasturtium.federated.updates.symbols import UpdateSymbols
 from nasturtium.privacy import (
     Aggregator,
     AttemptJournal,

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasturtium.core import canonical_json
-from nasturtium.federated.audit import AuditEntry, AuditLog
 from nasturtium.federated.errors import AuditError
+from nasturtium.federated.site.audit import AuditEntry, AuditLog
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -84,7 +84,7 @@ def test_threads_and_other_writers_make_one_chain(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="no lock between processes")
 def test_processes_make_one_chain(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from nasturtium.federated.audit import AuditLog\n"
+        "import sys; from pathlib import Path; from nasturtium.federated.site.audit import AuditLog\n"
         "log = AuditLog(Path(sys.argv[1]))\nfor i in range(20): log.record('train', round=i)"
     )
     children = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]

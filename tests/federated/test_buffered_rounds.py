@@ -25,14 +25,14 @@ from nasturtium.federated import (
 )
 from nasturtium.federated.adapters.catalogue import ModelCatalogue
 from nasturtium.federated.adapters.training import SiteTrainer
-from nasturtium.federated.buffered_sum import BufferedUpdate, add_stale
 from nasturtium.federated.errors import PausedError
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.local_training import LocalRows, NetworkTrainer
-from nasturtium.federated.rounds import Phase, Quantisation
-from nasturtium.federated.session import Session
+from nasturtium.federated.protocol.rounds import Phase, Quantisation
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.site.local_training import LocalRows, NetworkTrainer
+from nasturtium.federated.site.session import Session
 from nasturtium.federated.strategies import FedAvg, FedBuff
-from nasturtium.federated.symbols import Contribution, UpdateSymbols
+from nasturtium.federated.updates.buffered_sum import BufferedUpdate, add_stale
+from nasturtium.federated.updates.symbols import Contribution, UpdateSymbols
 from nasturtium.privacy import PackedAdder, PlainAdder, SecretKey, smallest_preset
 
 ROWS = (8, 13, 40, 20)

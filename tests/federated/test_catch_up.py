@@ -26,8 +26,8 @@ from nasturtium.federated import (
     SiteMasks,
     make_client_app,
 )
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.site_queries import CheckpointRequest
+from nasturtium.federated.protocol.queries import CheckpointRequest
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
 from nasturtium.privacy import AttemptJournal, Identity, PackedAdder, PackedCipher, PrivacyError, smallest_threshold
 
 COUNT = 5

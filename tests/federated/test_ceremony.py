@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from nasturtium.core import NasturtiumError
-from nasturtium.federated.ceremony import CeremonyStep, draft_roster, hold_ceremony
 from nasturtium.federated.errors import ApprovalNeededError, CeremonyPendingError, PlanError
-from nasturtium.federated.site_ceremony import SiteCeremony, approve, proposed_roster
+from nasturtium.federated.protocol.ceremony import CeremonyStep, draft_roster, hold_ceremony
+from nasturtium.federated.site.ceremony import SiteCeremony, approve, proposed_roster
 from nasturtium.privacy import KeyFolder, RosterError, SiteFolder
 
 

@@ -18,10 +18,10 @@ from nasturtium.federated.compression import (
     TopK,
     compression_from_dict,
 )
-from nasturtium.federated.exchange import Exchange
 from nasturtium.federated.strategies import FedAvg
-from nasturtium.federated.symbols import Contribution, UpdateSymbols
-from nasturtium.federated.update_layout import UpdateLayout
+from nasturtium.federated.updates.exchange import Exchange
+from nasturtium.federated.updates.layout import UpdateLayout
+from nasturtium.federated.updates.symbols import Contribution, UpdateSymbols
 from nasturtium.privacy import PlainCipher, smallest_preset
 
 SPEC = ModelSpec(

@@ -30,11 +30,11 @@ from nasturtium.federated import (
     SiteReport,
     make_client_app,
 )
-from nasturtium.federated.answers import join_contents, sign_answer, split_content
-from nasturtium.federated.courier import asked_digest
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.records import pack_bytes, plan_from_content, update_from_content, update_to_content
-from nasturtium.federated.site_queries import ANSWER_DOMAIN
+from nasturtium.federated.protocol.answers import join_contents, sign_answer, split_content
+from nasturtium.federated.protocol.courier import asked_digest
+from nasturtium.federated.protocol.queries import ANSWER_DOMAIN
+from nasturtium.federated.protocol.records import pack_bytes, plan_from_content, update_from_content, update_to_content
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
 from nasturtium.privacy import (
     ApproximateCkksCipher,
     CkksSecretKey,

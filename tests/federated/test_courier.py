@@ -25,11 +25,11 @@ from nasturtium.federated import (
     make_client_app,
     run_all,
 )
-from nasturtium.federated.answers import join_contents, sign_answer, split_content
-from nasturtium.federated.courier import asked_digest
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.records import pack_bytes
-from nasturtium.federated.site_queries import ANSWER_DOMAIN
+from nasturtium.federated.protocol.answers import join_contents, sign_answer, split_content
+from nasturtium.federated.protocol.courier import asked_digest
+from nasturtium.federated.protocol.queries import ANSWER_DOMAIN
+from nasturtium.federated.protocol.records import pack_bytes
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
 from nasturtium.privacy import AttemptJournal, Identity, PackedAdder, PackedCipher, smallest_threshold
 
 COUNT = 4

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from nasturtium.core import ConfigError, DataError
-from nasturtium.federated.dry_run import run_dry
+from nasturtium.federated.deployment.dry_run import run_dry
 from nasturtium.federated.errors import Refusal
-from nasturtium.federated.site_config import SiteConfig
+from nasturtium.federated.site.config import SiteConfig
 
 SECRETS = ("Mustermann", "4711.25")
 

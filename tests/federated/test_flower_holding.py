@@ -19,7 +19,7 @@ from nasturtium.federated.flower import (
     SuperNode,
     serve_app,
 )
-from nasturtium.federated.gather import Closing, Waking, gather
+from nasturtium.federated.protocol.gather import Closing, Waking, gather
 from nasturtium.federated.transport import Address, Application, Authority, Front, LoopbackFiles, TransportKey, Tunnel
 from nasturtium.privacy import Identity
 

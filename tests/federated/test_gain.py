@@ -10,11 +10,11 @@ from scipy.stats import binomtest
 
 from nasturtium.core import ConfigError, SavedModel, Trainer, TrainingConfig, build, derive_rng
 from nasturtium.core.data import Dataset, Preprocessing, Task
-from nasturtium.federated.data_config import SplitConfig
 from nasturtium.federated.default_model import default_spec
 from nasturtium.federated.errors import AgreementError
-from nasturtium.federated.gain import _sign_test, measure_gain
-from nasturtium.federated.sources import SiteData, split_rows
+from nasturtium.federated.site.gain import _sign_test, measure_gain
+from nasturtium.federated.site_data.config import SplitConfig
+from nasturtium.federated.site_data.sources import SiteData, split_rows
 
 TASK = Task(input_shape=(4,), features=("a", "b", "c", "d"), classes=("no", "yes"))
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from nasturtium.core import ConfigError
 from nasturtium.federated import Closing, LocalGrid
-from nasturtium.federated import gather as module
-from nasturtium.federated.gather import gather
-from nasturtium.federated.virtual_nodes import partition_id
+from nasturtium.federated.protocol import gather as module
+from nasturtium.federated.protocol.gather import gather
+from nasturtium.federated.simulation.virtual_nodes import partition_id
 
 
 class Clock:

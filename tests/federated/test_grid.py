@@ -14,7 +14,7 @@ from flwr.serverapp.strategy import Strategy
 from flwr.supercore.task_identity import TaskIdentity
 
 from nasturtium.federated import LocalGrid, RelayStrategy, make_client_app
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
 
 
 def make_app(answer) -> ClientApp:

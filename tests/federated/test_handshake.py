@@ -21,11 +21,11 @@ from nasturtium.federated import (
     RoundResult,
     make_client_app,
 )
-from nasturtium.federated.gather import Closing
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.handshake import check_hello, columns_of, schema_sha256
-from nasturtium.federated.query_records import hello_from_content, hello_to_content
-from nasturtium.federated.site_queries import HelloRequest, SiteHello
+from nasturtium.federated.protocol.gather import Closing
+from nasturtium.federated.protocol.handshake import check_hello, columns_of, schema_sha256
+from nasturtium.federated.protocol.queries import HelloRequest, SiteHello
+from nasturtium.federated.protocol.query_records import hello_from_content, hello_to_content
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
 from nasturtium.privacy import PackedAdder, PackedCipher, PlainCipher, SecretKey, UpdateRejectedError
 
 COLUMNS = (("a", "numeric"), ("b", "numeric"), ("c", "numeric"))
@@ -183,12 +183,12 @@ def test_sites_that_do_not_fit_are_left_out_and_told_and_the_others_go_on(make_s
     sites.append(make_site(4, **good | {"cipher": PackedCipher(SecretKey.generate(), preset)}))
     sites.append(make_site(5, **good | {"cipher": PlainCipher(preset)}))
     sites.append(make_site(6, **good | {"actions": ("train",)}))
-    with caplog.at_level(logging.WARNING, "nasturtium.federated.site"):
+    with caplog.at_level(logging.WARNING, "nasturtium.federated.site.site"):
         results, greeter = greeted(sites)
     assert {outcome.site for result in results for outcome in result.outcomes} == {"site-1", "site-2", "site-3"}
     assert set(greeter.refused) == {FIRST_NODE_ID + 3, FIRST_NODE_ID + 4, FIRST_NODE_ID + 5}
     assert greeter.hellos[FIRST_NODE_ID].rows == 12
-    told = [record.getMessage() for record in caplog.records if record.name == "nasturtium.federated.site"]
+    told = [record.getMessage() for record in caplog.records if record.name == "nasturtium.federated.site.site"]
     assert len(told) == 4  # one of them has two reasons
     assert any("does not take site-6: its policy does not allow it to evaluate" in line for line in told)
 

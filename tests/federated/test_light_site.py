@@ -9,14 +9,15 @@ import sys
 SITE = """
 import sys
 from pathlib import Path
-from nasturtium.federated import audit, client, policy, site, site_config, site_guard, sources
-from nasturtium.federated.dry_run import run_dry
+from nasturtium.federated.site import audit, client, config, policy, policy_guard, site
+from nasturtium.federated.site_data import sources
+from nasturtium.federated.deployment.dry_run import run_dry
 
 folder = Path(sys.argv[1])
 (folder / "data.csv").write_text("age,label\\n" + "".join(f"{i},{'no' if i % 2 else 'yes'}\\n" for i in range(60)))
-(folder / "site.toml").write_text(site_config.SiteConfig.template("hospital-a"))
-config = site_config.SiteConfig.load(folder / "site.toml")
-assert run_dry(config).messages
+(folder / "site.toml").write_text(config.SiteConfig.template("hospital-a"))
+mine = config.SiteConfig.load(folder / "site.toml")
+assert run_dry(mine).messages
 audit.AuditLog(folder / "log").record("train")
 print("\\n".join(sorted(sys.modules)))
 """
@@ -37,8 +38,8 @@ HEAVY = (
     "nasturtium.nas",
     "nasturtium.cli",
     "nasturtium.storage.migrate",
-    "nasturtium.federated.simulation",
-    "nasturtium.federated.round_recorder",
+    "nasturtium.federated.simulation.simulate",
+    "nasturtium.federated.coordinator.recorder",
 )
 
 
@@ -62,6 +63,6 @@ def test_what_answers_flower_is_light_too():
 
 def test_a_configuration_alone_needs_no_flower():
     """So that `init` and `--help` are there at once."""
-    code = "import sys; from nasturtium.federated.site_config import SiteConfig; print('flwr' in sys.modules)"
+    code = "import sys; from nasturtium.federated.site.config import SiteConfig; print('flwr' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -7,8 +7,8 @@ import pytest
 from nasturtium.core import ConfigError
 from nasturtium.core.optim import SGD, AdamW
 from nasturtium.federated import LocalTraining
-from nasturtium.federated.local_training import training_config
-from nasturtium.federated.records import plan_from_content, plan_to_content
+from nasturtium.federated.protocol.records import plan_from_content, plan_to_content
+from nasturtium.federated.site.local_training import training_config
 from nasturtium.federated.strategies import STRATEGIES
 
 

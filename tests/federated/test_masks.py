@@ -31,19 +31,19 @@ from nasturtium.federated import (
     make_client_app,
     simulate,
 )
-from nasturtium.federated.answers import join_contents, sign_answer, split_content
-from nasturtium.federated.client import CLIENT_APP_RAISED
-from nasturtium.federated.courier import asked_digest
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.records import (
+from nasturtium.federated.protocol.answers import join_contents, sign_answer, split_content
+from nasturtium.federated.protocol.courier import asked_digest
+from nasturtium.federated.protocol.queries import ANSWER_DOMAIN
+from nasturtium.federated.protocol.records import (
     answer_from_content,
     answer_to_content,
     request_from_content,
     update_from_content,
     update_to_content,
 )
-from nasturtium.federated.site_queries import ANSWER_DOMAIN
-from nasturtium.federated.symbols import UpdateSymbols
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.site.client import CLIENT_APP_RAISED
+from nasturtium.federated.updates.symbols import UpdateSymbols
 from nasturtium.privacy import (
     AttemptJournal,
     EncryptedUpdate,

@@ -11,12 +11,12 @@ import pytest
 from nasturtium.core import ConfigError
 from nasturtium.federated import LocalGrid, MemoryJournal, RelayStrategy, make_client_app
 from nasturtium.federated.agreement.plan import AgreementPlan
-from nasturtium.federated.audit import AuditLog
 from nasturtium.federated.errors import FederationError, PolicyError
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.policy import SitePolicy
-from nasturtium.federated.rounds import MaskRequest, MaskTerms, PrivacyTerms
-from nasturtium.federated.site_guard import SiteGuard
+from nasturtium.federated.protocol.rounds import MaskRequest, MaskTerms, PrivacyTerms
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.site.audit import AuditLog
+from nasturtium.federated.site.policy import SitePolicy
+from nasturtium.federated.site.policy_guard import SiteGuard
 from nasturtium.privacy import (
     BudgetExhaustedError,
     DiscreteGaussianSum,

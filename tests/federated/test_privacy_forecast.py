@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nasturtium.federated.privacy_gate import PrivacyGate
+from nasturtium.federated.coordinator.privacy_gate import PrivacyGate
 from nasturtium.privacy import ClientDp, calibrate_client_dp
 from nasturtium.storage import BudgetSpentError, Ledger, open_database
 

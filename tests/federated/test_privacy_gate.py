@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nasturtium.cli.app import exit_code
-from nasturtium.federated.privacy_gate import PrivacyGate
+from nasturtium.federated.coordinator.privacy_gate import PrivacyGate
 from nasturtium.privacy import Accountant, ClientDp, GaussianRelease, calibrate_client_dp
 from nasturtium.storage import BudgetSpentError, Database, Ledger, SignedHead, Spend, open_database
 

@@ -27,8 +27,8 @@ from nasturtium.federated import (
     SiteMasks,
     simulate,
 )
-from nasturtium.federated.private_symbols import PrivateSymbols, privacy_terms
-from nasturtium.federated.symbols import Contribution
+from nasturtium.federated.updates.private_symbols import PrivateSymbols, privacy_terms
+from nasturtium.federated.updates.symbols import Contribution
 from nasturtium.privacy import (
     Accountant,
     Aggregator,
@@ -368,7 +368,7 @@ def test_sites_that_refuse_end_the_run_with_the_reason(database, monkeypatch):
     def half(epsilon, delta):
         return Budget(epsilon / 2, delta)
 
-    monkeypatch.setattr("nasturtium.federated.simulated_sites.Budget", half)
+    monkeypatch.setattr("nasturtium.federated.simulation.sites.Budget", half)
     setup = load()
     with pytest.raises(FederationError, match=r"round 1 has 0 usable answers.*the site failed: 'budget'"):
         simulate(setup, database)

@@ -15,7 +15,7 @@ from flwr.clientapp import ClientApp
 
 from nasturtium.core import ConfigError
 from nasturtium.federated import LocalGrid
-from nasturtium.federated.grid import FIRST_NODE_ID
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID
 
 # What the processes import; tests are no modules that another process finds.
 APPS = """

@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 
 from nasturtium.core import ConfigError, MissingExtraError
 from nasturtium.federated import LocalGrid, RayGrid
-from nasturtium.federated.grid import FIRST_NODE_ID
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID
 
 
 def make_app(factor: int = 1) -> ClientApp:

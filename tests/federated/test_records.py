@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasturtium.federated import ClientUpdate, LocalTraining, PlanError, Quantisation, RoundPlan, SiteReport
-from nasturtium.federated.records import (
+from nasturtium.federated.protocol.records import (
     STYPE,
     answer_from_content,
     answer_to_content,
@@ -27,7 +27,7 @@ from nasturtium.federated.records import (
     update_from_content,
     update_to_content,
 )
-from nasturtium.federated.rounds import Distribution, MaskRequest, MaskStep, MaskTerms, PrivacyTerms
+from nasturtium.federated.protocol.rounds import Distribution, MaskRequest, MaskStep, MaskTerms, PrivacyTerms
 from nasturtium.privacy import UpdateRejectedError, smallest_preset
 
 COUNTS = st.integers(0, 2**40)

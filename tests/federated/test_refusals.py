@@ -7,7 +7,6 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from nasturtium.core import ConfigError, DataError, FormatError, NasturtiumError
 from nasturtium.federated import LocalGrid, make_client_app
-from nasturtium.federated.answers import join_contents, refusal_from_content, split_content
 from nasturtium.federated.errors import (
     ApprovalNeededError,
     AuditError,
@@ -17,8 +16,9 @@ from nasturtium.federated.errors import (
     PolicyError,
     Refusal,
 )
-from nasturtium.federated.records import outgoing, plan_to_content, sign_content
-from nasturtium.federated.refusals import refusal_of
+from nasturtium.federated.protocol.answers import join_contents, refusal_from_content, split_content
+from nasturtium.federated.protocol.records import outgoing, plan_to_content, sign_content
+from nasturtium.federated.site.refusals import refusal_of
 from nasturtium.privacy import errors as privacy_errors
 
 SECRET = "row 7: age 93, 'Erika Mustermann'"

@@ -25,8 +25,8 @@ from nasturtium.federated import (
     StoppedError,
     make_client_app,
 )
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.privacy_gate import PrivacyGate
+from nasturtium.federated.coordinator.privacy_gate import PrivacyGate
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
 from nasturtium.privacy import AttemptJournal, Identity, PackedAdder, PackedCipher, SecretKey, smallest_threshold
 from nasturtium.storage import (
     Database,

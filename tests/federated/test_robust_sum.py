@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from nasturtium.core import ConfigError, Metrics, ModelSpec, build, derive_rng
 from nasturtium.core.nn import layer_spec
 from nasturtium.federated.compression import NoCompression
-from nasturtium.federated.exchange import Exchange
-from nasturtium.federated.robust_sum import RobustAdder
 from nasturtium.federated.strategies import Bulyan, FedAvg, FederatedStrategy, Krum, Median, TrimmedMean
 from nasturtium.federated.strategies.robust import krum_scores
-from nasturtium.federated.symbols import Contribution, Total, UpdateSymbols
+from nasturtium.federated.updates.exchange import Exchange
+from nasturtium.federated.updates.robust_sum import RobustAdder
+from nasturtium.federated.updates.symbols import Contribution, Total, UpdateSymbols
 from nasturtium.privacy import (
     MalformedUpdateError,
     PackedAdder,

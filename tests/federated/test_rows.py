@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nasturtium.core.data import load_dataset
-from nasturtium.federated.rows import RowsView, Shares
+from nasturtium.federated.site_data.rows import RowsView, Shares
 
 INDICES = [np.array([5, 3, 8]), np.array([0]), np.array([1, 2])]
 

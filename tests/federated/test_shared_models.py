@@ -8,7 +8,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from nasturtium.federated.shared_models import SharedModels
+from nasturtium.federated.site.shared_models import SharedModels
 from nasturtium.privacy import Aggregator, PlainAdder, PlainCipher, Sitting
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nasturtium.federated import SimulationConfig, SimulationSetup
-from nasturtium.federated.simulated_sites import PublicIdentities, SimulatedParties, SimulatedSites, site_name
+from nasturtium.federated.simulation.sites import PublicIdentities, SimulatedParties, SimulatedSites, site_name
 from nasturtium.privacy import Identity, smallest_preset
 
 CLIENTS = 20

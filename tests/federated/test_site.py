@@ -22,7 +22,7 @@ from nasturtium.core import (
 from nasturtium.core.data import Preprocessing
 from nasturtium.core.spec import parse_json
 from nasturtium.federated import ClientUpdate, PlanError, Quantisation, Site
-from nasturtium.federated.symbols import Contribution, UpdateSymbols
+from nasturtium.federated.updates.symbols import Contribution, UpdateSymbols
 from nasturtium.privacy import (
     Aggregator,
     ApproximateCkksCipher,

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasturtium.core import ConfigError, parse_toml, to_toml
-from nasturtium.federated.data_config import DataConfig, SplitConfig
-from nasturtium.federated.policy import ALLOWED, SitePolicy
-from nasturtium.federated.site_config import SiteConfig
-from nasturtium.federated.site_template import TEMPLATE
+from nasturtium.federated.site.config import SiteConfig
+from nasturtium.federated.site.policy import ALLOWED, SitePolicy
+from nasturtium.federated.site.template import TEMPLATE
+from nasturtium.federated.site_data.config import DataConfig, SplitConfig
 from nasturtium.federated.strategies import STRATEGIES
 
 PLAIN = SiteConfig.template("hospital-a")

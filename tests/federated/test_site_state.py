@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nasturtium.core import FormatError, ParameterLayout
 from nasturtium.federated import PlanError, Site, SiteStates
 from nasturtium.federated.errors import SiteStateError
-from nasturtium.federated.site_state import session_from_bytes, session_to_bytes
+from nasturtium.federated.site.state import session_from_bytes, session_to_bytes
 from nasturtium.privacy import AttemptJournal, PackedCipher, ReplayedUpdateError
 from nasturtium.storage import Ledger, open_database
 
@@ -249,7 +249,7 @@ def test_the_newest_head_of_the_ledger_is_kept(at_home, make_plan, tmp_path):
 
 
 def test_sessions_of_many_runs_are_kept_and_finished_ones_let_go_first(make_site, make_plan, monkeypatch):
-    monkeypatch.setattr("nasturtium.federated.site.MAX_SESSIONS", 3)
+    monkeypatch.setattr("nasturtium.federated.site.site.MAX_SESSIONS", 3)
     site = make_site()
     runs = [f"01JRUN{index}" for index in range(4)]
     for run in runs[:3]:

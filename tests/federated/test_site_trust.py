@@ -10,7 +10,7 @@ import pytest
 
 from nasturtium.core import Metrics, ModelSpec, ParameterLayout, build, derive_rng
 from nasturtium.federated import ClientUpdate, PlanError, RoundPlan, Site
-from nasturtium.federated.symbols import Contribution, UpdateSymbols
+from nasturtium.federated.updates.symbols import Contribution, UpdateSymbols
 from nasturtium.privacy import (
     Aggregator,
     AttemptJournal,

@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from nasturtium.core import ConfigError, DataError, NasturtiumError
 from nasturtium.core.data import Dataset, Task, train_validation_test
 from nasturtium.federated.agreement import Schema
-from nasturtium.federated.data_config import DataConfig, SplitConfig
 from nasturtium.federated.errors import AgreementError
-from nasturtium.federated.sources import (
+from nasturtium.federated.site_data.config import DataConfig, SplitConfig
+from nasturtium.federated.site_data.sources import (
     check_schema,
     explain_difference,
     load_site_data,
     load_source,
     split_rows,
 )
-from nasturtium.federated.sql_source import check_query, read_query
+from nasturtium.federated.site_data.sql_source import check_query, read_query
 from nasturtium.privacy import PrivacyError
 
 SECRET = "hunter2"
@@ -274,7 +274,7 @@ def test_a_select_is_left_as_it_is(query):
 
 def test_the_connection_cannot_write(table, tmp_path, monkeypatch):
     """Also where the text of a query hides it."""
-    monkeypatch.setattr("nasturtium.federated.sql_source.check_query", lambda query: query)
+    monkeypatch.setattr("nasturtium.federated.site_data.sql_source.check_query", lambda query: query)
     before = (tmp_path / "clinic.db").exists()
     config = table("sql")
     content = (tmp_path / "clinic.db").read_bytes()
@@ -388,7 +388,7 @@ def test_postgresql_reads_only(monkeypatch):
     config = DataConfig(kind="sql", target="y", database=address, query=query, ignore=("t",))
     found = load_source(config)
     assert (len(found), found.task.classes, found.task.features) == (40, ("a%s", "b"), ("age", "n"))
-    monkeypatch.setattr("nasturtium.federated.sql_source.check_query", lambda query: query)
+    monkeypatch.setattr("nasturtium.federated.site_data.sql_source.check_query", lambda query: query)
     for writes in (
         "CREATE TABLE x (a int)",
         "SELECT set_config('transaction_read_only', 'off', true); CREATE TABLE x (a int)",

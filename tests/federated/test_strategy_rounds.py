@@ -16,10 +16,9 @@ from nasturtium.core.spec import parse_json
 from nasturtium.core.tensor import Tensor
 from nasturtium.federated import LocalTraining, PlanError, Quantisation, RoundPlan, Site
 from nasturtium.federated.compression import ChangedOnly, LowRank, TopK
-from nasturtium.federated.model_tensors import ModelTensors
-from nasturtium.federated.records import plan_from_content, plan_to_content
-from nasturtium.federated.session import Session
-from nasturtium.federated.site_state import SiteStates
+from nasturtium.federated.protocol.records import plan_from_content, plan_to_content
+from nasturtium.federated.site.session import Session
+from nasturtium.federated.site.state import SiteStates
 from nasturtium.federated.strategies import (
     STRATEGIES,
     FedAdam,
@@ -32,6 +31,7 @@ from nasturtium.federated.strategies import (
     LocalStart,
     Scaffold,
 )
+from nasturtium.federated.updates.model_tensors import ModelTensors
 from nasturtium.privacy import (
     Aggregator,
     AttemptJournal,

@@ -10,7 +10,7 @@ import pytest
 from nasturtium.core import ConfigError, ModelSpec, load_model
 from nasturtium.core.nn import layer_spec
 from nasturtium.federated import SimulationConfig, SimulationResult, SimulationSetup, simulate
-from nasturtium.federated.local_training import NetworkTrainer
+from nasturtium.federated.site.local_training import NetworkTrainer
 from nasturtium.federated.strategies import STRATEGIES
 from nasturtium.storage import open_database
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nasturtium.core import Metrics, ModelSpec, ParameterLayout, build, derive_rng
 from nasturtium.core.nn import Buffer, Parameter, layer_spec
-from nasturtium.federated.symbols import RANGE_PER_RMS, Contribution, Total, UpdateSymbols
+from nasturtium.federated.updates.symbols import RANGE_PER_RMS, Contribution, Total, UpdateSymbols
 from nasturtium.privacy import PrivacyError, smallest_preset
 
 BITS = [1, 2, 4, 8, 16]

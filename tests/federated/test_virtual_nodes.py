@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
 from nasturtium.federated import LocalGrid
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
 
 
 def make_app(answer) -> ClientApp:

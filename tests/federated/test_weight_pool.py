@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nasturtium.core import FormatError
 from nasturtium.federated import Inheritance, Place, PlanError
-from nasturtium.federated.weight_pool import WeightPool, WeightPools, pool_from_bytes, pool_to_bytes
+from nasturtium.federated.site.weight_pool import WeightPool, WeightPools, pool_from_bytes, pool_to_bytes
 
 POOL = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 

@@ -12,7 +12,7 @@ from nasturtium.core import ConfigError
 from nasturtium.core.data import Task
 from nasturtium.federated import LocalTraining
 from nasturtium.federated.adapters import LocalExamples, ModelCatalogue
-from nasturtium.federated.model_tensors import ModelTensor, ModelTensors
+from nasturtium.federated.updates.model_tensors import ModelTensor, ModelTensors
 
 NAMES = "nasturtium_test_models"
 

@@ -10,8 +10,8 @@ import pytest
 from nasturtium.core import ConfigError, FormatError, load_model
 from nasturtium.federated import PlanError, Refusal
 from nasturtium.federated.adapters import AdaptedModel, AdapterSpec, ModelCatalogue, load_adapted
-from nasturtium.federated.refusals import refusal_of
-from nasturtium.federated.site_state import SiteStates, session_from_bytes, session_to_bytes
+from nasturtium.federated.site.refusals import refusal_of
+from nasturtium.federated.site.state import SiteStates, session_from_bytes, session_to_bytes
 from nasturtium.federated.strategies import FedAdam, FedPer, FedProx, Scaffold
 from nasturtium.privacy import Aggregator, EncryptedUpdate, PackedAdder, PackedCipher, PlainAdder, Sitting
 

@@ -11,7 +11,7 @@ from nasturtium.core import ConfigError, MissingExtraError
 from nasturtium.federated import PlanError, Refusal
 from nasturtium.federated.adapters import AdapterSpec, ModelCatalogue, catalogue
 from nasturtium.federated.adapters.base import read_options
-from nasturtium.federated.site_config import SiteConfig
+from nasturtium.federated.site.config import SiteConfig
 
 from ..conftest import TASK
 
@@ -152,7 +152,7 @@ def test_no_library_is_loaded_before_it_is_asked_for():
     import subprocess
 
     code = (
-        "import sys, nasturtium.federated.site, nasturtium.federated.adapters as a; a.ModelCatalogue().names;"
+        "import sys, nasturtium.federated.site.site, nasturtium.federated.adapters as a; a.ModelCatalogue().names;"
         "assert not {'torch', 'sklearn', 'xgboost'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -12,7 +12,7 @@ from nasturtium.core import ConfigError, FormatError, ModelSpec, build, derive_r
 from nasturtium.core.nn import layer_spec
 from nasturtium.federated.adapters import AdapterSpec, read_model
 from nasturtium.federated.adapters.spec import tensors_of
-from nasturtium.federated.model_tensors import ModelTensor, ModelTensors
+from nasturtium.federated.updates.model_tensors import ModelTensor, ModelTensors
 
 TENSORS = ModelTensors((ModelTensor(name="a.weight", shape=(2, 3)), ModelTensor(name="a.bias", shape=())))
 SPEC = AdapterSpec(name="my-net", options={"hidden": 3, "names": ("a", "b")}, tensors=TENSORS)

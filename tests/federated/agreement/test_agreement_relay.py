@@ -27,11 +27,11 @@ from nasturtium.federated.agreement.plan import AgreedReference, AgreementAnswer
 from nasturtium.federated.agreement.relay import AgreementJob, AgreementRelay
 from nasturtium.federated.agreement.site_agreement import SiteAgreement
 from nasturtium.federated.agreement.store import AgreementStore
-from nasturtium.federated.courier import Courier, drive
 from nasturtium.federated.errors import AgreementError, FederationError, PolicyError, Refusal, SiteStateError
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.policy import SitePolicy
-from nasturtium.federated.site_agreements import SiteAgreements
+from nasturtium.federated.protocol.courier import Courier, drive
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.site.agreements import SiteAgreements
+from nasturtium.federated.site.policy import SitePolicy
 from nasturtium.privacy import (
     AttemptJournal,
     Budget,

@@ -11,7 +11,7 @@ from nasturtium.core import ConfigError, derive_rng, load_model
 from nasturtium.core.data import Preprocessing
 from nasturtium.federated import SimulationConfig, SimulationSetup, simulate
 from nasturtium.federated.agreement import conform
-from nasturtium.federated.simulated_sites import VALIDATION_FRACTION, site_name
+from nasturtium.federated.simulation.sites import VALIDATION_FRACTION, site_name
 from nasturtium.storage import Ledger, open_database
 
 from .conftest import assert_matches

@@ -16,7 +16,7 @@ from nasturtium.federated.deployment import (
     init_site,
     remove_site,
 )
-from nasturtium.federated.site_config import SiteConfig
+from nasturtium.federated.site.config import SiteConfig
 from nasturtium.federated.transport import Admission, Application, Authority, TransportKey
 from nasturtium.privacy import KeyFileError, RosterError
 

@@ -25,11 +25,11 @@ from nasturtium.federated import (
     SimulationSetup,
     make_client_app,
 )
-from nasturtium.federated.grid import FIRST_NODE_ID, partition_id
-from nasturtium.federated.round_journal import MemoryJournal
-from nasturtium.federated.rounds import MaskTerms, RoundResult
+from nasturtium.federated.coordinator.journal import MemoryJournal
+from nasturtium.federated.protocol.rounds import MaskTerms, RoundResult
 from nasturtium.federated.search import CandidateEvaluator, SearchTerms, SharedWeights
-from nasturtium.federated.simulated_sites import PublicIdentities, SimulatedParties, SimulatedSites, roster_sha256
+from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
+from nasturtium.federated.simulation.sites import PublicIdentities, SimulatedParties, SimulatedSites, roster_sha256
 from nasturtium.privacy import Identity, smallest_preset
 
 SITES, TOTAL = 3, 3

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from nasturtium.core import ConfigError, FormatError
 from nasturtium.federated.compression import COMPRESSIONS, LowRank, TopK, compression_from_json
-from nasturtium.federated.exchange import check_scheme, check_together
-from nasturtium.federated.rounds import FEDAVG, UNCOMPRESSED
+from nasturtium.federated.protocol.rounds import FEDAVG, UNCOMPRESSED
 from nasturtium.federated.strategies import (
     STRATEGIES,
     FedAdam,
@@ -27,6 +26,7 @@ from nasturtium.federated.strategies import (
     strategy_from_dict,
     strategy_from_json,
 )
+from nasturtium.federated.updates.exchange import check_scheme, check_together
 
 EXPECTED = {
     *("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedadagrad", "scaffold", "fedbn", "fedper"),

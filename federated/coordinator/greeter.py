@@ -1,0 +1,99 @@
+"""The coordinator's part of the handshake: it greets sites that it does not know yet, and tells each the verdict."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+from ...privacy import UpdateRejectedError
+from ..protocol.courier import QUERY, Questions, Steps
+from ..protocol.gather import Closing
+from ..protocol.handshake import HelloTerms, check_hello
+from ..protocol.queries import HelloRequest, HelloVerdict, SiteHello, package_version
+from ..protocol.query_records import MAX_HELLO_BYTES, hello_from_content, query_to_content
+
+_PATIENCE_S: Final = 30.0  # for a greeting
+_AGAIN_S: Final = 60.0  # before who did not answer is greeted again
+
+logger = logging.getLogger(__name__)
+
+
+class Greeter:
+    """Who has said what it is, and who does not fit.
+
+    Args:
+        terms: what sites must be.
+        closing: how long to wait for them.
+        check: looks for more, of the node that said it: reasons, each in a sentence.
+
+    Attributes:
+        hellos: of the nodes that have answered.
+        refused: why nodes are not asked.
+    """
+
+    def __init__(
+        self,
+        terms: HelloTerms,
+        closing: Closing,
+        *,
+        check: Callable[[int, SiteHello], Collection[str]] = lambda node, hello: (),
+    ) -> None:
+        self._terms = terms
+        self._closing = closing
+        self._check = check
+        self._asked: dict[int, float] = {}  # when nodes were, that have not answered
+        self.hellos: dict[int, SiteHello] = {}
+        self.refused: dict[int, str] = {}
+
+    def accepts(self, node: int) -> bool:
+        """Whether a node was greeted, and fits."""
+        return node in self.hellos and node not in self.refused
+
+    def forget(self, nodes: Collection[int]) -> None:
+        """Greet some nodes again the next time: they may be other than they were."""
+        for node in nodes:
+            self._asked.pop(node, None)
+            self.hellos.pop(node, None)
+            self.refused.pop(node, None)
+
+    def steps(self, nodes: Collection[int]) -> Steps[None]:
+        """Greet those of the nodes that have not answered yet; one that does not answer is asked again later."""
+        before = time.monotonic() - _AGAIN_S
+        new = [node for node in nodes if node not in self.hellos and self._asked.get(node, before) <= before]
+        if not new:
+            return
+        self._asked |= dict.fromkeys(new, time.monotonic())
+        hello = query_to_content(HelloRequest(package=package_version()))
+        answers = yield Questions(
+            kind=QUERY,
+            contents=dict.fromkeys(new, hello),
+            largest=MAX_HELLO_BYTES,
+            # All are waited for, but not for long: an answer is quick, and a node that hangs keeps nobody up.
+            closing=Closing(deadline=min(self._closing.deadline, _PATIENCE_S), min_replies=len(new)),
+            counted=frozenset(new),
+        )
+        verdicts: dict[int, HelloVerdict] = {}
+        for node, content in answers.contents.items():
+            try:
+                said = hello_from_content(content)
+            except UpdateRejectedError as exc:
+                self.refused[node] = exc.message
+                continue
+            reasons = (*check_hello(said, self._terms), *self._check(node, said))
+            self.hellos[node] = said
+            verdicts[node] = HelloVerdict(accepted=not reasons, reasons=reasons)
+            if reasons:
+                self.refused[node] = "; ".join(reasons)
+                logger.warning("node %d does not take part: %s", node, self.refused[node])
+            else:
+                self.refused.pop(node, None)
+        if verdicts:
+            yield Questions(
+                kind=QUERY,
+                contents={node: query_to_content(verdict) for node, verdict in verdicts.items()},
+                largest=0,
+                closing=Closing(deadline=min(self._closing.deadline, _PATIENCE_S), min_replies=len(verdicts)),
+                counted=frozenset(verdicts),
+            )
