@@ -55,6 +55,7 @@ class FederationPlan:
     strategy: str = FEDAVG
     compression: str = UNCOMPRESSED
     shared: str = ""
+    search: str = ""
     min_sites: int = MIN_SUMMANDS
     participants: int | None = None
     closing: Closing = field(default_factory=Closing)
@@ -115,4 +116,5 @@ class FederationPlan:
             strategy=self.strategy,
             compression=self.compression,
             shared=self.shared,
+            search=self.search,
         )

@@ -47,6 +47,7 @@ _PLAN_FIELDS: Mapping[str, type] = {
     "strategy": str,
     "compression": str,
     "shared": str,
+    "search": str,
 }
 _TRAINING_FIELDS: Mapping[str, type] = {
     "epochs": int,
@@ -218,7 +219,7 @@ def answer_from_content(content: RecordDict) -> bytes:
 def plan_size(plan: RoundPlan) -> int:
     """Bytes of a plan's payload: its texts, the sum and the shares it carries."""
     texts = len(plan.spec) + len(plan.preprocessing) + len(plan.ledger_head)
-    texts += len(plan.strategy) + len(plan.compression) + len(plan.shared)
+    texts += len(plan.strategy) + len(plan.compression) + len(plan.shared) + len(plan.search)
     return texts + len(plan.total) + len(plan.shares)
 
 

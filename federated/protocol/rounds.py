@@ -164,6 +164,8 @@ class RoundPlan:
         compression: what of a change travels, as JSON; see `compression`.
         shared: where the network's weights come from, and where they go in the end, as JSON; see
             `inheritance.Inheritance`. Empty where it begins with weights of its own.
+        search: ULID of the architecture search that the network is a candidate of: it is compared with others, and no
+            model to be kept. Empty for the model of a run.
     """
 
     run: str
@@ -184,6 +186,7 @@ class RoundPlan:
     strategy: str = FEDAVG
     compression: str = UNCOMPRESSED
     shared: str = ""
+    search: str = ""
 
     def layout_sha256(self, symbols_sha256: str) -> str:
         """Names what the updates of the round are and how they were made, as hex.
@@ -194,7 +197,7 @@ class RoundPlan:
         Args:
             symbols_sha256: what the symbols mean, for this network.
         """
-        texts = ("run", "phase", "spec", "preprocessing", "seed", "strategy", "compression", "shared")
+        texts = ("run", "phase", "spec", "preprocessing", "seed", "strategy", "compression", "shared", "search")
         told = {name: getattr(self, name) for name in texts} | {
             name: None if (value := getattr(self, name)) is None else asdict(value)
             for name in ("training", "quantisation", "privacy", "masks")

@@ -22,7 +22,7 @@ from ..protocol.rounds import Phase, RoundResult, SiteReport
 
 # What a site answers whose training went beyond what is finite: its change cannot be protected.
 _FAILED: Final = "the site failed: "
-_DIVERGED: Final = f"{_FAILED}{Refusal.SUM.value!r}"
+_DIVERGED: Final = Refusal.SUM.reason
 
 
 class CandidateRounds:
@@ -56,6 +56,7 @@ class CandidateRounds:
         self._reports: dict[int, SiteReport] = {}  # by how many such rounds the model is of
         self._measured = False  # its last model was: there are no rounds after it
         self._failed: RoundResult | None = None  # the last attempt
+        self._lost = False  # its last round has no sum, and never will
         self._diverged = False
         self._bytes_up = 0
         self._train_seconds = 0.0
@@ -65,7 +66,8 @@ class CandidateRounds:
 
         Raises:
             ConfigError: a budget of fewer rows or smaller images, or one beyond the schedule it was trained to.
-            FederationError: most sites are there, and refuse to train it or cannot.
+            FederationError: sites were asked, as often as its plan says, and gave no sum: they refuse to train it, or
+                cannot, or went away.
             PausedError: too few sites are there, which is not the candidate's fault.
         """
         if budget.rows < 1 or budget.resolution < 1:
@@ -82,8 +84,8 @@ class CandidateRounds:
         except PausedError as exc:
             if self._refused_by_most(_DIVERGED):
                 self._diverged = True
-            elif self._refused_by_most(_FAILED):
-                raise FederationError(f"the sites cannot train it: {exc.message}") from exc
+            elif self._was_asked:
+                raise FederationError(f"{self._untrained}: {exc.message}") from exc
             else:
                 raise
         return self._evaluation(wanted)
@@ -103,10 +105,10 @@ class CandidateRounds:
             yield from self._advance("report")
             yield from self._relay.settle()
         except PausedError as exc:
-            if not self._refused_by_most(_FAILED):
+            if not self._was_asked:
                 raise
             if not self._refused_by_most(_DIVERGED):
-                raise FederationError(f"the sites cannot train it: {exc.message}") from exc
+                raise FederationError(f"{self._untrained}: {exc.message}") from exc
             return False
         return True
 
@@ -131,6 +133,7 @@ class CandidateRounds:
         if self._measured and phase != "report":
             raise ConfigError(f"candidate {self._candidate.id} was trained to the end of its schedule")
         outcome = yield from self._relay.advance(phase)
+        self._lost = outcome.lost
         self._round += 1
         if phase == "train" and outcome.total:
             self._made.append(self._round)
@@ -147,6 +150,15 @@ class CandidateRounds:
         self._failed = result if result.failure is not None else None
         self._bytes_up += sum(outcome.bytes_up for outcome in result.outcomes)
         self._train_seconds += max((outcome.train_seconds or 0.0 for outcome in result.outcomes), default=0.0)
+
+    @property
+    def _was_asked(self) -> bool:
+        """Whether the last attempt failed after sites were asked; not where there were too few to begin with."""
+        return self._lost or (self._failed is not None and any(outcome.took_part for outcome in self._failed.outcomes))
+
+    @property
+    def _untrained(self) -> str:
+        return "the sites cannot train it" if self._refused_by_most(_FAILED) else "it was not trained to the end"
 
     def _refused_by_most(self, reason: str) -> bool:
         """Whether the last attempt failed because most sites that were asked answered so, or with more words."""

@@ -33,6 +33,8 @@ class SearchTerms:
         training: of a candidate that decides nothing of it; `FOLLOWED` names what candidates may decide.
         scheme: how updates are protected, by name.
         timed: whether evaluations tell train_seconds, which differs from run to run.
+        search: ULID that sites are told the search by, so that their policies can tell it from other runs; empty where
+            they have none.
     """
 
     sites: int
@@ -50,6 +52,7 @@ class SearchTerms:
     retry_wait: float = 1.0
     patience: float = 600.0
     timed: bool = False
+    search: str = ""
 
     def __post_init__(self) -> None:
         if strategy_from_json(self.strategy).asynchronous:
@@ -103,6 +106,7 @@ class SearchTerms:
             strategy=self.strategy,
             compression=self.compression,
             shared=shared,
+            search=self.search,
             min_sites=self.min_sites,
             participants=self.participants,
             closing=self.closing,

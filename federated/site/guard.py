@@ -65,8 +65,10 @@ class Guard(Protocol):
 
 
 def action_of(asked: RoundPlan | MaskRequest) -> Action:
-    """What a plan or a question is about."""
-    return "masks" if isinstance(asked, MaskRequest) else asked.phase
+    """What a plan or a question is about. What is trained and measured to choose a network by is a search."""
+    if isinstance(asked, MaskRequest):
+        return "masks"
+    return "search" if asked.search and asked.phase != "report" else asked.phase
 
 
 def describe(asked: Asked, outgoing: Outgoing) -> tuple[str, ...]:
