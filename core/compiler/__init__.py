@@ -1,0 +1,1 @@
+"""The compiler: whole training steps as one planned, generated program."""
