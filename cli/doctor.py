@@ -20,11 +20,19 @@ from .output import print_json, stdout
 FAILED = 1  # exit code
 EXTRAS = {  # name -> a module that it installs
     "arrow": "pyarrow",
+    "cmaes": "cmaes",
+    "dp-sgd": "dp_accounting",
     "gpu": "cupy",
     "images": "PIL",
     "pandas": "pandas",
     "plot": "matplotlib",
     "postgres": "psycopg",
+    "qmc": "scipy",
+    "ray": "ray",
+    "search": "optuna",
+    "sklearn": "sklearn",
+    "torch": "torch",
+    "xgboost": "xgboost",
 }
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -95,7 +103,7 @@ def _extras() -> Generator[Diagnosis]:
     there = [name for name, module in EXTRAS.items() if util.find_spec(module) is not None]
     absent = [name for name in EXTRAS if name not in there]
     message = f"installed: {', '.join(there) or 'none'}; not installed: {', '.join(absent) or 'none'}"
-    hint = f'pip install "nasturtium[{",".join(absent)}]" where they are needed' if absent else None
+    hint = 'pip install "nasturtium[EXTRA]" for what you need' if absent else None
     yield Diagnosis(level="ok", code="extras", message=message, hint=hint)
 
 

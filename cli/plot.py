@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..core import ConfigError
+from ..core import ConfigError, MissingExtraError
 from ..storage import Curve, History, Ledger, RunRecord, TrialRecord
 from .options import Db, Json, argument, option
 from .output import print_json, stderr, stdout
@@ -143,6 +143,10 @@ def draw_charts(
             charts[each] = draw[each]()
         except ConfigError as exc:
             left_out[each] = exc.message
+        except MissingExtraError as exc:
+            if exc.extra != "search":  # without matplotlib there is no figure at all
+                raise
+            left_out[each] = str(exc)
     if not charts:
         raise ConfigError(f"there is nothing to draw yet: {'; '.join(left_out.values())}")
     return Drawn(charts=charts, left_out=left_out)

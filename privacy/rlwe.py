@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import sys
 import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -25,10 +26,14 @@ from typing import Any, Self
 import numpy as np
 import tenseal  # pyright: ignore[reportMissingTypeStubs]
 import tenseal.sealapi  # pyright: ignore[reportMissingTypeStubs]
-import zstandard
 
 from .errors import PrivacyError, SealLayoutError
 from .presets import DEGREE, MODULUS, MODULUS_BITS, SEED_BYTES
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd  # the same module; a twelfth of what `zstandard` weighs
 
 # SEAL's bindings have no types; this module and `rlwe_secret` are the foreign edge.
 seal: Any = tenseal.sealapi
@@ -75,7 +80,7 @@ class Scratch:
         known = (magic, size, total) == (_MAGIC, _HEADER.size, len(data)) and compression in {_UNCOMPRESSED, _ZSTD}
         require(known, "the header of an object")
         body = data[_HEADER.size :]
-        return zstandard.ZstdDecompressor().decompressobj().decompress(body) if compression == _ZSTD else body
+        return zstd.decompress(body) if compression == _ZSTD else body
 
     def load(self, thing: Any, body: bytes, *, plain_modulus: int = _ANY_PLAIN_MODULUS) -> Any:
         """Fill a SEAL object from bytes that were laid out here; returns it."""

@@ -34,7 +34,7 @@ def commands() -> list[str]:
 
 
 def test_the_two_commands_are_there():
-    assert "pip install -e . && nasturtium search --data digits --trials 20 --seed 0" in README
+    assert "pip install -e '.[search]' && nasturtium search --data digits --trials 20 --seed 0" in README
     assert "pip install -e '.[test]' && pytest -n logical" in README
 
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ...core import ConfigError
+from ...core import ConfigError, MissingExtraError
 from ...storage import SearchRecord, TrialRecord
 from .paper import Chart, Frame
 from .style import SMALL
@@ -35,13 +35,19 @@ def importances(shown: Sequence[Shown]) -> dict[str, float]:
     Args:
         shown: completed trials.
 
+    Raises:
+        MissingExtraError: Optuna is not installed.
+
     Source: PED-ANOVA, Watanabe et al. 2023, https://arxiv.org/abs/2304.10255, as Optuna implements it; parameters that
     only some trials have are treated as in its conditional form, https://arxiv.org/abs/2601.20800.
     """
     varying = varying_settings(shown)
     if not varying or len({each.value for each in shown}) == 1:
         return {}
-    import optuna
+    try:
+        import optuna
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("telling which parameters matter", "search") from exc
 
     spaces = {setting.name: _distribution(setting) for setting in varying}
     trials = [

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
+from ...core import MissingExtraError
 from ...storage import SearchRecord, TrialRecord
 from ..fronts import figure_of
 from .importance import MIN_TRIALS, importances
@@ -101,7 +102,10 @@ def _most_important(varying: Sequence[Setting], shown: Sequence[Shown], room: in
     """The parameters there is room for, in their usual order, and how they were chosen."""
     if len(varying) <= room:
         return list(varying), ""
-    shares = importances(shown) if len(shown) >= MIN_TRIALS else {}
+    try:
+        shares = importances(shown) if len(shown) >= MIN_TRIALS else {}
+    except MissingExtraError:  # a figure of the first ones is better than none
+        shares = {}
     if not shares:
         return list(varying[:room]), f"The first {room} of {len(varying)} varying parameters."
     kept = set(list(shares)[:room])

@@ -4,6 +4,7 @@ The order of the modules: observation, ranking, registry, sampler; then the stra
 local_search, pareto_evolution, predicted); distinct, proposer.
 """
 
+from .. import optuna_extra as _optuna_extra  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from . import predicted as _predicted  # noqa: F401 - fills STRATEGIES  # pyright: ignore[reportUnusedImport]
 from .distinct import DistinctSampler, SpaceUsedUpError
 from .evolution import RegularizedEvolution

@@ -147,7 +147,13 @@ def cma_es(context: StrategyContext) -> BaseSampler:
     )
 
 
-@strategy("qmc", stateless=False, multi_objective=True, description="Sobol' sequence: even coverage (Optuna)")
+@strategy(
+    "qmc",
+    stateless=False,
+    multi_objective=True,
+    extra=Extra("qmc", ("scipy",)),
+    description="Sobol' sequence: even coverage (Optuna)",
+)
 def quasi_random(context: StrategyContext) -> BaseSampler:
     """A scrambled Sobol' sequence: one for the whole search, of which each attempt takes the next point. A choice is an
     axis cut into equal parts: its options have no order for the sequence to be even in.

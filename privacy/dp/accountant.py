@@ -1,7 +1,8 @@
-"""What releases cost together: epsilon at a delta, by Google's dp-accounting, and budgets that refuse what is too much.
+"""What releases cost together: epsilon at a delta, and budgets that refuse what is too much.
 
 Records (`GaussianRelease`): the privacy loss distribution, which is tight, and Renyi divergences; the smaller figure
-counts. Sites (`DiscreteGaussianSum`, `SkellamSum`): the bounds of `renyi`, which hold for vectors.
+counts. Both are Google's dp-accounting, which is an extra. Sites (`DiscreteGaussianSum`, `SkellamSum`): the bounds of
+`renyi`, which hold for vectors and need nothing else.
 
 Truncation. Noise that is never beyond T differs from the noise that is accounted for by its tail mass eta, whatever
 the data. So (epsilon, delta) of the latter are (epsilon, delta + (1 + e^epsilon) eta) of the former.
@@ -24,7 +25,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from ...core import ConfigError, FormatError
+from ...core import ConfigError, FormatError, MissingExtraError
 from ..errors import BudgetExhaustedError
 from .budget_file import BudgetFile, BudgetRecord
 from .events import (
@@ -36,7 +37,7 @@ from .events import (
     event_from_json,
     event_to_json,
 )
-from .renyi import ORDERS, renyi_divergences
+from .renyi import epsilon_from_renyi, renyi_divergences
 
 _VAGUE: Final = 50.0  # an epsilon above which a tighter figure helps nobody, and its distribution fills the memory
 _DISCRETISATION: Final = 1e-4  # of privacy losses, rounded up: dp-accounting's default
@@ -138,7 +139,7 @@ class Accountant:
         if sums:
             divergences = np.sum([count * renyi_divergences(event) for event, count in sums], axis=0)
             tail = sum(count * event.tail_delta for event, count in sums)
-            return _with_tails(lambda rest: _from_renyi(divergences, rest), tail, delta)
+            return _with_tails(lambda rest: epsilon_from_renyi(divergences, rest), tail, delta)
         return self._record_epsilon(delta) if events else 0.0
 
     def statement(self, delta: float) -> Statement:
@@ -329,11 +330,6 @@ def _with_tails(epsilon_at: Callable[[float], float], tail: float, delta: float)
     return math.inf
 
 
-def _from_renyi(divergences: np.ndarray, delta: float) -> float:
-    with _dp_accounting() as library:
-        return float(library.rdp.compute_epsilon(ORDERS, divergences, delta)[0])
-
-
 def _library_event(library: Any, event: Event) -> Any:
     assert isinstance(event, GaussianRelease)
     gaussian = library.GaussianDpEvent(event.noise_multiplier)
@@ -345,7 +341,10 @@ def _library_event(library: Any, event: Event) -> Any:
 @contextmanager
 def _dp_accounting() -> Generator[Any]:
     """The library, imported when it is first needed, without its warnings of orders that it leaves out."""
-    library, logging = import_module("dp_accounting"), import_module("absl.logging")
+    try:
+        library, logging = import_module("dp_accounting"), import_module("absl.logging")
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("counting what noise for records costs", "dp-sgd") from exc
     before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:

@@ -286,7 +286,7 @@ def test_cmaes_needs_a_number(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "extra", "module"),
-    [("optuna-gp", "gp", "torch"), ("optuna-gp", "gp", "scipy"), ("cmaes", "cmaes", "cmaes")],
+    [("optuna-gp", "gp", "torch"), ("optuna-gp", "gp", "scipy"), ("cmaes", "cmaes", "cmaes"), ("qmc", "qmc", "scipy")],
 )
 def test_what_is_missing_is_named(name, extra, module, monkeypatch):
     monkeypatch.setattr(registry, "find_spec", lambda name: None if name == module else object())

@@ -20,7 +20,7 @@ from scipy import special
 from nasturtium.core import ConfigError, FormatError
 from nasturtium.privacy.dp.accountant import Accountant, Budget
 from nasturtium.privacy.dp.events import DiscreteGaussianSum, Event, ExactRelease, GaussianRelease, SkellamSum
-from nasturtium.privacy.dp.renyi import ORDERS, renyi_divergences
+from nasturtium.privacy.dp.renyi import ORDERS, epsilon_from_renyi, renyi_divergences
 from nasturtium.privacy.errors import BudgetExhaustedError
 from nasturtium.storage import Spend
 
@@ -183,6 +183,18 @@ def test_the_epsilon_of_full_gaussian_releases_is_the_analytic_one() -> None:
     assert cost(GaussianRelease(noise_multiplier=5.0), 25) == pytest.approx(
         dp_accounting.get_epsilon_gaussian(1.0, 1e-5), rel=1e-3
     )
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    scale=st.floats(1e-320, 1e6),
+    delta=st.floats(1e-300, 1, exclude_max=True),
+    shape=st.sampled_from([ORDERS, np.sqrt(ORDERS), ORDERS**3, np.zeros_like(ORDERS), np.full_like(ORDERS, np.inf)]),
+)
+def test_epsilon_from_divergences_is_that_of_dp_accounting(scale: float, delta: float, shape: np.ndarray) -> None:
+    """To the bit, so that who counts with the library and who counts without it agree."""
+    divergences = scale * shape
+    assert epsilon_from_renyi(divergences, delta) == dp_accounting.rdp.compute_epsilon(ORDERS, divergences, delta)[0]
 
 
 def test_a_single_discrete_gaussian_costs_what_dp_accounting_says_of_its_concentrated_bound() -> None:
@@ -378,3 +390,23 @@ def test_the_library_is_loaded_when_it_is_needed_and_keeps_quiet() -> None:
     ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert float(ran.stdout) == pytest.approx(7.05, abs=0.01)
     assert ran.stderr == ""
+
+
+def test_sites_count_without_the_library_and_records_say_what_is_missing() -> None:
+    code = (
+        "import sys; sys.modules['dp_accounting'] = None; sys.modules['scipy'] = None\n"
+        "from nasturtium.core import MissingExtraError\n"
+        "from nasturtium.privacy import Accountant, GaussianRelease, SkellamSum, calibrate_client_dp\n"
+        "account = Accountant()\n"
+        "account.add(SkellamSum(variance=1296.0, l1=100.0, l2=10.0, dimension=100, tail_delta=0.0))\n"
+        "print(account.epsilon(1e-5))\n"
+        "calibrate_client_dp(8.0, 1e-5, rounds=20, clients=10, clip=1.0, bits=4, dimension=1000)\n"
+        "records = Accountant()\n"
+        "records.add(GaussianRelease(noise_multiplier=1.0, sampling_probability=0.1), 100)\n"
+        "try:\n    records.epsilon(1e-5)\n"
+        "except MissingExtraError as exc:\n    print(exc)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    figure, said = ran.stdout.splitlines()
+    assert float(figure) == cost(SKELLAM)
+    assert 'pip install "nasturtium[dp-sgd]"' in said
