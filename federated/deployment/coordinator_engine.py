@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 from ...core import NasturtiumError
 from ...privacy import PublicIdentity
 from ..errors import FederationError
-from ..flower import Bell, LinkControl, ServerTls, SuperLink, keep_running, serve_app
+from ..flower import MESSAGE_LIFE_S, Bell, LinkControl, ServerTls, SuperLink, keep_running, serve_app
 from ..transport import Address, Authority, Front, LoopbackFiles, Member, Traffic
 from ..transport.transport_key import public_key
 from .federation_config import FederationConfig
@@ -48,6 +48,8 @@ class CoordinatorEngine:
         self._authority = Authority(config.authority)
         self._folder = config.state
         self._listen = listen or (config.listen, config.port)
+        # A message that no site has fetched is dropped, but never while its round still waits for the answer.
+        self._message_life_s = MESSAGE_LIFE_S + config.rounds.deadline
         self._bell, self._stop = Bell(), threading.Event()
         self._stack = ExitStack()
         self._superlink: SuperLink | None = None
@@ -121,7 +123,13 @@ class CoordinatorEngine:
         """
         self.register()
         front = self._must(self._front)
-        return serve_app(self._must(self._superlink).link, main, pushed=front.messages_left, arrivals=self._bell)
+        return serve_app(
+            self._must(self._superlink).link,
+            main,
+            message_life_s=self._message_life_s,
+            pushed=front.messages_left,
+            arrivals=self._bell,
+        )
 
     def register(self) -> None:
         """Tell the SuperLink who is in, if that has changed."""

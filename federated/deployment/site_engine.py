@@ -10,7 +10,7 @@ from typing import Final
 from flwr.clientapp import ClientApp
 
 from ..flower import Bell, SiteExecutor, SuperNode, keep_running
-from ..transport import Admission, TransportKey, Tunnel, TunnelState
+from ..transport import FOR_THE_OPERATOR, Admission, TransportKey, Tunnel, TunnelState
 
 HOLD_S: Final = 20.0  # of the receipt of a message, until the site has answered it
 _LOOK_S: Final = 1.0
@@ -48,7 +48,11 @@ def run_site(
         watch.start()
         node = SuperNode(folder / "supernode", str(tunnel.address), key=key.private, authority=tunnel.root_certificate)
         with node:
-            again = threading.Thread(target=keep_running, args=(node, stop), name="nasturtium-node", daemon=True)
+            again = threading.Thread(
+                target=lambda: keep_running(node, stop, useful=lambda: tunnel.state.code not in FOR_THE_OPERATOR),
+                name="nasturtium-node",
+                daemon=True,
+            )
             again.start()
             try:
                 SiteExecutor(lambda: node.address, node.secret, app, arrivals=bell, answered=tunnel.answered).run(stop)

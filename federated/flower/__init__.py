@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .bell import Bell
     from .bundle import BUNDLE_SHA256, make_bundle
     from .control import LinkControl, LinkNode
-    from .link_grid import LinkGrid
+    from .link_grid import MESSAGE_LIFE_S, LinkGrid
     from .processes import FlowerServer, keep_running
     from .runtime import LinkLostError
     from .server_app import serve_app
@@ -27,6 +27,7 @@ _HOMES = {
     "LinkGrid": "link_grid",
     "LinkLostError": "runtime",
     "LinkNode": "control",
+    "MESSAGE_LIFE_S": "link_grid",
     "Pace": "site_executor",
     "ServerTls": "superlink",
     "SiteExecutor": "site_executor",
@@ -39,6 +40,7 @@ _HOMES = {
 
 __all__ = [
     "BUNDLE_SHA256",
+    "MESSAGE_LIFE_S",
     "Bell",
     "FlowerServer",
     "Link",

@@ -217,6 +217,7 @@ def keep_running(
     shortest: float = 1.0,
     longest: float = 60.0,
     restarted: Callable[[], None] = lambda: None,
+    useful: Callable[[], bool] = lambda: True,
 ) -> None:
     """Start `server` whenever it is not running, until `stop` is set. To be run in a thread of its own.
 
@@ -226,12 +227,16 @@ def keep_running(
         shortest: seconds between an exit and the first new start.
         longest: seconds that pauses grow to, doubling, while it ends again within a minute.
         restarted: told after each start.
+        useful: whether there is any use in starting it now; asked every second while it is not running.
     """
     pause = shortest
     while not stop.is_set():
         began = time.monotonic()
         try:
             if server.pid is None or server.exit_code is not None:
+                while not useful():
+                    if stop.wait(shortest):
+                        return
                 server.start(stop=stop)
                 restarted()
             while not stop.wait(0.2):

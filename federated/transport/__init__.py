@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .rules import FrontLimits
     from .transport_key import TransportKey
     from .tunnel import Tunnel
-    from .tunnel_state import TunnelCode, TunnelState
+    from .tunnel_state import FOR_THE_OPERATOR, TunnelCode, TunnelState
 
 _HOMES = {
     "Address": "fields",
@@ -31,6 +31,7 @@ _HOMES = {
     "AdmissionError": "errors",
     "Application": "application",
     "Authority": "authority",
+    "FOR_THE_OPERATOR": "tunnel_state",
     "Front": "front",
     "FrontLimits": "rules",
     "LoopbackFiles": "loopback",
@@ -47,6 +48,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "FOR_THE_OPERATOR",
     "Address",
     "Admission",
     "AdmissionError",

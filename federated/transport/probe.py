@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from .tunnel_state import TunnelCode, TunnelFailure
@@ -29,6 +31,7 @@ class Probe(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, str]] | None = None
         self._lost: TunnelFailure | None = None
         self._answered = False
+        self.date: datetime | None = None  # what the front's clock said in its last answer, UTC, to the second
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
@@ -67,6 +70,7 @@ class Probe(asyncio.Protocol):
             code = body.decode("ascii", "replace").strip().removeprefix('{"code":"').removesuffix('"}')
             self._found.clear()
             self._answered = True
+            self.date = _date(head)
             self._answer.set_result((int(head[9:12]), code[:80]))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -95,3 +99,13 @@ class Probe(asyncio.Protocol):
         self._ended = lambda: None
         if self._transport is not None:
             self._transport.abort()
+
+
+def _date(head: bytes) -> datetime | None:
+    for line in head.split(b"\r\n"):
+        if line[:6].lower() == b"date: ":
+            try:
+                return parsedate_to_datetime(line[6:].decode("ascii", "replace")).astimezone(UTC)
+            except ValueError:
+                return None
+    return None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from base64 import b64encode
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -33,7 +34,7 @@ _BUFFER_BYTES: Final = 256 * 1024
 _PATHS: Final = {path.encode(): most for path, most in FLEET_PATHS.items()}
 _ONCE: Final = REQUEST_HEADERS | {b"host", b"content-length"}
 _VISIBLE: Final = bytes(range(0x20, 0x7F)) + b"\t"
-_HEALTHY: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\n"
+_HEALTHY: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 3\r\ndate: %s\r\n\r\n"
 
 
 class SiteConnection(asyncio.Protocol):
@@ -208,7 +209,8 @@ class SiteConnection(asyncio.Protocol):
             return
         self._request_complete = True
         if self._local:
-            self._transport.write(_HEALTHY if self._parser.get_method() == b"HEAD" else _HEALTHY + b"ok\n")
+            head = _HEALTHY % format_datetime(self._front.clock(), usegmt=True).encode()
+            self._transport.write(head if self._parser.get_method() == b"HEAD" else head + b"ok\n")
             self._next()
             return
         self.deadline = self._loop.time() + self._front.limits.upstream_s

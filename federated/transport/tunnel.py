@@ -39,7 +39,7 @@ from .probe import Probe
 from .receipts import Receipts
 from .relay import LocalConnection
 from .transport_key import TransportKey
-from .tunnel_state import TunnelCode, TunnelFailure, TunnelState, failure_of
+from .tunnel_state import TunnelCode, TunnelFailure, TunnelState, failure_of, wrong_clock
 
 logger = logging.getLogger(__name__)
 _DIAL_S: Final = 10.0
@@ -239,9 +239,12 @@ class Tunnel:
                 if probe is None or probe.lost:
                     probe = Probe(self._probes, self.doubt)
                     await self.dial(lambda made=probe: made)
+                asked = self._clock()
                 async with asyncio.timeout(_DIAL_S):
                     status, code = await probe.ask()
-                if status == 200:
+                if status == 200 and (wrong := wrong_clock(asked, probe.date, self._clock())):
+                    self._become(TunnelCode.CLOCK, wrong)
+                elif status == 200:
                     self._become(TunnelCode.CONNECTED, "")
                 elif code == "certificate-expired":
                     self._become(TunnelCode.CERTIFICATE_EXPIRED, "says the coordinator")

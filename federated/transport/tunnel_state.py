@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
 _EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _NOT_YET: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
+# A SuperLink takes no request that is dated later than so, or so long ago, by its own clock: the SuperNode gets 401.
+_AHEAD: Final = timedelta(seconds=5)
+_BEHIND: Final = timedelta(seconds=305)
 _OTHER_NAMES: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
@@ -25,6 +28,7 @@ class TunnelCode(Enum):
     CERTIFICATE_EXPIRED = "certificate-expired", "ask the coordinator for a new admission"
     CERTIFICATE_REFUSED = "certificate-refused", "compare the clocks, then ask the coordinator for a new admission"
     REMOVED = "removed", "the coordinator removed this site, or admitted it anew: use the newest admission"
+    CLOCK = "clock", "set this machine's clock, or tell the coordinator to set its own"
     REFUSED = "refused", "ask the coordinator; it tries again by itself"
 
     @property
@@ -36,6 +40,12 @@ class TunnelCode(Enum):
     def hint(self) -> str:
         """For people."""
         return self.value[1]
+
+
+# States that last until somebody has done something: a SuperNode that is started in them is turned away again.
+FOR_THE_OPERATOR: Final = frozenset(
+    {TunnelCode.CERTIFICATE_EXPIRED, TunnelCode.CERTIFICATE_REFUSED, TunnelCode.REMOVED, TunnelCode.CLOCK}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +100,29 @@ def failure_of(exc: Exception) -> TunnelFailure:
         return TunnelFailure(TunnelCode.UNREACHABLE, "no answer in time")
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else type(exc).__name__
     return TunnelFailure(TunnelCode.UNREACHABLE, reason)
+
+
+def wrong_clock(asked: datetime, date: datetime | None, answered: datetime) -> str:
+    """How a site's clock is too wrong for its SuperNode to be let in; empty where it is not, or nobody knows.
+
+    Args:
+        asked: when the site asked, by its own clock.
+        date: what the front's clock said then, to the second, if it said it.
+        answered: when that came, by the site's clock: it was between the two, however slow the network is.
+    """
+    if date is None:
+        return ""
+    ahead, behind = asked - date - timedelta(seconds=1), date - answered
+    if ahead > _AHEAD:
+        return f"this machine's clock is {_about(ahead)} ahead of the coordinator's"
+    if behind > _BEHIND:
+        return f"this machine's clock is {_about(behind)} behind the coordinator's"
+    return ""
+
+
+def _about(time: timedelta) -> str:
+    """Coarse, so that it stays the same while the state lasts."""
+    minutes = round(time.total_seconds() / 60)
+    if minutes < 2:
+        return "some seconds"
+    return f"about {minutes} minutes" if minutes < 120 else f"about {round(minutes / 60)} hours"

@@ -214,6 +214,27 @@ def test_a_kept_server_is_started_after_every_end_until_it_is_told_to_stop(make_
     server.check()
 
 
+def test_a_server_is_not_started_again_while_there_is_no_use_in_it(make_server):
+    server, stop, useful, asked = make_server(), threading.Event(), threading.Event(), threading.Event()
+
+    def look() -> bool:
+        asked.set()
+        return useful.is_set()
+
+    server.start()
+    keeper = threading.Thread(target=keep_running, args=(server, stop), kwargs={"shortest": 0.01, "useful": look})
+    keeper.start()
+    try:
+        server.kill()
+        assert asked.wait(60)
+        assert server.exit_code is not None
+        useful.set()
+        assert until(lambda: server.exit_code is None)
+    finally:
+        stop.set()
+        keeper.join()
+
+
 def test_who_keeps_a_server_stops_also_while_it_starts(make_server):
     server, stop = make_server("deaf"), threading.Event()
     keeper = threading.Thread(target=keep_running, args=(server, stop))

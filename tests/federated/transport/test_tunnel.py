@@ -8,11 +8,13 @@ import ssl
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
 from nasturtium.federated.transport import (
+    FOR_THE_OPERATOR,
     Address,
     AdmissionError,
     Authority,
@@ -21,6 +23,7 @@ from nasturtium.federated.transport import (
     Tunnel,
     TunnelCode,
 )
+from nasturtium.federated.transport.tunnel_state import wrong_clock
 
 from .conftest import StandIn, headers_of, make_identity, make_site, quick, wait_until
 
@@ -243,3 +246,35 @@ def test_what_it_is_given_is_checked(site, folder, tunnel):
 def test_the_signature_of_an_admission_is_the_coordinators(site):
     with pytest.raises(Exception, match="not that of"):
         replace(site.admission, coordinator=make_identity("another").public)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "said"),
+    [
+        pytest.param(0, 0, "", id="right"),
+        pytest.param(6, 6, "", id="as-far-ahead-as-a-superlink-takes"),
+        pytest.param(0, 60, "", id="an-answer-that-took-a-minute"),
+        pytest.param(-300, -300, "", id="as-far-behind-as-it-takes"),
+        pytest.param(7, 7, "some seconds ahead", id="ahead"),
+        pytest.param(601, 601, "about 10 minutes ahead", id="far-ahead"),
+        pytest.param(-310, -310, "about 5 minutes behind", id="behind"),
+        pytest.param(-86400, -86399, "about 24 hours behind", id="far-behind"),
+    ],
+)
+def test_a_clock_is_wrong_once_a_superlink_takes_nothing_that_it_dates(asked, answered, said):
+    date = datetime(2026, 1, 1, tzinfo=UTC)
+    wrong = wrong_clock(date + timedelta(seconds=asked), date, date + timedelta(seconds=answered))
+    assert wrong == (said and f"this machine's clock is {said} {'of ' if asked > 0 else ''}the coordinator's")
+    assert wrong_clock(date, None, date) == ""
+
+
+@pytest.mark.parametrize(("minutes", "word"), [(10, "ahead"), (-10, "behind")])
+def test_an_operator_is_told_of_a_clock_that_is_wrong(front, site, folder, clock, minutes, word):
+    skew = [timedelta(minutes=minutes)]
+    with Tunnel(site.admission, site.key, folder, connect=front.address, clock=lambda: clock() + skew[0]) as tunnel:
+        state = tunnel.wait(30)
+        assert state.code is TunnelCode.CLOCK
+        assert state.code in FOR_THE_OPERATOR
+        assert f"about 10 minutes {word}" in state.detail
+        skew[0] = timedelta(0)
+        assert tunnel.wait(30, TunnelCode.CONNECTED).connected
