@@ -183,6 +183,7 @@ def test_no_cycles():
                 "federated/deployment/coordinator_engine.py",
                 "federated/deployment/participant.py",
                 "federated/deployment/site_engine.py",
+                "federated/deployment/preparation.py",
                 "federated/deployment/train_run.py",
                 "federated/flower/bundle.py",
                 "federated/flower/control.py",

@@ -17,7 +17,8 @@ from ..flower import LinkLostError
 from .coordinator_engine import CoordinatorEngine
 from .events import JobEnded, ServerEvent, ServerReady, SitesChanged
 from .federation_config import FederationConfig
-from .train_run import Coordinating, TrainRun
+from .preparation import Coordinating
+from .train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 _LOOK_S = 1.0  # between two looks for jobs, and for who is there

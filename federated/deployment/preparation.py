@@ -1,0 +1,319 @@
+"""What a job needs before its first round: a key of all sites, what their rows are, what they agree on.
+
+    key of the sites -> what their rows are -> what they agree on
+
+Each step waits for the sites as long as the rules have patience, says what it waits for, and stops when it is told to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from flwr.serverapp import Grid
+from ulid import ULID
+
+from ...core import canonical_json, parse_json
+from ...privacy import (
+    Adder,
+    Identity,
+    KeyFolder,
+    KeyGrant,
+    PackedAdder,
+    PlainAdder,
+    Preset,
+    PublicIdentity,
+    smallest_preset,
+)
+from ...storage import Database, Federations, JobClaim, Ledger
+from ..agreement import Schema, Terms, merge_schemas, public_preprocessing
+from ..agreement.journal import Agreement
+from ..agreement.kept_journal import KeptAgreementJournal
+from ..agreement.question import Facts
+from ..agreement.relay import AgreementJob, AgreementRelay
+from ..coordinator.greeter import Greeter
+from ..coordinator.privacy_gate import PrivacyGate
+from ..coordinator.recorder import CLAIM_S
+from ..errors import CeremonyPendingError, PausedError, Refusal, StoppedError
+from ..protocol.ceremony import hold_ceremony
+from ..protocol.courier import Courier, drive
+from ..protocol.handshake import HelloTerms
+from ..protocol.key_messages import ask_sites
+from ..protocol.masks import make_mask_terms
+from ..protocol.queries import package_version
+from .events import JobWaits, ServerEvent
+from .federation_config import RoundRules
+from .train_job import Protection
+
+AGREEMENT_BITS: Final = 8
+_ASK_S: Final = 30.0  # for a site's step of the ceremony
+_LOOK_S: Final = 2.0  # between two looks whether sites have done their part
+_BEAT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinating:
+    """What a coordinator has for all its jobs.
+
+    Attributes:
+        identity: signs plans and sums.
+        keys: its folder.
+        rules: how rounds close.
+        members: the admitted sites, now.
+        sites: the same by Flower's number of the node; changes as they come and go.
+        folder: for what it keeps beside the history.
+        database: the history.
+        observe: called with every event.
+    """
+
+    identity: Identity
+    keys: KeyFolder
+    rules: RoundRules
+    members: Callable[[], list[PublicIdentity]]
+    sites: Mapping[int, PublicIdentity]
+    folder: Path
+    database: Database
+    observe: Callable[[ServerEvent], None]
+
+
+class Preparation:
+    """One job's dealings with the sites before its rounds, and the word that its coordinator lives.
+
+    Args:
+        hub: what the coordinator has.
+        claim: of the job.
+        stop: set when the coordinator is to end: the job is left as it is.
+        protection: of the job.
+        delta: at which the ledger counts.
+        sparse: whether updates in the clear leave elements out.
+    """
+
+    def __init__(
+        self,
+        hub: Coordinating,
+        claim: JobClaim,
+        stop: threading.Event,
+        protection: Protection,
+        *,
+        delta: float = 1e-5,
+        sparse: bool = False,
+    ) -> None:
+        self._hub = hub
+        self.claim = claim
+        self._stop = stop
+        self._protection = protection
+        self._delta = delta
+        self._sparse = sparse
+        self._jobs = Federations(hub.database)
+        self._beat = 0.0
+        self._told = ""
+
+    # --- the steps ---
+
+    def make_key(self, grid: Grid) -> KeyGrant:
+        """The key of all members, once each has done its part.
+
+        Raises:
+            PausedError: some have not, for longer than the rules wait.
+            StoppedError: as of `check`.
+        """
+        hub = self._hub
+        reasons: dict[str, str] = {}
+        courier = self.courier(grid)
+
+        def note(site: str, reason: str) -> None:
+            if Refusal.NOT_READY not in reason:  # which the message says already
+                reasons[site] = reason
+
+        ask = ask_sites(courier, hub.sites, seconds=_ASK_S, told=note)
+        ends = time.monotonic() + hub.rules.patience
+        while True:
+            try:
+                return hold_ceremony(hub.keys, hub.members(), ask)
+            except CeremonyPendingError as exc:
+                told = "; ".join(f"{site}: {reasons[site]}" for site in exc.waiting if site in reasons)
+                reason = f"{exc.message}; {told}" if told else exc.message
+                self.say(reason)
+                if time.monotonic() > ends:
+                    raise PausedError(reason, hint=exc.hint) from exc
+            self.pause(_LOOK_S)
+
+    def ask_schema(self, grid: Grid, grant: KeyGrant) -> Schema:
+        """What the rows of most sites are.
+
+        Raises:
+            PausedError: too few have said it, for longer than the rules wait.
+            StoppedError: as of `check`.
+        """
+        hub = self._hub
+        sites = self.of_roster(grant)
+        courier = self.courier(grid, sites)
+        greeter = Greeter(HelloTerms(package=package_version()), hub.rules.closing)
+        ends = time.monotonic() + hub.rules.patience
+        while True:
+            for done in drive(courier, [greeter.steps(courier.nodes())], check=self.check):
+                if done.error is not None:
+                    raise done.error
+            said = {
+                sites[node].name: Schema.from_dict(parse_json(hello.schema))
+                for node, hello in greeter.hellos.items()
+                if hello.schema and greeter.accepts(node)
+            }
+            missing = [site.name for site in sites.values() if site.name not in said]
+            if not missing or (len(said) >= self._protection.min_sites and time.monotonic() > ends):
+                return merge_schemas(said)[0]
+            reason = f"{', '.join(sorted(missing)[:5])} did not say yet what its rows are"
+            self.say(reason)
+            if time.monotonic() > ends:
+                raise PausedError(reason, hint="start its client, or give the job a [schema]")
+            self.pause(_LOOK_S)
+
+    def settle_rows(self, grid: Grid, grant: KeyGrant, terms: Terms) -> tuple[Facts, str]:
+        """How rows are prepared: what is told of it here, and what plans say of it.
+
+        Raises:
+            PausedError, StoppedError: as of `agree`.
+        """
+        if terms.schema.public:
+            preprocessing = public_preprocessing(terms)
+            return Facts.of(preprocessing), canonical_json(preprocessing.to_dict())
+        agreed = self.agree(grid, grant, terms)
+        return agreed.facts, agreed.reference.to_json()
+
+    def agree(self, grid: Grid, grant: KeyGrant, terms: Terms) -> Agreement:
+        """The sites agree on ranges, categories and classes, by protected sums.
+
+        Raises:
+            PausedError: too few of them answer.
+            StoppedError: as of `check`.
+        """
+        hub, rules, sites = self._hub, self._hub.rules, self.of_roster(grant)
+        preset = smallest_preset(len(grant.roster.members), AGREEMENT_BITS)
+        uid = str(ULID())
+        gate = PrivacyGate(Ledger(hub.database), self.subject, uid, None, self._delta)
+        masks = make_mask_terms(grant.roster.sha256, len(grant.roster.members), None)
+        relay = AgreementRelay(
+            AgreementJob(
+                run=uid,
+                terms=terms,
+                masks=masks if self._protection.masked else None,
+                min_sites=self._protection.min_sites,
+                deadline=rules.deadline,
+                attempts=rules.attempts,
+                patience=rules.patience,
+            ),
+            self.adder(preset, grant.key_id),
+            sites,
+            hub.identity,
+            KeptAgreementJournal(hub.folder / f"{uid}.agreement", gate.authorise_agreement),
+            lambda: courier.nodes(),
+        )
+        courier = self.courier(grid, sites)
+        [done] = list(drive(courier, [relay.steps()], check=self.check))
+        if done.error is not None or done.value is None:
+            raise done.error or PausedError("the sites agreed on nothing")
+        for site, problem in done.value.problems.items():
+            self.say(f"{site} takes no part: {problem}")
+        return done.value
+
+    # --- what they are made of, and rounds as well ---
+
+    def courier(self, grid: Grid, sites: Mapping[int, PublicIdentity] | None = None) -> Courier:
+        """Carries questions to some sites, or to all."""
+        return Courier(grid, self._hub.sites if sites is None else sites, self._hub.identity, check=self.check)
+
+    def adder(self, preset: Preset, key_id: str) -> Adder:
+        """The arithmetic of the job's scheme."""
+        if self._protection.scheme == "plain":
+            return PlainAdder(preset, sparse=self._sparse)
+        return PackedAdder(preset, key_id)
+
+    def of_roster(self, grant: KeyGrant) -> Mapping[int, PublicIdentity]:
+        """The members of a roster by Flower's number of the node; it changes as sites come and go."""
+        return _Members(self._hub.sites, frozenset(member.id for member in grant.roster.members))
+
+    def greeter(self, key_id: str, roster_sha256: str, actions: tuple[str, ...] = ("train", "evaluate")) -> Greeter:
+        """Asks sites what they are before their first round.
+
+        Args:
+            key_id: of their key; what an adder calls it.
+            roster_sha256: of its roster.
+            actions: that their policies must allow.
+        """
+        return Greeter(
+            HelloTerms(
+                package=package_version(),
+                scheme=self._protection.scheme,
+                masked=self._protection.masked,
+                key_id=key_id if self._protection.scheme == "packed" else None,
+                roster_sha256=roster_sha256,
+                actions=actions,
+            ),
+            self._hub.rules.closing,
+        )
+
+    @property
+    def subject(self) -> str:
+        """Whose privacy the ledger counts: of all sites of this coordinator together."""
+        return f"federation:{self._hub.identity.public.id}"
+
+    def attach(self, run: str) -> None:
+        """Say which run the job became.
+
+        Raises:
+            LeaseLostError: the job is another coordinator's by now.
+        """
+        self.claim = self._jobs.attach(self.claim, run)
+
+    # --- while it waits ---
+
+    def check(self) -> None:
+        """Say that this coordinator lives.
+
+        Raises:
+            StoppedError: somebody asked for the job, or for the coordinator, to stop.
+            LeaseLostError: the job is another coordinator's by now.
+        """
+        if self._stop.is_set():
+            raise StoppedError("the coordinator was stopped", hint="it goes on when the server runs again")
+        if time.monotonic() < self._beat + _BEAT_S:
+            return
+        self._beat = time.monotonic()
+        if self._jobs.renew(self.claim, CLAIM_S):
+            raise StoppedError("somebody asked for the run to stop", hint="nasturtium federate resume")
+
+    def pause(self, seconds: float) -> None:
+        """Wait for so long, and stop when told to."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, 0.2))
+
+    def say(self, reason: str) -> None:
+        """Tell what is waited for, once."""
+        if reason != self._told:
+            self._told = reason
+            self._hub.observe(JobWaits(self.claim.name, reason))
+
+
+class _Members(Mapping[int, PublicIdentity]):
+    """Those of some nodes whose sites are in a roster; it changes as they do."""
+
+    def __init__(self, sites: Mapping[int, PublicIdentity], members: frozenset[str]) -> None:
+        self._sites, self._members = sites, members
+
+    def __getitem__(self, node: int) -> PublicIdentity:
+        site = self._sites[node]
+        if site.id not in self._members:
+            raise KeyError(node)
+        return site
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([node for node, site in list(self._sites.items()) if site.id in self._members])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
