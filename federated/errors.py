@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..core import NasturtiumError
 
@@ -36,6 +37,32 @@ class Refusal(StrEnum):
         """What a site said; whatever is none of the codes is `INTERNAL`, so that nothing else is passed on."""
         return cls(text) if text in cls._value2member_map_ else cls.INTERNAL
 
+    @property
+    def reason(self) -> str:
+        """What the coordinator writes down of a site that gave this code, and shows its operator."""
+        return f"the site failed: {self.value!r} ({_SENTENCES[self]})"
+
+
+# For whoever reads them at the coordinator; they say no more than the code does.
+_SENTENCES: Final[Mapping[Refusal, str]] = {
+    Refusal.POLICY: "its policy does not allow it",
+    Refusal.BUDGET: "its privacy budget does not last",
+    Refusal.SCHEMA: "its data is not what the run is for",
+    Refusal.DATA: "its data cannot be learned from",
+    Refusal.VERSION: "it speaks another version, or lacks what the run needs",
+    Refusal.SIGNATURE: "it got a message that this coordinator has not signed",
+    Refusal.MESSAGE: "it cannot do what it was asked for",
+    Refusal.ORDER: "it is at another run, round or attempt",
+    Refusal.BEHIND: "it has missed rounds, and another site is asked to help it",
+    Refusal.KEY: "it has another key or roster, or none",
+    Refusal.MASKS: "it cannot make the masks of the round, or take them off",
+    Refusal.SUM: "it cannot open the last sum, or protect its update",
+    Refusal.NOT_READY: "its operator has to do something first",
+    Refusal.DISK: "it cannot write a file",
+    Refusal.MEMORY: "it has too little memory",
+    Refusal.INTERNAL: "its own log says why",
+}
+
 
 class FederationError(NasturtiumError, RuntimeError):
     """A round that cannot be closed: too few sites answered with something usable."""
@@ -43,6 +70,10 @@ class FederationError(NasturtiumError, RuntimeError):
 
 class PausedError(FederationError):
     """A run that does not get on by itself; it is left as it was after its last closed round, and can be resumed."""
+
+
+class ReleaseError(FederationError):
+    """The sites do not give the model of a run to whom it was asked for."""
 
 
 class StoppedError(NasturtiumError, RuntimeError):

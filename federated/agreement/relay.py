@@ -38,6 +38,7 @@ from ..protocol.gather import Closing
 from ..protocol.masks import make_masking_plan
 from ..protocol.records import answer_from_content, request_to_content
 from ..protocol.rounds import MaskRequest, MaskStep, MaskTerms
+from ..protocol.telling import tell_reasons
 from .journal import Agreement, AgreementJournal, AgreementSum
 from .messages import agreement_answer_from_content, agreement_plan_to_content
 from .plan import AgreedReference, AgreementAnswer, AgreementPlan, AgreementStep, agreement_sitting
@@ -366,7 +367,7 @@ class AgreementRelay:
 
     def _failed(self, what: str) -> FederationError:
         reasons = self._reasons | self._problems
-        told = "; ".join(f"{self._sites[node].name}: {why}" for node, why in sorted(reasons.items()))
+        told = tell_reasons((self._sites[node].name, why) for node, why in sorted(reasons.items()))
         return FederationError(f"{what}{f'; {told}' if told else ''}", hint="see the logs of the sites that refused")
 
 

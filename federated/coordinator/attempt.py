@@ -39,6 +39,7 @@ from ..protocol.rounds import (
     SiteOutcome,
     SiteReport,
 )
+from ..protocol.telling import tell_reasons
 from ..strategies import FederatedStrategy
 from ..updates.exchange import Exchange, check_scheme, check_trains
 from ..updates.private_symbols import PrivateSymbols
@@ -304,8 +305,8 @@ class RoundAttempt:
                 f"round {number} has no sum any more: an earlier attempt has bared that of other sites than are there"
             )
         elif len(accepted) < fewest:
-            told = "; ".join(
-                f"{site.name}: {reasons[node]}" for node, site in self._sites.items() if node not in accepted
+            told = tell_reasons(
+                (site.name, reasons[node]) for node, site in self._sites.items() if node not in accepted
             )
             self._failure = (
                 f"round {number} has {len(accepted)} usable answers, expected at least {fewest}: "

@@ -29,6 +29,7 @@ from ..protocol.courier import Courier, Questions, drive
 from ..protocol.gather import Waking
 from ..protocol.records import plan_size, plan_to_content, update_from_content
 from ..protocol.rounds import ClientUpdate, RoundResult, SiteOutcome, SiteReport
+from ..protocol.telling import tell_reasons
 from ..strategies import FedBuff
 from ..updates.buffered_sum import BufferedUpdate, KeepingAdder, add_stale, keep_what_is_added
 from ..updates.symbols import UpdateSymbols
@@ -152,7 +153,7 @@ class BufferedRounds:
         while len(self._usable()) < self._strategy.buffer:
             left = ends - time.monotonic()
             if not self._waiting or left <= 0:
-                told = "; ".join(f"{self._terms.sites[node].name}: {why}" for node, why in self._refused.items())
+                told = tell_reasons((self._terms.sites[node].name, why) for node, why in self._refused.items())
                 failure = (
                     f"round {number} has {len(self._usable())} usable changes, expected {self._strategy.buffer}: "
                     f"{told or 'no other site has answered'}"

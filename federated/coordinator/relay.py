@@ -20,6 +20,7 @@ from ..errors import PausedError
 from ..protocol.courier import TRAIN, Pause, Questions, Steps
 from ..protocol.records import plan_size, plan_to_content, update_from_content
 from ..protocol.rounds import ClientUpdate, Phase, RoundResult, SiteOutcome, SiteReport
+from ..protocol.telling import tell_reasons
 from .attempt import Coordination, Outcome, RoundAttempt, majority
 from .catch_up import CatchUp
 from .greeter import Greeter
@@ -172,7 +173,7 @@ class Relay:
             there = "no site is" if not nodes else "1 site is" if len(nodes) == 1 else f"{len(nodes)} sites are"
             refused = {} if self._greeter is None else self._greeter.refused
             names = {node: site.name for node, site in self._sites(refused).items()}
-            told = "; ".join(f"{name}: {refused[node]}" for node, name in names.items())
+            told = tell_reasons((name, refused[node]) for node, name in names.items())
             failure = f"round {number} is not begun: {there} connected, expected at least {self._plan.fewest}"
             return self._unasked(number, phase, f"{failure}; {told}" if told else failure, lost=False)
         if bound is not None and not bound <= self._ids(nodes):

@@ -194,7 +194,7 @@ class Courier:
             if reply.has_error():
                 reason = str(reply.error.reason)
                 code = Refusal.told(reason)
-                told = _told(code) if code == reason else f"the site failed: {reply.error.reason!r:.100}"
+                told = code.reason if code == reason else f"the site failed: {reply.error.reason!r:.100}"
                 return [(told, code)] * len(places)
             largest = sum(asked[place].largest + _SLACK for place in places)
             if (size := content_bytes(reply.content)) > largest:
@@ -214,7 +214,7 @@ class Courier:
         found: list[RecordDict | tuple[str, Refusal | None]] = []
         for part in parts:
             code = refusal_from_content(part)
-            found.append(part if code is None else (_told(code), code))
+            found.append(part if code is None else (code.reason, code))
         return found
 
 
@@ -298,10 +298,6 @@ def _latest(closings: Sequence[Closing]) -> Closing:
         min_replies=max(each.min_replies for each in closings),
         grace=max(each.grace for each in closings),
     )
-
-
-def _told(code: Refusal) -> str:
-    return f"the site failed: {code.value!r}"
 
 
 def _seconds(due: Questions | Pause) -> float:

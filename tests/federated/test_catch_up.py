@@ -20,6 +20,7 @@ from nasturtium.federated import (
     Peers,
     Place,
     PlanError,
+    Refusal,
     RelayStrategy,
     RoundResult,
     Site,
@@ -123,7 +124,7 @@ def run(make_member, make_federation_plan, preset, key, coordinator):
 def test_a_site_that_missed_rounds_is_brought_back_into_step(run, masked):
     away = run(lambda index, number: index == 4 and number in {2, 3}, masked=masked)
     # In the round it is back, it says that it is behind; before the next it is helped.
-    assert away.reasons(4)[3].endswith("'behind'")
+    assert away.reasons(4)[3] == Refusal.BEHIND.reason
     assert [reason is None for reason in away.reasons(4)] == [True, False, False, False, True, True]
     assert len({away.model(index) for index in range(COUNT)}) == 1
     helped = [{o.site: (o.bytes_up, o.bytes_down) for o in r.outcomes} for r in away.results]
@@ -134,7 +135,7 @@ def test_a_site_that_missed_rounds_is_brought_back_into_step(run, masked):
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_site_that_was_admitted_late_joins(run, masked):
     late = run(late=4, masked=masked)
-    assert late.reasons(4)[0].endswith("'behind'")
+    assert late.reasons(4)[0] == Refusal.BEHIND.reason
     assert late.reasons(4)[1:] == [None] * 4
     assert len({late.model(index) for index in range(COUNT)}) == 1
 

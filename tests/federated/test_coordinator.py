@@ -23,6 +23,7 @@ from nasturtium.federated import (
     LocalGrid,
     MemoryJournal,
     Quantisation,
+    Refusal,
     RelayStrategy,
     RoundPlan,
     RoundResult,
@@ -354,14 +355,14 @@ def test_a_site_cannot_send_what_another_has_just_sent(run_federation):
 def test_a_site_under_another_key_is_refused_and_cannot_follow(run_federation, preset, strange):
     federation = run_federation(cipher=strange(preset))
     assert federation.outcome(1, HOSTILE) == "the site's model or key is not the one most sites have"
-    assert federation.outcome(2, HOSTILE) == "the site failed: 'key'"
+    assert federation.outcome(2, HOSTILE) == Refusal.KEY.reason
 
 
 @pytest.mark.parametrize("scheme", ENCRYPTED, indirect=True)
 def test_a_site_without_encryption_is_refused(run_federation, preset):
     federation = run_federation(cipher=PlainCipher(preset))
     assert federation.outcome(1, HOSTILE) == "the site's model or key is not the one most sites have"
-    assert federation.outcome(2, HOSTILE) == "the site failed: 'key'"
+    assert federation.outcome(2, HOSTILE) == Refusal.KEY.reason
 
 
 @pytest.mark.parametrize("scheme", ["packed"], indirect=True)
@@ -396,12 +397,12 @@ def test_an_update_under_another_key_is_refused_whatever_its_site_says_of_the_mo
     federation = run_federation(copy_tag, hostile=2, cipher=strange(preset))
     assert federation.outcome(1, HOSTILE).startswith(reason)
     assert federation.outcome(1, "site-3") is None
-    assert federation.outcome(2, HOSTILE) == "the site failed: 'key'"
+    assert federation.outcome(2, HOSTILE) == Refusal.KEY.reason
 
 
 def test_a_site_with_another_preset_does_not_take_part(run_federation):
     federation = run_federation(cipher=PlainCipher(smallest_preset(5, 4)))
-    assert federation.outcome(1, HOSTILE) == "the site failed: 'key'"
+    assert federation.outcome(1, HOSTILE) == Refusal.KEY.reason
     assert federation.outcome(1, "site-1") is None
 
 

@@ -22,6 +22,7 @@ from nasturtium.federated import (
     MemoryJournal,
     PlanError,
     Quantisation,
+    Refusal,
     RelayStrategy,
     RoundResult,
     SimulationConfig,
@@ -324,7 +325,7 @@ def test_an_update_without_its_mask_spoils_the_sum_and_shows_nothing(run, make_s
 
 def test_a_site_without_a_roster_takes_no_part_in_masked_rounds(run):
     masked = run(without_roster=(4,))
-    assert masked.reason(4) == "the site failed: 'masks'"
+    assert masked.reason(4) == Refusal.MASKS.reason
     assert masked.model() == run(dropping((4,), "upload"), masked=False).model()
 
 

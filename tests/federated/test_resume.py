@@ -17,6 +17,7 @@ from nasturtium.federated import (
     MaskTerms,
     PausedError,
     Peers,
+    Refusal,
     RelayStrategy,
     RoundRecorder,
     Site,
@@ -371,7 +372,7 @@ def test_too_few_answers_are_asked_for_again_then_the_run_is_paused_and_can_be_r
             federation.coordinate()
         attempts = [each for each in federation.history.attempts(federation.run) if each.round == 2]
         assert [(each.attempt, each.refusals) for each in attempts] == [
-            (number, dict.fromkeys(("site-1", "site-2"), "the site failed: 'internal'")) for number in (1, 2)
+            (number, dict.fromkeys(("site-1", "site-2"), Refusal.INTERNAL.reason)) for number in (1, 2)
         ]
         assert all(each.ended is not None and "expected at least 3" in each.failure for each in attempts)
         failing.clear()
@@ -397,7 +398,7 @@ def test_a_later_attempt_closes_the_round(federate, uninterrupted):
     assert federation.history.closed_rounds(federation.run)[0].attempt == 2
     rejected = federation.history.contributions(federation.run, 1)
     assert [(each.client, each.reason) for each in rejected if each.state == "rejected"] == [
-        ("site-1", "the site failed: 'internal'")
+        ("site-1", Refusal.INTERNAL.reason)
     ]
 
 

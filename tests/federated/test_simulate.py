@@ -16,6 +16,7 @@ from nasturtium.federated import (
     FederationError,
     FederationStarted,
     PlanError,
+    Refusal,
     RoundFinished,
     SimulationConfig,
     SimulationSetup,
@@ -310,7 +311,7 @@ def test_a_site_that_fails_is_recorded_and_the_others_go_on(database, monkeypatc
     history = History(database)
     assert [(one.participants, one.rejected) for one in result.rounds] == [(CLIENTS, 1), (CLIENTS + 1, 0)]
     rejected = history.contributions(result.run.uid, 1)[1]
-    assert (rejected.client, rejected.state, rejected.reason) == ("site-2", "rejected", "the site failed: 'internal'")
+    assert (rejected.client, rejected.state, rejected.reason) == ("site-2", "rejected", Refusal.INTERNAL.reason)
 
 
 def test_too_few_sites_leave_the_run_failed_with_the_reason(database, monkeypatch):
@@ -327,7 +328,7 @@ def test_too_few_sites_leave_the_run_failed_with_the_reason(database, monkeypatc
     [attempt] = History(database).attempts(record.uid)
     assert (attempt.round, attempt.attempt, attempt.phase) == (1, 1, "train")
     assert attempt.failure.startswith("round 1 has 0 usable answers")
-    assert attempt.refusals == {f"site-{i + 1}": "the site failed: 'message'" for i in range(CLIENTS)}
+    assert attempt.refusals == {f"site-{i + 1}": Refusal.MESSAGE.reason for i in range(CLIENTS)}
     assert not database.models_dir.exists()
 
 
