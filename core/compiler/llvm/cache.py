@@ -1,0 +1,218 @@
+"""`KernelCache`: every kernel is compiled once in a process, and once on a machine.
+
+On disk an entry is object code, named by the SHA-256 of its source and of all that the code depends on: versions, CPU,
+features. It starts with a checksum of the rest: what was cut short or damaged is compiled again, never run. Whoever can
+write into the folder can run code in our name, so it must belong to the user and be writable for nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import ConfigError
+from .engine import Engine, symbol_of
+from .kernel import Kernel
+
+logger = logging.getLogger(__name__)
+
+FORMAT = b"nasturtium kernel 1\n"
+SUFFIX = ".kernel"
+LARGEST_ENTRY = 16 << 20  # bytes; nothing larger is read
+MOST_BYTES = 256 << 20  # of a folder: the entries used longest ago are removed. A kernel takes 2 to 20 kB
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """What a cache did so far."""
+
+    compiled: int = 0
+    read: int = 0  # found on disk
+    compile_s: float = 0.0
+
+
+class KernelCache:
+    """Addresses of kernels, each compiled at most once.
+
+    Args:
+        engine: compiles and loads.
+        folder: where object code is kept between processes; None keeps none.
+
+    Raises:
+        ConfigError: the folder cannot be made, is not the user's or can be written by others.
+    """
+
+    def __init__(self, engine: Engine, folder: Path | None = None) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.counts = CacheCounts()
+        self._addresses: dict[tuple[str, str], int] = {}  # (source, name) -> address
+        self._writes = 0
+        if folder is not None:
+            _open_folder(folder)
+
+    def addresses(self, kernels: Sequence[Kernel]) -> list[int]:
+        """Where the kernels start, in order; compiles or reads those not met before.
+
+        Raises:
+            KernelError: LLVM does not take a kernel.
+        """
+        missing = {kernel.source: (kernel.name,) for kernel in kernels if self._missing(kernel.source, kernel.name)}
+        if missing:
+            self._bring(missing)
+        return [self._addresses[kernel.source, kernel.name] for kernel in kernels]
+
+    def functions(self, source: str, names: Sequence[str]) -> list[int]:
+        """Where functions of a module of several start."""
+        if any(self._missing(source, name) for name in names):
+            self._bring({source: tuple(names)})
+        return [self._addresses[source, name] for name in names]
+
+    def _missing(self, source: str, name: str) -> bool:
+        return (source, name) not in self._addresses
+
+    def _bring(self, modules: dict[str, tuple[str, ...]]) -> None:
+        """Load modules: source -> the functions that are asked for."""
+        with self.engine.lock:
+            modules = {source: names for source, names in modules.items() if self._missing(source, names[0])}
+            keys = [(source, name) for source, names in modules.items() for name in names]
+            objects = [self._object_code(source, names) for source, names in modules.items()]
+            symbols = [symbol_of(source, name) for source, name in keys]
+            self._addresses.update(zip(keys, self.engine.load(objects, symbols), strict=True))
+
+    def _object_code(self, source: str, names: tuple[str, ...]) -> bytes:
+        path = None if self.folder is None else self.folder / (self._digest(source, names) + SUFFIX)
+        if path is not None and (found := _read_entry(path)) is not None:
+            self.counts.read += 1
+            return found
+        start = time.perf_counter()
+        code = self.engine.compile(source, names)
+        self.counts.compiled += 1
+        self.counts.compile_s += time.perf_counter() - start
+        if path is not None:
+            self._keep(path, code)
+        return code
+
+    def _keep(self, path: Path, code: bytes) -> None:
+        try:
+            _write_entry(path, code)
+            if self._writes == 0:
+                _tidy(path.parent, MOST_BYTES)
+            self._writes += 1
+        except OSError as exc:  # a full disk or a read-only folder is no reason to stop
+            logger.warning("compiled kernels are not kept any more: %s", exc)
+            self.folder = None
+
+    def _digest(self, source: str, names: tuple[str, ...]) -> str:
+        """Of everything that the object code depends on."""
+        parts = (FORMAT.decode(), self.engine.fingerprint, *names, source)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@functools.cache
+def default_cache() -> KernelCache:
+    """The cache of this process, made at first use. Its folder is the variable NASTURTIUM_CACHE, "off" for none.
+
+    Raises:
+        CompilerUnavailable: no native code on this machine.
+        ConfigError: NASTURTIUM_CACHE names a folder that cannot be used.
+    """
+    engine = Engine()
+    asked = os.environ.get("NASTURTIUM_CACHE", "")
+    if asked:
+        return KernelCache(engine, None if asked == "off" else Path(asked).expanduser().absolute())
+    try:
+        return KernelCache(engine, _user_cache() / "nasturtium" / "kernels")
+    except (ConfigError, RuntimeError) as exc:  # RuntimeError: no home
+        logger.warning("compiled kernels are not kept: %s", exc)
+        return KernelCache(engine, None)
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _open_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as exc:
+        raise ConfigError(f"the folder for compiled kernels cannot be made: {exc}") from exc
+    if not stat.S_ISDIR(status.st_mode) or not _only_ours(status):
+        raise ConfigError(
+            f"the folder for compiled kernels must be the user's and writable for nobody else: got {folder}, mode "
+            f"{stat.filemode(status.st_mode)}, owner {status.st_uid}",
+            hint=f"chmod go-w {folder}, or name another in NASTURTIUM_CACHE",
+        )
+
+
+def _only_ours(status: os.stat_result) -> bool:
+    """Owned by us and writable for us alone; on Windows a user's folders are."""
+    return os.name != "posix" or (status.st_uid == os.geteuid() and not status.st_mode & 0o022)
+
+
+def _read_entry(path: Path) -> bytes | None:
+    """Object code, or None where there is none, none of ours, or none that is whole."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or not _only_ours(status) or status.st_size > LARGEST_ENTRY:
+            return None
+        content = file.read()
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the last use, for `_tidy`: many file systems do not note it themselves
+    head = len(FORMAT) + hashlib.sha256().digest_size
+    code = content[head:]
+    if content[:head] != FORMAT + hashlib.sha256(code).digest():
+        logger.warning("a compiled kernel is damaged and will be compiled again: %s", path)
+        return None
+    return code
+
+
+def _write_entry(path: Path, code: bytes) -> None:
+    """All or nothing, whoever else writes the same."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(FORMAT + hashlib.sha256(code).digest() + code)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _tidy(folder: Path, most_bytes: int) -> None:
+    """Remove what was used longest ago, until at most `most_bytes` remain; and what broken writers left."""
+    with contextlib.suppress(OSError):
+        now = time.time()
+        found: list[tuple[float, int, Path]] = []
+        for entry in os.scandir(folder):
+            with contextlib.suppress(FileNotFoundError):  # another process may tidy, too
+                status = entry.stat(follow_symlinks=False)
+                if entry.name.endswith(SUFFIX):
+                    found.append((status.st_mtime, status.st_size, Path(entry)))
+                elif entry.name.endswith(".new") and now - status.st_mtime > 3600:
+                    Path(entry).unlink(missing_ok=True)
+        excess = sum(size for _, size, _ in found) - most_bytes
+        for _, size, path in sorted(found):
+            if excess <= 0:
+                break
+            path.unlink(missing_ok=True)
+            excess -= size
