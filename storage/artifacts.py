@@ -5,6 +5,7 @@ A file appears under its name only when it is whole and on the disk, so a crash 
 of them say the same.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ..core import ConfigError
-from .errors import IntegrityError, StorageError
+from .errors import DiskFullError, IntegrityError, StorageError
 
 MIN_AGE_SECONDS: Final = 3600.0  # what is younger may be another process's, half way into the history
 _DRAFT = ".draft-"
@@ -249,6 +250,7 @@ def _disk_errors(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as exc:
-        raise StorageError(
-            f"{exc.filename or path}: {exc.strerror or exc}", hint="free some disk space, check permissions"
-        ) from exc
+        said = f"{exc.filename or path}: {exc.strerror or exc}"
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFullError(said, hint="free some disk space") from exc
+        raise StorageError(said, hint="check permissions, and whether there is space") from exc

@@ -22,6 +22,7 @@ from .errors import (
     DatabaseNotFoundError,
     DatabaseUnreachableError,
     DatabaseVersionError,
+    DiskFullError,
     IntegrityError,
     StorageError,
 )
@@ -32,13 +33,15 @@ _SQLITE = {"sqlite", "sqlite+pysqlite"}
 _POSTGRESQL = {"postgres", "postgresql", "postgresql+psycopg"}
 _LOCK = int.from_bytes(b"nst_lock")  # of PostgreSQL's advisory locks
 _BUSY = "another process has been writing for long; try again when it is done"
+_FULL = "free some disk space"
 _DAMAGED = "the file is damaged: nasturtium db restore brings a backup back"
 _ERRORS: Sequence[tuple[str, type[StorageError], str]] = (  # what the driver says, what it means, what the user can do
     ("is locked", DatabaseLockedError, _BUSY),
     ("deadlock", DatabaseLockedError, _BUSY),
     ("lock timeout", DatabaseLockedError, _BUSY),
     ("readonly", StorageError, "check the permissions of the file and of its folder"),
-    ("disk is full", StorageError, "free some disk space"),
+    ("disk is full", DiskFullError, _FULL),
+    ("No space left on device", DiskFullError, _FULL),  # PostgreSQL's
     ("malformed", IntegrityError, _DAMAGED),
     ("not a database", IntegrityError, _DAMAGED),
     ("append-only", IntegrityError, "entries of the ledger are added, never changed"),

@@ -23,6 +23,10 @@ class DatabaseUnreachableError(StorageError):
     """The server of the database does not answer."""
 
 
+class DiskFullError(StorageError):
+    """There is no space for what was to be written; nothing of it was."""
+
+
 class DatabaseLockedError(StorageError):
     """Another process kept the database locked for longer than we wait."""
 

@@ -318,6 +318,20 @@ class Tracker:
             run.host, run.pid, run.born = process.host(), os.getpid(), process.birth(os.getpid())
             self._tell(session, run.id, "resumed")
 
+    def resume_child(self, uid: str) -> None:
+        """Take a run below another one over, to go on where it stopped; the other one is this process's.
+
+        Raises:
+            ConfigError: it is finished, or no such run.
+        """
+        with self._database.write() as session:
+            run = session.get_one(Run, require_run(session, uid), with_for_update=True)
+            if run.number is not None or run.state == "completed":
+                raise ConfigError(f"run {uid} is a {run.kind} that is {run.state}: it is not gone on with")
+            run.state, run.ended_us, run.error = "running", None, None
+            run.host, run.pid, run.born = process.host(), os.getpid(), process.birth(os.getpid())
+            self._tell(session, run.id, "resumed")
+
     def log(self, uid: str, figures: Mapping[str, float], *, step: int) -> None:
         """Add one point to each of some curves of a run, in microseconds; a point that is there already is replaced.
 

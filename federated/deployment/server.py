@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from ...core import NasturtiumError
 from ...privacy import KeyFolder
-from ...storage import Database, Federations, JobClaim, JobState, LeaseLostError, open_database
+from ...storage import (
+    Database,
+    DatabaseLockedError,
+    DatabaseUnreachableError,
+    DiskFullError,
+    Federations,
+    JobClaim,
+    JobState,
+    LeaseLostError,
+    open_database,
+)
 from ..coordinator.recorder import CLAIM_S
 from ..errors import PausedError, StoppedError
 from ..flower import LinkLostError
 from .coordinator_engine import CoordinatorEngine
-from .events import JobEnded, ServerEvent, ServerReady, SitesChanged
+from .events import JobEnded, JobWaits, ServerEvent, ServerReady, SitesChanged
 from .federation_config import FederationConfig
 from .preparation import Coordinating
 from .train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 _LOOK_S = 1.0  # between two looks for jobs, and for who is there
+_AGAIN_S = 5.0  # between two attempts to write into a history that cannot be written
+_MORE = 2**20  # bytes: that somebody has made space, and not SQLite
+# What passes once somebody has made space, or started the database again: the job goes on where it was.
+_PASSING = (DiskFullError, DatabaseLockedError, DatabaseUnreachableError)
 
 
 def serve(
@@ -65,17 +82,27 @@ def serve(
         )
         jobs, seen = Federations(database), SitesChanged((), ())
         holder = f"{socket.gethostname()}/{os.getpid()}"
+        told = ""
         while not stop.is_set():
-            claim = jobs.claim(holder, CLAIM_S)
+            try:
+                claim = jobs.claim(holder, CLAIM_S)
+            except _PASSING as exc:
+                if (said := _in_words(exc)) != told:
+                    told = said
+                    observe(JobWaits("the coordinator", told))
+                stop.wait(_AGAIN_S)
+                continue
+            told = ""
             if claim is not None:
                 _do(engine, hub, claim, stop, database)
                 continue
             if until_idle:
                 return
-            found = SitesChanged(tuple(sorted(engine.online())), tuple(sorted(each.name for each in engine.members)))
-            if found != seen:
-                seen = found
-                observe(found)
+            with suppress(LinkLostError):  # it is being started again
+                found = SitesChanged(tuple(sorted(engine.online())), tuple(sorted(x.name for x in engine.members)))
+                if found != seen:
+                    seen = found
+                    observe(found)
             stop.wait(_LOOK_S)
 
 
@@ -85,6 +112,7 @@ def _do(
     """One job, to its end or as far as it goes."""
     run = TrainRun(hub, claim, stop)
     state, error = "failed", None
+    wait = _Waits(hub, claim.name, stop)
     try:
         while True:
             try:
@@ -95,6 +123,9 @@ def _do(
                 logger.warning("the SuperLink was lost; the run goes on with another one: %s", exc)
                 if stop.wait(_LOOK_S):
                     raise StoppedError("the coordinator was stopped") from exc
+            except _PASSING as exc:
+                if wait.for_the_end_of(exc):
+                    return  # its claim ends with this process, and whoever runs the server next goes on
     except StoppedError as exc:
         # Whoever stops the server wants the job to go on with the next one; whoever stops the job does not.
         state, error = ("queued" if stop.is_set() else "stopped"), exc.message
@@ -106,13 +137,58 @@ def _do(
     except NasturtiumError as exc:
         error = exc.message
     jobs = Federations(database)
-    if state == "queued":
-        jobs.release(run.claim)
-    else:
-        jobs.end(run.claim, _STATES[state], error=error)
+    while True:
+        try:
+            if state == "queued":
+                jobs.release(run.claim)
+            else:
+                jobs.end(run.claim, _STATES[state], error=error)
+            break
+        except _PASSING as exc:
+            if wait.for_the_end_of(exc):
+                return
     hub.observe(
         JobEnded(uid=claim.uid, name=claim.name, state=state, run=run.claim.run, accuracy=run.accuracy, error=error)
     )
+
+
+class _Waits:
+    """Waits while the history cannot be written, and says so once.
+
+    Args:
+        hub: is told.
+        name: of the job.
+        stop: ends it.
+    """
+
+    def __init__(self, hub: Coordinating, name: str, stop: threading.Event) -> None:
+        self._hub, self._name, self._stop = hub, name, stop
+        self._told = ""
+
+    def for_the_end_of(self, error: NasturtiumError) -> bool:
+        """Wait for what may pass by itself, or be put right by the operator; whether to stop instead.
+
+        While a disk is full nothing is tried again: a round that cannot be closed costs privacy, too.
+        """
+        if (said := _in_words(error)) != self._told:
+            self._told = said
+            self._hub.observe(JobWaits(self._name, said))
+        path = self._hub.database.path
+        free = _free(path) if path is not None and isinstance(error, DiskFullError) else None
+        while not self._stop.wait(_AGAIN_S):
+            if path is None or free is None or _free(path) > free + _MORE:
+                return False
+        return True
+
+
+def _free(path: Path) -> int:
+    """Bytes that are free where a file is."""
+    return shutil.disk_usage(path.parent).free
+
+
+def _in_words(error: NasturtiumError) -> str:
+    """The message and the hint in one line."""
+    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 _STATES: dict[str, JobState] = {

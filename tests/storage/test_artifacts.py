@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasturtium.core import ConfigError
-from nasturtium.storage import IntegrityError, StorageError
+from nasturtium.storage import DiskFullError, IntegrityError, StorageError
 from nasturtium.storage.artifacts import MIN_AGE_SECONDS, ArtifactStore
 
 HOUR = 3600
@@ -197,7 +197,7 @@ def test_a_disk_that_refuses_leaves_nothing(store, tmp_path, monkeypatch, step):
         monkeypatch.setattr("nasturtium.storage.artifacts._read", refuse)
     else:
         monkeypatch.setattr(os if step == "fsync" else Path, step, refuse)
-    with pytest.raises(StorageError, match="No space left") as caught:
+    with pytest.raises(DiskFullError, match="No space left") as caught:
         store.add(source)
     assert "free some disk space" in str(caught.value)
     assert list(store) == []
