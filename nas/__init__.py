@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .finale import SearchReport, read_report
     from .objectives import OBJECTIVES, Goal, choose_best, front_of, pareto_front, parse_constraint, parse_goal
     from .search import SearchResult, SearchStoppedError, resume_search, run_search, setup_of
-    from .setup import DEFAULT_STRATEGY, SearchConfig, SearchSetup
+    from .setup import DEFAULT_STRATEGY, DataFacts, SearchConfig, SearchRows, SearchSetup
     from .space import (
         Cell,
         Chain,
@@ -61,6 +61,7 @@ _HOMES = {
     "Chain": "space",
     "Choice": "space",
     "EngineChoice": "engines",
+    "DataFacts": "setup",
     "Evaluator": "evaluate",
     "Float": "space",
     "Goal": "objectives",
@@ -78,6 +79,7 @@ _HOMES = {
     "SearchReport": "finale",
     "SearchResult": "search",
     "SearchStoppedError": "search",
+    "SearchRows": "setup",
     "SearchSetup": "setup",
     "SearchStarted": "events",
     "SetupEvaluators": "engines",
@@ -121,6 +123,7 @@ __all__ = [
     "Cell",
     "Chain",
     "Choice",
+    "DataFacts",
     "EngineChoice",
     "Evaluator",
     "Float",
@@ -138,6 +141,7 @@ __all__ = [
     "SearchObserver",
     "SearchReport",
     "SearchResult",
+    "SearchRows",
     "SearchSetup",
     "SearchStarted",
     "SearchStoppedError",

@@ -54,8 +54,11 @@ class BatchEvaluator(Protocol):
         """Nothing more is asked of the candidate with that id, and what was asked is not wanted."""
         ...
 
-    def train(self, candidate: Candidate) -> SavedModel:
+    def train(self, candidate: Candidate) -> SavedModel | Evaluation:
         """The network of a candidate trained as the model that is saved; `id` is that of a run of its own.
+
+        Returns:
+            The model; of a search whose rows are elsewhere, where it stays, what was measured of it there.
 
         Raises:
             NasturtiumError: it cannot be had, as where it diverges.

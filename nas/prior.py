@@ -54,7 +54,7 @@ def prior_of(history: History, setup: SearchSetup, *, before: datetime | None = 
                 hint="learn from searches in the same space for the same kind of data",
             )
         data = history.dataset(run.uid)
-        points_only |= data is None or data.fingerprint != setup.data.fingerprint
+        points_only |= data is None or data.fingerprint != setup.known.fingerprint
         ended = [trial for trial in history.trials(run.uid) if _is_known(trial, before)]
         told = [trial for trial in ended if all(goal in figures_of(trial) for goal in goals)]
         if ended and not told:

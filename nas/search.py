@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..core import ConfigError, Evaluation, derive_rng, derive_seed
+from ..core.data import Task
 from ..storage import (
     DEFAULT_EXPERIMENT,
     Database,
@@ -43,7 +44,16 @@ from .events import (
 )
 from .extension import check_extension, extend_search, forget_stop
 from .fidelity import SCHEDULERS, Rungs, Scoreboard
-from .finale import Concluded, FinaleData, FinaleOptions, SearchReport, check_found, conclude, conclude_elsewhere
+from .finale import (
+    Concluded,
+    FinaleData,
+    FinaleOptions,
+    SearchReport,
+    check_found,
+    conclude,
+    conclude_elsewhere,
+    conclude_kept,
+)
 from .objectives import figures_of, front_goals, front_of, total_violation
 from .prior import Prior, prior_of, uids_of
 from .runner import (
@@ -64,7 +74,7 @@ from .runner import (
 )
 from .runner.jobs import ABANDONED
 from .runner.mirror import StudyMirror
-from .setup import SearchConfig, SearchSetup
+from .setup import DataFacts, SearchConfig, SearchSetup
 from .shared_weights import supernet_file
 from .space import Flat
 from .strategies import Proposer, distributions
@@ -89,14 +99,14 @@ class SearchResult:
             size: see `front_goals`); the best by the first goal first.
         best: the trial that won.
         report: all that is to be said of it.
-        model: the folder of the saved model.
+        model: the folder of the saved model; None where it stays with who trained it.
     """
 
     search: SearchRecord
     front: Sequence[TrialRecord]
     best: TrialRecord
     report: SearchReport
-    model: Path
+    model: Path | None
 
     @property
     def test(self) -> Mapping[str, float]:
@@ -184,9 +194,10 @@ def _check_place(setup: SearchSetup, batch: BatchEvaluator | None) -> None:
     if batch is not None:
         check_batch(setup)
     elif setup.config.federation is not None:
+        command = "federate resume" if setup.rows is None else "federate search --resume"
         raise ConfigError(
             "the candidates of this search are trained at sites, and none were opened",
-            hint="go on with it by: nasturtium federate search --resume",
+            hint=f"go on with it by: nasturtium {command}",
         )
 
 
@@ -197,9 +208,13 @@ def setup_of(search: SearchRecord, database: Database, *, data: str | None = Non
         ConfigError: its data or its space changed.
     """
     config = SearchConfig.from_dict(search.run.config)
-    setup = SearchSetup.load(config if data is None else replace(config, data=data), document=search.space_document)
     known = History(database).dataset(search.uid)
-    if known is None or setup.data.fingerprint != known.fingerprint:
+    if known is not None and known.rows is None:
+        facts = DataFacts(name=known.name, fingerprint=known.fingerprint, task=Task.from_dict(known.body))
+        setup = SearchSetup.elsewhere(config, facts, document=search.space_document)
+    else:
+        setup = SearchSetup.load(config if data is None else replace(config, data=data), document=search.space_document)
+    if known is None or setup.known.fingerprint != known.fingerprint:
         raise ConfigError(
             f"search {search.run.number} cannot go on: {setup.config.data} is not the data it started with",
             hint="restore the file, or start a new search",
@@ -213,12 +228,12 @@ def setup_of(search: SearchRecord, database: Database, *, data: str | None = Non
 
 
 def _start(setup: SearchSetup, tracker: Tracker) -> SearchRecord:
-    config, data = setup.config, setup.data
+    config, data = setup.config, setup.known
     return tracker.start_search(
         name=data.name,
         seed=config.seed,
         config=asdict(config),
-        dataset=DatasetEntry(fingerprint=data.fingerprint, name=data.name, rows=len(data), body=data.task.to_dict()),
+        dataset=DatasetEntry(fingerprint=data.fingerprint, name=data.name, rows=data.rows, body=data.task.to_dict()),
         space=setup.space.name,
         space_sha256=setup.space.sha256,
         space_document=setup.space.to_document(),
@@ -308,9 +323,23 @@ class _Run:
     def _conclude(
         self, trials: Sequence[TrialRecord], control: Sequence[TrialRecord], notes: Sequence[str]
     ) -> Concluded:
-        data, options = self._finale_data(), self._finale_options()
+        options, spent = self._finale_options(), self._spent()
         history = self._database, self._tracker, self._search
-        spent = self._spent()
+        if self._setup.rows is None and self._batch is not None:
+            known, train = self._setup.known, self._batch.train
+            return conclude_kept(
+                known.name,
+                known.task,
+                options,
+                *history,
+                trials,
+                control,
+                train=train,
+                spent=spent,
+                notes=notes,
+                say=self._say,
+            )
+        data = self._finale_data()
         if self._batch is None:
             return conclude(data, options, *history, trials, control, spent=spent, notes=notes, say=self._say)
         train = self._batch.train

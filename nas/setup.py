@@ -186,14 +186,47 @@ class SearchConfig:
         return tuple(parse_constraint(text) for text in self.constraints)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFacts:
+    """What a search knows of its data, wherever the rows are.
+
+    Attributes:
+        name: as in the history.
+        fingerprint: the same for the same data; where the rows are elsewhere, as whoever has them tells it.
+        task: what is learned.
+        rows: how many there are; None: they are elsewhere, and nobody tells.
+    """
+
+    name: str
+    fingerprint: str
+    task: Task
+    rows: int | None = None
+
+    @classmethod
+    def of(cls, data: Dataset) -> DataFacts:
+        """What is known of rows that are here."""
+        return cls(name=data.name, fingerprint=data.fingerprint, task=data.task, rows=len(data))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SearchRows:
+    """The rows of a search, all of them and its parts."""
+
+    data: Dataset
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+
+
 @dataclass(frozen=True, slots=True)
 class SearchSetup:
     """All a search needs before it touches a database: checked, loaded, split.
 
     Attributes:
         config: with an absolute path to the data, because resuming may start elsewhere, and what kind of task it is.
-        data: all rows.
-        train, validation, test: its parts.
+        known: of the data.
+        rows: all of them and its parts; None where they are elsewhere: candidates are trained there, and so is the
+            model, which stays there.
         space: made for the data's task.
         goals: what is searched for.
         constraints: what every candidate must keep.
@@ -201,10 +234,8 @@ class SearchSetup:
     """
 
     config: SearchConfig
-    data: Dataset
-    train: Dataset
-    validation: Dataset
-    test: Dataset
+    known: DataFacts
+    rows: SearchRows | None
     space: Space
     goals: tuple[Goal, ...]
     constraints: tuple[Constraint, ...]
@@ -222,22 +253,66 @@ class SearchSetup:
             ConfigError: the request cannot be served.
             DataError: the data cannot be learned from.
         """
-        place = device(config.device)
         data = load_dataset(config.data, config.target, LoadOptions(kind=config.task, missing=config.missing))
-        goals, limits = config.goals(data.task), config.limits
+        setup = cls.elsewhere(config, DataFacts.of(data), document=document)
+        train, validation, test = train_validation_test(data, config.seed)
+        choose_folds(config.folds, len(train) + len(validation))  # says now if there are too few rows for them
+        rows = SearchRows(data=data, train=train, validation=validation, test=test)
+        return replace(setup, config=replace(setup.config, data=resolve_source(config.data)), rows=rows)
+
+    @classmethod
+    def elsewhere(
+        cls, config: SearchConfig, known: DataFacts, *, document: Mapping[str, Any] | None = None
+    ) -> SearchSetup:
+        """The same for data whose rows are elsewhere: `config.data` is only what it is called.
+
+        Raises:
+            ConfigError: the request cannot be served.
+        """
+        place = device(config.device)
+        goals, limits = config.goals(known.task), config.limits
         _check_told(config.evaluate, goals, limits)
         if document is not None:
-            space = Space.from_document(document, data.task)
+            space = Space.from_document(document, known.task)
         else:
-            space = load_space(config.space, data.task) if config.space else default_space(data.task)
+            space = load_space(config.space, known.task) if config.space else default_space(known.task)
             space = space.constrained(*(str(limit) for limit in limits if limit.static))
         # A strategy that cannot serve says so here, before there is a search.
         context = StrategyContext(space=space, seed=config.seed, directions=tuple(goal.direction for goal in goals))
         STRATEGIES.find(config.strategy).sampler(context, constrained=bool(limits))
-        config = replace(config, data=resolve_source(config.data), task=data.task.kind)
-        train, validation, test = train_validation_test(data, config.seed)
-        choose_folds(config.folds, len(train) + len(validation))  # says now if there are too few rows for them
-        return cls(config, data, train, validation, test, space, goals, limits, place)
+        return cls(replace(config, task=known.task.kind), known, None, space, goals, limits, place)
+
+    @property
+    def data(self) -> Dataset:
+        """All rows, as of the next three.
+
+        Raises:
+            ConfigError: they are elsewhere.
+        """
+        return self._here.data
+
+    @property
+    def train(self) -> Dataset:
+        """Those that networks are trained on."""
+        return self._here.train
+
+    @property
+    def validation(self) -> Dataset:
+        """Those that everything is chosen by."""
+        return self._here.validation
+
+    @property
+    def test(self) -> Dataset:
+        """Those that are looked at once."""
+        return self._here.test
+
+    @property
+    def _here(self) -> SearchRows:
+        if self.rows is None:
+            raise ConfigError(
+                f"the rows of {self.known.name} are elsewhere", hint="only those who have them can train on them"
+            )
+        return self.rows
 
     @property
     def scheduler(self) -> str:

@@ -1,13 +1,14 @@
 """The end of a search: the best again with several seeds, an average of networks, one test, a control, a report.
 
 The order of the modules: significance, ensemble, linear, neighbours, references; options, retraining, apart, members,
-selection; report, testing, gather, keep, conclude, elsewhere.
+selection; report, testing, gather, keep, conclude, elsewhere, kept.
 """
 
 from .conclude import Concluded, NothingFoundError, check_found, conclude
 from .elsewhere import conclude_elsewhere
 from .ensemble import average, join_models, join_specs, select_greedily
 from .keep import read_report
+from .kept import conclude_kept
 from .options import FinaleData, FinaleOptions
 from .references import REFERENCES, Reference
 from .report import Comparison, ScoredModel, SearchReport
@@ -30,6 +31,7 @@ __all__ = [
     "check_found",
     "conclude",
     "conclude_elsewhere",
+    "conclude_kept",
     "join_models",
     "join_specs",
     "mcnemar",

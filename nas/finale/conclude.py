@@ -23,10 +23,10 @@ from .testing import find_test, metric_of, touch_test
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """The outcome: what is reported, and the folder of the saved model."""
+    """The outcome: what is reported, and the folder of the saved model; None where that stays with who trained it."""
 
     report: SearchReport
-    model: Path
+    model: Path | None
 
 
 def conclude(

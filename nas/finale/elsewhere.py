@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core import Candidate, ConfigError, ModelSpec, SavedModel, derive_seed, load_model, save_model
+from ...core import Candidate, ConfigError, Evaluation, ModelSpec, SavedModel, derive_seed, load_model, save_model
 from ...core import device as find_device
 from ...storage import Database, History, ModelRegistry, SearchRecord, Tracker, TrialRecord, model_name
 from .conclude import Concluded, check_found, front_rows
@@ -52,7 +52,7 @@ def conclude_elsewhere(
     trials: Sequence[TrialRecord],
     control: Sequence[TrialRecord],
     *,
-    train: Callable[[Candidate], SavedModel],
+    train: Callable[[Candidate], SavedModel | Evaluation],
     spent: Mapping[str, float] | None = None,
     notes: Sequence[str] = (),
     say: Callable[[str], None] = lambda message: None,
@@ -129,7 +129,7 @@ def _train(
     database: Database,
     tracker: Tracker,
     search: SearchRecord,
-    train: Callable[[Candidate], SavedModel],
+    train: Callable[[Candidate], SavedModel | Evaluation],
     say: Callable[[str], None],
 ) -> _Trained:
     """A trial's network trained as a model, or what the history has of that."""
@@ -150,6 +150,8 @@ def _train(
             flat=trial.flat or {},
         )
         saved = train(candidate)
+        if not isinstance(saved, SavedModel):
+            raise ConfigError("expected the model, to be tested on the rows that are here, got figures of it")
         if saved.preprocessing.task != data.test.task:
             raise ConfigError(
                 "the model was trained for another task than the test rows are of: "

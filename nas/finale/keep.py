@@ -58,12 +58,17 @@ def save(
 
 def record(tracker: Tracker, uid: str, report: SearchReport) -> None:
     """Keep the report and complete the run that says that the test rows were looked at."""
+    keep_report(tracker, uid, report)
+    figures = {f"test_{name}": value for name, value in report.model.test.items()}
+    tracker.finish(uid, state="completed", metrics=figures)
+
+
+def keep_report(tracker: Tracker, uid: str, report: SearchReport) -> None:
+    """Keep the report with a run: that of the test, or the search itself where nothing is tested."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, _FILE)
         path.write_text(json.dumps(report.to_dict(), indent=1, allow_nan=False))
         tracker.record_artifact(uid, path, role=_REPORT, media_type="application/json")
-    figures = {f"test_{name}": value for name, value in report.model.test.items()}
-    tracker.finish(uid, state="completed", metrics=figures)
 
 
 def read_report(database: Database, search: str) -> SearchReport | None:
@@ -74,6 +79,8 @@ def read_report(database: Database, search: str) -> SearchReport | None:
         search: uid.
     """
     run = find_test(database, search)
+    if run is None and any(file.role == _REPORT for file in History(database).artifacts(search)):
+        run = search  # of which nothing is tested here
     return None if run is None else read_run(database, run)
 
 

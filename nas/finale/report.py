@@ -53,7 +53,8 @@ class SearchReport:
     Attributes:
         data: its name.
         metric: what models are compared by here: "accuracy" or "r2".
-        rows: of train, validation and test.
+        rows: of train, validation and test; none where they are elsewhere: then nothing is tested, and models have
+            figures of validation rows alone.
         goals: of the search.
         constraints: of the search.
         front: its Pareto front: the trial's number and the figures it is by, see `front_goals`.
@@ -137,7 +138,7 @@ class SearchReport:
 
     def to_text(self) -> str:
         """For people, in at most 120 columns; readable without colour."""
-        rows = " + ".join(f"{count} {part}" for part, count in self.rows.items())
+        rows = " + ".join(f"{count} {part}" for part, count in self.rows.items()) or "the sites'"
         searched, random = self.trials["searched"], self.trials["random"]
         asked = f"; constraints: {', '.join(self.constraints)}" if self.constraints else ""
         lines = [f"{self.data}: {rows} rows; goals: {', '.join(self.goals)}{asked}"]
@@ -156,11 +157,12 @@ class SearchReport:
         parts = [f"{row['weight']:.2f} x trial {row['trial']:g} (seed {row['seed']:g})" for row in self.members]
         kind = "an average of " if len(parts) > 1 else ""
         lines += ["", f"Winner: trial {self.winner}. The saved model is {kind}{', '.join(parts)}."]
-        lines += ["", f"On {self.rows['test']} test rows, looked at once:"]
-        for model in self.models:
-            seeds = f" over {model.seeds} seeds" if model.seeds > 1 else ""
-            figures = ", ".join(_with_deviation(model, name) for name in self.test_metrics)
-            lines.append(f"  {model.name:<14} {figures}{seeds}  {model.what}")
+        if "test" in self.rows:
+            lines += ["", f"On {self.rows['test']} test rows, looked at once:"]
+            for model in self.models:
+                seeds = f" over {model.seeds} seeds" if model.seeds > 1 else ""
+                figures = ", ".join(_with_deviation(model, name) for name in self.test_metrics)
+                lines.append(f"  {model.name:<14} {figures}{seeds}  {model.what}")
         lines += ["", *(f"- {verdict}" for verdict in self.verdicts)]
         lines.append(f"- {searched} trials were evaluated, {random} of them or beside them proposed at random.")
         lines += [f"- {note}" for note in self.notes]

@@ -30,7 +30,7 @@ from sklearn.svm import SVC
 
 from nasturtium.core import derive_rng
 from nasturtium.core.data import Dataset, random_split, stratified_split
-from nasturtium.nas import DEFAULT_STRATEGY, EngineChoice, SearchConfig, SearchSetup, run_search
+from nasturtium.nas import DEFAULT_STRATEGY, EngineChoice, SearchConfig, SearchRows, SearchSetup, run_search
 from nasturtium.storage import open_database
 
 SECONDS = 60.0
@@ -209,7 +209,8 @@ def setup_split(
     rows, test = split_rows(setup.data, split)
     divide = random_split if task.regression else stratified_split
     train, validation = divide(setup.data.take(rows), (0.75, 0.25), derive_rng(split, "validation"))
-    return replace(setup, train=train, validation=validation, test=setup.data.take(test))
+    parts = SearchRows(data=setup.data, train=train, validation=validation, test=setup.data.take(test))
+    return replace(setup, rows=parts)
 
 
 def run_split(task: RealTask, split: int, seconds: float = SECONDS, strategy: str = DEFAULT_STRATEGY) -> Result:
