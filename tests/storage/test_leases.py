@@ -4,7 +4,6 @@ import math
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
 
 import pytest
 
@@ -23,6 +22,8 @@ from nasturtium.storage import (
     UnknownRunError,
     open_database,
 )
+
+from .together import run_together
 
 SECOND = 1_000_000
 NETWORK = ArchitectureEntry(sha256="ab" * 32, space="mlp", choices={}, spec={}, parameters=1, macs=1)
@@ -156,38 +157,21 @@ def test_what_cannot_be_is_refused(tracker, search, leases):
 
 
 CLAIM = """
-import os, sys
-from nasturtium.storage import Leases, open_database
-with open_database(sys.argv[1]) as database:
-    leases = Leases(database, sys.argv[2])
-    print("ready", flush=True)
-    input()
-    while (lease := leases.claim(sys.argv[3], 60)) is not None:
-        print(lease.number)
-        leases.report(lease, {"by": sys.argv[3]})
+with open_database(target) as database:
+    leases = Leases(database, {uid!r})
+    while (lease := leases.claim(name, 60)) is not None:
+        said.append(lease.number)
+        leases.report(lease, {{"by": name}})
 """
 
 
 def test_processes_that_claim_at_once_never_get_the_same(database_url, start_search):
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with open_database(database_url) as database, Tracker(database) as tracker, ExitStack() as stack:
+    with open_database(database_url) as database, Tracker(database) as tracker:
         search = start_search(tracker)
         propose(tracker, search, *range(60))
-        workers: dict[str, subprocess.Popen[str]] = {}
-        for name in "abc":
-            command = [sys.executable, "-c", CLAIM, database_url, search.uid, name]
-            workers[name] = stack.enter_context(subprocess.Popen(command, **pipes))
-            stack.callback(workers[name].kill)
-        for worker in workers.values():
-            assert worker.stdout.readline() == "ready\n"
-        for worker in workers.values():
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-        claims = {
-            int(line): name
-            for name, worker in workers.items()
-            for line in worker.communicate(timeout=60)[0].splitlines()
-        }
+        imports = "from nasturtium.storage import Leases, open_database"
+        said = run_together(imports, CLAIM.format(uid=search.uid), database_url, "abc")
+        claims = {number: name for name, numbers in said.items() for number in numbers}
         reports = Leases(database, search.uid).take_reports()
         assert {each.number: each.report["by"] for each in reports} == claims
         assert [each.number for each in reports] == list(range(60))

@@ -6,12 +6,8 @@ import hashlib
 import io
 import json
 import re
-import subprocess
-import sys
-from contextlib import ExitStack
 from fractions import Fraction
 from math import inf, nan, nextafter
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -26,6 +22,8 @@ from nasturtium.storage.chain import GENESIS, Link, check_chain, entry_hash, sea
 from nasturtium.storage.ledger import Ledger
 from nasturtium.storage.signing import SignedHead, SigningKey
 from nasturtium.storage.spending import PrivacyBudget, PrivacySpent, Spend, add, rounds_within
+
+from .together import run_together
 
 RUN = "01KB5ZZZZZZZZZZZZZZZZZZZZZ"
 OTHER_RUN = "01KB5YYYYYYYYYYYYYYYYYYYYY"
@@ -868,38 +866,23 @@ def test_entries_moved_to_another_ledger_are_found(written, database):
     assert named(Ledger(database).verify) == 1
 
 
-APPEND = """
-import sys
+IMPORTS = """
 from nasturtium.storage import open_database
 from nasturtium.storage.ledger import Ledger
 from nasturtium.storage.spending import Spend
 import cryptography.hazmat.primitives.asymmetric.ed25519
-with open_database(sys.argv[1]) as database:
-    ledger, name = Ledger(database), sys.argv[2]
-    print("ready", flush=True)
-    input()
+"""
+APPEND = f"""
+with open_database(target) as database:
+    ledger = Ledger(database)
     for number in range(10):
-        ledger.spend(Spend(subject="shared", run=sys.argv[3], round=number, mechanism=name, epsilon=0.125, delta=0))
-        ledger.append("config", {"writer": name, "number": number})
+        ledger.spend(Spend(subject="shared", run={RUN!r}, round=number, mechanism=name, epsilon=0.125, delta=0))
+        ledger.append("config", {{"writer": name, "number": number}})
 """
 
 
 def test_many_processes_make_one_chain(database, database_url):
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with ExitStack() as stack:
-        writers = []
-        for name in range(8):
-            command = [sys.executable, "-c", APPEND, database_url, f"writer-{name}", RUN]
-            writers.append(stack.enter_context(subprocess.Popen(command, cwd=Path.cwd(), **pipes)))
-            stack.callback(writers[-1].kill)
-        for writer in writers:
-            assert writer.stdout.readline() == "ready\n", writer.stderr.read()
-        for writer in writers:
-            writer.stdin.write("go\n")
-            writer.stdin.flush()
-        for writer in writers:
-            _, errors = writer.communicate(timeout=120)
-            assert writer.returncode == 0, errors
+    run_together(IMPORTS, APPEND, database_url, [f"writer-{number}" for number in range(8)])
     ledger = Ledger(database)
     report = ledger.verify(signatures=True)
     assert report.entries == 160

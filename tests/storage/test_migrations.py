@@ -5,10 +5,8 @@ import math
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections import defaultdict
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -28,6 +26,8 @@ from nasturtium.storage import (
 )
 from nasturtium.storage.models import Base
 from nasturtium.storage.params import flatten_params, param_row
+
+from .together import run_together
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -398,37 +398,22 @@ def test_any_configuration_is_taken(database_url):
     assert ask(database_url, {"origin": origin}) == {"origin": [("4",)]}
 
 
-UPGRADE = """
-import sys
+IMPORTS = """
 from sqlalchemy import text
 from nasturtium.storage import open_database
 import alembic.command
-print("ready", flush=True)
-input()
-with open_database(sys.argv[1], create=False) as database, database.read() as session:
-    print(session.scalar(text("SELECT count(*) FROM nst_run")))
+"""
+UPGRADE = """
+with open_database(target, create=False) as database, database.read() as session:
+    said.append(session.scalar(text("SELECT count(*) FROM nst_run")))
 """
 
 
 def test_eight_processes_that_open_an_old_database_upgrade_it_once(database_url, tmp_path):
     load(database_url, "0001")
     before = read_0001(database_url)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with ExitStack() as stack:
-        children = [
-            stack.enter_context(subprocess.Popen([sys.executable, "-c", UPGRADE, database_url], text=True, **pipes))
-            for _ in range(8)
-        ]
-        for child in children:
-            stack.callback(child.kill)
-        for child in children:
-            assert child.stdout.readline() == "ready\n", child.stderr.read()
-        for child in children:
-            child.stdin.write("go\n")
-            child.stdin.flush()
-        for child in children:
-            output, errors = child.communicate(timeout=60)
-            assert (output, errors, child.returncode) == ("7\n", "", 0)
+    said = run_together(IMPORTS, UPGRADE, database_url, "abcdefgh")
+    assert list(said.values()) == [[7]] * 8
     assert read_newest(database_url) == before
     if database_url.startswith("sqlite"):
         (backup,) = tmp_path.glob("*.bak*")

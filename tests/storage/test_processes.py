@@ -3,26 +3,24 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 
 from nasturtium.storage import History, open_database
 
+from .together import run_together
+
+EIGHT = "abcdefgh"  # processes
 START = """
 import sys
 from nasturtium.storage import DatasetEntry, Tracker, migrate, open_database
 import alembic.command
-target = sys.argv[1]
 def start(tracker, name):
     return tracker.start_search(
         name=name, seed=0, config={}, dataset=DatasetEntry(fingerprint="f", name="digits", rows=1, body={}),
         space="mlp", space_sha256="cd" * 32, sampler="random", pruner="none", trials=1,
     ).uid
-print("ready", flush=True)
-input()
 """
 FIRST_START = """
 with open_database(target) as database:
@@ -37,7 +35,7 @@ with open_database(target) as database:
     tracker.finish(uid, state="completed", metrics={"val_accuracy": 0.5})
 """
 WRITE_FOR_EVER = """
-database = open_database(target)
+database = open_database(sys.argv[1])
 tracker = Tracker(database)
 uid, step = start(tracker, "killed"), 0
 while True:
@@ -47,33 +45,8 @@ while True:
 """
 
 
-@contextmanager
-def child(script: str, target: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that has imported all it needs and waits for a line on its standard input."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", START + script, str(target)], text=True, **pipes) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def run_together(script: str, target: str | Path, count: int) -> None:
-    """Let `count` processes run `script` at the same moment and end well."""
-    with ExitStack() as stack:
-        children = [stack.enter_context(child(script, target)) for _ in range(count)]
-        for process in children:
-            assert process.stdout.readline() == "ready\n", process.stderr.read()
-        for process in children:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in children:
-            _, errors = process.communicate(timeout=60)
-            assert process.returncode == 0, errors
-
-
 def test_the_first_start_may_be_several_at_once(database_url):
-    run_together(FIRST_START, database_url, 8)
+    run_together(START, FIRST_START, database_url, EIGHT)
     with open_database(database_url, create=False) as database:
         assert [run.number for run in History(database).runs()] == list(range(8, 0, -1))
 
@@ -81,7 +54,7 @@ def test_the_first_start_may_be_several_at_once(database_url):
 def test_eight_writers_wait_for_each_other(tmp_path):
     path = tmp_path / "history.db"
     open_database(path).close()
-    run_together(WRITE, path, 8)
+    run_together(START, WRITE, path, EIGHT)
     with open_database(path, create=False) as database:
         history = History(database)
         runs = history.runs()
@@ -93,10 +66,8 @@ def test_eight_writers_wait_for_each_other(tmp_path):
 @pytest.mark.parametrize("points", [1, 7, 40])
 def test_a_writer_killed_in_the_middle_loses_nothing_it_was_told_is_written(tmp_path, points):
     path = tmp_path / "history.db"
-    with child(WRITE_FOR_EVER, path) as process:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "ready\n"
+    command = [sys.executable, "-c", START + WRITE_FOR_EVER, str(path)]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as process:
         for _ in range(points):
             uid, step = process.stdout.readline().split()
         process.kill()
