@@ -245,6 +245,7 @@ for command in (
     federation.clients,
     federation.stop,
     federation.resume,
+    federation.open_release,
     federation.audit,
 ):
     app.command()(command)

@@ -254,6 +254,26 @@ def resume(job: Job, config: HubConfig = _HUB) -> None:
     stdout().print(f"queued {record.name} again", soft_wrap=True)
 
 
+def open_release(
+    file: Annotated[Path, argument(metavar="FILE.release", help="What the coordinator sent.")],
+    to: Annotated[Path, option("--to", help="Folder for the model.")] = Path("model"),
+    keys: Annotated[Path, option("--keys", help="The folder with this party's keys.")] = Path("nasturtium.keys"),
+    as_json: Json = False,
+) -> None:
+    """Open a model that the sites of a federation have given to this party, and check who gave it."""
+    from ..federated import deployment
+    from ..privacy import KeyFolder
+
+    opened = deployment.open_release(file, KeyFolder(keys).identity(passphrase_of(keys)), to)
+    if as_json:
+        told = {"run": opened.run, "model": str(opened.folder), "sites": list(opened.sites)}
+        print_json(told | {"roster": opened.roster_fingerprint})
+        return
+    stdout().print(f"model of run {opened.run} in {opened.folder}, given by {', '.join(opened.sites)}", soft_wrap=True)
+    stdout().print(f"roster {opened.roster_fingerprint}", soft_wrap=True)
+    _note(f"compare the roster with a site, over another channel; then: nasturtium predict {opened.folder} ROWS")
+
+
 def audit(
     config: SiteFile = _SITE,
     last: Annotated[int, option("--last", help="How many entries, newest first.")] = 20,
@@ -282,7 +302,7 @@ class _ServerLines:
 
     def __call__(self, event: ServerEvent) -> None:
         from ..federated import AttemptFailed, FederationStarted, RoundFinished
-        from ..federated.deployment import JobEnded, JobWaits, ServerReady, SitesChanged
+        from ..federated.deployment import JobEnded, JobWaits, ModelReleased, ServerReady, SitesChanged
 
         match event:
             case ServerReady():
@@ -294,6 +314,9 @@ class _ServerLines:
                 )
             case JobWaits():
                 line = f"{event.name} waits: {event.reason}"
+            case ModelReleased():
+                line = f"the model of run {event.run} is given to {event.party} by {', '.join(event.sites)}"
+                line += "" if event.opened else f"; send {event.path}, and: nasturtium federate open-release"
             case JobEnded():
                 figure = "" if event.accuracy is None else f", accuracy {show(event.accuracy)} on the sites' rows"
                 line = f"{event.name} {event.state}{figure}" + (f": {event.error}" if event.error else "")

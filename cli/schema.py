@@ -537,6 +537,14 @@ SCHEMAS: Mapping[str, Schema] = {
             "fingerprint": _text("of its identity"),
         }
     ),
+    "federate open-release": _object(
+        {
+            "run": _text("ULID of the run"),
+            "model": _text("the model folder"),
+            "sites": _list(_text("of a site that consented")),
+            "roster": _text("fingerprint of their roster"),
+        }
+    ),
     "federate audit": {"anyOf": [_list(_map(_ANY, "an entry")), _map(_ANY, "with --check")]},
     "federate strategies": _rows(
         {

@@ -69,13 +69,21 @@ class SiteTrainer:
         adapter = self._models.open(spec, task, plain=is_plain(plan))
         return start_tensors(adapter, plan.seed)
 
-    def release(self, session: Session, spec: AdapterSpec) -> AdaptedModel:
+    def release(self, session: Session, spec: AdapterSpec, *, common: bool = False) -> AdaptedModel:
         """The model of a run, as its own library has it, too.
+
+        Args:
+            session: of the run.
+            spec: of its model.
+            common: what stays at each site is as it is where the run begins: the same at all.
 
         Raises:
             PlanError: the site does not have the code any more.
         """
         adapter, tensors = self._open(session, spec)
+        if common:
+            shared = session.layout.unflatten(session.vector)
+            tensors = adapter.tensors.check(start_tensors(adapter, session.agreed.seed) | shared, finite=False)
         return AdaptedModel(spec, adapter, tensors, session.preprocessing, {"run": session.agreed.run})
 
     def _open(self, session: Session, spec: AdapterSpec) -> tuple[ModelAdapter, dict[str, np.ndarray]]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coordinator_engine import CoordinatorEngine
     from .coordinator_folder import NewCoordinator, admit_site, init_coordinator, remove_site
-    from .events import JobEnded, JobWaits, ServerEvent, ServerReady, SitesChanged
+    from .events import JobEnded, JobWaits, ModelReleased, ServerEvent, ServerReady, SitesChanged
     from .federation_config import FederationConfig, RoundRules
     from .jobs import JobStatus, read_clients, read_jobs, read_rounds, resume_job, start_job, stop_job
     from .participant import ModelKept, Participant, ParticipantEvent, PlanFollowed, RosterWaits, SiteReady, WayChanged
+    from .released import OpenedRelease, ReleasedFile, open_release
     from .server import serve
     from .site_engine import run_site
     from .site_folder import NewSite, approve_roster, init_site, waiting_roster
@@ -27,12 +28,15 @@ _HOMES = {
     "JobStatus": "jobs",
     "JobWaits": "events",
     "ModelKept": "participant",
+    "ModelReleased": "events",
     "NewCoordinator": "coordinator_folder",
     "NewSite": "site_folder",
+    "OpenedRelease": "released",
     "Participant": "participant",
     "ParticipantEvent": "participant",
     "PlanFollowed": "participant",
     "Protection": "train_job",
+    "ReleasedFile": "released",
     "RosterWaits": "participant",
     "RoundRules": "federation_config",
     "ServerEvent": "events",
@@ -45,6 +49,7 @@ _HOMES = {
     "approve_roster": "site_folder",
     "init_coordinator": "coordinator_folder",
     "init_site": "site_folder",
+    "open_release": "released",
     "read_clients": "jobs",
     "read_jobs": "jobs",
     "read_rounds": "jobs",
@@ -65,12 +70,15 @@ __all__ = [
     "JobStatus",
     "JobWaits",
     "ModelKept",
+    "ModelReleased",
     "NewCoordinator",
     "NewSite",
+    "OpenedRelease",
     "Participant",
     "ParticipantEvent",
     "PlanFollowed",
     "Protection",
+    "ReleasedFile",
     "RosterWaits",
     "RoundRules",
     "ServerEvent",
@@ -83,6 +91,7 @@ __all__ = [
     "approve_roster",
     "init_coordinator",
     "init_site",
+    "open_release",
     "read_clients",
     "read_jobs",
     "read_rounds",

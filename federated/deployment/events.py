@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..coordinator.recorder import AttemptFailed, FederationStarted, RoundFinished
 from ..transport import Address
@@ -33,6 +34,25 @@ class JobWaits:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelReleased:
+    """The sites have given a model out.
+
+    Attributes:
+        run: ULID of the run.
+        party: to whom.
+        sites: the names of those that consented.
+        path: of the sealed file.
+        opened: whether it was for this coordinator, which has opened it.
+    """
+
+    run: str
+    party: str
+    sites: tuple[str, ...]
+    path: Path
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     """A job is over, or was left to be resumed.
 
@@ -41,7 +61,7 @@ class JobEnded:
         state: "completed", "paused", "stopped" or "failed".
         run: ULID of its run; None: it has none yet.
         accuracy: of the last model the sites reported on.
-        error: why, where it is not completed.
+        error: why, where it is not completed; of a completed one, why its model is not where it was to be.
     """
 
     uid: str
@@ -52,4 +72,6 @@ class JobEnded:
     error: str | None = None
 
 
-ServerEvent = ServerReady | SitesChanged | JobWaits | JobEnded | FederationStarted | RoundFinished | AttemptFailed
+ServerEvent = (
+    ServerReady | SitesChanged | JobWaits | ModelReleased | JobEnded | FederationStarted | RoundFinished | AttemptFailed
+)

@@ -117,7 +117,7 @@ def _do(
         while True:
             try:
                 engine.serve(run.main)
-                state = "completed"
+                state, error = "completed", run.note
                 break
             except LinkLostError as exc:
                 logger.warning("the SuperLink was lost; the run goes on with another one: %s", exc)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from ...core import ConfigError, FormatError, parse_json, read_settings
-from ...privacy import MAX_CLIENTS, MIN_SUMMANDS
+from ...core import ConfigError, FormatError, NasturtiumError, parse_json, read_settings
+from ...privacy import MAX_CLIENTS, MIN_SUMMANDS, PublicIdentity, SignatureError, read_document
 from ..adapters import FederatedModel, read_model
 from ..agreement import Schema, Terms
 from ..compression import Compression, compression_from_dict
@@ -18,6 +18,7 @@ from ..strategies import FederatedStrategy, strategy_from_dict
 from ..updates.exchange import check_scheme, check_together
 
 VERSION: Final = 1
+COORDINATOR: Final = "coordinator"  # in `release_to`: this one, whatever its name is
 MAX_SPEC_BYTES: Final = 2**22
 Scheme = Literal["packed", "plain"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("packed", "plain")
@@ -32,6 +33,8 @@ name = "federated"
 rounds = 20
 seed = 0
 # model = "model.json"          # a network as JSON, relative to this file; without it a small default one
+# release_to = "coordinator"    # who is given the model in the end, if most sites' policies name them; or the
+#                               # identity.pub.json of somebody else, relative to this file. Without it: nobody
 
 [training]                      # at every site, in every round
 epochs = 2
@@ -117,6 +120,19 @@ class RowTerms:
     standardise: str | None = None
     measure: str = "moments"
 
+    def make_terms(self, schema: Schema) -> Terms:
+        """What sites have to agree on.
+
+        Raises:
+            ConfigError: there is no such way for these rows.
+        """
+        return Terms(
+            schema=schema,
+            fill=cast(Any, self.fill),
+            standardise=cast(Any, self.standardise),
+            measure=cast(Any, self.measure),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainJob:
@@ -130,6 +146,8 @@ class TrainJob:
         adapter: the name and the options of a model that this machine has as well as the sites; see `adapters`. One it
             does not have stands in `model`, with its tensors.
         model_run: ULID of the run that found the network; None: none did.
+        release_to: who is given the model in the end, if the sites do so: "coordinator", or the public identity of
+            somebody else as JSON; None: nobody, and the sites alone have it.
         training, protection, privacy, rows: see there; without `privacy` no noise is added.
         strategy, compression: their names and parameters; see `strategies.STRATEGIES`, `compression.COMPRESSIONS`.
         schema: what rows are, where that is public; None: what most sites have.
@@ -143,6 +161,7 @@ class TrainJob:
     seed: int = 0
     model: str | None = None
     model_run: str | None = None
+    release_to: str | None = None
     training: LocalTraining = field(default_factory=LocalTraining)
     protection: Protection = field(default_factory=Protection)
     privacy: NoiseBudget | None = None
@@ -168,6 +187,14 @@ class TrainJob:
             check_text("adapter: name", self.adapter.get("name"))
         if self.spec is not None and self.schema is not None:
             self.make_schema()
+        if self.release_to not in (None, COORDINATOR):
+            check_text("release_to", self.release_to)
+            try:
+                PublicIdentity.from_json(self.release_to)
+            except (FormatError, SignatureError) as exc:
+                raise ConfigError(
+                    f"release_to: {exc.message}", hint=f'write "{COORDINATOR}", or name an identity.pub.json'
+                ) from exc
 
     @property
     def spec(self) -> FederatedModel | None:
@@ -177,6 +204,16 @@ class TrainJob:
             FormatError: it is none.
         """
         return None if self.model is None else read_model(self.model)
+
+    def recipient(self, coordinator: PublicIdentity) -> PublicIdentity | None:
+        """Who is given the model; None: nobody.
+
+        Args:
+            coordinator: of the federation.
+        """
+        if self.release_to is None or self.release_to == COORDINATOR:
+            return coordinator if self.release_to else None
+        return PublicIdentity.from_json(self.release_to)
 
     def make_strategy(self) -> FederatedStrategy:
         """The strategy."""
@@ -203,13 +240,7 @@ class TrainJob:
         Raises:
             ConfigError: there is no such way for these rows.
         """
-        rows = self.rows
-        return Terms(
-            schema=schema,
-            fill=cast(Any, rows.fill),
-            standardise=cast(Any, rows.standardise),
-            measure=cast(Any, rows.measure),
-        )
+        return self.rows.make_terms(schema)
 
     def to_dict(self) -> dict[str, Any]:
         """The job as JSON values, for the queue."""
@@ -250,6 +281,8 @@ class TrainJob:
             raise ConfigError(f"{path}: version: expected {VERSION}, got {version!r:.40}", hint=f"write: {_EXAMPLE}")
         if isinstance(document.get("model"), str):
             document["model"] = _read_model(Path(path).parent / document["model"])
+        if isinstance(document.get("release_to"), str) and document["release_to"] != COORDINATOR:
+            document["release_to"] = _read_identity(Path(path).parent / document["release_to"])
         return cls.from_dict(document, where=str(path))
 
 
@@ -265,3 +298,13 @@ def _read_model(path: Path) -> str:
         raise ConfigError(
             f"the network {path} cannot be read: {exc}", hint="expected a ModelSpec or an AdapterSpec as JSON"
         ) from exc
+
+
+def _read_identity(path: Path) -> str:
+    try:
+        party = read_document(path)
+    except NasturtiumError as exc:
+        raise ConfigError(f"release_to: {exc.message}", hint=exc.hint) from exc
+    if not isinstance(party, PublicIdentity):
+        raise ConfigError(f"release_to: {path} is no identity", hint="name the identity.pub.json of who gets the model")
+    return party.to_json()

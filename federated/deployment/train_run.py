@@ -44,6 +44,7 @@ from ..updates.exchange import check_trains, full_layout
 from ..updates.private_symbols import privacy_terms
 from ..updates.symbols import choose_preset
 from .preparation import Coordinating, Preparation
+from .release_job import check_releasable, release_model
 from .train_job import TrainJob
 
 
@@ -100,6 +101,7 @@ class TrainRun:
         sparse = job.make_compression().sparse
         self._before = Preparation(hub, claim, stop, job.protection, delta=self._delta, sparse=sparse)
         self.accuracy: float | None = None
+        self.note: str | None = None  # why the model is not where it was to be
 
     @property
     def claim(self) -> JobClaim:
@@ -158,6 +160,8 @@ class TrainRun:
         )
         try:
             strategy.run(grid, recorder, resume)
+            courier = self._before.courier(grid, self._before.of_roster(grant))
+            self.note = release_model(hub, self._before, job, courier, grant, run, decided.spec, tracker)
         except BaseException:
             tracker.finish(run, state="interrupted", metrics={})
             raise
@@ -179,6 +183,7 @@ class TrainRun:
         if isinstance(spec, ModelSpec):
             check_fits(spec, facts.task)
         check_trains(spec, job.make_strategy(), job.make_compression())
+        check_releasable(job, spec)
         private = self._calibrate_for(spec, sites)
         layout = job.make_compression().layout(full_layout(tensors_of(spec), job.make_strategy().among(sites)))
         preset = private.preset if private is not None else choose_preset(layout, sites, job.protection.bits)

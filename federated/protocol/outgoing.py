@@ -21,6 +21,9 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "report": "counts over the validation rows of all sites together, read from the sum of an earlier round",
         "self": "versions, the name of the key, what the policy allows, and what it lets the site tell of its data",
         "box": "the model of a round, sealed to another site, which alone can open it",
+        "consent": "that the model of the run is given to somebody: its size, and a hash that tells others nothing",
+        "by": "the site's signature of that",
+        "sealed": "the model of the run, sealed to who most sites have signed to give it to",
         "done": "the number of the round that the site is at",
         "refusal": "a code that says why there is no answer",
         "answer": "a step towards masks, or of taking them off a sum: public keys, shares sealed to other sites, "

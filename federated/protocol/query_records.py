@@ -8,15 +8,17 @@ from typing import Any, Final, cast
 from flwr.app import ConfigRecord, RecordDict
 
 from ...core import FormatError, parse_json
-from ...privacy import UpdateRejectedError
+from ...privacy import MAX_CLIENTS, UpdateRejectedError
 from ..errors import PlanError
 from .documents import from_document, to_document
 from .queries import CheckpointRequest, HelloRequest, HelloVerdict, SiteHello
 from .records import pack_bytes, unpack_bytes
+from .release import ReleaseConsent, ReleaseRequest
 
 MAX_HELLO_BYTES: Final = 2**22
-_KINDS: Final = ("checkpoint", "hello", "verdict")
-SiteQuery = CheckpointRequest | HelloRequest | HelloVerdict
+_KINDS: Final = ("checkpoint", "hello", "verdict", "release")
+_BYTES: Final = frozenset({"consents"})
+SiteQuery = CheckpointRequest | HelloRequest | HelloVerdict | ReleaseRequest
 
 
 def query_to_content(query: SiteQuery) -> RecordDict:
@@ -30,6 +32,9 @@ def query_to_content(query: SiteQuery) -> RecordDict:
         case HelloVerdict():
             fields = to_document(query) | {"reasons": list(query.reasons)}
             return RecordDict({"verdict": ConfigRecord(fields)})
+        case ReleaseRequest():
+            fields = to_document(query, without=_BYTES)
+            return RecordDict({"release": ConfigRecord(fields), "consents": ConfigRecord(dict(query.consents))})
 
 
 def query_from_content(content: RecordDict) -> SiteQuery | None:
@@ -47,6 +52,8 @@ def query_from_content(content: RecordDict) -> SiteQuery | None:
             return from_document(CheckpointRequest, fields, box=unpack_bytes(content["box"]))
         if kind == "hello":
             return from_document(HelloRequest, fields)
+        if kind == "release":
+            return from_document(ReleaseRequest, fields, consents=_signatures(content["consents"]))
         reasons = fields.pop("reasons")
         if not isinstance(reasons, list) or not all(isinstance(each, str) for each in cast(list[object], reasons)):
             raise ValueError("expected reasons as texts")
@@ -92,6 +99,45 @@ def done_from_content(content: RecordDict) -> int:
         raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
 
 
+def consent_to_content(consent: ReleaseConsent) -> RecordDict:
+    """That a site gives a model out."""
+    return RecordDict(
+        {
+            "consent": ConfigRecord(to_document(consent, without=frozenset({"signature"}))),
+            "by": pack_bytes(consent.signature),
+        }
+    )
+
+
+def consent_from_content(content: RecordDict) -> ReleaseConsent:
+    """The inverse of `consent_to_content`.
+
+    Raises:
+        UpdateRejectedError: it is damaged.
+    """
+    try:
+        return from_document(ReleaseConsent, _fields(content["consent"]), signature=unpack_bytes(content["by"]))
+    except (KeyError, ValueError) as exc:
+        raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
+
+
+def sealed_to_content(box: bytes) -> RecordDict:
+    """A model, sealed to who gets it."""
+    return RecordDict({"sealed": pack_bytes(box)})
+
+
+def sealed_from_content(content: RecordDict) -> bytes:
+    """The inverse of `sealed_to_content`.
+
+    Raises:
+        UpdateRejectedError: it is damaged.
+    """
+    try:
+        return unpack_bytes(content["sealed"])
+    except (KeyError, ValueError) as exc:
+        raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
+
+
 def hello_to_content(hello: SiteHello) -> RecordDict:
     """What a site says of itself, as message content."""
     said = to_document(hello, without=frozenset({"columns", "rounds", "actions", "schemes"}))
@@ -127,6 +173,13 @@ def hello_from_content(content: RecordDict) -> SiteHello:
         return from_document(SiteHello, fields, rounds=rounds, **lists)
     except (KeyError, ValueError, TypeError, AttributeError, FormatError) as exc:
         raise UpdateRejectedError(f"a damaged answer: {exc}") from exc
+
+
+def _signatures(record: object) -> dict[str, bytes]:
+    signatures = _fields(record)
+    if len(signatures) > MAX_CLIENTS or not all(isinstance(each, bytes) for each in signatures.values()):
+        raise ValueError("expected signatures of sites")
+    return signatures
 
 
 def _fields(record: object) -> dict[str, Any]:

@@ -22,7 +22,14 @@ from ..errors import PlanError, Refusal
 from ..protocol.answers import join_contents, refusal_to_content, sign_answer, split_content
 from ..protocol.key_messages import KEYS, key_answer_to_content, key_request_from_content
 from ..protocol.queries import CheckpointRequest, HelloRequest, HelloVerdict
-from ..protocol.query_records import box_to_content, done_to_content, hello_to_content, query_from_content
+from ..protocol.query_records import (
+    box_to_content,
+    consent_to_content,
+    done_to_content,
+    hello_to_content,
+    query_from_content,
+    sealed_to_content,
+)
 from ..protocol.records import (
     answer_to_content,
     check_content,
@@ -32,6 +39,7 @@ from ..protocol.records import (
     request_from_content,
     update_to_content,
 )
+from ..protocol.release import ReleaseRequest
 from .guard import Action, Asked, Guard, action_of
 from .refusals import refusal_of
 from .site import Site
@@ -121,6 +129,10 @@ def _read_query(site: Site, content: RecordDict) -> _Question:
             return _Question("checkpoint", query, lambda: box_to_content(site.give_checkpoint(query)))
         case CheckpointRequest():
             return _Question("checkpoint", query, lambda: done_to_content(site.take_checkpoint(query)))
+        case ReleaseRequest(commitment=""):
+            return _Question("release", query, lambda: consent_to_content(site.consent(query)))
+        case ReleaseRequest():
+            return _Question("release", query, lambda: sealed_to_content(site.give_model(query)))
 
 
 def _read_key_request(ceremony: SiteCeremony, content: RecordDict) -> _Question:

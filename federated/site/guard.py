@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol
 
 from ..errors import Refusal
 from ..protocol.outgoing import Outgoing
+from ..protocol.release import ReleaseRequest
 from ..protocol.rounds import MaskRequest, MaskStep, RoundPlan
 
 # What a site can be asked to do. "report" and "masks" belong to rounds of the others, "hello" and "keys" come before.
@@ -73,6 +74,8 @@ def action_of(asked: RoundPlan | MaskRequest) -> Action:
 
 def describe(asked: Asked, outgoing: Outgoing) -> tuple[str, ...]:
     """What leaves with an answer, in words, part by part."""
+    if isinstance(asked, ReleaseRequest):
+        return (*outgoing.words, f"to whom: {asked.party:.120}")
     if not isinstance(asked, MaskRequest):
         return outgoing.words
     return tuple(f"{part.name}, {part.size:,} bytes: {_STEPS[asked.step]}" for part in outgoing.parts)

@@ -20,6 +20,7 @@ from ...core import ConfigError
 from ...privacy import MIN_SUMMANDS, Budget, EncryptedSum, UpdateRejectedError
 from ..agreement.plan import AgreementPlan
 from ..errors import PolicyError
+from ..protocol.release import ReleaseRequest
 from ..protocol.rounds import MaskRequest, MaskTerms, RoundPlan
 from ..settings import check_flag, check_number, check_texts, check_whole
 from ..strategies import STRATEGIES, strategy_from_json
@@ -54,7 +55,8 @@ class SitePolicy:
         tell_rows: whether the coordinator may be told how many rows there are.
         tell_columns: whether it may be told the names and kinds of the columns. If not, it learns their fingerprint.
         tell_norms: whether it may be told how large each of the site's updates is, and whether it was cut.
-        release_to: names of parties the final model may be given to.
+        release_to: whom the final model may be given to: the coordinator by its name, others as "NAME:ID" with the
+            first 32 digits of the fingerprint that was compared with them.
     """
 
     actions: tuple[str, ...] = ("agree", "train", "evaluate", "search", "checkpoint")
@@ -103,6 +105,8 @@ class SitePolicy:
         """
         if action in ALLOWED and action not in self.actions:
             raise PolicyError(f"asked to {action}, which is none of {', '.join(self.actions)}", rule="actions")
+        if isinstance(asked, ReleaseRequest):
+            self.check_release(asked.party)
         if action in {"hello", "keys", "checkpoint", "release"}:
             return  # nothing of the rows leaves by these
         if rows < self.min_rows:

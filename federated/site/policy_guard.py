@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 
@@ -56,27 +55,6 @@ class SiteGuard:
             bytes=outgoing.size,
             sha256=outgoing.sha256,
             holds=describe(asked, outgoing),
-        )
-
-    def release(self, party: str, run: str, model: bytes) -> None:
-        """Allow and note that the model of a run is given to somebody: a decision of the site, as no message is.
-
-        Args:
-            party: to whom.
-            run: ULID of the run.
-            model: all that is given.
-
-        Raises:
-            PolicyError: the policy does not name them.
-            AuditError: it cannot be noted.
-        """
-        self.policy.check_release(party)
-        self.log.record(
-            "release",
-            run=run,
-            bytes=len(model),
-            sha256=hashlib.sha256(model).hexdigest(),
-            holds=(f"the model of the run, {len(model):,} bytes, given to {party}",),
         )
 
     def refused(self, action: Action | None, asked: Asked | None, code: Refusal, error: Exception) -> None:

@@ -37,7 +37,7 @@ from ...privacy import (
 from ...storage import SignedHead
 from ..adapters.catalogue import ModelCatalogue
 from ..adapters.saved import AdaptedModel
-from ..adapters.spec import AdapterSpec
+from ..adapters.spec import AdapterSpec, tensors_of
 from ..adapters.training import SiteTrainer
 from ..agreement.conform import conform
 from ..agreement.plan import AgreementAnswer, AgreementPlan
@@ -55,7 +55,9 @@ from ..protocol.queries import (
     SiteHello,
     package_version,
 )
+from ..protocol.release import RELEASE_KEY, ReleaseConsent, ReleaseRequest
 from ..protocol.rounds import ClientUpdate, MaskRequest, RoundPlan
+from ..released_model import pack_model
 from ..site_data.rows import Rows
 from .agreements import SiteAgreements
 from .checkpoint import Peers, open_checkpoint, seal_checkpoint
@@ -63,6 +65,7 @@ from .ciphers import PACKED, Ciphers, OneCipher
 from .local_training import LocalRows, LocalTrainer
 from .masks import SiteMasks, check_masks
 from .refusals import refusal_of
+from .release import Offer, consent_to, seal_offer
 from .session import Session, agreed_by_sites
 from .shared_models import SharedModels
 from .state import SiteStates
@@ -317,11 +320,41 @@ class Site:
         session = next(reversed(self._sessions.values()), None) if run is None else self._find(run)
         if session is None:
             raise PlanError(f"{self.name} has no model: it has not taken part in {run or 'a run'}")
+        return self._give_out(session)
+
+    def _give_out(self, session: Session, *, common: bool = False) -> SavedModel | AdaptedModel:
+        """The model of a run; with `common` the same at all sites, without what a model of the owner's keeps here."""
         if isinstance(session.spec, AdapterSpec):
-            return self._trainer.release(session, session.spec)
+            return self._trainer.release(session, session.spec, common=common)
         model = build(session.spec, derive_rng(0, "replaced below"))
         model.load_state(session.state())
         return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.agreed.run})
+
+    def consent(self, request: ReleaseRequest) -> ReleaseConsent:
+        """Agree to give the model of a run to somebody, whom the policy names.
+
+        Raises:
+            PlanError: the run is not over here, has no one model, or the party is not who it is called.
+        """
+        return consent_to(self._offer(request), request, site=self._identity, coordinator=self.coordinator)
+
+    def give_model(self, request: ReleaseRequest) -> bytes:
+        """The model of a run, sealed to whom most sites have consented to give it.
+
+        Raises:
+            PlanError: they have not; this site knows no other sites, or as of `consent`.
+        """
+        return seal_offer(self._offer(request), request, peers=self._must_know(), coordinator=self.coordinator)
+
+    def _offer(self, request: ReleaseRequest) -> Offer:
+        session = self._find(request.run)
+        if session is None or not session.finished:
+            raise PlanError(f"{self.name} has not seen the end of run {request.run!r:.40}", refusal=Refusal.BEHIND)
+        tensors = tensors_of(session.spec)
+        if set(session.exchange.strategy.shared(tensors)) != set(tensors.travelling):
+            raise PlanError("every site keeps layers of its own in this run: no one model is that of all")
+        model = pack_model(self._give_out(session, common=True))
+        return Offer.make(request.run, model, self._ciphers.derive_key(RELEASE_KEY))
 
     def _keep_head(self, told: str) -> None:
         """Keep the head of the coordinator's ledger: of the same ledger and signer as the one before, and no shorter.

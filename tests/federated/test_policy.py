@@ -303,18 +303,6 @@ def test_nothing_leaves_that_cannot_be_noted(federate, tmp_path):
     assert "disk" in reason
 
 
-def test_a_release_is_noted(tmp_path):
-    log = AuditLog(tmp_path)
-    guard = SiteGuard(policy=SitePolicy(actions=("release",), release_to=("coordinator",)), log=log, rows=1)
-    with pytest.raises(PolicyError):
-        guard.release("stranger", "01RUN", b"model")
-    assert not list(log.entries())
-    guard.release("coordinator", "01RUN", b"model")
-    [entry] = log.entries()
-    assert (entry.action, entry.run, entry.bytes) == ("release", "01RUN", 5)
-    assert entry.holds == ("the model of the run, 5 bytes, given to coordinator",)
-
-
 def test_words_for_an_operator():
     said = SitePolicy(max_epsilon=8, tell_rows=True, release_to=("coordinator",)).words
     assert "epsilon 8 at most, ever, at delta 1e-05" in said[2]

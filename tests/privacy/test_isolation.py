@@ -96,6 +96,9 @@ def run_fresh(code: str, result: str = "''", stdin: str = "") -> tuple[set[str],
             "from nasturtium.federated import FederationPlan, LocalGrid, RelayStrategy", False, id="coordinator"
         ),
         pytest.param("from nasturtium.federated import Site, make_client_app", False, id="site-without-key"),
+        pytest.param(
+            "from nasturtium.federated.deployment.released import open_release", False, id="who-is-given-a-model"
+        ),
         pytest.param("from nasturtium.privacy import PackedCipher", True, id="site-with-key"),
         pytest.param("from nasturtium.federated import simulate", True, id="simulation"),
     ],
@@ -173,6 +176,8 @@ def names_in(path: Path) -> tuple[set[str], set[Path]]:
     [
         "federated/agreement/relay.py",
         "federated/coordinator/relay_strategy.py",
+        "federated/coordinator/release.py",
+        "federated/protocol/release.py",
         "federated/search/evaluator.py",
         "privacy/aggregate.py",
         "privacy/approximate_ckks.py",
@@ -192,6 +197,21 @@ def test_no_file_behind_the_coordinator_names_a_decryptor(start):
         open_files |= files - seen
     assert ROOT / "privacy/errors.py" in seen
     assert ROOT / "federated/site/site.py" not in seen
+
+
+def test_boxes_are_opened_in_few_places():
+    """A coordinator's identity opens what is sealed to it: a model that sites gave out, in one module, and no more."""
+    packages = ("core", "privacy", "storage", "nas", "federated", "cli")
+    files = {path for package in packages for path in (ROOT / package).rglob("*.py")}
+    openers = {str(path.relative_to(ROOT)) for path in files if "unseal(" in path.read_text()}
+    assert openers == {
+        "privacy/keys/sealed.py",
+        "privacy/keys/identity_secret.py",
+        "privacy/keys/grant_secret.py",  # a site: the key
+        "privacy/masking/site.py",  # a site: shares of masks
+        "federated/site/checkpoint.py",  # a site: the state of another
+        "federated/deployment/released.py",  # who was given a model, which may be the coordinator
+    }
 
 
 @pytest.mark.parametrize(
