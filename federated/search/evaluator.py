@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
+from itertools import count
 from typing import Final
 
 from ...core import Budget, Candidate, ConfigError, Evaluation
 from ...privacy import Adder, PublicIdentity, Signer
-from ...storage import BudgetSpentError
+from ...storage import StorageError
 from ..coordinator.attempt import Coordination
 from ..coordinator.greeter import Greeter
 from ..coordinator.journal import MemoryJournal, RoundJournal
 from ..coordinator.plan import FederationPlan
-from ..errors import PausedError, StoppedError
+from ..coordinator.privacy_gate import PrivacyGate
+from ..errors import FederationError, PausedError, StoppedError
 from ..protocol.answers import MAX_QUESTIONS
 from ..protocol.courier import Courier, Done, Steps, drive
+from ..protocol.rounds import Phase
 from .candidate_rounds import CandidateRounds
 from .shared_weights import ROUNDS_OF_A_CANDIDATE, SharedWeights
 from .terms import SearchTerms
 
-# What ends a search, to be gone on with, and is no result of a candidate.
-NOT_OF_A_CANDIDATE: Final = (PausedError, StoppedError, BudgetSpentError)
+# What ends a search, to be gone on with, and is no result of a candidate: a spent budget is an error of storage, too.
+NOT_OF_A_CANDIDATE: Final = (PausedError, StoppedError, StorageError)
 KEPT: Final = 64  # candidates that can be gone on with: sites keep as many runs at hand
 
 
@@ -46,6 +49,7 @@ class CandidateEvaluator:
             such candidates. None has each train from nothing.
         at_once: candidates side by side, 1 to 64.
         check: called between exchanges; what it raises ends all.
+        ends: further errors that end all, such as those of the grid.
 
     Raises:
         ConfigError: `at_once` is out of range.
@@ -64,6 +68,7 @@ class CandidateEvaluator:
         shared: SharedWeights | None = None,
         at_once: int = 8,
         check: Callable[[], object] = lambda: None,
+        ends: tuple[type[Exception], ...] = (),
     ) -> None:
         if not 1 <= at_once <= MAX_QUESTIONS:
             raise ConfigError(f"expected 1 to {MAX_QUESTIONS} candidates at a time, got {at_once}")
@@ -77,6 +82,7 @@ class CandidateEvaluator:
         self._apart: set[str] = set()  # candidates that train from nothing all the same
         self._at_once = at_once
         self._check = check
+        self._ends = (*NOT_OF_A_CANDIDATE, *ends)
         self._courier = courier
         self._known: OrderedDict[str, CandidateRounds] = OrderedDict()
         self._queue: deque[tuple[Candidate, Budget]] = deque()  # asked for, and not begun
@@ -122,6 +128,7 @@ class CandidateEvaluator:
         Raises:
             PausedError: too few sites are there.
             BudgetSpentError: the data has a privacy budget.
+            StorageError: the history cannot be written.
             StoppedError: somebody asked for that.
         """
         if self._done:
@@ -154,7 +161,7 @@ class CandidateEvaluator:
             if uid not in self._asked:
                 continue  # nobody wants it any more
             self._asked.remove(uid)
-            if isinstance(done.error, NOT_OF_A_CANDIDATE):
+            if isinstance(done.error, self._ends):
                 raise done.error
             result = done.error or done.value
             if not isinstance(result, Exception | Evaluation):
@@ -205,6 +212,29 @@ class CandidateEvaluator:
             trained += bool(done.value)
             said(number)
         return trained
+
+    def prepare_shared(self, gate: PrivacyGate, say: Callable[[str], object]) -> None:
+        """Train what the candidates share, with the privacy ledger and a word now and then; see `train_shared`.
+
+        Args:
+            gate: charges the rounds of all paths, as those of one run.
+            say: hears how far it is.
+
+        Raises:
+            FederationError: all of them diverged; also as of `train_shared`.
+        """
+        rounds = count(1)  # of all paths, in the ledger
+
+        def authorise(number: int, phase: Phase) -> str:
+            return gate.authorise(next(rounds), phase)
+
+        def said(done: int) -> None:
+            say(f"training shared weights: {done} paths")
+
+        if not self.train_shared(lambda: MemoryJournal(authorise=authorise), said):
+            raise FederationError(
+                "every path through the shared weights diverged", hint="search by training each candidate"
+            )
 
     def _rounds(self, candidate: Candidate, plan: FederationPlan, journal: RoundJournal) -> CandidateRounds:
         return CandidateRounds(

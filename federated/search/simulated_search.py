@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from math import inf
 from typing import Any
 
@@ -13,7 +12,6 @@ from ...core import Budget, Candidate, ConfigError, Evaluation, SavedModel, cano
 from ...core.data import Preprocessing
 from ...privacy import MIN_SUMMANDS, Identity, smallest_preset
 from ...storage import Database, Ledger
-from ..coordinator.journal import MemoryJournal
 from ..coordinator.plan import FederationPlan
 from ..coordinator.privacy_gate import PrivacyGate
 from ..coordinator.recorder import RoundRecorder
@@ -21,7 +19,7 @@ from ..errors import FederationError
 from ..protocol.courier import Courier
 from ..protocol.gather import Closing
 from ..protocol.masks import make_mask_terms
-from ..protocol.rounds import LocalTraining, MaskTerms, Phase
+from ..protocol.rounds import LocalTraining, MaskTerms
 from ..simulation.config import SimulationConfig
 from ..simulation.grids import RunningSites, run_sites
 from ..simulation.local_grid import FIRST_NODE_ID
@@ -138,19 +136,7 @@ class SimulatedSearch:
             return
         data, config = self._setup.data, self._setup.config
         gate = PrivacyGate(Ledger(self._database), data.fingerprint, self._search, None, config.delta)
-        rounds = count(1)  # of all paths, in the ledger
-
-        def authorise(number: int, phase: Phase) -> str:
-            return gate.authorise(next(rounds), phase)
-
-        def said(done: int) -> None:
-            self._say(f"training shared weights: {done} paths")
-
-        trained = self._evaluator.train_shared(lambda: MemoryJournal(authorise=authorise), said)
-        if not trained:
-            raise FederationError(
-                "every path through the shared weights diverged", hint="search by training each candidate"
-            )
+        self._evaluator.prepare_shared(gate, self._say)
 
     def _journal(self, candidate: Candidate, plan: FederationPlan) -> RoundRecorder:
         data, config = self._setup.data, self._setup.config
