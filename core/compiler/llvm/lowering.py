@@ -1,0 +1,396 @@
+"""How steps of a pattern become instructions: each computed once where it is known, on vectors of channels.
+
+What an emitter decides is where it stands: a `Place` says which channels a vector holds and where the operands of the
+pixel begin. `Lowering.value` writes the instructions of a step and of all it needs that is not there yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from .formula import CHANNELS, PIXELS, REDUCTIONS, SHARDS, DType, Operand, Pattern, Step, Store
+from .ir import FLOAT, INT, POINTER, Value, Writer, number, vector
+from .kernel import Slot
+from .mathematics import FUNCTIONS, maximum, minimum
+
+ELEMENTS: dict[DType, str] = {"f32": FLOAT, "i32": "i32", "i64": "i64", "bool": "i1"}
+IN_MEMORY: dict[DType, str] = {**ELEMENTS, "bool": "i8"}
+FLOAT_COMPARISONS = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
+WHOLE_COMPARISONS = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "ne": "ne"}
+# What an operation costs beside an addition, roughly: decides between computing again and keeping.
+COSTS: dict[str, int] = {"constant": 0, "div": 4, "sqrt": 6, "rsqrt": 10}
+COSTS.update({"exp": 14, "expm1": 14, "sigmoid": 18, "erf": 18, "tanh": 20, "log": 20, "log1p": 26})
+STREAM = "!nontemporal !0"
+STREAM_NODE = "!0 = !{i32 1}"
+
+Known = dict[int, Value]
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a vector is.
+
+    Attributes:
+        channel: the number of its first channel, i64.
+        bases: of every operand with elements per pixel, by its number, the address of this pixel's.
+        offset: from the bases to the vector, if that is not the channel's number.
+        mask: the lanes that are channels; None for all.
+        row, pixel: which pixel, i64.
+    """
+
+    channel: Value
+    bases: Mapping[int, Value] = field(default_factory=dict[int, Value])
+    offset: Value | None = None
+    mask: Value | None = None
+    row: Value | None = None
+    pixel: Value | None = None
+
+
+@dataclass
+class Lowering:
+    """Writes the steps of one pattern.
+
+    Args:
+        k: where to.
+        pattern: what.
+        stream: full operands that are written past the cache; they and their strides are aligned to vectors.
+    """
+
+    k: Writer
+    pattern: Pattern
+    stream: frozenset[str] = frozenset()
+    prepared: dict[int, int] = field(default_factory=dict[int, int])  # step -> its row in the scratch memory
+
+    def __post_init__(self) -> None:
+        self.width = self.k.target.width
+        self.floats = vector(self.width)
+        if self.stream:
+            self.k.declares[STREAM_NODE] = None
+
+    # --- values ---
+
+    def value(self, step_number: int, place: Place | None, *known: Known) -> Value:
+        """The vector of a step, written now unless one of the scopes has it.
+
+        Args:
+            step_number: which.
+            place: where the vector is; None while only what does not vary is asked for.
+            known: scopes of values that are there, the innermost first; what is written joins that one.
+        """
+        for scope in known:
+            if step_number in scope:
+                return scope[step_number]
+        step = self.pattern.steps[step_number]
+        assert step.op not in REDUCTIONS, "a reduction is known before it is used"
+        if step_number in self.prepared and place is not None:
+            value = self.load_scratch(self.prepared[step_number], place)
+        else:
+            inputs = [self.value(number, place, *known) for number in step.inputs]
+            value = self._written(step, inputs, place)
+        known[0][step_number] = value
+        return value
+
+    def everywhere(self) -> Known:
+        """The steps that vary along no axis, written now."""
+        known: Known = {}
+        for step_number, step in enumerate(self.pattern.steps):
+            if step.varies == 0:
+                self.value(step_number, None, known)
+        return known
+
+    def in_type(self, dtype: DType) -> str:
+        """The type of a vector of that dtype."""
+        return vector(self.width, ELEMENTS[dtype])
+
+    def _written(self, step: Step, inputs: list[Value], place: Place | None) -> Value:
+        k, type = self.k, self.in_type(step.dtype)
+        match step.op:
+            case "load":
+                return self._loaded(step, place)
+            case "constant":
+                literal = {"0": "false", "1": "true"}[step.literal] if step.dtype == "bool" else step.literal
+                return Value(f"splat ({ELEMENTS[step.dtype]} {literal})", type)
+            case "channel_index":
+                assert place is not None
+                lanes = ", ".join(f"i32 {lane}" for lane in range(self.width))
+                first = k.splat(k.cast("trunc", place.channel, "i32"), self.width)
+                return k.binary("add", first, Value(f"<{lanes}>", type))
+            case "row_index" | "pixel_index":
+                assert place is not None
+                index = place.row if step.op == "row_index" else place.pixel
+                assert index is not None, f"{step.op} in a kernel without rows"
+                return k.splat(k.cast("trunc", index, "i32"), self.width)
+            case "select":
+                return k.select(*inputs)
+            case "cast":
+                return self._cast(inputs[0], step)
+            case "lt" | "le" | "gt" | "ge" | "eq" | "ne":
+                of_floats = inputs[0].type == self.floats
+                return k.compare((FLOAT_COMPARISONS if of_floats else WHOLE_COMPARISONS)[step.op], *inputs)
+            case "and" | "or" | "xor":
+                return k.binary(step.op, *inputs)
+            case _:
+                return self._float(step, inputs) if step.dtype == "f32" else self._whole(step, inputs, type)
+
+    def _float(self, step: Step, inputs: list[Value]) -> Value:
+        k = self.k
+        match step.op:
+            case "add" | "sub" | "mul" | "div":
+                return k.binary(f"f{step.op}", *inputs)
+            case "max":
+                return maximum(k, *inputs)
+            case "min":
+                return minimum(k, *inputs)
+            case _:
+                return FUNCTIONS[step.op](k, inputs[0])
+
+    def _whole(self, step: Step, inputs: list[Value], type: str) -> Value:
+        k = self.k
+        match step.op:
+            case "add" | "sub" | "mul":
+                return k.binary(step.op, *inputs)
+            case "max" | "min":
+                return k.call(f"llvm.s{step.op}", type, *inputs)
+            case "neg":
+                return k.binary("sub", number(0, type), inputs[0])
+            case "abs":
+                return k.call("llvm.abs", type, inputs[0], Value("false", "i1"))
+            case _:
+                raise AssertionError(f"{step.op} of integers")
+
+    def _cast(self, x: Value, step: Step) -> Value:
+        k, type = self.k, self.in_type(step.dtype)
+        from_bool, from_float = x.type == self.in_type("bool"), x.type == self.floats
+        match step.dtype:
+            case "bool":
+                return k.compare("une" if from_float else "ne", x, number(0, x.type))
+            case "f32" if from_bool:
+                return k.select(x, number(1.0, type), 0.0)
+            case "f32":
+                return k.cast("sitofp", x, type)
+            case _ if from_float:
+                return k.call("llvm.fptosi.sat", type, x, overloads=(type, x.type))
+            case _ if from_bool:
+                return k.cast("zext", x, type)
+            case _:
+                return k.cast("sext" if step.dtype == "i64" else "trunc", x, type)
+
+    # --- memory ---
+
+    def _loaded(self, step: Step, place: Place | None) -> Value:
+        k, operand = self.k, self.pattern.operands[step.operand]
+        match operand.layout:
+            case "number":
+                return k.splat(k[operand.name], self.width)
+            case "scalar":
+                return self._one(k[operand.name], operand.dtype)
+            case "total":
+                total = k.load(k[operand.name])
+                for shard in range(1, SHARDS):
+                    total = k.fadd(total, k.load(k.at(k[operand.name], shard)))
+                return k.splat(total, self.width)
+            case "partials":
+                assert place is not None
+                return self._sum_of_partials(operand, place)
+            case "pixel":
+                assert place is not None
+                return self._one(place.bases[step.operand], operand.dtype)
+            case "channel" | "full":
+                assert place is not None
+                return self._vector(self.address(step.operand, step.shift, place), operand.dtype, place.mask)
+
+    def _one(self, pointer: Value, dtype: DType) -> Value:
+        """One element in every lane."""
+        k = self.k
+        value = k.load(pointer, IN_MEMORY[dtype], align=_bytes(dtype))
+        return k.splat(k.compare("ne", value, number(0, "i8")) if dtype == "bool" else value, self.width)
+
+    def _sum_of_partials(self, operand: Operand, place: Place) -> Value:
+        """A loop: written out, sixteen loads for each of some sums would be most of a kernel's code."""
+        k = self.k
+        first = k.at(k[operand.name], place.channel)
+        start = self._vector(first, "f32", place.mask)
+        with k.loop(1, SHARDS, carried=(start,), runs=True) as loop:
+            row = k.at(first, k.mul(loop.index, k[f"{operand.name}.shard"]))
+            loop.carry(k.fadd(loop.values[0], self._vector(row, "f32", place.mask)))
+        return loop.results[0]
+
+    def _vector(self, pointer: Value, dtype: DType, mask: Value | None) -> Value:
+        k, type = self.k, vector(self.width, IN_MEMORY[dtype])
+        align = _bytes(dtype)
+        if mask is None:
+            value = k.load(pointer, type, align=align)
+        else:
+            zeros = Value("zeroinitializer", type)
+            size = number(align, "i32")
+            value = k.call("llvm.masked.load", type, pointer, size, mask, zeros, overloads=(type, POINTER))
+        return k.compare("ne", value, number(0, type)) if dtype == "bool" else value
+
+    def write(self, value: Value, pointer: Value, mask: Value | None, dtype: DType = "f32", note: str = "") -> None:
+        """A vector to an address."""
+        k = self.k
+        if dtype == "bool":
+            value = k.cast("zext", value, vector(self.width, "i8"))
+        if mask is None:
+            k.store(value, pointer, align=4 * self.width if note else _bytes(dtype), note=note)
+        else:
+            size = number(_bytes(dtype), "i32")
+            k.perform("llvm.masked.store", value, pointer, size, mask, overloads=(value.type, POINTER))
+
+    def address(self, operand_number: int, shift: tuple[int, int], place: Place) -> Value:
+        """Of the first channel of a vector."""
+        k, operand = self.k, self.pattern.operands[operand_number]
+        placed = place.bases.get(operand_number)
+        base = k[operand.name] if placed is None else placed
+        down, right = shift
+        offsets = [place.channel if placed is None or place.offset is None else place.offset]
+        if shift != (0, 0):
+            offsets.append(k.mul(k[f"{operand.name}.down"], down))
+            offsets.append(k.mul(k[f"{operand.name}.right"], right))
+        return k.at(base, *offsets, element=IN_MEMORY[operand.dtype])
+
+    def store(self, store: Store, value: Value, place: Place) -> None:
+        """A result of kind "store" to a full or channel operand."""
+        operand = self.pattern.operands[store.operand]
+        streamed = operand.name in self.stream and place.mask is None
+        pointer = self.address(store.operand, store.shift, place)
+        self.write(value, pointer, place.mask, operand.dtype, STREAM if streamed else "")
+
+    def store_one(self, store: Store, value: Value, pointer: Value) -> None:
+        """A result that is the same in all lanes to a pixel or scalar operand."""
+        k, operand = self.k, self.pattern.operands[store.operand]
+        one = k.lane(value, 0)
+        if operand.dtype == "bool":
+            one = k.cast("zext", one, "i8")
+        k.store(one, pointer, align=_bytes(operand.dtype))
+
+    # --- scratch memory: rows of [channels] floats, each thread its own ---
+
+    def scratch(self, row: int, channel: Value) -> Value:
+        """The address of a channel in a row of this thread's scratch memory."""
+        k = self.k
+        own = k.mul(k.tid, k["scratch.thread"])
+        return k.at(k["scratch"], k.add(own, k.mul(k["channels"], row), channel))
+
+    def load_scratch(self, row: int, place: Place) -> Value:
+        """A vector that was kept."""
+        return self._vector(self.scratch(row, place.channel), "f32", place.mask)
+
+    def save_scratch(self, row: int, value: Value, place: Place) -> None:
+        """Keep a vector."""
+        self.write(value, self.scratch(row, place.channel), place.mask)
+
+    # --- the grid ---
+
+    def first_pixel(self, item: Value, row: Value) -> dict[int, Value]:
+        """Of every operand with elements per pixel, where those of a row begin."""
+        k = self.k
+        bases: dict[int, Value] = {}
+        for number_, operand in enumerate(self.pattern.operands):
+            if operand.layout in ("full", "pixel"):
+                offset = k.add(k.mul(item, k[f"{operand.name}.item"]), k.mul(row, k[f"{operand.name}.row"]))
+                bases[number_] = k.at(k[operand.name], offset, element=IN_MEMORY[operand.dtype])
+        return bases
+
+    def next_pixel(self, bases: Mapping[int, Value]) -> dict[int, Value]:
+        """The same, a pixel on."""
+        k, operands = self.k, self.pattern.operands
+        return {
+            each: k.at(base, k[f"{operands[each].name}.pixel"], element=IN_MEMORY[operands[each].dtype])
+            for each, base in bases.items()
+        }
+
+    def at_channel(self, operand_number: int, base: Value, channel: Value) -> Value:
+        """From where the elements of a pixel begin to those of a channel, if there is one for each."""
+        operand = self.pattern.operands[operand_number]
+        return self.k.at(base, channel, element=IN_MEMORY[operand.dtype]) if operand.layout == "full" else base
+
+    def mask_at(self, channel: Value, end: Value) -> Value:
+        """The lanes before `end`."""
+        return self.k.lanes_below(self.k.sub(end, channel), self.width)
+
+    def at_lane(self, vectors: int) -> Value:
+        """So many vectors on, in elements."""
+        return number(vectors * self.width, INT)
+
+    def counted(self, value: Value, place: Place) -> Value:
+        """A vector with zeros where there are no channels: what may be added up."""
+        return value if place.mask is None else self.k.select(place.mask, value, 0.0)
+
+
+def cost_of(pattern: Pattern, step_number: int, free: Iterable[int] = ()) -> int:
+    """What it takes to compute a step again, beside additions; steps in `free` cost a load."""
+    free = set(free)
+    seen: set[int] = set()
+    total = 0
+    waiting = [step_number]
+    while waiting:
+        each = waiting.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        step = pattern.steps[each]
+        total += 1 if each in free else COSTS.get(step.op, 1)
+        if each not in free:
+            waiting.extend(number for number in step.inputs if pattern.steps[number].varies & CHANNELS)
+    return total
+
+
+def prepared_steps(pattern: Pattern) -> dict[int, int]:
+    """Steps that vary by channel only and are worth a pass over the channels before all else, with scratch rows.
+
+    Those are the outermost of them that take partial sums or more than a few operations.
+    """
+    used_inside = {
+        number
+        for step in pattern.steps
+        if step.varies & PIXELS
+        for number in step.inputs
+        if pattern.steps[number].varies == CHANNELS
+    }
+    used_inside |= {
+        store.value
+        for store in pattern.stores
+        if pattern.steps[store.value].varies == CHANNELS and pattern.operands[store.operand].layout != "channel"
+    }
+    dear = [
+        number for number in sorted(used_inside) if pattern.steps[number].dtype == "f32" and _is_dear(pattern, number)
+    ]
+    return {number: row for row, number in enumerate(dear)}
+
+
+def _is_dear(pattern: Pattern, step_number: int) -> bool:
+    waiting, seen = [step_number], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if each not in seen:
+            seen.add(each)
+            step = pattern.steps[each]
+            if step.operand >= 0 and pattern.operands[step.operand].layout == "partials":
+                return True
+            waiting.extend(step.inputs)
+    return cost_of(pattern, step_number) > 4
+
+
+def slots_of(pattern: Pattern, *, dense: bool, scratch: bool) -> tuple[Slot, ...]:
+    """The slots of a kernel: what the grid is, scratch memory if wanted, then each operand with its strides."""
+    grid = ("count",) if dense else ("items", "rows", "pixels", "channels")
+    slots = [Slot(name, "i64") for name in grid]
+    if scratch:
+        slots += [Slot("scratch", "ptr"), Slot("scratch.thread", "i64")]
+    for operand in pattern.operands:
+        slots.append(Slot(operand.name, "f32" if operand.layout == "number" else "ptr"))
+        strides: list[str] = []
+        if operand.layout in ("full", "pixel") and not dense:
+            strides += ["item", "row", "pixel"]
+            if operand.shifted:
+                strides += ["down", "right"]
+        if operand.layout == "partials":
+            strides.append("shard")
+        slots += [Slot(f"{operand.name}.{stride}", "i64") for stride in strides]
+    return tuple(slots)
+
+
+def _bytes(dtype: DType) -> int:
+    return {"f32": 4, "i32": 4, "i64": 8, "bool": 1}[dtype]
