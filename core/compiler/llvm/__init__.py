@@ -3,17 +3,30 @@
 from .cache import KernelCache, default_cache
 from .engine import CompilerUnavailable, Engine, KernelError
 from .kernel import Kernel, Slot, SlotKind
+from .pool import Pool, default_pool
+from .program import BARRIER, Barrier, Call, Pointer, Program, Record, Scalar, Value, call
 from .target import Target, describe_target
 
 __all__ = [
+    "BARRIER",
+    "Barrier",
+    "Call",
     "CompilerUnavailable",
     "Engine",
     "Kernel",
     "KernelCache",
     "KernelError",
+    "Pointer",
+    "Pool",
+    "Program",
+    "Record",
+    "Scalar",
     "Slot",
     "SlotKind",
     "Target",
+    "Value",
+    "call",
     "default_cache",
+    "default_pool",
     "describe_target",
 ]

@@ -1,0 +1,196 @@
+"""`Pool`: native threads that run programs together, parked in native code between them.
+
+Python starts, counts and ends them and never sees them otherwise: a run is one foreign call by the thread that asks for
+it, which takes part as thread 0. Workers hold no lock of Python's, take no signals, and are gone before the interpreter
+ends. A child of `fork` starts its own. On Windows there are none: programs run in the calling thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import os
+import signal
+import threading
+import time
+import weakref
+from typing import Any
+
+from ...errors import ConfigError
+from . import native_loop as layout
+from .cache import KernelCache, default_cache
+from .cores import MOST_THREADS, usable_threads
+
+# Between two barriers of a step the others are late by microseconds; between two steps Python works for some tens.
+# Longer waits are somebody else's turn on the core. Waking a sleeper costs 5-50 us.
+BARRIER_SPIN_US = 50
+IDLE_SPIN_US = 200
+
+# pthread_create is asked for these; what a fault raises must stay deliverable, for `faulthandler`.
+FAULTS = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"}
+
+
+class Pool:
+    """A team of threads. Runs one program at a time: further callers wait for their turn.
+
+    Args:
+        cache: compiles the native loop.
+        threads: of a run that asks for no other number, the calling one included; 1 to 256.
+
+    Raises:
+        ConfigError: `threads` is out of range.
+    """
+
+    def __init__(self, cache: KernelCache, threads: int) -> None:
+        if not 1 <= threads <= MOST_THREADS:
+            raise ConfigError(f"expected 1 to {MOST_THREADS} threads, got {threads}")
+        self.threads = threads
+        target = cache.engine.target
+        run, work, stop, pause, control = cache.functions(layout.loop_source(target), layout.FUNCTIONS)
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._run = ctypes.CFUNCTYPE(None, pointer, pointer, number, number, number, pointer)(run)
+        self._work = work
+        self._stop = ctypes.CFUNCTYPE(None, pointer)(stop)
+        self._pauses_per_us = _measure(ctypes.CFUNCTYPE(None, number)(pause))
+        read_control = ctypes.CFUNCTYPE(number)(control)
+        self._controls = layout.CONTROL_WORDS.get(layout.family_of(target)) or (read_control(),) * 2
+        self.lock = threading.Lock()  # held by whoever runs, and while the process forks
+        self._libc: Any = ctypes.CDLL(None) if os.name == "posix" else None
+        self._workers: list[ctypes.c_void_p] = []  # pthread_t, a number or a pointer
+        self._closed = False
+        self._new_team()
+        _POOLS.add(self)
+
+    def run(self, table: int, records: int, *, threads: int = 0, flush: bool = False, times: int | None = None) -> None:
+        """Run the records at address `table`.
+
+        Args:
+            table: pairs (kernel, arguments); 0 for the kernel is a barrier. Belongs to this call until it returns.
+            records: how many.
+            threads: at most so many; 0 is the pool's number.
+            flush: denormal numbers count as zero.
+            times: address of records + 1 int64: nanoseconds of thread 0 at the start and after every record. Left
+                alone on Windows, whose clock is another.
+        """
+        control = self._controls[flush]
+        threads = min(threads or self.threads, MOST_THREADS)
+        if self._libc is None:
+            threads, times = 1, None
+        if threads == 1:
+            self._run(self._team, table, records, 1, control, times)
+            return
+        with self.lock:
+            if len(self._workers) < threads - 1:
+                self._start(threads - 1)
+            self._run(self._team, table, records, min(threads, len(self._workers) + 1), control, times)
+
+    def close(self) -> None:
+        """End the workers. Later runs use the calling thread alone."""
+        with self.lock:
+            self._closed = True
+            if self._workers:
+                self._stop(self._team)
+            for worker in self._workers:
+                self._libc.pthread_join(worker, None)
+            self._workers.clear()
+
+    def forget(self) -> None:
+        """In a child of `fork`: the workers are the parent's."""
+        self._workers = []
+        self._new_team()
+
+    def _new_team(self) -> None:
+        """The block of memory that the threads share; its layout is the native loop's."""
+        size = layout.WORKERS + layout.WORKER_BYTES * MOST_THREADS
+        self._memory = ctypes.create_string_buffer(size + 128)
+        start = ctypes.addressof(self._memory)
+        self._team = start + -start % 128
+        for place, spin_us in ((layout.BARRIER_SPINS, BARRIER_SPIN_US), (layout.IDLE_SPINS, IDLE_SPIN_US)):
+            for offset in (0, 8):
+                self._write(place + offset, max(layout.FEWEST_SPINS, spin_us * self._pauses_per_us))
+        if self._libc is None:
+            return
+        for place, name in (
+            (layout.LOCK, "pthread_mutex_lock"),
+            (layout.UNLOCK, "pthread_mutex_unlock"),
+            (layout.WAIT, "pthread_cond_wait"),
+            (layout.BROADCAST, "pthread_cond_broadcast"),
+            (layout.CLOCK, "clock_gettime"),
+        ):
+            self._write(place, ctypes.cast(getattr(self._libc, name), ctypes.c_void_p).value or 0)
+        self._write(layout.CLOCK_ID, time.CLOCK_MONOTONIC)
+        self._libc.pthread_mutex_init(ctypes.c_void_p(self._team + layout.MUTEX), None)
+        self._libc.pthread_cond_init(ctypes.c_void_p(self._team + layout.CONDITION), None)
+
+    def _write(self, place: int, value: int) -> None:
+        ctypes.c_int64.from_address(self._team + place).value = value
+
+    def _start(self, workers: int) -> None:
+        """More workers, up to that many; fewer where the system has no more."""
+        if self._closed:
+            return
+        blocked = {each for each in signal.valid_signals() if getattr(each, "name", "") not in FAULTS}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        try:
+            while len(self._workers) < workers:
+                place = layout.WORKERS + layout.WORKER_BYTES * len(self._workers)
+                job = ctypes.c_int64.from_address(self._team + layout.JOB).value
+                for offset, value in ((0, self._team), (8, len(self._workers) + 1), (16, job)):
+                    self._write(place + offset, value)
+                made, argument = ctypes.c_void_p(), ctypes.c_void_p(self._team + place)
+                if self._libc.pthread_create(ctypes.byref(made), None, ctypes.c_void_p(self._work), argument):
+                    break
+                self._workers.append(made)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@functools.cache
+def default_pool() -> Pool:
+    """The pool of this process, made at first use with `usable_threads()` threads.
+
+    Raises:
+        CompilerUnavailable, ConfigError: see `default_cache` and `usable_threads`.
+    """
+    return Pool(default_cache(), usable_threads())
+
+
+def _measure(pause: Any) -> int:
+    """How often the CPU pauses in a microsecond: 10 to 100 times, as the CPU takes it."""
+    count, best = 2000, 1 << 62
+    for _ in range(3):
+        start = time.perf_counter_ns()
+        pause(count)
+        best = min(best, time.perf_counter_ns() - start)
+    return max(1, count * 1000 // max(best, 1))
+
+
+_POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before the interpreter takes apart what the workers stand in."""
+    for pool in list(_POOLS):
+        pool.close()
+
+
+def _before_fork() -> None:
+    for pool in list(_POOLS):
+        pool.lock.acquire()
+
+
+def _after_fork(*, child: bool) -> None:
+    for pool in list(_POOLS):
+        if child:
+            pool.forget()
+        pool.lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=lambda: _after_fork(child=False),
+        after_in_child=lambda: _after_fork(child=True),
+    )
