@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .formula import CHANNELS, PIXELS, REDUCTIONS, SHARDS, Pattern
-from .grid import Partials, per_channel, write_lines, write_prologue, zeros
+from .grid import Sums, per_channel, write_lines, write_prologue, zeros
 from .ir import Value, Writer
 from .kernel import Kernel
 from .lowering import Known, Lowering, Place, cost_of, prepared_steps, slots_of
@@ -138,9 +138,7 @@ def emit_image(target: Target, pattern: Pattern, tile: Tile, stream: frozenset[s
         if store.kind == "store" and pattern.operands[store.operand].layout not in ("channel", "scalar")
     ]
 
-    def block(
-        row: Value, first: Value, vectors: int, mask: Value | None, bases: dict[int, Value], into: Partials
-    ) -> None:
+    def block(row: Value, first: Value, vectors: int, mask: Value | None, bases: dict[int, Value], into: Sums) -> None:
         """Some channels of a whole line."""
         places = [Place(k.add(first, at * low.width), mask=mask) for at in range(vectors)]
         scopes: list[Known] = []
@@ -150,8 +148,9 @@ def emit_image(target: Target, pattern: Pattern, tile: Tile, stream: frozenset[s
                 low.value(step_number, place, scope, known)
             scopes.append(scope)
         starts = {each: low.at_channel(each, base, first) for each, base in bases.items()}
-        sums = len(into.channel_sums)
-        carried = [*starts.values(), *zeros(low, vectors * sums + len(into.totals))]
+        sums, moments = len(into.rows), len(into.moments)
+        of_totals = vectors * (sums + 3 * moments)  # before that: per vector its sums, then guess, sum, squares of each
+        carried = [*starts.values(), *zeros(low, of_totals + len(into.totals))]
         with k.loop(0, k["pixels"], carried=carried) as loop:
             pointers = dict(zip(starts, loop.values, strict=False))
             collected = list(loop.values[len(starts) :])
@@ -165,10 +164,14 @@ def emit_image(target: Target, pattern: Pattern, tile: Tile, stream: frozenset[s
                 inner: Known = {}
                 scopes_here = (inner, shared, scope, known)
                 results.append((place, [low.value(store.value, place, *scopes_here) for store in stores]))
-                for which, store in enumerate(into.channel_sums):
+                at_sum = at * (sums + 3 * moments)
+                for which, store in enumerate(into.rows, start=at_sum):
+                    collected[which] = k.fadd(collected[which], low.value(store.value, place, *scopes_here))
+                for which, store in enumerate(into.moments):
                     value = low.value(store.value, place, *scopes_here)
-                    collected[at * sums + which] = k.fadd(collected[at * sums + which], value)
-                for which, store in enumerate(into.totals, start=vectors * sums):
+                    part = slice(at_sum + sums + 3 * which, at_sum + sums + 3 * which + 3)
+                    collected[part] = _deviation(k, value, collected[part], k.compare("eq", loop.index, 0))
+                for which, store in enumerate(into.totals, start=of_totals):
                     value = low.counted(low.value(store.value, place, *scopes_here), place)
                     collected[which] = k.fadd(collected[which], value)
             for place, values in results:
@@ -177,10 +180,15 @@ def emit_image(target: Target, pattern: Pattern, tile: Tile, stream: frozenset[s
             loop.carry(*low.next_pixel(pointers).values(), *collected)
         ends = loop.results[len(starts) :]
         for at, place in enumerate(places):
-            into.add(ends[at * sums : (at + 1) * sums], place)
-        into.add_totals(ends[vectors * sums :])
+            at_sum = at * (sums + 3 * moments)
+            into.add(ends[at_sum : at_sum + sums], place)
+            for which, store in enumerate(into.moments):
+                part = at_sum + sums + 3 * which
+                guess, total, squares = ends[part : part + 3]
+                into.merge(store, guess, total, squares, place)
+        into.add_totals(ends[of_totals:])
 
-    def line(item: Value, row: Value, into: Partials) -> None:
+    def line(item: Value, row: Value, into: Sums) -> None:
         bases = low.first_pixel(item, row)
         step = tile.vectors * low.width
         full = k.sub(k["channels"], k.rem(k["channels"], step)) if step and tile.tail else k["channels"]
@@ -195,6 +203,14 @@ def emit_image(target: Target, pattern: Pattern, tile: Tile, stream: frozenset[s
     return k.kernel()
 
 
+def _deviation(k: Writer, value: Value, before: list[Value], first: Value) -> list[Value]:
+    """A value joins a guess of the mean (the first value), the sum of deviations from it, and that of their squares."""
+    guess, total, squares = before
+    guess = k.select(first, value, guess)
+    delta = k.fsub(value, guess)
+    return [guess, k.fadd(total, delta), k.fma(delta, delta, squares)]
+
+
 def scratch_rows(pattern: Pattern) -> int:
     """Rows of `[channels]` floats that each thread of an image kernel wants as scratch memory."""
     return len(prepared_steps(pattern))
@@ -206,4 +222,4 @@ def _check(pattern: Pattern, *, image: bool) -> None:
         operand, varies = pattern.operands[store.operand], pattern.steps[store.value].varies
         assert operand.layout != "pixel", f"{operand.name}: an element per pixel is written by kernels over rows"
         assert store.kind != "total" or varies & CHANNELS, f"{operand.name}: the total of what is no element"
-        assert image or store.kind != "channel_sum", f"{operand.name}: sums per channel of a run of elements"
+        assert image or store.kind in ("store", "total"), f"{operand.name}: sums per channel of a run of elements"

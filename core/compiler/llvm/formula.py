@@ -27,7 +27,7 @@ SHARDS = 16  # sums over a batch are made of this many partial sums, whatever th
 CHANNELS, PIXELS = 1, 2  # axes along which a term varies, as bits
 
 DType = Literal["f32", "i32", "i64", "bool"]
-Layout = Literal["full", "channel", "pixel", "scalar", "number", "partials", "total"]
+Layout = Literal["full", "channel", "pixel", "item", "scalar", "number", "partials", "moments", "total"]
 Number = float | int
 Shift = tuple[int, int]
 
@@ -35,9 +35,11 @@ VARIES: dict[Layout, int] = {
     "full": CHANNELS | PIXELS,
     "channel": CHANNELS,
     "pixel": PIXELS,
+    "item": CHANNELS | PIXELS,
     "scalar": 0,
     "number": 0,
     "partials": CHANNELS,
+    "moments": CHANNELS,
     "total": 0,
 }
 ARITHMETIC = frozenset({"add", "sub", "mul", "div", "max", "min", "and", "or", "xor"})
@@ -66,9 +68,12 @@ class Operand:
         layout: "full": an element per pixel and channel; the slots `name.item`, `name.row` and `name.pixel` hold its
             strides, in elements, and channels are adjacent; if it is read with shifts, `name.down` and `name.right`
             hold what one step is. "channel": `[channels]`. "pixel": an element per pixel, with strides, the same for
-            its channels. "scalar": one element. "number": a float32 that is the slot itself. "partials": the sum of
-            `[SHARDS][channels]`, SHARDS rows that are `name.shard` elements apart, in order. "total": the sum of
-            SHARDS numbers.
+            its channels. "item": sums of `Formula.item_sum`, `[items][channels]`, rows `name.item` elements apart (read
+            them as full with strides 0). "scalar": one element. "number": a float32 that is the slot itself.
+            "partials": the sum of `[SHARDS][channels]`, SHARDS rows that are `name.shard` elements apart, in order.
+            "moments": `[SHARDS][2][channels]`, of every shard the mean and the sum of squared deviations from it, rows
+            `name.shard` apart; `name.groups` lines or images were shared among the shards, `name.count` elements per
+            channel. "total": the sum of SHARDS numbers.
         dtype: of the elements.
         shifted: whether a shift other than (0, 0) occurs.
     """
@@ -96,11 +101,11 @@ class Step:
 class Store:
     """A result: step `value` written to an operand, where `kind` is "store"; or added up into it.
 
-    "channel_sum": into `[SHARDS][channels]` partial sums over pixels, rows `name.shard` elements apart; "total": into
-    SHARDS numbers, the sum over everything.
+    "channel_sum": partial sums over pixels, "partials"; "channel_moments": partial means and squared deviations,
+    "moments"; "item_sum": sums over the pixels of an item, "item"; "total": partial sums over everything, "total".
     """
 
-    kind: Literal["store", "channel_sum", "total"]
+    kind: Literal["store", "channel_sum", "channel_moments", "item_sum", "total"]
     operand: int
     value: int
     shift: Shift = (0, 0)
@@ -347,6 +352,12 @@ class Formula:
         """The sum of SHARDS partial sums per channel."""
         return self.operand(name, "partials")
 
+    def moments(self, name: str) -> tuple[Term, Term]:
+        """Mean and (biased) variance per channel, out of those of SHARDS parts."""
+        operand = self._operand(name, "moments")
+        mean = self._step(Step("mean", (), "f32", CHANNELS, operand))
+        return mean, self._step(Step("variance", (mean.number,), "f32", CHANNELS, operand))
+
     def total(self, name: str) -> Term:
         """The sum of SHARDS partial sums."""
         return self.operand(name, "total")
@@ -359,6 +370,10 @@ class Formula:
         """A number known now: part of the kernel."""
         literal = float_literal(value) if dtype == "f32" else str(int(value))
         return self._step(Step("constant", (), dtype, 0, literal=literal))
+
+    def channels(self) -> Term:
+        """How many channels there are, as a float."""
+        return self._step(Step("channels", (), "f32", 0))
 
     def channel_index(self) -> Term:
         """The number of the channel, int32."""
@@ -393,6 +408,21 @@ class Formula:
         """Partial sums of a term over the pixels, per channel: see `Store`."""
         term = self.cast(self._term(term, "f32"), "f32")
         self.stores.append(Store("channel_sum", self._operand(name, "partials"), term.number))
+
+    def channel_moments(self, name: str, term: Term) -> None:
+        """Mean and squared deviations of a term over the pixels, per channel and shard, merged line by line.
+
+        Nothing cancels, however large the mean is beside the deviations. In kernels for images only.
+
+        Source: Chan, Golub & LeVeque 1983, https://doi.org/10.1080/00031305.1983.10483115.
+        """
+        term = self.cast(term, "f32")
+        self.stores.append(Store("channel_moments", self._operand(name, "moments"), term.number))
+
+    def item_sum(self, name: str, term: Term) -> None:
+        """The sum of a term over the pixels of each item, per channel."""
+        term = self.cast(term, "f32")
+        self.stores.append(Store("item_sum", self._operand(name, "item"), term.number))
 
     def total_sum(self, name: str, term: Term) -> None:
         """Partial sums of a term over pixels and, if it varies along them, channels: see `Store`."""

@@ -121,6 +121,12 @@ class Lowering:
                 index = place.row if step.op == "row_index" else place.pixel
                 assert index is not None, f"{step.op} in a kernel without rows"
                 return k.splat(k.cast("trunc", index, "i32"), self.width)
+            case "channels":
+                count = next(k[slot.name] for slot in k.slots if slot.name in ("channels", "count"))
+                return k.splat(k.cast("sitofp", count, FLOAT), self.width)
+            case "mean" | "variance":
+                assert place is not None
+                return self._moment(step, inputs, place)
             case "select":
                 return k.select(*inputs)
             case "cast":
@@ -196,8 +202,9 @@ class Lowering:
             case "pixel":
                 assert place is not None
                 return self._one(place.bases[step.operand], operand.dtype)
-            case "channel" | "full":
+            case _:
                 assert place is not None
+                assert operand.layout in ("channel", "full"), f"a load of {operand.layout}"
                 return self._vector(self.address(step.operand, step.shift, place), operand.dtype, place.mask)
 
     def _one(self, pointer: Value, dtype: DType) -> Value:
@@ -216,6 +223,27 @@ class Lowering:
             loop.carry(k.fadd(loop.values[0], self._vector(row, "f32", place.mask)))
         return loop.results[0]
 
+    def _moment(self, step: Step, inputs: list[Value], place: Place) -> Value:
+        """The mean of all shards; or, given that, the variance: weighted by how many lines or images each has seen."""
+        k, name = self.k, self.pattern.operands[step.operand].name
+        first, groups = k.at(k[name], place.channel), k[f"{name}.groups"]
+        weight = k.fdiv(number(1.0, FLOAT), k.cast("sitofp", groups, FLOAT))
+        inverse = k.splat(k.fdiv(number(1.0, FLOAT), k.cast("sitofp", k[f"{name}.count"], FLOAT)), self.width)
+        with k.loop(0, SHARDS, carried=(number(0.0, self.floats),), runs=True) as loop:
+            lo, hi = (k.div(k.mul(groups, shard), SHARDS) for shard in (loop.index, k.add(loop.index, 1)))
+            share = k.splat(k.fmul(k.cast("sitofp", k.sub(hi, lo), FLOAT), weight), self.width)
+            row = k.at(first, k.mul(loop.index, 2, k[f"{name}.shard"]))
+            mean = self._vector(row, "f32", place.mask)
+            if step.op == "mean":
+                total = k.fma(share, mean, loop.values[0])
+            else:
+                deviations = self._vector(k.at(row, k[f"{name}.shard"]), "f32", place.mask)
+                delta = k.fsub(mean, inputs[0])
+                total = k.fadd(loop.values[0], k.fma(k.fmul(delta, delta), share, k.fmul(deviations, inverse)))
+            # What a shard that saw nothing left in memory may be anything.
+            loop.carry(k.select(k.compare("ogt", share, 0.0), total, loop.values[0]))
+        return loop.results[0]
+
     def _vector(self, pointer: Value, dtype: DType, mask: Value | None) -> Value:
         k, type = self.k, vector(self.width, IN_MEMORY[dtype])
         align = _bytes(dtype)
@@ -226,6 +254,10 @@ class Lowering:
             size = number(align, "i32")
             value = k.call("llvm.masked.load", type, pointer, size, mask, zeros, overloads=(type, POINTER))
         return k.compare("ne", value, number(0, type)) if dtype == "bool" else value
+
+    def read(self, pointer: Value, mask: Value | None) -> Value:
+        """A vector of floats from an address."""
+        return self._vector(pointer, "f32", mask)
 
     def write(self, value: Value, pointer: Value, mask: Value | None, dtype: DType = "f32", note: str = "") -> None:
         """A vector to an address."""
@@ -367,7 +399,7 @@ def _is_dear(pattern: Pattern, step_number: int) -> bool:
         if each not in seen:
             seen.add(each)
             step = pattern.steps[each]
-            if step.operand >= 0 and pattern.operands[step.operand].layout == "partials":
+            if step.operand >= 0 and pattern.operands[step.operand].layout in ("partials", "moments"):
                 return True
             waiting.extend(step.inputs)
     return cost_of(pattern, step_number) > 4
@@ -386,8 +418,9 @@ def slots_of(pattern: Pattern, *, dense: bool, scratch: bool) -> tuple[Slot, ...
             strides += ["item", "row", "pixel"]
             if operand.shifted:
                 strides += ["down", "right"]
-        if operand.layout == "partials":
-            strides.append("shard")
+        strides += {"partials": ["shard"], "moments": ["shard", "groups", "count"], "item": ["item"]}.get(
+            operand.layout, []
+        )
         slots += [Slot(f"{operand.name}.{stride}", "i64") for stride in strides]
     return tuple(slots)
 

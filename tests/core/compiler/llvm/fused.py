@@ -112,6 +112,10 @@ def expected(pattern: Pattern, arrays: Mapping[str, Array | float]) -> list[Arra
         with np.errstate(all="ignore"):
             if step.op == "load":
                 values.append(_loaded(pattern, step.operand, arrays))
+            elif step.op in ("mean", "variance"):
+                values.append(_moment(pattern, step.operand, arrays)[step.op == "variance"])
+            elif step.op == "channels":
+                values.append(np.float64(full[-1]))
             elif step.op == "constant":
                 values.append(_constant(step.literal, step.dtype))
             elif step.op == "channel_index":
@@ -134,6 +138,11 @@ def expected(pattern: Pattern, arrays: Mapping[str, Array | float]) -> list[Arra
         value = values[store.value]
         if store.kind == "channel_sum":
             value = np.broadcast_to(value, full).sum((0, 1, 2))
+        elif store.kind == "channel_moments":
+            value = np.broadcast_to(value, full).reshape(-1, full[-1])
+            value = np.stack((value.mean(0), value.var(0)))
+        elif store.kind == "item_sum":
+            value = np.broadcast_to(value, full).sum((1, 2))
         elif store.kind == "total":
             value = np.broadcast_to(value, (*full[:-1], value.shape[-1] if value.ndim else 1)).sum()
         results.append(np.asarray(value))
@@ -147,6 +156,17 @@ def _loaded(pattern: Pattern, number: int, arrays: Mapping[str, Array | float]) 
     if operand.layout == "pixel":
         return array[..., None]
     return array.sum(0) if operand.layout in ("partials", "total") else array
+
+
+def _moment(pattern: Pattern, number: int, arrays: Mapping[str, Array | float]) -> tuple[Array, Array]:
+    """Mean and variance per channel of moments over `name.groups` groups of equal size."""
+    name = pattern.operands[number].name
+    moments, groups = np.asarray(arrays[name], np.float64), int(arrays[f"{name}.groups"])
+    counts = np.diff([groups * shard // SHARDS for shard in range(SHARDS + 1)])[:, None] / groups
+    used = counts[:, 0] > 0
+    mean = (moments[used, 0] * counts[used]).sum(0)
+    spread = moments[used, 1].sum(0) / arrays[f"{name}.count"] + ((moments[used, 0] - mean) ** 2 * counts[used]).sum(0)
+    return mean, spread
 
 
 def _constant(literal: str, dtype: str) -> Array:
@@ -176,6 +196,11 @@ def bound(
             slots |= strides(operand.name, array)
         if isinstance(array, np.ndarray) and operand.layout == "partials":
             slots[f"{operand.name}.shard"] = array.shape[1]
+        if isinstance(array, np.ndarray) and operand.layout == "item":
+            slots[f"{operand.name}.item"] = array.shape[1]
+        if isinstance(array, np.ndarray) and operand.layout == "moments":
+            slots[f"{operand.name}.shard"] = array.shape[2]
+            slots |= {f"{operand.name}.{name}": arrays.get(f"{operand.name}.{name}", 0) for name in ("groups", "count")}
     return slots
 
 
@@ -183,7 +208,7 @@ def outputs(pattern: Pattern, shape: tuple[int, ...]) -> dict[str, Array]:
     """Memory for what a pattern only writes, filled with NaN."""
     read = {pattern.operands[step.operand].name for step in pattern.steps if step.op == "load"}
     shapes = {"full": shape, "pixel": shape[:3], "channel": shape[3:], "scalar": (), "total": (SHARDS,)}
-    shapes["partials"] = (SHARDS, shape[3])
+    shapes |= {"partials": (SHARDS, shape[3]), "moments": (SHARDS, 2, shape[3]), "item": (shape[0], shape[3])}
     return {
         each.name: np.full(shapes[each.layout], np.nan if each.dtype == "f32" else 0, DTYPES[each.dtype])
         for each in (pattern.operands[store.operand] for store in pattern.stores)
@@ -196,7 +221,9 @@ def finished(pattern: Pattern, arrays: Mapping[str, Array | float]) -> list[Arra
     results: list[Array] = []
     for store in pattern.stores:
         operand, array = pattern.operands[store.operand], np.asarray(arrays[pattern.operands[store.operand].name])
-        if store.kind != "store":
+        if store.kind == "channel_moments":
+            array = np.stack(_moment(pattern, store.operand, arrays))
+        elif store.kind in ("channel_sum", "total"):
             array = array.astype(np.float64).sum(0)
         results.append(array[..., None] if operand.layout == "pixel" else array)
     return results

@@ -57,6 +57,47 @@ def test_images_and_sums(channels: int, width: int | None):
     assert all(each == kept[0] for each in kept), "a result depends on the number of threads"
 
 
+@pytest.mark.parametrize("channels", [1, 7, 16, 40])
+@pytest.mark.parametrize("items", [1, 3, 40])
+def test_moments_do_not_cancel(channels: int, items: int):
+    f = Formula()
+    f.channel_moments("moments", f.full("x"))
+    write, shape = f.pattern(), (items, 3, 5, channels)
+    f = Formula()
+    mean, variance = f.moments("moments")
+    f.store("y", (f.full("x") - mean) * (variance + 1e-5).rsqrt())
+    f.store("mean", mean, layout="channel")
+    f.store("variance", variance, layout="channel")
+    read = f.pattern()
+    x = (np.random.default_rng(0).normal(size=shape) + 1e4).astype(np.float32)
+    kept: list[bytes] = []
+    for threads in (1, 3, 40):
+        arrays = {"x": x, **outputs(write, shape), **outputs(read, shape)}
+        arrays |= {"moments.groups": items * 3, "moments.count": items * 15}
+        run(emit_image(target(), write, tile_for(target(), channels)), bound(write, arrays, shape), threads=threads)
+        np.testing.assert_allclose(finished(write, arrays)[0], expected(write, arrays)[0], rtol=1e-3)
+        kernel = emit_image(target(), read, tile_for(target(), channels))
+        run(kernel, bound(read, arrays, shape, scratch=scratch_rows(read), threads=threads), threads=threads)
+        np.testing.assert_allclose(arrays["mean"], x.astype(np.float64).mean((0, 1, 2)), rtol=1e-6)
+        np.testing.assert_allclose(arrays["variance"], x.astype(np.float64).var((0, 1, 2)), rtol=1e-3)
+        kept.append(arrays["y"].tobytes() + arrays["moments"].tobytes())
+    assert kept[0] == kept[1] == kept[2]
+
+
+@pytest.mark.parametrize("channels", [1, 10, 40])
+def test_sums_of_items(channels: int):
+    f = Formula()
+    f.item_sum("pooled", f.full("x").relu() * f.number("inverse"))
+    f.channel_sum("sums", f.full("x"))
+    pattern, shape = f.pattern(), (5, 3, 4, channels)
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    for threads in (1, 2, 7):
+        arrays = {"x": x, "inverse": 1 / 12, **outputs(pattern, shape)}
+        run(emit_image(target(), pattern, tile_for(target(), channels)), bound(pattern, arrays, shape), threads=threads)
+        for got, wanted in zip(finished(pattern, arrays), expected(pattern, arrays), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("tile", [Tile(0, True), Tile(1, True), Tile(2, True), Tile(4, True), Tile(1, False)])
 def test_every_tile_gives_the_same_bits(tile: Tile):
     f = Formula()
