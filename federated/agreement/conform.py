@@ -18,7 +18,7 @@ def conform(data: Rows, task: Task) -> Rows:
 
     Args:
         data: a site's; what comes back is that where the tasks are equal, and a copy elsewhere.
-        task: that all sites have agreed on.
+        task: that all sites have agreed on. Where it says so of a column, categories it does not have are unknown ones.
 
     Raises:
         AgreementError: a column, category or class is not what the task knows; names the column.
@@ -46,6 +46,7 @@ def conform(data: Rows, task: Task) -> Rows:
                     column.categories,
                     f"column {column.name!r}",
                     column.name,
+                    unknown=column.unknown == "zeros",
                 )
                 values = values.copy()
                 values[there] = known
@@ -56,12 +57,22 @@ def conform(data: Rows, task: Task) -> Rows:
         raise AgreementError(f"the data is not as agreed: {exc.message}", hint=exc.hint, refusal=Refusal.DATA) from exc
 
 
-def _codes(codes: np.ndarray, own: Sequence[str], agreed: Sequence[str], what: str, column: str | None) -> np.ndarray:
-    """Indices into a site's names as indices into the agreed ones: the same shape, int64."""
+def _codes(
+    codes: np.ndarray,
+    own: Sequence[str],
+    agreed: Sequence[str],
+    what: str,
+    column: str | None,
+    *,
+    unknown: bool = False,
+) -> np.ndarray:
+    """Indices into a site's names as indices into the agreed ones, -1 for those that may be unknown: the same shape,
+    int64.
+    """
     places = {name: place for place, name in enumerate(agreed)}
     table = np.asarray([places.get(name, -1) for name in own], np.int64)
     found = table[codes]
-    if (found < 0).any():
+    if not unknown and (found < 0).any():
         name = own[int(codes[int((found < 0).argmax())])]
         raise AgreementError(
             f"{what}: {name[:80]!r} is not among the {len(agreed)} names the sites have agreed on",

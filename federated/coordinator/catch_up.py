@@ -13,14 +13,17 @@ from dataclasses import replace
 from typing import Final
 
 from ...privacy import UpdateRejectedError
+from ..errors import Refusal
 from ..protocol.courier import QUERY, Questions, Steps
 from ..protocol.gather import Closing
 from ..protocol.queries import CheckpointRequest
 from ..protocol.query_records import box_from_content, done_from_content, query_to_content
 from .attempt import Coordination, Outcome
+from .greeter import Greeter
 
 _SLACK: Final = 2**20
 _PATIENCE_S: Final = 300.0  # for a checkpoint to be made, or taken
+_UNFIT: Final = frozenset({Refusal.SCHEMA, Refusal.DATA})  # what a site has does not fit, whoever helps it
 
 
 class CatchUp:
@@ -29,13 +32,19 @@ class CatchUp:
     Args:
         terms: of the run.
         tell: called with the names of a site that was helped and of the one that did, and the bytes it took.
+        greeter: of the run; None where there is none.
     """
 
     def __init__(
-        self, terms: Coordination, tell: Callable[[str, str, int], object] = lambda site, donor, size: None
+        self,
+        terms: Coordination,
+        tell: Callable[[str, str, int], object] = lambda site, donor, size: None,
+        *,
+        greeter: Greeter | None = None,
     ) -> None:
         self._terms = terms
         self._tell = tell
+        self._greeter = greeter
         self.behind: set[int] = set()
         self._round = 0  # that the sites in step have followed last
         self._in_step: frozenset[int] = frozenset()
@@ -62,6 +71,9 @@ class CatchUp:
             nodes: that are there.
             moved: counts the bytes, by node and direction.
         """
+        if self._greeter is not None and (late := sorted(self.behind & frozenset(nodes))):
+            yield from self._greeter.lead_in(late)  # without what was agreed on, no model is of use to it
+            self._drop([node for node in late if not self._greeter.accepts(node)])
         pairs = self._pair(nodes)
         if not pairs:
             return
@@ -95,8 +107,15 @@ class CatchUp:
                 names = [each.name for i in (node, pairs[node]) if (each := self._terms.sites.get(i)) is not None]
                 if len(names) == 2:
                     self._tell(names[0], names[1], len(request.box))
+            elif self._greeter is not None and (code := answers.codes.get(node)) is not None and code in _UNFIT:
+                self._greeter.refuse(node, code.reason)
+                self._drop([node])
             else:
                 self._tried.setdefault(node, set()).add(pairs[node])
+
+    def _drop(self, nodes: Collection[int]) -> None:
+        """Nodes that nobody can help."""
+        self.behind -= set(nodes)
 
     def _pair(self, nodes: Collection[int]) -> dict[int, int]:
         """A donor for each node that is behind, each donor once at a time."""

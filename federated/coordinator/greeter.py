@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, TypeAlias
 
 from ...privacy import UpdateRejectedError
 from ..protocol.courier import QUERY, Questions, Steps
@@ -19,6 +19,9 @@ _AGAIN_S: Final = 60.0  # before who did not answer is greeted again
 
 logger = logging.getLogger(__name__)
 
+# Has sites find out what the others have agreed on before; why nodes cannot, for good.
+LeadIn: TypeAlias = Callable[[Collection[int]], Steps[Mapping[int, str]]]
+
 
 class Greeter:
     """Who has said what it is, and who does not fit.
@@ -27,6 +30,7 @@ class Greeter:
         terms: what sites must be.
         closing: how long to wait for them.
         check: looks for more, of the node that said it: reasons, each in a sentence.
+        lead_in: see `LeadIn`; None where nothing was agreed on before.
 
     Attributes:
         hellos: of the nodes that have answered.
@@ -39,8 +43,10 @@ class Greeter:
         closing: Closing,
         *,
         check: Callable[[int, SiteHello], Collection[str]] = lambda node, hello: (),
+        lead_in: LeadIn | None = None,
     ) -> None:
-        self._terms = terms
+        self.terms = terms
+        self._lead_in = lead_in
         self._closing = closing
         self._check = check
         self._asked: dict[int, float] = {}  # when nodes were, that have not answered
@@ -65,7 +71,8 @@ class Greeter:
         if not new:
             return
         self._asked |= dict.fromkeys(new, time.monotonic())
-        hello = query_to_content(HelloRequest(package=package_version()))
+        request = HelloRequest(package=package_version(), run=self.terms.run, agreement=self.terms.agreement)
+        hello = query_to_content(request)
         answers = yield Questions(
             kind=QUERY,
             contents=dict.fromkeys(new, hello),
@@ -81,7 +88,7 @@ class Greeter:
             except UpdateRejectedError as exc:
                 self.refused[node] = exc.message
                 continue
-            reasons = (*check_hello(said, self._terms), *self._check(node, said))
+            reasons = (*check_hello(said, self.terms), *self._check(node, said))
             self.hellos[node] = said
             verdicts[node] = HelloVerdict(accepted=not reasons, reasons=reasons)
             if reasons:
@@ -97,3 +104,20 @@ class Greeter:
                 closing=Closing(deadline=min(self._closing.deadline, _PATIENCE_S), min_replies=len(verdicts)),
                 counted=frozenset(verdicts),
             )
+        if self.terms.agreement:
+            yield from self.lead_in(
+                [node for node in new if self.accepts(node) and self.terms.agreement not in self.hellos[node].rounds]
+            )
+
+    def lead_in(self, nodes: Collection[int]) -> Steps[None]:
+        """Have nodes find out what the others have agreed on; those that cannot are not asked any more."""
+        if self._lead_in is None or not nodes:
+            return
+        problems = yield from self._lead_in(nodes)
+        for node, reason in problems.items():
+            self.refuse(node, reason)
+
+    def refuse(self, node: int, reason: str) -> None:
+        """Do not ask a node any more."""
+        self.refused[node] = reason
+        logger.warning("node %d does not take part: %s", node, reason)

@@ -62,7 +62,9 @@ class Relay:
             lambda site, donor, size: journal.tell(
                 "site caught up", len(self._closed) + 1, site=site, donor=donor, bytes=size
             ),
+            greeter=greeter,
         )
+        self._greeted: set[int] = set()  # nodes of which it is known whether they begin behind
         self._closed = list(Resume().closed if resume is None else resume.closed)
         self._total = b"" if resume is None else resume.total
         self._lost = 0  # rounds in a row
@@ -181,6 +183,8 @@ class Relay:
             return self._unasked(number, phase, failure, lost=True)
         moved = Counter[tuple[int, str]]()
         yield from self._catch_up.steps(nodes, moved)
+        if self._greeter is not None:  # who cannot be helped is out
+            nodes = [node for node in nodes if self._greeter.accepts(node)]
         head = self._journal.authorise(number, phase)
         attempt = self._journal.open_attempt(number, phase)
         return (
@@ -210,6 +214,7 @@ class Relay:
         while True:
             if self._greeter is not None:
                 yield from self._greeter.steps(self._nodes())
+                self._note_new(self._greeter)
             nodes, now = self._there(), time.monotonic()
             enough = len(nodes) >= self._plan.fewest
             if enough and (bound is None or now >= bound_until or bound <= self._ids(nodes)):
@@ -217,6 +222,15 @@ class Relay:
             if now >= ends:
                 return
             yield Pause(min(_LOOK, ends - now))
+
+    def _note_new(self, greeter: Greeter) -> None:
+        """Help those that come late before the next round, and not after it."""
+        if greeter.terms.run != self._plan.run:
+            return  # it has not asked about this one
+        for node in greeter.hellos.keys() - self._greeted:
+            self._greeted.add(node)
+            if greeter.accepts(node) and greeter.hellos[node].rounds.get(self._plan.run, 0) < len(self._closed):
+                self._catch_up.behind.add(node)
 
     def _ids(self, nodes: Collection[int]) -> frozenset[str]:
         return frozenset(site.id for site in self._sites(nodes).values())

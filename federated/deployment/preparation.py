@@ -33,18 +33,21 @@ from ...storage import Database, Federations, JobClaim, Ledger
 from ..agreement import Schema, Terms, merge_schemas, public_preprocessing
 from ..agreement.journal import Agreement
 from ..agreement.kept_journal import KeptAgreementJournal
+from ..agreement.late import LateSites
+from ..agreement.plan import AgreedReference
 from ..agreement.question import Facts
 from ..agreement.relay import AgreementJob, AgreementRelay
 from ..coordinator.greeter import Greeter
 from ..coordinator.privacy_gate import PrivacyGate
 from ..coordinator.recorder import CLAIM_S
-from ..errors import CeremonyPendingError, PausedError, Refusal, StoppedError
+from ..errors import CeremonyPendingError, PausedError, Refusal, SiteStateError, StoppedError
 from ..protocol.ceremony import hold_ceremony
 from ..protocol.courier import Courier, drive
 from ..protocol.handshake import HelloTerms
 from ..protocol.key_messages import ask_sites
 from ..protocol.masks import make_mask_terms
 from ..protocol.queries import package_version
+from ..protocol.rounds import MaskTerms
 from .events import JobWaits, ServerEvent
 from .federation_config import RoundRules
 from .train_job import Protection
@@ -192,21 +195,19 @@ class Preparation:
             StoppedError: as of `check`.
         """
         hub, rules, sites = self._hub, self._hub.rules, self.of_roster(grant)
-        preset = smallest_preset(len(grant.roster.members), AGREEMENT_BITS)
         uid = str(ULID())
         gate = PrivacyGate(Ledger(hub.database), self.subject, uid, None, self._delta)
-        masks = make_mask_terms(grant.roster.sha256, len(grant.roster.members), None)
         relay = AgreementRelay(
             AgreementJob(
                 run=uid,
                 terms=terms,
-                masks=masks if self._protection.masked else None,
+                masks=self._agreement_masks(grant),
                 min_sites=self._protection.min_sites,
                 deadline=rules.deadline,
                 attempts=rules.attempts,
                 patience=rules.patience,
             ),
-            self.adder(preset, grant.key_id),
+            self.adder(self._agreement_preset(grant), grant.key_id),
             sites,
             hub.identity,
             KeptAgreementJournal(hub.folder / f"{uid}.agreement", gate.authorise_agreement),
@@ -236,13 +237,23 @@ class Preparation:
         """The members of a roster by Flower's number of the node; it changes as sites come and go."""
         return _Members(self._hub.sites, frozenset(member.id for member in grant.roster.members))
 
-    def greeter(self, key_id: str, roster_sha256: str, actions: tuple[str, ...] = ("train", "evaluate")) -> Greeter:
+    def greeter(
+        self,
+        key_id: str,
+        roster_sha256: str,
+        actions: tuple[str, ...] = ("train", "evaluate"),
+        *,
+        run: str = "",
+        late: LateSites | None = None,
+    ) -> Greeter:
         """Asks sites what they are before their first round.
 
         Args:
             key_id: of their key; what an adder calls it.
             roster_sha256: of its roster.
             actions: that their policies must allow.
+            run: ULID of the run, where it is one; then sites that are behind are known of before they are asked.
+            late: brings sites to what was agreed on before they came; see `late_sites`.
         """
         return Greeter(
             HelloTerms(
@@ -252,9 +263,48 @@ class Preparation:
                 key_id=key_id if self._protection.scheme == "packed" else None,
                 roster_sha256=roster_sha256,
                 actions=actions,
+                run=run,
+                agreement="" if late is None else late.reference.run,
             ),
             self._hub.rules.closing,
+            lead_in=None if late is None else late.steps,
         )
+
+    def late_sites(self, grant: KeyGrant, preprocessing: str) -> LateSites | None:
+        """What sites are handed that were not there when the others agreed; None where nothing was agreed on, or what
+        was kept of it is gone or damaged: then the run goes on with those that were.
+
+        Args:
+            grant: of the sites' key.
+            preprocessing: as plans have it.
+        """
+        reference = AgreedReference.find(preprocessing)
+        if reference is None:
+            return None
+        try:
+            kept = KeptAgreementJournal(self._hub.folder / f"{reference.run}.agreement")
+        except SiteStateError as exc:
+            self.say(f"sites that come late cannot join: {exc.message}")
+            return None
+        if not kept.sums:
+            return None
+        adder = self.adder(self._agreement_preset(grant), grant.key_id)
+        return LateSites(
+            reference=reference,
+            sums=tuple(kept.sums),
+            preset=adder.preset.name,
+            scheme=adder.scheme,
+            masks=self._agreement_masks(grant),
+            deadline=min(self._hub.rules.deadline, _ASK_S),
+        )
+
+    def _agreement_preset(self, grant: KeyGrant) -> Preset:
+        return smallest_preset(len(grant.roster.members), AGREEMENT_BITS)
+
+    def _agreement_masks(self, grant: KeyGrant) -> MaskTerms | None:
+        if not self._protection.masked:
+            return None
+        return make_mask_terms(grant.roster.sha256, len(grant.roster.members), None)
 
     @property
     def subject(self) -> str:

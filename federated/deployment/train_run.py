@@ -156,7 +156,12 @@ class TrainRun:
             adder,
             self._before.of_roster(grant),
             hub.identity,
-            greeter=self._before.greeter(decided.key_id, decided.roster_sha256),
+            greeter=self._before.greeter(
+                decided.key_id,
+                decided.roster_sha256,
+                run=run,
+                late=self._before.late_sites(grant, decided.preprocessing),
+            ),
         )
         try:
             strategy.run(grid, recorder, resume)

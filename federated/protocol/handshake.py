@@ -25,6 +25,7 @@ class HelloTerms:
         columns: name and kind of each column; None takes what the sites have.
         schema_sha256: see `schema_sha256`; None takes what the sites have.
         actions: what they must allow.
+        run, agreement: see `HelloRequest`; what sites have of these decides who is brought to where the others are.
     """
 
     package: str
@@ -35,6 +36,8 @@ class HelloTerms:
     columns: tuple[tuple[str, str], ...] | None = None
     schema_sha256: str | None = None
     actions: tuple[str, ...] = ("train", "evaluate")
+    run: str = ""
+    agreement: str = ""
 
 
 def check_hello(hello: SiteHello, terms: HelloTerms) -> tuple[str, ...]:

@@ -50,12 +50,15 @@ class HelloRequest:
     Attributes:
         package: version of nasturtium at the coordinator.
         wire, plans: `WIRE_VERSION` and `PLAN_VERSION` there.
+        run: ULID of the federated run it is about; empty where there is none yet.
+        agreement: ULID of the agreement that the run begins with; empty where there is none.
     """
 
     package: str
     wire: int = WIRE_VERSION
     plans: int = PLAN_VERSION
     run: str = ""
+    agreement: str = ""
     round: int = 0
     attempt: int = 0
 
@@ -76,7 +79,8 @@ class SiteHello:
         schema: `agreement.Schema` of its rows as JSON; empty where its policy does not tell.
         actions: what its policy allows.
         rows: how many it trains on; None: its policy does not tell.
-        rounds: the round it has followed last, of each run it knows.
+        rounds: the round it followed last of the run it was asked about, and the last question of the agreement whose
+            end it knows; nothing of those it does not know.
     """
 
     package: str

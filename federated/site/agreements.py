@@ -136,6 +136,11 @@ class SiteAgreements:
             )
         return agreement.agreed
 
+    def questions(self, run: str) -> int:
+        """How many questions an agreement had of which this site knows the end; 0 for one it does not know."""
+        found = self._load(run)
+        return 0 if found is None or found.agreement.agreed is None else len(found.told)
+
     def prepare(self, text: str) -> Preprocessing:
         """The preprocessing of a plan: what was agreed on under that name, or the document that it is.
 

@@ -255,8 +255,15 @@ class Site:
             schema=canonical_json(Schema.of(task).to_dict()) if "columns" in self._tells else "",
             actions=self._actions,
             rows=len(self._train) if "rows" in self._tells else None,
-            rounds={run: session.round for run, session in self._sessions.items()},
+            rounds=self._rounds(request),
         )
+
+    def _rounds(self, request: HelloRequest) -> dict[str, int]:
+        """How far this site is in what it was asked about."""
+        session = self._find(request.run) if request.run else None
+        questions = self._agreements.questions(request.agreement) if request.agreement else 0
+        found = {} if session is None else {request.run: session.round}
+        return found | ({request.agreement: questions} if questions else {})
 
     def note_verdict(self, verdict: HelloVerdict) -> None:
         """What the coordinator makes of it, for the site's operator to read."""
@@ -281,6 +288,7 @@ class Site:
 
         Raises:
             PlanError: it is not for this site, of no member, or of an earlier round than this site is at.
+            AgreementError: this site's rows do not fit what the others have agreed on.
             PrivacyError: it cannot be opened.
             FormatError: what is in it is no state.
         """
@@ -291,6 +299,7 @@ class Site:
             key_id=self._ciphers.key_id,
             prepare=self._agreements.prepare,
         )
+        self._rows(session.preprocessing.task)  # that they do not fit is said before anything is kept
         known = self._find(request.run)
         if known is not None:
             if known.round > session.round:
