@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core import ConfigError
 from .keys import passphrase_of
 from .options import FormatOption, Json, argument, chosen, option
 from .output import Format, count, print_json, print_rows, show, size, stderr, stdout
@@ -120,11 +121,13 @@ def server(
 ) -> None:
     """Coordinate: bring up everything on this machine, wait for sites, and do the jobs that were started."""
     from ..federated import deployment
+    from .site_search import search_at_sites
 
     hub = _hub(config)
     watch = _ServerLines()
     with _stopping() as stop:
-        deployment.serve(hub, stop=stop, passphrase=passphrase_of(hub.keys), until_idle=once, observe=watch)
+        passphrase = passphrase_of(hub.keys)
+        deployment.serve(hub, stop=stop, passphrase=passphrase, until_idle=once, search=search_at_sites, observe=watch)
         if stop.is_set():
             _note(f"stopped; a job that was running goes on with: nasturtium federate server --config {config}")
 
@@ -175,18 +178,27 @@ def approve(
 
 
 def start(
-    job: Annotated[Path, argument(metavar="JOB.toml", help="What to train; see --template.")] = Path("train.toml"),
-    template: Annotated[bool, option("--template", help="Print a commented job to begin with.")] = False,
+    job: Annotated[
+        Path, argument(metavar="JOB.toml", help="What to train, or with a table [search] to search; see --template.")
+    ] = Path("train.toml"),
+    template: Annotated[
+        bool, option("--template", help="Print a commented job to begin with: train, or --template search.")
+    ] = False,
     config: HubConfig = _HUB,
     as_json: Json = False,
 ) -> None:
-    """Ask for one model to be trained across the sites; the server does it when it comes to it."""
+    """Ask for a model to be trained, or searched, across the sites; the server does it when it comes to it."""
     from ..federated import deployment
 
     if template:
-        typer.echo(deployment.JOB_TEMPLATE, nl=False)
+        typer.echo(_template(job.stem), nl=False)
         return
-    record = deployment.start_job(_hub(config), deployment.TrainJob.load(job))
+    asked = deployment.load_job(job)
+    if isinstance(asked, deployment.SearchJob):
+        from .site_search import check_search
+
+        check_search(asked)
+    record = deployment.start_job(_hub(config), asked)
     if as_json:
         print_json({"name": record.name, "uid": record.uid, "state": record.state})
         return
@@ -199,7 +211,7 @@ def status(config: HubConfig = _HUB, fmt: FormatOption = Format.TABLE, as_json: 
     from ..federated import deployment
 
     rows = [_job_row(number, each) for number, each in enumerate(deployment.read_jobs(_hub(config)), 1)]
-    headings = {name: name for name in ("job", "name", "state", "rounds", "accuracy")}
+    headings = {name: name for name in ("job", "kind", "name", "state", "trials", "rounds", "accuracy")}
     print_rows(rows, headings | {"why": "why", "uid": "id", "run": "run"}, chosen(fmt, as_json=as_json), title="Jobs")
 
 
@@ -209,14 +221,14 @@ def rounds(
     fmt: FormatOption = Format.TABLE,
     as_json: Json = False,
 ) -> None:
-    """The rounds of a job, with the attempts that gave no sum."""
+    """The rounds of a job, with the attempts that gave no sum; of a search those of its trials, and of its model."""
     from ..federated import deployment
 
     found = deployment.read_rounds(_hub(config), job)
     headings = ["round", "state", "participants", "rejected", "loss", "accuracy", "bytes_up", "bytes_down", "seconds"]
     print_rows(
         found,
-        {name: name.replace("_", " ") for name in [*headings, "why"]},
+        {name: name.replace("_", " ") for name in ["trial", *headings, "why"]},
         chosen(fmt, as_json=as_json),
         title="Rounds",
     )
@@ -302,7 +314,14 @@ class _ServerLines:
 
     def __call__(self, event: ServerEvent) -> None:
         from ..federated import AttemptFailed, FederationStarted, RoundFinished
-        from ..federated.deployment import JobEnded, JobWaits, ModelReleased, ServerReady, SitesChanged
+        from ..federated.deployment import (
+            JobEnded,
+            JobWaits,
+            ModelReleased,
+            SearchGoesOn,
+            ServerReady,
+            SitesChanged,
+        )
 
         match event:
             case ServerReady():
@@ -314,6 +333,8 @@ class _ServerLines:
                 )
             case JobWaits():
                 line = f"{event.name} waits: {event.reason}"
+            case SearchGoesOn():
+                line = f"{event.name}: {event.what}"
             case ModelReleased():
                 line = f"the model of run {event.run} is given to {event.party} by {', '.join(event.sites)}"
                 line += "" if event.opened else f"; send {event.path}, and: nasturtium federate open-release"
@@ -413,6 +434,20 @@ def _show_dry_run(site: SiteConfig, *, as_json: bool) -> None:
 
 def _told(told: bool) -> str:
     return "is told" if told else "is not told"
+
+
+def _template(kind: str) -> str:
+    """The commented file of a kind of job.
+
+    Raises:
+        ConfigError: there is none of that kind.
+    """
+    from ..federated import deployment
+
+    templates = {"train": deployment.JOB_TEMPLATE, "search": deployment.SEARCH_TEMPLATE}
+    if kind not in templates:
+        raise ConfigError(f"there is no template {kind!r:.40}", hint=f"there are {' and '.join(templates)}")
+    return templates[kind]
 
 
 def _hub(path: Path) -> FederationConfig:

@@ -503,9 +503,11 @@ SCHEMAS: Mapping[str, Schema] = {
         {
             "job": _whole("its number, from 1", 1),
             "uid": _text("ULID of the job"),
+            "kind": _word("train search"),
             "name": _text("of its run"),
             "state": _word(_JOB_STATES),
-            "rounds": _text("closed training rounds of all, such as 3/20"),
+            "trials": _maybe(_text("finished of those planned, such as 7/20"), "no search"),
+            "rounds": _text("closed training rounds of all, such as 3/20; of a search of all its trials, such as 31"),
             "accuracy": _ACCURACY,
             "why": _text("what keeps it, or ended it; may be empty"),
             "run": _NUMBER,
@@ -513,6 +515,7 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "federate rounds": _rows(
         {
+            "trial": _maybe(_text("its number, or model: the one at the end"), "no search"),
             "round": _whole("its number", 1),
             "state": _text("of a round, or which attempt failed"),
             "participants": _whole("whose updates are in the sum"),

@@ -151,7 +151,7 @@ def federated_search(
             seed=config.seed,
             at_once=config.workers,
             timed=any(goal.name == "train_seconds" for goal in setup.goals),
-            shared=_shared_weights(setup) if config.evaluate == "supernet" else None,
+            shared=shared_weights(setup) if config.evaluate == "supernet" else None,
         )
 
     if resume is None:
@@ -189,7 +189,7 @@ def federated_search(
             )
 
 
-def _shared_weights(setup: SearchSetup) -> SharedWeights:
+def shared_weights(setup: SearchSetup) -> SharedWeights:
     """What the candidates of a search share: random networks of its space, and where their tensors lie."""
     from ulid import ULID
 

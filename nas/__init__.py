@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .architecture import Architecture
     from .drawing import draw_svg
-    from .engines import EngineChoice, SetupEvaluators, evaluator_of, open_engine, remote_evaluators
+    from .engines import EngineChoice, SetupEvaluators, check_batch, evaluator_of, open_engine, remote_evaluators
     from .evaluate import BatchEvaluator, Evaluator
     from .events import (
         SearchEvent,
@@ -94,6 +94,7 @@ _HOMES = {
     "choose_best": "objectives",
     "default_space": "spaces",
     "draw_svg": "drawing",
+    "check_batch": "engines",
     "evaluator_of": "engines",
     "front_of": "objectives",
     "layers": "space",
@@ -154,6 +155,7 @@ __all__ = [
     "TrialStarted",
     "TrialsEnded",
     "Working",
+    "check_batch",
     "choose_best",
     "default_space",
     "draw_svg",

@@ -265,8 +265,7 @@ class History:
         curves = self.curves(uid)
         losses, accuracies = curves.get("val_loss", {}), curves.get("val_accuracy", {})
         with self._database.read() as session:
-            kind = session.scalar(select(Run.kind).where(Run.uid == uid))
-            run_id = require_run(session, uid, kind=kind if kind in {"trial", "retrain"} else "federated")
+            run_id = _require_rounds(session, uid)
             rows = session.scalars(select(Round).where(Round.run_id == run_id).order_by(Round.number))
             return [
                 RoundRecord(
@@ -289,12 +288,12 @@ class History:
     def attempts(self, uid: str) -> list[AttemptRecord]:
         """All attempts at the rounds of the federated training `uid`, in order, and why those failed that did."""
         with self._database.read() as session:
-            return read_attempts(session, require_run(session, uid, kind="federated"))
+            return read_attempts(session, _require_rounds(session, uid))
 
     def closed_rounds(self, uid: str) -> list[ClosedRound]:
         """The rounds of the federated training `uid` that are closed, in order; also those that trained nothing."""
         with self._database.read() as session:
-            return read_closed(session, require_run(session, uid, kind="federated"))
+            return read_closed(session, _require_rounds(session, uid))
 
     def contributions(self, uid: str, round: int) -> list[ContributionRecord]:
         """What each site gave to one round of the federated training `uid`; `site-2` comes before `site-10`."""
@@ -303,7 +302,7 @@ class History:
     def all_contributions(self, uid: str, *, only: int | None = None) -> dict[int, list[ContributionRecord]]:
         """What each site gave to each round of the federated training `uid`."""
         with self._database.read() as session:
-            run_id = require_run(session, uid, kind="federated")
+            run_id = _require_rounds(session, uid)
             statement = (
                 select(Contribution, Node.name)
                 .join(Node, Node.id == Contribution.node_id)
@@ -531,6 +530,12 @@ class History:
         with self._database.read() as session:
             parent_id = session.get_one(Run, require_run(session, uid)).parent_id
             return None if parent_id is None else session.get_one(Run, parent_id).uid
+
+
+def _require_rounds(session: Session, uid: str) -> int:
+    """The id of a run that has rounds: a federated training, or a trial or the model of a federated search."""
+    kind = session.scalar(select(Run.kind).where(Run.uid == uid))
+    return require_run(session, uid, kind=kind if kind in {"trial", "retrain"} else "federated")
 
 
 def _read_search(session: Session, run_id: int) -> SearchRecord:

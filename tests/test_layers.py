@@ -184,6 +184,8 @@ def test_no_cycles():
                 "federated/deployment/participant.py",
                 "federated/deployment/site_engine.py",
                 "federated/deployment/preparation.py",
+                "federated/deployment/search_run.py",
+                "federated/deployment/site_search.py",
                 "federated/deployment/train_run.py",
                 "federated/flower/bundle.py",
                 "federated/flower/control.py",

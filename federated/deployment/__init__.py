@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coordinator_engine import CoordinatorEngine
     from .coordinator_folder import NewCoordinator, admit_site, init_coordinator, remove_site
-    from .events import JobEnded, JobWaits, ModelReleased, ServerEvent, ServerReady, SitesChanged
+    from .events import JobEnded, JobWaits, ModelReleased, SearchGoesOn, ServerEvent, ServerReady, SitesChanged
     from .federation_config import FederationConfig, RoundRules
-    from .jobs import JobStatus, read_clients, read_jobs, read_rounds, resume_job, start_job, stop_job
+    from .jobs import JobStatus, load_job, read_clients, read_jobs, read_rounds, resume_job, start_job, stop_job
     from .participant import ModelKept, Participant, ParticipantEvent, PlanFollowed, RosterWaits, SiteReady, WayChanged
     from .released import OpenedRelease, ReleasedFile, open_release
+    from .search_job import SEARCH_TEMPLATE, SearchJob
+    from .search_run import Searching, SearchWork
     from .server import serve
     from .site_engine import run_site
     from .site_folder import NewSite, approve_roster, init_site, waiting_roster
@@ -39,6 +41,11 @@ _HOMES = {
     "ReleasedFile": "released",
     "RosterWaits": "participant",
     "RoundRules": "federation_config",
+    "SEARCH_TEMPLATE": "search_job",
+    "SearchGoesOn": "events",
+    "SearchJob": "search_job",
+    "SearchWork": "search_run",
+    "Searching": "search_run",
     "ServerEvent": "events",
     "ServerReady": "events",
     "SiteReady": "participant",
@@ -49,6 +56,7 @@ _HOMES = {
     "approve_roster": "site_folder",
     "init_coordinator": "coordinator_folder",
     "init_site": "site_folder",
+    "load_job": "jobs",
     "open_release": "released",
     "read_clients": "jobs",
     "read_jobs": "jobs",
@@ -64,6 +72,7 @@ _HOMES = {
 
 __all__ = [
     "JOB_TEMPLATE",
+    "SEARCH_TEMPLATE",
     "CoordinatorEngine",
     "FederationConfig",
     "JobEnded",
@@ -81,6 +90,10 @@ __all__ = [
     "ReleasedFile",
     "RosterWaits",
     "RoundRules",
+    "SearchGoesOn",
+    "SearchJob",
+    "SearchWork",
+    "Searching",
     "ServerEvent",
     "ServerReady",
     "SiteReady",
@@ -91,6 +104,7 @@ __all__ = [
     "approve_roster",
     "init_coordinator",
     "init_site",
+    "load_job",
     "open_release",
     "read_clients",
     "read_jobs",

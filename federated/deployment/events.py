@@ -53,6 +53,14 @@ class ModelReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchGoesOn:
+    """An architecture search has come further, in words."""
+
+    name: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     """A job is over, or was left to be resumed.
 
@@ -73,5 +81,13 @@ class JobEnded:
 
 
 ServerEvent = (
-    ServerReady | SitesChanged | JobWaits | ModelReleased | JobEnded | FederationStarted | RoundFinished | AttemptFailed
+    ServerReady
+    | SitesChanged
+    | JobWaits
+    | SearchGoesOn
+    | ModelReleased
+    | JobEnded
+    | FederationStarted
+    | RoundFinished
+    | AttemptFailed
 )

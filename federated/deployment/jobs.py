@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ...core import ConfigError
+from ...core import ConfigError, read_settings
 from ...storage import Database, Federations, History, JobRecord, UnknownRunError, open_database
+from ..coordinator.relay import LOOKED
 from ..transport import Authority
 from .federation_config import FederationConfig
+from .search_job import SearchJob
 from .train_job import TrainJob
 
 
@@ -20,31 +23,45 @@ class JobStatus:
 
     Attributes:
         uid: its ULID.
+        kind: "train" or "search".
         name: of its run.
         state: "queued", "running", "completed", "paused", "stopped" or "failed".
-        rounds: closed training rounds of all, as "3/20".
-        accuracy: of the newest model the sites have reported on; None: of none yet.
+        trials: of a search, those that are finished of those planned, as "7/20"; None: it is none.
+        rounds: closed training rounds of all, as "3/20"; of a search those of all its trials and its model.
+        accuracy: of the newest model the sites have reported on, or of the best trial; None: of none yet.
         why: what keeps it, or ended it.
         run: number of its run in the history; None: it has none yet.
     """
 
     uid: str
+    kind: str
     name: str
     state: str
+    trials: str | None
     rounds: str
     accuracy: float | None
     why: str
     run: int | None
 
 
-def start_job(config: FederationConfig, job: TrainJob) -> JobRecord:
+def load_job(path: str | Path) -> TrainJob | SearchJob:
+    """What a file asks for: a search if it has a table [search], else one model to be trained.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key does not fit.
+    """
+    return SearchJob.load(path) if "search" in read_settings(path, example="version = 1") else TrainJob.load(path)
+
+
+def start_job(config: FederationConfig, job: TrainJob | SearchJob) -> JobRecord:
     """Ask for a job; a coordinator that runs begins it when it has nothing older to do.
 
     Raises:
         StorageError: the database cannot be written.
     """
+    kind = "search" if isinstance(job, SearchJob) else "train"
     with open_database(config.database) as database:
-        return Federations(database).queue("train", job.name, job.to_dict())
+        return Federations(database).queue(kind, job.name, job.to_dict())
 
 
 def read_jobs(config: FederationConfig) -> list[JobStatus]:
@@ -81,41 +98,57 @@ def resume_job(config: FederationConfig, ref: str) -> JobRecord:
 
 
 def read_rounds(config: FederationConfig, ref: str) -> list[dict[str, Any]]:
-    """The rounds of a job in order, with the attempts that gave no sum between them."""
+    """The rounds of a job in order, with the attempts that gave no sum between them; those of a search say of which
+    trial they are, and its model comes last.
+    """
     with _database(config) as database:
-        run = _run_of(_find(Federations(database), ref))
-        history = History(database)
-        rows: list[dict[str, Any]] = [
-            {
-                "round": each.number,
-                "state": each.state,
-                "participants": each.participants,
-                "rejected": each.rejected,
-                "loss": each.loss,
-                "accuracy": each.accuracy,
-                "bytes_up": each.bytes_up,
-                "bytes_down": each.bytes_down,
-                "seconds": round(each.seconds, 3),
-                "why": "",
-            }
-            for each in history.rounds(run)
-        ]
-        failed = [
-            {
-                "round": each.round,
-                "state": f"attempt {each.attempt} failed",
-                "participants": 0,
-                "rejected": len(each.refusals),
-                "loss": None,
-                "accuracy": None,
-                "bytes_up": None,
-                "bytes_down": None,
-                "seconds": None,
-                "why": each.failure,
-            }
-            for each in history.attempts(run)
-            if each.failure
-        ]
+        job = _find(Federations(database), ref)
+        run, history = _run_of(job), History(database)
+        return [row for trial, uid in _runs_of(history, job, run) for row in _rounds_of(history, trial, uid)]
+
+
+def _runs_of(history: History, job: JobRecord, run: str) -> list[tuple[str | None, str]]:
+    """The runs of a job that have rounds, each with the trial it is of: its number from 1, or "model"."""
+    if job.kind == "train":
+        return [(None, run)]
+    trials = [(str(trial.number + 1), trial.uid) for trial in history.trials(run)]
+    return [*trials, *(("model", child.uid) for child in history.children(run, "retrain"))]
+
+
+def _rounds_of(history: History, trial: str | None, run: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        {
+            "trial": trial,
+            "round": each.number,
+            "state": each.state,
+            "participants": each.participants,
+            "rejected": each.rejected,
+            "loss": each.loss,
+            "accuracy": each.accuracy,
+            "bytes_up": each.bytes_up,
+            "bytes_down": each.bytes_down,
+            "seconds": round(each.seconds, 3),
+            "why": "",
+        }
+        for each in history.rounds(run)
+    ]
+    failed = [
+        {
+            "trial": trial,
+            "round": each.round,
+            "state": f"attempt {each.attempt} failed",
+            "participants": 0,
+            "rejected": len(each.refusals),
+            "loss": None,
+            "accuracy": None,
+            "bytes_up": None,
+            "bytes_down": None,
+            "seconds": None,
+            "why": each.failure,
+        }
+        for each in history.attempts(run)
+        if each.failure and each.failure != LOOKED
+    ]
     return sorted([*rows, *failed], key=lambda row: (row["round"], not row["why"]))
 
 
@@ -129,7 +162,8 @@ def read_clients(config: FederationConfig, ref: str | None = None) -> list[dict[
     given: dict[str, dict[str, Any]] = {}
     with _database(config) as database:
         jobs, history = Federations(database), History(database)
-        runs = [_run_of(_find(jobs, ref))] if ref else [job.run for job in jobs.jobs() if job.run]
+        asked = [_find(jobs, ref)] if ref else [job for job in jobs.jobs() if job.run]
+        runs = [run for job in asked for _, run in _runs_of(history, job, _run_of(job))]
         for run in runs:
             for number, contributions in history.all_contributions(run).items():
                 for each in contributions:
@@ -154,27 +188,41 @@ def read_clients(config: FederationConfig, ref: str | None = None) -> list[dict[
 
 
 def _status(database: Database, job: JobRecord) -> JobStatus:
-    planned, closed, accuracy, number = job.config.get("rounds"), 0, None, None
-    if job.run is not None:
-        history = History(database)
-        rounds = history.rounds(job.run)
-        closed = len(rounds)
-        accuracy = next((each.accuracy for each in reversed(rounds) if each.accuracy is not None), None)
-        number = history.federated(job.run).run.number
     why = job.error or ""
     if job.state == "queued":
         why = why or "waits for the server"
     elif job.state == "running":
         why = "is asked to stop" if job.stop_requested else "" if job.alive else "its server is gone: start it again"
+    progress = _search_progress if job.kind == "search" else _training_progress
     return JobStatus(
-        uid=job.uid,
-        name=job.name,
-        state=job.state,
-        rounds=f"{closed}/{planned}",
-        accuracy=accuracy,
-        why=why,
-        run=number,
+        uid=job.uid, kind=job.kind, name=job.name, state=job.state, why=why, **progress(History(database), job)
     )
+
+
+def _training_progress(history: History, job: JobRecord) -> dict[str, Any]:
+    closed = [] if job.run is None else history.rounds(job.run)
+    return {
+        "trials": None,
+        "rounds": f"{len(closed)}/{job.config.get('rounds')}",
+        "accuracy": next((each.accuracy for each in reversed(closed) if each.accuracy is not None), None),
+        "run": None if job.run is None else history.federated(job.run).run.number,
+    }
+
+
+def _search_progress(history: History, job: JobRecord) -> dict[str, Any]:
+    if job.run is None:
+        return {"trials": f"0/{job.config['search']['trials']}", "rounds": "0", "accuracy": None, "run": None}
+    found = history.search_status(job.run)
+    ended = sum(found.trials.get(state, 0) for state in ("completed", "pruned", "failed"))
+    accuracy = history.metrics(job.run).get("val_accuracy")  # of its model
+    if accuracy is None and found.best is not None:
+        accuracy = found.best.metrics.get("val_accuracy")
+    return {
+        "trials": f"{ended}/{found.search.trials}",
+        "rounds": str(sum(len(history.rounds(run)) for _, run in _runs_of(history, job, job.run))),
+        "accuracy": accuracy,
+        "run": found.search.run.number,
+    }
 
 
 def _find(jobs: Federations, ref: str) -> JobRecord:

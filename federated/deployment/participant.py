@@ -19,6 +19,7 @@ from ...privacy import AttemptJournal, KeyFileError, SiteFolder
 from ..adapters import AdaptedModel, ModelCatalogue
 from ..agreement.store import AgreementStore
 from ..errors import PlanError, Refusal
+from ..protocol.queries import CheckpointRequest
 from ..protocol.rounds import ClientUpdate, RoundPlan
 from ..site.audit import AuditLog
 from ..site.ceremony import SiteCeremony
@@ -195,16 +196,20 @@ class Participant:
             actions=policy.actions,
             models=ModelCatalogue(config.models),
             followed=self._note,
+            caught_up=self._end,
         )
 
     def _note(self, site: Site, plan: RoundPlan, update: ClientUpdate) -> None:
-        """Tell of a plan that was followed; after the last of a run, keep the model."""
+        """Tell of a plan that was followed; after the last of a run, keep the model, but none of a candidate."""
         report = update.report
         accuracy = None if report is None or not report.rows else report.correct / report.rows
         self._observe(PlanFollowed(plan.run, plan.round, plan.phase, accuracy))
-        if plan.phase == "report":
-            released = site.release(plan.run)
-            thread = threading.Thread(target=self._keep, args=(plan.run, released), name="nasturtium-model")
+        self._end(site, plan.run)
+
+    def _end(self, site: Site, run: str) -> None:
+        """Keep the model of a run that is over here."""
+        if site.has_ended(run):
+            thread = threading.Thread(target=self._keep, args=(run, site.release(run)), name="nasturtium-model")
             thread.start()
             self._finishing = [each for each in self._finishing if each.is_alive()] + [thread]
 
@@ -228,9 +233,22 @@ class Participant:
 class _KeptSite(Site):
     """A site that tells its participant what it has followed."""
 
-    def __init__(self, *args: object, followed: Callable[[Site, RoundPlan, ClientUpdate], None], **options: object):
+    def __init__(
+        self,
+        *args: object,
+        followed: Callable[[Site, RoundPlan, ClientUpdate], None],
+        caught_up: Callable[[Site, str], None],
+        **options: object,
+    ):
         super().__init__(*args, **options)  # type: ignore[arg-type]
         self._followed = followed
+        self._caught_up = caught_up
+
+    def take_checkpoint(self, request: CheckpointRequest) -> int:
+        """See `Site`."""
+        number = super().take_checkpoint(request)
+        self._caught_up(self, request.run)
+        return number
 
     def follow(self, plan: RoundPlan) -> ClientUpdate:
         """See `Site`."""

@@ -31,6 +31,7 @@ from .coordinator_engine import CoordinatorEngine
 from .events import JobEnded, JobWaits, ServerEvent, ServerReady, SitesChanged
 from .federation_config import FederationConfig
 from .preparation import Coordinating
+from .search_run import Searching, SearchRun
 from .train_run import TrainRun
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def serve(
     passphrase: str | None = None,
     listen: tuple[str, int] | None = None,
     until_idle: bool = False,
+    search: Searching | None = None,
     observe: Callable[[ServerEvent], None] = lambda event: None,
 ) -> None:
     """Coordinate until `stop` is set. A job that was interrupted goes on at its last closed round.
@@ -58,6 +60,7 @@ def serve(
         passphrase: of the coordinator's identity.
         listen: host and port instead of those of `config`.
         until_idle: end when no job waits any more.
+        search: runs the architecture searches among the jobs; None: they fail, and say why.
         observe: called with every event.
 
     Raises:
@@ -94,7 +97,7 @@ def serve(
                 continue
             told = ""
             if claim is not None:
-                _do(engine, hub, claim, stop, database)
+                _do(engine, hub, claim, stop, database, search)
                 continue
             if until_idle:
                 return
@@ -107,10 +110,15 @@ def serve(
 
 
 def _do(
-    engine: CoordinatorEngine, hub: Coordinating, claim: JobClaim, stop: threading.Event, database: Database
+    engine: CoordinatorEngine,
+    hub: Coordinating,
+    claim: JobClaim,
+    stop: threading.Event,
+    database: Database,
+    search: Searching | None,
 ) -> None:
     """One job, to its end or as far as it goes."""
-    run = TrainRun(hub, claim, stop)
+    run = TrainRun(hub, claim, stop) if claim.kind == "train" else SearchRun(hub, claim, stop, search)
     state, error = "failed", None
     wait = _Waits(hub, claim.name, stop)
     try:

@@ -245,6 +245,24 @@ def test_a_site_keeps_its_policy_and_the_others_go_on(federate):
     assert all(log.verify().entries >= 3 for log in logs)
 
 
+def test_who_takes_part_in_no_search_still_trains(federate):
+    """Candidates are told from other runs by their plans; a site that refuses them says so by a code."""
+    no_search = replace(PLAIN, actions=("train", "evaluate"))
+    logs, results = federate(PLAIN, PLAIN, PLAIN, no_search, search="01JSEARCH")
+    assert [each.accepted for each in results] == [3, 3, 3, 3]
+    [refused] = [outcome for outcome in results[0].outcomes if outcome.reason]
+    assert (refused.site, "policy" in refused.reason) == ("site-4", True)
+    first = list(logs[3].entries())[-1]
+    assert (first.action, first.refused) == ("search", "policy")
+    assert first.reason == "actions: asked to search, which is none of train, evaluate"
+    assert [entry.action for entry in logs[1].entries()][::-1] == ["search", "search", "search", "report"]
+
+
+def test_a_policy_without_searches_allows_the_rest(federate):
+    _, results = federate(*[replace(PLAIN, actions=("train", "evaluate"))] * 3)
+    assert [each.accepted for each in results] == [3, 3, 3, 3]
+
+
 def test_the_log_has_all_that_left(federate):
     logs, results = federate(PLAIN, PLAIN, PLAIN)
     entries = list(logs[0].entries())[::-1]
