@@ -21,6 +21,7 @@ FAILED = 1  # exit code
 EXTRAS = {  # name -> a module that it installs
     "arrow": "pyarrow",
     "cmaes": "cmaes",
+    "compiler": "llvmlite",
     "dp-sgd": "dp_accounting",
     "gpu": "cupy",
     "images": "PIL",

@@ -67,4 +67,4 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] != "matplotlib":
             raise
-        raise MissingExtraError("plots", "plot") from exc
+        raise MissingExtraError("a plot", "plot") from exc

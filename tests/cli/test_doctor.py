@@ -112,7 +112,7 @@ def test_extras_that_are_absent_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor.util, "find_spec", lambda name: None if name in {"cupy", "matplotlib"} else object())
     fact = next(fact for fact in doctor.examine(tmp_path / "absent.db") if fact.code == "extras")
     assert fact.message.endswith("; not installed: gpu, plot")
-    assert fact.message.startswith("installed: arrow, cmaes, dp-sgd, images, ")
+    assert fact.message.startswith("installed: arrow, cmaes, compiler, dp-sgd, images, ")
     assert 'pip install "nasturtium[EXTRA]"' in (fact.hint or "")
 
 

@@ -669,7 +669,7 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib" or ".cli.plots." in name]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match="plots needs an optional dependency") as caught:
+    with pytest.raises(MissingExtraError, match="a plot needs an optional dependency") as caught:
         plots.page  # noqa: B018
     assert caught.value.hint == 'pip install "nasturtium[plot]"'
 
