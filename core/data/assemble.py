@@ -39,7 +39,7 @@ def read_target(columns: Sequence[RawColumn], options: LoadOptions) -> Target:
     if kind == "classification":
         if len(columns) > 1:
             raise DataError(f"{first.source}: expected one target for a classification, got {len(columns)}")
-        labels, classes = read_classes(first, task.classes if task else ())
+        labels, classes = read_classes(first, task.classes if task else options.classes)
         return Target(kind, labels, classes=classes)
     names = tuple(column.name for column in columns)
     if task and len(task.targets) != len(names):

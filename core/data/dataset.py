@@ -52,7 +52,7 @@ class Dataset:
         if self.task.kind == "classification" and len(self.task.classes) < 2:
             raise DataError(
                 f"{self.name}: nothing to learn, the target has only one class: {', '.join(self.task.classes)}",
-                hint="check the target column, or add rows of another class",
+                hint="check the target column, add rows of another class, or name all classes that there are: classes",
             )
         self._check_labels()
         check_rows(self.inputs, self.task, self.name)

@@ -27,6 +27,8 @@ class LoadOptions:
         keep: columns of a table that are no input but stay with the rows, in `Dataset.extra`.
         missing: what missing values of a table are; see `Column`.
         unknown: what categories that are not in the data are later on; see `Column`.
+        classes: that there are, in this order, whether a row has them or not; empty takes those that occur. Folders of
+            images are their classes.
         image_size: (height, width) in pixels to scale images of a folder to; None expects equal sizes.
         task: read the data as this task has it, such as that of a model or of another site: the same columns,
             categories and classes. The other options but `keep` are then not looked at.
@@ -39,6 +41,7 @@ class LoadOptions:
     keep: tuple[str, ...] = ()
     missing: Missing = "refuse"
     unknown: Unknown = "refuse"
+    classes: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
     task: Task | None = None
 

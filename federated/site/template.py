@@ -24,6 +24,7 @@ state = "state"                 # folder with what the site has to remember: pri
 {target}
 task = "classification"         # or "regression"
 missing = "refuse"              # missing values are errors; "fill" fills them in, "indicate" also tells the network
+# classes = ["no", "yes"]       # all that the target can have, where this site's rows have not every one
 # ignore = ["patient_id"]       # columns that are left out
 # Only these columns, each "numeric", "categorical", or "auto" by what is in it:
 # columns = {{ age = "numeric", sex = "categorical" }}
@@ -58,7 +59,7 @@ strategies = ["any"]            # or the names of those this site takes part in
 tell_rows = false               # may the coordinator know how many rows there are?
 tell_columns = true             # and the names and kinds of the columns? If not, it learns their fingerprint
 tell_norms = false              # and how large each update is?
-release_to = []                 # names of parties that the final model may be given to
+release_to = []                 # "coordinator", by its name, or "NAME:ID" with 32 digits of somebody's fingerprint
 
 
 # Models of your own, by name: a module that is installed here, and the function in it that makes one. A coordinator

@@ -37,6 +37,7 @@ class DataConfig:
         columns: the inputs by name, each "numeric", "categorical", or "auto" by what is in it; empty takes every
             column but the target.
         ignore: columns that are left out.
+        classes: all that the target can have, where not every one is in this site's rows; empty takes those that are.
         missing: what missing values are: an error, filled in, or filled in and told to the network.
         image_size: (height, width) in pixels that images are scaled to.
         database: address of an SQL database without a password, such as "sqlite:///clinic.db".
@@ -51,6 +52,7 @@ class DataConfig:
     task: TaskKind = "classification"
     columns: Mapping[str, ColumnType] = field(default_factory=dict[str, ColumnType])
     ignore: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     missing: Missing = "refuse"
     image_size: tuple[int, int] | None = None
     database: str | None = None
@@ -69,6 +71,9 @@ class DataConfig:
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
         check_texts("ignore", self.ignore)
+        check_texts("classes", self.classes)
+        if self.classes and (self.task != "classification" or len(self.classes) < 2):
+            raise ConfigError("classes: expected two at least, of a classification")
         if not isinstance(self.columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a file may say so
             raise ConfigError('columns: expected a table of names and types, such as columns = { age = "numeric" }')
         for name, kind in self.columns.items():
@@ -98,7 +103,7 @@ class DataConfig:
             endings = ", ".join(SUFFIXES[self.kind])
             raise ConfigError(f"path: expected a name with {endings} for kind = {self.kind!r}, got {self.path.name!r}")
         if self.kind == "images":
-            for name in ("target", "columns", "ignore"):
+            for name in ("target", "columns", "ignore", "classes"):
                 if getattr(self, name):
                     raise ConfigError(f"{name}: the folders of images are their classes, and there are no columns")
             if self.task != "classification":

@@ -89,6 +89,7 @@ def load_source(config: DataConfig) -> Dataset:
         categorical=tuple(name for name, kind in config.columns.items() if kind == "categorical"),
         ignore=config.ignore,
         only=tuple(config.columns),
+        classes=config.classes,
         missing=config.missing,
         image_size=config.image_size,
     )

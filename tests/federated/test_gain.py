@@ -51,6 +51,15 @@ def test_a_small_site_gains(federated):
     assert gain.to_dict()["rows"] == gain.rows
 
 
+def test_a_site_with_rows_of_one_class_is_told_what_it_gains(federated):
+    whole = rows_of(400, 2)
+    data = split_rows(whole.take(np.flatnonzero(whole.labels == 1)), SplitConfig(test=0.5))
+    gain = measure_gain(data, federated)
+    assert gain.rows == len(data.test)
+    assert gain.local_accuracy == 1.0  # it has never seen another class
+    assert gain.only_federated == 0
+
+
 def test_columns_may_stand_in_another_order(federated):
     data = rows_of(200, 2)
     order = [2, 0, 3, 1]

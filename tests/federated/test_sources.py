@@ -170,6 +170,20 @@ def test_data_that_cannot_be_used_is_told(kind, content, changes, error, match, 
         load_site_data(DataConfig(**fields), SplitConfig())
 
 
+def test_a_site_may_have_rows_of_one_class_if_it_says_which_others_there_are(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("age,ill\n" + "".join(f"{age},yes\n" for age in range(20, 60)))
+    config = DataConfig(kind="csv", path=path, target="ill", classes=("no", "yes"))
+    data = load_site_data(config, SplitConfig())
+    assert data.task.classes == ("no", "yes")
+    assert all(set(part.labels.tolist()) == {1} for part in (data.train, data.validation, data.test))
+    with pytest.raises(DataError, match="expected a class of no, maybe, got 'yes'"):
+        load_site_data(replace(config, classes=("no", "maybe")), SplitConfig())
+    with pytest.raises(DataError, match="only one class: yes") as caught:
+        load_site_data(replace(config, classes=()), SplitConfig())
+    assert "name all classes" in caught.value.hint
+
+
 @given(content=st.binary(max_size=300), kind=st.sampled_from(["csv", "parquet", "npz"]))
 def test_any_bytes_are_rows_or_an_error_of_ours(content, kind, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / f"any.{kind}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nasturtium.core import ParameterLayout, canonical_json
-from nasturtium.core.data import Dataset
+from nasturtium.core.data import Dataset, LoadOptions, dataset_from_arrays
 from nasturtium.federated import (
     AgreementStore,
     Closing,
@@ -253,6 +253,18 @@ def test_a_category_that_nobody_else_has_is_refused_or_unknown_as_the_columns_sa
     assert world.reasons() == [None] * (5 - comes_after)
     rows = world.sites[-1]._rows(world.sites[0]._agreements.find(world.reference.to_json()).task).train.inputs
     assert sorted(set(rows[:, 1].tolist())) == [-1.0, 0.0, 1.0]
+
+
+def test_a_site_with_rows_of_one_class_takes_part_like_the_others(make_world):
+    options = LoadOptions(classes=("no", "yes"))
+    rows = [[float(row), "ab"[row % 2]] for row in range(12)]
+    one = dataset_from_arrays(rows, ["yes"] * 12, options, features=["age", "group"])
+    world = make_world([one, *(rows_of(place) for place in range(1, COUNT))])
+    world.agree()
+    world.train(comes_after=1)
+    assert all(result.failure is None for result in world.results)
+    assert {o.reason for r in world.results for o in r.outcomes} == {None}
+    assert len(world.models()) == 1
 
 
 @pytest.mark.parametrize("comes_after", [0, 2])
