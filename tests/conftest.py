@@ -4,6 +4,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,16 @@ from sqlalchemy import URL, create_engine, make_url, text
 
 # As the command line does: small matrices lose to OpenBLAS's threads. SQLAlchemy and pytest do not load NumPy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Of PyTorch, scikit-learn and XGBoost: threads of OpenMP spin while they wait for one that has no core, and the tests
+# leave none. Four times the CPU time of the tests of convolution, measured with two workers on two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What takes longest, or waits for other processes: begun first, lest one worker ends alone with them.
+LONG = ("tests/e2e/", "tests/test_readme.py", "tests/test_packaging.py", "tests/nas/test_ray.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))  # all else keeps its order
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -29,13 +40,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: py
             shutil.copyfile(templates.sqlite(), path)
         yield f"sqlite:///{path}"
         return
+    if templates is not None:
+        with templates.copy_on_server() as url:
+            yield url
+        return
     server = postgresql_server()
     name = f"test_{uuid.uuid4().hex}"
-    if templates is not None:
-        run_on(server, f"CREATE DATABASE {name} TEMPLATE {templates.postgresql()}")
-        yield server.set(database=name).render_as_string(hide_password=False)
-        run_on(server, f"DROP DATABASE {name} WITH (FORCE)")
-        return
     run_on(server, f"CREATE SCHEMA {name}")
     yield server.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
     run_on(server, f"DROP SCHEMA {name} CASCADE")
@@ -77,6 +87,14 @@ class Templates:
             self.made = name
             self._make(server.set(database=name).render_as_string(hide_password=False))
         return self.made
+
+    @contextmanager
+    def copy_on_server(self) -> Iterator[str]:
+        """The URL of a new database on PostgreSQL with our tables, dropped afterwards."""
+        server, name = postgresql_server(), f"test_{uuid.uuid4().hex}"
+        run_on(server, f"CREATE DATABASE {name} TEMPLATE {self.postgresql()}")
+        yield server.set(database=name).render_as_string(hide_password=False)
+        run_on(server, f"DROP DATABASE {name} WITH (FORCE)")
 
     def _make(self, target: Any) -> None:
         from nasturtium.storage import open_database

@@ -9,9 +9,10 @@ import io
 import itertools
 import json
 import math
-import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, func, make_url, select, text
+from sqlalchemy import func, select
 
 from nasturtium.core import ConfigError, FormatError, canonical_json
 from nasturtium.storage import (
@@ -61,38 +62,22 @@ Make = Callable[[str], Database]
 
 
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Makes empty databases, several in one test."""
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, templates: Any) -> Iterator[Make]:
+    """Makes empty databases, several in one test, copied from those of `templates`."""
     opened: list[Database] = []
-    schemas: list[str] = []
-    server = os.environ.get("NASTURTIUM_TEST_POSTGRES")
-    url = make_url(server).set(drivername="postgresql+psycopg") if server else None
     monkeypatch.setenv("NASTURTIUM_FILES", str(tmp_path / "postgres"))
+    with ExitStack() as stack:
 
-    def make(engine: str) -> Database:
-        target: str | Path = tmp_path / f"{len(opened)}.db"
-        if engine == "postgresql":
-            if url is None:
-                pytest.skip("no PostgreSQL: NASTURTIUM_TEST_POSTGRES names none")
-            schemas.append(f"test_{uuid.uuid4().hex}")
-            admin = create_engine(url)
-            with admin.begin() as connection:
-                connection.execute(text(f"CREATE SCHEMA {schemas[-1]}"))
-            admin.dispose()
-            options = {"options": f"-csearch_path={schemas[-1]}"}
-            target = url.update_query_dict(options).render_as_string(hide_password=False)
-        opened.append(open_database(target))
-        return opened[-1]
+        def make(engine: str) -> Database:
+            target: str | Path = tmp_path / f"{len(opened)}.db"
+            if engine == "postgresql":
+                target = stack.enter_context(templates.copy_on_server())
+            else:
+                shutil.copyfile(templates.sqlite(), target)
+            opened.append(stack.enter_context(open_database(target)))
+            return opened[-1]
 
-    yield make
-    for database in opened:
-        database.close()
-    if url is not None and schemas:
-        admin = create_engine(url)
-        with admin.begin() as connection:
-            for schema in schemas:
-                connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-        admin.dispose()
+        yield make
 
 
 def exported(database: Database, format: str = "ndjson", **options: Any) -> bytes:
@@ -654,7 +639,7 @@ def test_any_history_comes_back_byte_for_byte(make, tmp_path, engines):
     one, other = make(engines[0]), make(engines[1])
 
     @given(found=histories())
-    @settings(QUIET, max_examples=30 if "postgresql" not in engines else 12)
+    @settings(QUIET, max_examples=15 if "postgresql" not in engines else 5)
     def law(found: list[dict[str, Any]]) -> None:
         for database in (one, other):
             empty(database)
