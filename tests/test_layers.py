@@ -166,6 +166,7 @@ def test_no_cycles():
     ("library", "homes"),
     [
         pytest.param("cupy", {"core/device.py"}, id="cupy"),
+        pytest.param("llvmlite", set(), id="llvmlite"),  # by importlib, in core/compiler/llvm/engine.py
         pytest.param("tenseal", {"privacy/approximate_ckks_layout.py", "privacy/rlwe.py"}, id="tenseal"),
         pytest.param("PIL", {"core/data/images.py"}, id="pillow"),
         pytest.param("polars", {"core/data/table.py", "storage/frames.py"}, id="polars"),

@@ -39,7 +39,7 @@ def _cores() -> int:
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     cores = {_core_of(cpu) for cpu in os.sched_getaffinity(0)}
-    return max(1, min(len(cores), math.ceil(_quota())))
+    return max(1, math.ceil(min(len(cores), _quota())))
 
 
 def _core_of(cpu: int) -> str:

@@ -137,8 +137,9 @@ def symbol_of(source: str, name: str) -> str:
 
 
 def _check_closed(module: Any) -> None:
-    """A function that nobody has would end the process when the object is loaded."""
-    foreign = [each.name for each in module.functions if each.is_declaration and not each.name.startswith("llvm.")]
+    """A name that nobody defines would end the process when the object is loaded."""
+    named = (*module.functions, *module.global_variables)
+    foreign = [each.name for each in named if each.is_declaration and not each.name.startswith("llvm.")]
     if foreign:
         raise KernelError(f"kernels call intrinsics and pointers from slots only, got a declaration of {foreign[0]}")
 
@@ -173,14 +174,27 @@ def _check_executable_memory() -> None:
 _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
-def _each_lock(method: str) -> None:
-    for engine in list(_ENGINES):
-        getattr(engine.lock, method)()
+class _Forking(threading.local):
+    """What this thread holds while it forks: other threads may make engines meanwhile."""
+
+    engines: tuple[Engine, ...] = ()
 
 
-if hasattr(os, "register_at_fork"):  # a child forked in the middle of a compilation would find LLVM's state torn
-    os.register_at_fork(
-        before=lambda: _each_lock("acquire"),
-        after_in_parent=lambda: _each_lock("release"),
-        after_in_child=lambda: _each_lock("release"),
-    )
+_FORKING = _Forking()
+
+
+def _before_fork() -> None:
+    """A child forked in the middle of a compilation would find LLVM's state torn."""
+    _FORKING.engines = tuple(_ENGINES)
+    for engine in _FORKING.engines:
+        engine.lock.acquire()
+
+
+def _after_fork() -> None:
+    for engine in _FORKING.engines:
+        engine.lock.release()
+    _FORKING.engines = ()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

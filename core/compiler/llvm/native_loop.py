@@ -124,7 +124,7 @@ done:
 ; The value of `word` once it is no longer `old`. A sleeper counts itself before it looks for the last time, and who
 ; changes a word looks for sleepers afterwards: one of the two sees the other.
 ; Who had to sleep spun in vain, and the next spin is half as long, who saw the change doubles it: threads that share a
-; core, or wait for a thread that was put off its core, sleep at once. Down at the fewest, every 32nd spin is a long one.
+; core, or wait for one that was put off its core, sleep at once. Down at the fewest, every 32nd spin is a long one.
 define internal i64 @wait(ptr %team, ptr %word, i64 %old, ptr %budget) nounwind {{
 entry:
   %most.at = getelementptr i64, ptr %budget, i64 1

@@ -2,7 +2,8 @@
 
 Python starts, counts and ends them and never sees them otherwise: a run is one foreign call by the thread that asks for
 it, which takes part as thread 0. Workers hold no lock of Python's, take no signals, and are gone before the interpreter
-ends. A child of `fork` starts its own. On Windows there are none: programs run in the calling thread.
+ends and while the process forks; the next run starts new ones. On Windows there are none: programs run in the calling
+thread.
 """
 
 from __future__ import annotations
@@ -89,16 +90,19 @@ class Pool:
         """End the workers. Later runs use the calling thread alone."""
         with self.lock:
             self._closed = True
-            if self._workers:
-                self._stop(self._team)
-            for worker in self._workers:
-                self._libc.pthread_join(worker, None)
-            self._workers.clear()
+            self.end_workers()
 
-    def forget(self) -> None:
-        """In a child of `fork`: the workers are the parent's."""
-        self._workers = []
-        self._new_team()
+    def __del__(self) -> None:
+        if getattr(self, "_workers", None):  # they stand in memory that is about to go
+            self.close()
+
+    def end_workers(self) -> None:
+        """Where `lock` is held: nobody but the calling thread is left; the next run starts workers again."""
+        if self._workers:
+            self._stop(self._team)
+        for worker in self._workers:
+            self._libc.pthread_join(worker, None)
+        self._workers.clear()
 
     def _new_team(self) -> None:
         """The block of memory that the threads share; its layout is the native loop's."""
@@ -176,21 +180,28 @@ def _close_all() -> None:
         pool.close()
 
 
+class _Forking(threading.local):
+    """What this thread holds while it forks: other threads may make pools meanwhile."""
+
+    pools: tuple[Pool, ...] = ()
+
+
+_FORKING = _Forking()
+
+
 def _before_fork() -> None:
-    for pool in list(_POOLS):
+    """A child has one thread: it must find no team in the middle of something, and no workers that are not there."""
+    _FORKING.pools = tuple(_POOLS)
+    for pool in _FORKING.pools:
         pool.lock.acquire()
+        pool.end_workers()
 
 
-def _after_fork(*, child: bool) -> None:
-    for pool in list(_POOLS):
-        if child:
-            pool.forget()
+def _after_fork() -> None:
+    for pool in _FORKING.pools:
         pool.lock.release()
+    _FORKING.pools = ()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=lambda: _after_fork(child=False),
-        after_in_child=lambda: _after_fork(child=True),
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
