@@ -436,6 +436,11 @@ class Writer:
         align = number(FLOAT_BYTES, "i32")
         self.perform("llvm.masked.store", value, pointer, align, mask, overloads=(value.type, POINTER))
 
+    def prefetch(self, pointer: Value, *, write: bool = False) -> None:
+        """Bring the cache line at an address nearer; any address is right."""
+        hints = (number(int(write), "i32"), number(3, "i32"), number(1, "i32"))
+        self.perform("llvm.prefetch", pointer, *hints, overloads=(POINTER,))
+
     # Vectors
 
     def splat(self, value: Value, lanes: int) -> Value:

@@ -1,0 +1,122 @@
+"""`Launch`: a kernel with its numbers. `Images`: how a batch of images lies in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """All that a record of a program needs but the memory.
+
+    Attributes:
+        kernel: what runs.
+        numbers: the values of all its slots that are not pointers.
+        offsets: of every pointer slot, how many floats behind the start of the operand of that name it points; may be
+            negative where an operand has a border.
+    """
+
+    kernel: Kernel
+    numbers: Mapping[str, int | float]
+    offsets: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        given = {*self.numbers, *self.offsets}
+        names = {slot.name for slot in self.kernel.slots}
+        assert given == names, f"{self.kernel.name}: slots and values differ in {sorted(given ^ names)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """A batch of images, channels last, each perhaps with a border; strides in floats.
+
+    The same describes a matrix: one image of one row, a pixel per row of the matrix.
+
+    Attributes:
+        count, height, width, channels: without borders; channels are adjacent.
+        image, row, pixel: strides; a pixel may be wider than its channels.
+        origin: where the first channel of the first pixel of the first image is, behind the start of the memory.
+        size: all floats, borders included.
+    """
+
+    count: int
+    height: int
+    width: int
+    channels: int
+    image: int
+    row: int
+    pixel: int
+    origin: int = 0
+    size: int = 0
+
+    @classmethod
+    def dense(
+        cls,
+        count: int,
+        height: int,
+        width: int,
+        channels: int,
+        *,
+        border: tuple[int, int, int, int] = (0, 0, 0, 0),
+        pixel: int | None = None,
+    ) -> Images:
+        """Images one behind the other.
+
+        Args:
+            count: of images.
+            height: without its border.
+            width: without its border.
+            channels: of a pixel.
+            border: pixels above, below, to the left and to the right, in every image.
+            pixel: floats from one pixel to the next; default: `channels`.
+        """
+        above, below, left, right = border
+        pixel = channels if pixel is None else pixel
+        row = (left + width + right) * pixel
+        image = (above + height + below) * row
+        origin = above * row + left * pixel
+        return cls(
+            count=count,
+            height=height,
+            width=width,
+            channels=channels,
+            image=image,
+            row=row,
+            pixel=pixel,
+            origin=origin,
+            size=count * image,
+        )
+
+    @classmethod
+    def matrix(cls, rows: int, columns: int, *, stride: int | None = None) -> Images:
+        """A matrix, as one image of one row."""
+        return cls.dense(1, 1, rows, columns, pixel=stride)
+
+    @property
+    def rows_join(self) -> bool:
+        """Whether the pixels of an image are evenly spaced."""
+        return self.height == 1 or self.row == self.width * self.pixel
+
+    @property
+    def images_join(self) -> bool:
+        """Whether the pixels of all images are evenly spaced."""
+        return self.rows_join and (self.count == 1 or self.image == self.height * self.width * self.pixel)
+
+    def joined(self, *, images: bool) -> Images:
+        """The same pixels as images of one row, or, with `images`, as one image of one row."""
+        width = self.height * self.width * (self.count if images else 1)
+        return replace(
+            self,
+            count=1 if images else self.count,
+            height=1,
+            width=width,
+            row=width * self.pixel,
+            image=width * self.pixel if images else self.image,
+        )
+
+    def channels_from(self, first: int, channels: int) -> Images:
+        """Only some channels."""
+        return replace(self, origin=self.origin + first, channels=channels)

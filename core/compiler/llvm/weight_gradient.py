@@ -1,0 +1,277 @@
+"""Gradients of weights, as launches of a kernel that keeps a tile of them in registers.
+
+    result[block, tap row, tap column, depth, channel % 16] (+)= sum over images, rows, pixels of
+        x[image, row, pixel, tap row, tap column, depth] * dy[image, row, pixel, channel]
+
+A tile is P neighbouring places of the depth by Q blocks of 16 channels. Threads share the tiles, and each goes through
+all images in order, so the sum does not depend on their number. Groups of images that fit into the cache are finished
+for all tiles of a thread before the next; between them, tiles wait in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from .convolution import Convolution, Taps, blocks_of, forward_taps
+from .ir import Value, Writer, number, vector
+from .kernel import Kernel, Slot
+from .launch import Images, Launch
+from .target import Target
+from .tile import BLOCK
+
+GROUP_BYTES = 256 * 1024  # of images and their gradients that are gone through for all tiles before the next
+PLACES = (14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
+
+COUNTS = ("images", "height", "width", "group", "channels", "tap_rows", "tap_columns", "depth", "tiles", "accumulate")
+STRIDES = ("x_image", "x_row", "x_pixel", "x_tap_row", "x_tap_column", "y_image", "y_row", "y_pixel", "w_block")
+
+
+@cache
+def emit_weight_gradient(target: Target, *, places: int, blocks: int, rows: int = 1) -> Kernel:
+    """The kernel of one tile size.
+
+    Args:
+        target: the CPU.
+        places: P, along the depth; at most 16.
+        blocks: Q; a whole multiple of it is computed.
+        rows: of taps that one tile covers; divides `tap_rows`. For convolutions of few channels.
+
+    The slots:
+        x, y, result: pointers to the first element of the input, the gradient of the output, the gradient of the
+            weights; `result` must have room for `(places - 1) * 16` floats more, which are read and not used.
+        images, height, width: of the gradient of the output.
+        group: images that are gone through for all tiles before the next ones.
+        channels: of the output; lanes of the last block that have no channel become zero.
+        tap_rows, tap_columns, depth: of the weights.
+        tiles: along the depth, ceil(depth / P).
+        accumulate: 0 begins at zero, 1 at what is in `result`.
+        x_image, ..., y_pixel, w_block: strides in floats; the result's taps and places are adjacent. Up to 16 floats
+            behind the last depth of `x` and the last channel of `y` are read and not used.
+    """
+    slots = (*(Slot(n, "ptr") for n in ("x", "y", "result")), *(Slot(n, "i64") for n in (*COUNTS, *STRIDES)))
+    name = f"weight_gradient_{rows}x{places}x{blocks * BLOCK}_v{target.width}"
+    return _Gradient(Writer(name, target, slots), places, blocks, rows).write()
+
+
+@dataclass(slots=True)
+class _Gradient:
+    """The parts of the kernel, in the order in which they nest."""
+
+    k: Writer
+    places: int
+    blocks: int
+    rows: int
+
+    @property
+    def lanes(self) -> int:
+        return self.k.target.width
+
+    @property
+    def vectors(self) -> int:
+        """Vectors per place of the depth."""
+        return self.blocks * BLOCK // self.lanes
+
+    def write(self) -> Kernel:
+        k = self.k
+        groups = k.div(k.div(k.add(k["channels"], BLOCK - 1), BLOCK), self.blocks)
+        per_block = k.mul(k.div(k["tap_rows"], self.rows), k["tap_columns"], k["tiles"])
+        first, last = k.share(k.mul(groups, per_block))
+        with k.loop(0, k["images"], step=k["group"]) as group:
+            end = k.least(k.add(group.index, k["group"]), k["images"])
+            fresh = k.compare("eq", k.add(group.index, k["accumulate"]), 0)
+            with k.loop(first, last) as item:
+                self.tile(item.index, per_block, group.index, end, fresh)
+        return k.kernel()
+
+    def tile(self, item: Value, per_block: Value, first: Value, end: Value, fresh: Value) -> None:
+        """One tile over the images from `first` to before `end`; `fresh` if it begins at zero."""
+        k, lanes = self.k, self.lanes
+        block, rest = k.mul(k.div(item, per_block), self.blocks), k.rem(item, per_block)
+        rest, tile = k.div(rest, k["tiles"]), k.rem(rest, k["tiles"])
+        row, column = k.mul(k.div(rest, k["tap_columns"]), self.rows), k.rem(rest, k["tap_columns"])
+        place = k.mul(tile, self.places)
+        x = k.at(k["x"], k.mul(row, k["x_tap_row"]), k.mul(column, k["x_tap_column"]), place)
+        y = k.at(k["y"], k.mul(block, BLOCK))
+        row_floats = k.mul(k["tap_columns"], k["depth"], BLOCK)
+        at_tap = k.mul(k.add(k.mul(k.add(k.mul(row, k["tap_columns"]), column), k["depth"]), place), BLOCK)
+        result = k.at(k["result"], k.mul(block, k["w_block"]), at_tap)
+        at = [
+            k.at(result, k.mul(row_floats, r), k.mul(k["w_block"], q), p * BLOCK + i * lanes)
+            for r in range(self.rows)
+            for p in range(self.places)
+            for q in range(self.blocks)
+            for i in range(BLOCK // lanes)
+        ]
+        begin = k.choose(
+            fresh,
+            lambda: [Value("zeroinitializer", vector(lanes))] * len(at),
+            lambda: [k.load(place, vector(lanes)) for place in at],
+        )
+        sums = self.sums(x, y, first, end, begin)
+        left = k.sub(k["channels"], k.mul(block, BLOCK))
+        there = k.least(k.sub(k["depth"], place), self.places)
+        whole = k.binary("and", k.compare("sge", left, self.blocks * BLOCK), k.compare("eq", there, self.places))
+        yes, no, after = k.label("whole"), k.label("part"), k.label("after")
+        k.branch(whole, yes, no)
+        k.begin(yes)
+        for value, place in zip(sums, at, strict=True):
+            k.store(value, place)
+        k.jump(after)
+        k.begin(no)
+        self.store_part(sums, result, row_floats, there, left)
+        k.jump(after)
+        k.begin(after)
+
+    def sums(self, x: Value, y: Value, first: Value, end: Value, begin: Sequence[Value]) -> Sequence[Value]:
+        """The tile after the images from `first` to before `end`."""
+        k, lanes = self.k, self.lanes
+        x, y = k.at(x, k.mul(first, k["x_image"])), k.at(y, k.mul(first, k["y_image"]))
+        count = k.mul(k.sub(end, first), k["height"])
+        # Images and rows in one loop: the last row of an image is followed by the first of the next.
+        back = k.sub(k["height"], 1)
+        x_next = k.sub(k["x_image"], k.mul(back, k["x_row"]))
+        y_next = k.sub(k["y_image"], k.mul(back, k["y_row"]))
+        with k.loop(0, count, carried=[x, y, number(0, "i64"), *begin], runs=True) as rows:
+            x, y, row, *sums = rows.values
+            with k.loop(0, k["width"], carried=[x, y, *sums], runs=True) as pixels:
+                here, gradient, *sums = pixels.values
+                vectors = [k.load(k.at(gradient, i * lanes), vector(lanes)) for i in range(self.vectors)]
+                new: list[Value] = []
+                for r in range(self.rows):
+                    start = k.at(here, k.mul(k["x_tap_row"], r))
+                    for p in range(self.places):
+                        value = k.splat(k.load(k.at(start, p)), lanes)
+                        new += [k.fma(value, each, sums[len(new) + i]) for i, each in enumerate(vectors)]
+                pixels.carry(k.at(here, k["x_pixel"]), k.at(gradient, k["y_pixel"]), *new)
+            row = k.add(row, 1)
+            ends = k.compare("eq", row, k["height"])
+            x = k.at(x, k.select(ends, x_next, k["x_row"]))
+            y = k.at(y, k.select(ends, y_next, k["y_row"]))
+            rows.carry(x, y, k.select(ends, 0, row), *pixels.results[2:])
+        return rows.results[3:]
+
+    def store_part(self, sums: Sequence[Value], result: Value, row_floats: Value, there: Value, left: Value) -> None:
+        """Only the places that are `there` go to memory, and lanes without a channel as zeros; by way of the stack."""
+        k, lanes = self.k, self.lanes
+        wide = self.vectors * lanes
+        kept = k.stack(self.rows * self.places * wide)
+        for i, value in enumerate(sums):
+            k.store(value, k.at(kept, i * lanes), align=4 * lanes)
+        for r in range(self.rows):
+            with k.loop(0, there, runs=True) as place:
+                row = k.at(kept, r * self.places * wide, k.mul(place.index, wide))
+                to = k.at(result, k.mul(row_floats, r), k.mul(place.index, BLOCK))
+                for i in range(self.vectors):
+                    value = k.load(k.at(row, i * lanes), vector(lanes), align=4 * lanes)
+                    value = k.select(k.lanes_below(k.sub(left, i * lanes), lanes), value, 0.0)
+                    block, part = divmod(i * lanes, BLOCK)
+                    k.store(value, k.at(to, k.mul(k["w_block"], block), part))
+
+
+def weight_gradient(
+    target: Target, conv: Convolution, x: Images, dy: Images, *, accumulate: bool = False
+) -> list[Launch]:
+    """The launches of the gradient of a convolution's weights. Operands: `x`, `y` (the output's gradient), `result`.
+
+    Args:
+        target: the CPU.
+        conv: the sizes.
+        x: the input, with its border of zeros.
+        dy: the gradient of the output.
+        accumulate: add to what is in `result`; else it is written.
+
+    `result` is packed like the weights, with `16 * 16` floats behind it; zeros where the weights are filled up.
+    """
+    inputs, outputs = conv.group_inputs, conv.group_outputs
+    taps = forward_taps(conv, x)
+    x_strides = (x.image, x.row * conv.stride[0], x.pixel * conv.stride[1])
+    y_strides = (dy.image, dy.row, dy.pixel)
+    size = dy.count, dy.height, dy.width
+    if conv.pointwise and x.images_join and dy.images_join:
+        size = 1, 1, dy.count * dy.height * dy.width
+    elif conv.pointwise and x.rows_join and dy.rows_join:
+        size = dy.count, 1, dy.height * dy.width
+    start = x.origin - conv.padding[0] * x.row - conv.padding[1] * x.pixel
+    launches: list[Launch] = []
+    for group in range(conv.groups):
+        launches += _launches(
+            target,
+            taps,
+            size,
+            outputs,
+            x_strides=x_strides,
+            y_strides=y_strides,
+            offsets=(start + group * inputs, dy.origin + group * outputs, group * blocks_of(outputs) * taps.w_block),
+            accumulate=accumulate,
+        )
+    return launches
+
+
+def _launches(
+    target: Target,
+    taps: Taps,
+    size: tuple[int, int, int],
+    channels: int,
+    *,
+    x_strides: tuple[int, int, int],
+    y_strides: tuple[int, int, int],
+    offsets: tuple[int, int, int],
+    accumulate: bool,
+) -> list[Launch]:
+    """The launches for all blocks of one group of channels."""
+    images, height, width = size
+    blocks = blocks_of(channels)
+    row_bytes = 4 * (abs(x_strides[2]) + abs(y_strides[2])) * width
+    launches: list[Launch] = []
+    done = 0
+    while done < blocks:
+        places, together, rows = choose_gradient_tile(target, taps, blocks - done)
+        here = (blocks - done) // together * together
+        kernel = emit_weight_gradient(target, places=places, blocks=together, rows=rows)
+        numbers: dict[str, int | float] = {
+            "images": images,
+            "height": height,
+            "width": width,
+            "group": max(1, GROUP_BYTES // max(1, row_bytes * height)),
+            "channels": min(channels - done * BLOCK, here * BLOCK),
+            "tap_rows": taps.rows,
+            "tap_columns": taps.columns,
+            "depth": taps.depth,
+            "tiles": -(-taps.depth // places),
+            "accumulate": int(accumulate),
+            "x_tap_row": taps.x_row,
+            "x_tap_column": taps.x_column,
+            "w_block": taps.w_block,
+        }
+        numbers |= dict(zip(("x_image", "x_row", "x_pixel"), x_strides, strict=True))
+        numbers |= dict(zip(("y_image", "y_row", "y_pixel"), y_strides, strict=True))
+        x, y, result = offsets
+        places_of = {"x": x, "y": y + done * BLOCK, "result": result + done * taps.w_block}
+        launches.append(Launch(kernel=kernel, numbers=numbers, offsets=places_of))
+        done += here
+    return launches
+
+
+def choose_gradient_tile(target: Target, taps: Taps, blocks: int) -> tuple[int, int, int]:
+    """Places, blocks and rows of taps of the tile that should be fastest; see `choose_tile`."""
+    parts = BLOCK // target.width
+    best: tuple[float, tuple[int, int, int]] | None = None
+    for together in (2, 1):
+        if together > blocks:
+            continue
+        for rows in {1, taps.rows}:
+            for places in PLACES:
+                vectors = together * parts
+                products = rows * places * vectors
+                if places > taps.depth or products + vectors + 1 > target.registers:
+                    continue
+                cycles = max(products, rows * places + vectors, 8) / 2 + 0.5
+                useful = taps.depth / -(-taps.depth // places) * rows * together
+                whole = (blocks - blocks % together) / blocks
+                cost = cycles / useful * (2 - whole)
+                if best is None or cost < best[0] * 0.999:
+                    best = cost, (places, together, rows)
+    assert best is not None
+    return best[1]

@@ -1,0 +1,277 @@
+"""Convolutions and their gradients, against NumPy's float64: sizes, strides, tails, epilogues, threads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nasturtium.core.compiler.llvm import KernelCache
+from nasturtium.core.compiler.llvm.convolution import (
+    Convolution,
+    choose_tile,
+    forward,
+    gradient_border,
+    input_border,
+    input_gradient,
+)
+from nasturtium.core.compiler.llvm.formula import SHARDS
+from nasturtium.core.compiler.llvm.launch import Images
+from nasturtium.core.compiler.llvm.packing import (
+    pack_weights,
+    packed_size,
+    turn_weights,
+    turned_size,
+    unpack_weights,
+)
+from nasturtium.core.compiler.llvm.tile import Epilogue, statistics_row
+from nasturtium.core.compiler.llvm.weight_gradient import weight_gradient
+
+from .launching import (
+    BEHIND,
+    GUARD,
+    assert_near,
+    memory,
+    output_size,
+    pixels_of,
+    placed,
+    plain_forward,
+    plain_input_gradient,
+    plain_weight_gradient,
+    run,
+    target_of,
+    untouched,
+)
+
+WIDTHS = [None, 4]
+
+
+def case(size: tuple[int, int, int], inputs: int, outputs: int, kernel: int | tuple[int, int], id: str, **rest: object):
+    pair = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    return pytest.param(size, Convolution(inputs=inputs, outputs=outputs, kernel=pair, **rest), id=id)  # pyright: ignore
+
+
+CASES = [
+    case((3, 9, 11), 5, 7, 3, "odd-channels", padding=(1, 1)),
+    case((2, 8, 8), 16, 16, 3, "one-block", padding=(1, 1)),
+    case((2, 8, 8), 3, 24, 3, "stride-2-of-rgb", stride=(2, 2), padding=(1, 1)),
+    case((2, 10, 7), 17, 33, 1, "pointwise"),
+    case((2, 9, 9), 10, 80, 1, "pointwise-stride-2", stride=(2, 2)),
+    case((1, 12, 17), 16, 48, 5, "overlapping-tiles", padding=(2, 2)),
+    case((1, 12, 12), 8, 20, 3, "groups-and-dilation", padding=(2, 2), dilation=(2, 2), groups=2),
+    case((2, 11, 13), 6, 10, 3, "strides-and-dilations-differ", stride=(3, 2), padding=(1, 0), dilation=(2, 3)),
+    case((1, 9, 9), 1, 16, 7, "one-channel", stride=(2, 2), padding=(3, 3)),
+    case((17, 6, 6), 4, 8, (3, 1), "more-images-than-shards", stride=(2, 2), padding=(1, 0), dilation=(2, 2)),
+]
+
+
+def draw(conv: Convolution, size: tuple[int, int, int]):
+    rng = np.random.default_rng(conv.inputs)
+    count, height, width = size
+    out = output_size(conv, height, width)
+    x = rng.standard_normal((count, height, width, conv.inputs)).astype(np.float32)
+    w = rng.standard_normal((conv.outputs, conv.group_inputs, *conv.kernel)).astype(np.float32)
+    dy = rng.standard_normal((count, *out, conv.outputs)).astype(np.float32)
+    return x, w, dy
+
+
+def layouts(conv: Convolution, size: tuple[int, int, int], *, pixel: int = 0) -> tuple[Images, Images]:
+    """Of input and output, each with the border that is asked for; pixels wider than their channels."""
+    count, height, width = size
+    out = output_size(conv, height, width)
+    borders = input_border(conv, height, width, *out), gradient_border(conv, height, width, *out)
+    return (
+        Images.dense(count, height, width, conv.inputs, border=borders[0], pixel=conv.inputs + pixel),
+        Images.dense(count, *out, conv.outputs, border=borders[1], pixel=conv.outputs + pixel),
+    )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("size", "conv"), CASES)
+def test_forward(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Convolution, width: int | None):
+    target = target_of(kernel_cache, width)
+    x, w, dy = draw(conv, size)
+    images, like_y = layouts(conv, size)
+    wanted = plain_forward(conv, x, w, dy.shape[1:3])
+    packed = memory(pack_weights(w, conv))
+    results: list[bytes] = []
+    for threads in (1, 3, 50):
+        y = memory(like_y.size)
+        run(kernel_cache, forward(target, conv, images, like_y), threads=threads, x=placed(x, images), w=packed, y=y)
+        assert_near(pixels_of(y, like_y), wanted, terms=w[0].size)
+        assert untouched(y, like_y)
+        results.append(y.tobytes())
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("size", "conv"), CASES)
+def test_epilogues(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Convolution, width: int | None):
+    """All at once: bias, the mask of a ReLU, another branch added (lying elsewhere), ReLU."""
+    target = target_of(kernel_cache, width)
+    x, w, add = draw(conv, size)
+    images, like_y = layouts(conv, size, pixel=3)
+    rng = np.random.default_rng(0)
+    bias = rng.standard_normal(conv.outputs).astype(np.float32)
+    mask = rng.standard_normal(add.shape).astype(np.float32)
+    dense = Images.dense(*add.shape)
+    epilogue = Epilogue(bias=True, mask=True, add=True, relu=True)
+    y = memory(like_y.size)
+    launches = forward(target, conv, images, like_y, epilogue=epilogue, others={"mask": dense})
+    operands = {"bias": memory(bias), "mask": placed(mask, dense), "add": placed(add, like_y)}
+    run(kernel_cache, launches, threads=2, x=placed(x, images), w=memory(pack_weights(w, conv)), y=y, **operands)
+    sums = plain_forward(conv, x, w, add.shape[1:3])
+    assert_near(pixels_of(y, like_y), np.maximum(np.where(mask > 0, sums + bias, 0) + add, 0), terms=w[0].size)
+    assert untouched(y, like_y)
+
+
+@pytest.mark.parametrize(("size", "conv"), CASES)
+def test_the_output_itself_can_be_added(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Convolution):
+    target = target_of(kernel_cache)
+    x, w, before = draw(conv, size)
+    images, like_y = layouts(conv, size)
+    y = placed(before, like_y)
+    launches = forward(target, conv, images, like_y, epilogue=Epilogue(add=True))
+    run(kernel_cache, launches, threads=2, x=placed(x, images), w=memory(pack_weights(w, conv)), y=y, add=y)
+    assert_near(pixels_of(y, like_y), plain_forward(conv, x, w, before.shape[1:3]) + before, terms=w[0].size)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("size", "conv"), CASES)
+def test_statistics(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Convolution, width: int | None):
+    """Means far from zero cost no digits of the deviations, and threads make no difference."""
+    target = target_of(kernel_cache, width)
+    x, w, _ = draw(conv, size)
+    images, like_y = layouts(conv, size)
+    bias = np.full(conv.outputs, 1000.0, np.float32)
+    row = statistics_row(conv.outputs)
+    launches = forward(target, conv, images, like_y, epilogue=Epilogue(bias=True, statistics=True))
+    kept: list[bytes] = []
+    for threads in (1, 3, 50):
+        statistics, y = memory(SHARDS * 2 * row), memory(like_y.size)
+        operands = {"bias": memory(bias), "statistics": statistics, "y": y}
+        run(kernel_cache, launches, threads=threads, x=placed(x, images), w=memory(pack_weights(w, conv)), **operands)
+        means, squares = np.moveaxis(statistics[:-BEHIND].reshape(SHARDS, 2, row)[..., : conv.outputs], 1, 0)
+        stored = pixels_of(y, like_y).astype(np.float64)
+        for shard in range(SHARDS):
+            lo, hi = (size[0] * at // SHARDS for at in (shard, shard + 1))
+            if lo == hi:
+                assert (means[shard] == np.float32(GUARD)).all()
+                continue
+            mean = stored[lo:hi].mean((0, 1, 2))
+            np.testing.assert_allclose(means[shard], mean, rtol=2e-7)
+            np.testing.assert_allclose(squares[shard], np.square(stored[lo:hi] - mean).sum((0, 1, 2)), rtol=2e-5)
+        kept.append(means.tobytes() + squares.tobytes())
+    assert len(set(kept)) == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("size", "conv"), CASES)
+def test_input_gradient(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Convolution, width: int | None):
+    """Every pixel is written once, of any residue of the stride."""
+    target = target_of(kernel_cache, width)
+    _, w, dy = draw(conv, size)
+    like_x, like_dy = layouts(conv, size)
+    turned = memory(turned_size(conv))
+    run(kernel_cache, [turn_weights(target, conv)], threads=2, source=memory(pack_weights(w, conv)), result=turned)
+    results: list[bytes] = []
+    for threads in (1, 3):
+        dx = memory(like_x.size)
+        launches = input_gradient(target, conv, like_dy, like_x)
+        run(kernel_cache, launches, threads=threads, x=placed(dy, like_dy), w=turned, y=dx)
+        wanted = plain_input_gradient(conv, dy, w, size[1:])
+        assert_near(pixels_of(dx, like_x), wanted, terms=w[:, 0].size)
+        assert untouched(dx, like_x)
+        results.append(dx.tobytes())
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("size", "conv"), CASES)
+def test_weight_gradient(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Convolution, width: int | None):
+    """Packed like the weights, with zeros where those are filled up; again into the same memory it is doubled."""
+    target = target_of(kernel_cache, width)
+    x, _, dy = draw(conv, size)
+    like_x, like_dy = layouts(conv, size)
+    operands = {"x": placed(x, like_x), "y": placed(dy, like_dy)}
+    wanted = plain_weight_gradient(conv, x, dy)
+    kept: list[bytes] = []
+    for threads in (1, 2, 3, 50):
+        result = memory(packed_size(conv))
+        run(kernel_cache, weight_gradient(target, conv, like_x, like_dy), threads=threads, **operands, result=result)
+        packed = result[:-BEHIND]
+        assert_near(unpack_weights(packed, conv), wanted, terms=dy[..., 0].size)
+        np.testing.assert_array_equal(pack_weights(unpack_weights(packed, conv), conv), packed)
+        assert (result[-BEHIND:] == np.float32(GUARD)).all()
+        kept.append(result.tobytes())
+    assert len(set(kept)) == 1
+    run(
+        kernel_cache,
+        weight_gradient(target, conv, like_x, like_dy, accumulate=True),
+        threads=2,
+        **operands,
+        result=result,
+    )
+    assert_near(unpack_weights(result[:-BEHIND], conv), 2 * wanted, terms=dy[..., 0].size)
+
+
+def test_many_small_images_are_gone_through_in_groups(kernel_cache: KernelCache, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("nasturtium.core.compiler.llvm.weight_gradient.GROUP_BYTES", 6000)
+    conv = Convolution(inputs=8, outputs=16, kernel=(3, 3), padding=(1, 1))
+    target, size = target_of(kernel_cache), (9, 5, 5)
+    x, _, dy = draw(conv, size)
+    like_x, like_dy = layouts(conv, size)
+    launches = weight_gradient(target, conv, like_x, like_dy)
+    assert 1 < launches[0].numbers["group"] < 9
+    result = memory(packed_size(conv))
+    run(kernel_cache, launches, threads=2, x=placed(x, like_x), y=placed(dy, like_dy), result=result)
+    assert_near(unpack_weights(result[:-BEHIND], conv), plain_weight_gradient(conv, x, dy), terms=dy[..., 0].size)
+
+
+def test_a_relu_lets_nan_through(kernel_cache: KernelCache):
+    conv = Convolution(inputs=2, outputs=3)
+    x = np.array([[[[np.nan, 1.0]], [[-1.0, -1.0]]]], np.float32).reshape(1, 1, 2, 2)
+    like_x, like_y = layouts(conv, (1, 1, 2))
+    y = memory(like_y.size)
+    launches = forward(target_of(kernel_cache), conv, like_x, like_y, epilogue=Epilogue(relu=True))
+    run(kernel_cache, launches, x=placed(x, like_x), w=memory(pack_weights(np.ones((3, 2, 1, 1)), conv)), y=y)
+    assert np.isnan(pixels_of(y, like_y)[0, 0, 0]).all()
+    assert (pixels_of(y, like_y)[0, 0, 1] == 0).all()
+
+
+@pytest.mark.parametrize("width", [4, 8, 16])
+@pytest.mark.parametrize("registers", [16, 32])
+def test_tiles_fit_into_the_registers(kernel_cache: KernelCache, width: int, registers: int):
+    target = replace(target_of(kernel_cache, width), registers=registers)
+    for row in (1, 2, 7, 8, 13, 14, 28, 31, 32, 1000):
+        for blocks in range(1, 9):
+            pixels, group = choose_tile(target, row, blocks)
+            vectors = group * 16 // width
+            assert pixels <= row
+            assert group <= blocks
+            assert pixels * vectors + vectors < registers
+
+
+@pytest.mark.soak
+def test_any_convolution(kernel_cache: KernelCache):
+    """Random sizes, strides, dilations, groups and epilogues for some minutes."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        groups = int(rng.choice([1, 1, 1, 2, 3]))
+        conv = Convolution(
+            inputs=groups * int(rng.integers(1, 40)),
+            outputs=groups * int(rng.integers(1, 90)),
+            kernel=(int(rng.integers(1, 6)), int(rng.integers(1, 6))),
+            stride=(int(rng.integers(1, 4)), int(rng.integers(1, 4))),
+            padding=(int(rng.integers(0, 4)), int(rng.integers(0, 4))),
+            dilation=(int(rng.integers(1, 4)), int(rng.integers(1, 4))),
+            groups=groups,
+        )
+        size = int(rng.integers(1, 20)), int(rng.integers(13, 30)), int(rng.integers(13, 30))
+        width = int(rng.choice([4, 8, 16]))
+        test_forward(kernel_cache, size, conv, width)
+        test_epilogues(kernel_cache, size, conv, width)
+        test_statistics(kernel_cache, size, conv, width)
+        test_input_gradient(kernel_cache, size, conv, width)
+        test_weight_gradient(kernel_cache, size, conv, width)
