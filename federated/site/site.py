@@ -339,6 +339,13 @@ class Site:
         model.load_state(session.state())
         return SavedModel(session.spec, model.eval(), session.preprocessing, {"run": session.agreed.run})
 
+    def has_ended(self, run: str) -> bool:
+        """Whether this site has followed the last plan of a run, or has the state of one that did; none of a search's
+        candidates ends.
+        """
+        session = self._find(run)
+        return session is not None and session.finished and not session.agreed.search
+
     def consent(self, request: ReleaseRequest) -> ReleaseConsent:
         """Agree to give the model of a run to somebody, whom the policy names.
 
