@@ -1,4 +1,7 @@
-"""Softmax along rows and its gradient, as terms: the middle of attention, and the end of classifiers."""
+"""Softmax along rows and its gradient, as terms: the middle of attention, and the end of classifiers.
+
+What is subtracted before the exponential need not be the maximum where a row has NaN: its sum is NaN all the same.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from .formula import Term
 
 def softmax(x: Term) -> Term:
     """Over the channels of each pixel; a row that is minus infinity throughout is NaN, as in NumPy."""
-    powers = (x - x.row_max()).exp()
+    powers = (x - x.row_bound()).exp()
     return powers * (1.0 / powers.row_sum())
 
 
 def log_softmax(x: Term) -> Term:
     """The logarithm of `softmax`, without its rounding to 0."""
-    shifted = x - x.row_max()
+    shifted = x - x.row_bound()
     return shifted - shifted.exp().row_sum().log()
 
 

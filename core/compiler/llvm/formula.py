@@ -47,7 +47,7 @@ COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 FUNCTIONS = frozenset(
     {"neg", "abs", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "tanh", "erf", "sigmoid", "floor", "ceil", "round"}
 )
-REDUCTIONS = frozenset({"row_sum", "row_max", "row_min"})
+REDUCTIONS = frozenset({"row_sum", "row_max", "row_min", "row_bound"})
 
 
 def float_literal(value: float) -> str:
@@ -303,6 +303,10 @@ class Term:
     def row_max(self) -> Term:
         """The largest over the channels of each pixel; NaN if one is."""
         return self.formula.reduction("row_max", self)
+
+    def row_bound(self) -> Term:
+        """`row_max` for rows without NaN, in a third of the time; of a row with one, any number."""
+        return self.formula.reduction("row_bound", self)
 
     def row_min(self) -> Term:
         """The smallest over the channels of each pixel; NaN if one is."""

@@ -50,7 +50,7 @@ UNARY: dict[str, Callable[..., Any]] = {
     "ceil": np.ceil,
     "round": np.rint,
 }
-REDUCE: dict[str, Callable[..., Any]] = {"row_sum": np.sum, "row_max": np.max, "row_min": np.min}
+REDUCE: dict[str, Callable[..., Any]] = {"row_sum": np.sum, "row_max": np.max, "row_bound": np.max, "row_min": np.min}
 
 
 @cache

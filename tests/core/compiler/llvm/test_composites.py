@@ -176,6 +176,16 @@ def test_softmax(channels: int):
         close(got[gradient], slope, atol=1e-5)
 
 
+def test_a_softmax_with_nan_is_nan():
+    x = normal(1, 7, 1, 37)
+    x[0, np.arange(6), 0, [0, 1, 16, 31, 32, 36]] = np.nan
+    f = Formula()
+    f.store("y", attention.softmax(f.full("x")))
+    got = np.asarray(on_rows(f.pattern(), {"x": x}, x.shape)["y"])
+    assert np.isnan(got[0, :6]).all()
+    close(got[0, 6].sum(), 1.0)
+
+
 def test_later_keys_have_no_share():
     shape = (3, 20, 1, 20)
     x = normal(*shape)
