@@ -36,7 +36,7 @@ from nasturtium.federated.flower.processes import free_port
 from nasturtium.storage import AttemptRecord, ClosedRound, History, open_database
 
 T = TypeVar("T")
-PATIENCE = 300.0  # seconds, of a machine with other work
+PATIENCE = 900.0  # seconds, of a machine with other work
 NAMES = ("a", "b", "c", "d")
 RULES: Mapping[str, float] = {"deadline": 120.0, "min_replies": 3, "grace": 3.0, "attempts": 20, "patience": 240.0}
 LEARN = LocalTraining(epochs=1, batch_size=16, max_rows=100)
@@ -176,7 +176,11 @@ class Federation:
         self.sites = {name: self._make_site(name, place, policy or {}) for place, name in enumerate(names)}
         self.server = Party(folder, folder / "server.log", ["server", "--config", str(path)], self._in("hub"))
         if network:
-            self._connect()
+            try:
+                self._connect()
+            except BaseException:
+                self.close()
+                raise
 
     def _make_site(self, name: str, place: int, policy: Mapping[str, str]) -> Party:
         home = self.folder / name
@@ -200,26 +204,35 @@ class Federation:
     def _connect(self) -> None:
         hub = f"{self._prefix}hub"
         _ip("netns", "add", hub)
-        _ip("-n", hub, "link", "set", "lo", "up")
+        _ip("-n", hub, "link", "set", "dev", "lo", "up")
         _ip("-n", hub, "address", "add", "10.77.0.1/32", "dev", "lo")
         for place, name in enumerate(self.names, 1):
             site = f"{self._prefix}{name}"
             _ip("netns", "add", site)
-            _ip("-n", site, "link", "set", "lo", "up")
-            _ip("-n", hub, "link", "add", name, "type", "veth", "peer", "name", "up", "netns", site)
-            for where, device, address in ((hub, name, f"10.77.{place}.1/24"), (site, "up", f"10.77.{place}.2/24")):
+            _ip("-n", site, "link", "set", "dev", "lo", "up")
+            _ip("-n", hub, "link", "add", "name", f"to-{name}", "type", "veth", "peer", "name", "to-hub", "netns", site)
+            for where, device, address in (
+                (hub, f"to-{name}", f"10.77.{place}.1/24"),
+                (site, "to-hub", f"10.77.{place}.2/24"),
+            ):
                 _ip("-n", where, "address", "add", address, "dev", device)
-                _ip("-n", where, "link", "set", device, "up")
+                _ip("-n", where, "link", "set", "dev", device, "up")
             _ip("-n", site, "route", "add", "default", "via", f"10.77.{place}.1")
 
     def cut(self, *names: str) -> None:
         """What these sites and the coordinator send to each other is lost, and nobody is told."""
         for name in names:
-            _ip("-n", f"{self._prefix}hub", "link", "set", name, "down")
+            _ip("-n", f"{self._prefix}hub", "link", "set", "dev", f"to-{name}", "down")
 
     def mend(self, *names: str) -> None:
         for name in names:
-            _ip("-n", f"{self._prefix}hub", "link", "set", name, "up")
+            _ip("-n", f"{self._prefix}hub", "link", "set", "dev", f"to-{name}", "up")
+
+    def throttle(self, name: str, rate: str) -> None:
+        """No more than so many bits a second come to a site, or from it."""
+        for where, device in ((f"{self._prefix}hub", f"to-{name}"), (f"{self._prefix}{name}", "to-hub")):
+            line = ["tc", "-n", where, "qdisc", "add", "dev", device, "root", "tbf", "rate", rate]
+            subprocess.run([*line, "burst", "8kb", "latency", "2s"], check=True)
 
     # --- what its people do ---
 
@@ -266,6 +279,12 @@ class Federation:
     def attempts(self, uid: str) -> list[AttemptRecord]:
         with open_database(self.config.database, create=False) as database:
             return History(database).attempts(self.run_of(uid))
+
+    def participants(self, uid: str) -> dict[int, set[str]]:
+        """Whose updates are in the sum of each training round."""
+        with open_database(self.config.database, create=False) as database:
+            given = History(database).all_contributions(self.run_of(uid))
+        return {number: {each.client for each in found if each.state == "accepted"} for number, found in given.items()}
 
     def wait_rounds(self, uid: str, count: int, seconds: float = PATIENCE) -> None:
         """So many training rounds are closed."""
