@@ -1,16 +1,10 @@
-"""Going on with a search otherwise than before: with more trials, until its test rows were looked at; after a stop."""
+"""Going on with a search with more trials, which it may get until its test rows were looked at."""
 
 from __future__ import annotations
 
-from sqlalchemy import text
-
 from ..core import ConfigError
-from ..storage import Database, History, SearchRecord
+from ..storage import Database, SearchRecord
 from .finale import was_tested
-
-# What the search was started with stays in its configuration: it decides how many trials it began with at random.
-_PLAN = text("UPDATE nst_search SET trials = :trials WHERE run_id = (SELECT id FROM nst_run WHERE uid = :uid)")
-_FORGET_STOP = text("UPDATE nst_search SET stop_us = NULL WHERE run_id = (SELECT id FROM nst_run WHERE uid = :uid)")
 
 
 def check_extension(database: Database, search: SearchRecord, trials: int) -> None:
@@ -30,18 +24,3 @@ def check_extension(database: Database, search: SearchRecord, trials: int) -> No
             f"search {number} cannot be made longer: its test rows were looked at",
             hint=f"begin another that learns from its trials, with --warm-start {number}",
         )
-
-
-def extend_search(database: Database, search: SearchRecord, trials: int) -> SearchRecord:
-    """Plan so many trials for a search that this process holds; see `check_extension`."""
-    if trials == search.trials:
-        return search
-    with database.write() as session:
-        session.execute(_PLAN, {"trials": trials, "uid": search.uid})
-    return History(database).search(search.uid)
-
-
-def forget_stop(database: Database, search: SearchRecord) -> None:
-    """The wish that a search stops was heeded: its trials have ended, and it concludes with what it has."""
-    with database.write() as session:
-        session.execute(_FORGET_STOP, {"uid": search.uid})

@@ -24,12 +24,14 @@ from ..storage import (
     DatasetEntry,
     History,
     RunState,
+    SearchControl,
     SearchRecord,
     StorageError,
     SystemSampler,
     Tracker,
     TrialRecord,
 )
+from .account import Account
 from .engines import EngineChoice, check_batch, open_engine
 from .evaluate import BatchEvaluator, Evaluator
 from .events import (
@@ -42,7 +44,7 @@ from .events import (
     TrialStarted,
     Working,
 )
-from .extension import check_extension, extend_search, forget_stop
+from .extension import check_extension
 from .fidelity import SCHEDULERS, Rungs, Scoreboard
 from .finale import (
     Concluded,
@@ -78,6 +80,7 @@ from .setup import DataFacts, SearchConfig, SearchSetup
 from .shared_weights import supernet_file
 from .space import Flat
 from .strategies import Proposer, distributions
+from .training import choose_folds
 from .zero_cost import ZeroCostScorer
 
 logger = logging.getLogger(__name__)
@@ -185,7 +188,9 @@ def resume_search(
     _check_place(setup, batch)
     with Tracker(database) as tracker:
         tracker.resume(uid)
-        search = extend_search(database, search, trials or search.trials)
+        if trials is not None and trials > search.trials:
+            SearchControl(database, search.uid).extend(trials)
+            search = History(database).search(search.uid)
         return _Run(setup, database, tracker, search, engine, evaluator, batch, observe, monitor).finish()
 
 
@@ -288,6 +293,7 @@ class _Run:
         self._stopped: Callable[[], bool] = lambda: False  # whether somebody wants the conclusion to stop
         self._mirror = _open_mirror(database, search, setup)
         self._mirrored = time.monotonic()
+        self._account = self._open_account()
 
     def finish(self) -> SearchResult:
         """Run the trials that are missing, then conclude. Whatever stops it is in the history."""
@@ -297,15 +303,17 @@ class _Run:
             self._start = self._random_start()
             trials = self._trials()
             finished = [trial for trial in trials if trial.state in {"completed", "pruned", "failed"}]
+            self._account = self._open_account()
             for trial in finished:
                 self._note_best(trial.state, figures_of(trial))
+                self._account.recall(trial)
             states: Counter[RunState] = Counter(trial.state for trial in finished)
             self._observe(SearchStarted(self._search, self._setup.goals[0].name, len(finished), self._best, states))
             ending = self._run_trials(self._search, self._config.strategy, self._start, self._config.seed)
             trials = self._trials()
             check_found(trials, self._finale_options(), self._search)
             if ending.reason == "request":
-                forget_stop(self._database, self._search)  # it was heard; another one is about what comes now
+                SearchControl(self._database, uid).forget_stop()  # it was heard; another one is about what comes now
             with Heartbeat(self._database, uid, at_work=False) as heartbeat:
                 self._stopped = heartbeat.stop_requested
                 control = self._control(trials)
@@ -431,16 +439,16 @@ class _Run:
                 heartbeat=heartbeat if own else _Beside(heartbeat, self._stopped),
             )
             broker = Broker(
-                self._plan(),
+                self._plan(self._account.reserve if own else self._account.reserve_of_control),
                 proposer=proposer,
                 scheduler=scheduler,
                 engine=engine,
                 store=store,
-                observe=self._hear if own else lambda event: None,
+                observe=self._hear if own else self._hear_control,
             )
             return broker.run()
 
-    def _plan(self) -> Plan:
+    def _plan(self, reserve: Callable[[], float]) -> Plan:
         config, setup = self._config, self._setup
         rules: list[Any] = []
         if config.stop_at is not None:
@@ -460,6 +468,27 @@ class _Run:
             window=config.workers,
             end_rules=rules,
             limits=Limits(memory_bytes=config.trial_memory, seconds=config.trial_seconds),
+            reserve=reserve,
+        )
+
+    def _open_account(self) -> Account:
+        """Of the CPU time of the search, which the trials are only a part of."""
+        config, rows = self._config, self._setup.rows
+        trains = rows is not None and self._batch is None and config.evaluate == "training"
+        folds, part = 1, 1.0
+        if rows is not None:
+            known = len(rows.train) + len(rows.validation)
+            folds = choose_folds(config.folds, known) or 1
+            part = (folds - 1) / folds if folds > 1 else len(rows.train) / known
+        return Account(
+            self._finale_options(),
+            epochs=config.epochs,
+            folds=folds,
+            rows=part,
+            window=config.workers,
+            random=None if config.control == "equal" else len(self._start),
+            trains=trains,
+            here=self._batch is None and (self._evaluator is not None or self._engine.kind == "here"),
         )
 
     def _judge(self, evaluation: Evaluation) -> tuple[tuple[float, ...], float]:
@@ -487,7 +516,12 @@ class _Run:
             case Ending(reason, finished):
                 self._observe(TrialsEnded(reason, finished, self._search.trials))
 
+    def _hear_control(self, event: RunnerEvent) -> None:
+        if isinstance(event, Outcome):
+            self._account.tell(event, control=True)
+
     def _hear_outcome(self, outcome: Outcome) -> None:
+        self._account.tell(outcome)
         if outcome.cause == ABANDONED:
             return  # the search is over: it is not tried again, and that is told
         if outcome.state == "lost":

@@ -58,7 +58,8 @@ class SearchConfig:
         device: where to train.
         trial_memory: bytes a trial may take above what its process starts with; None does not limit it.
         trial_seconds: a trial may take; None does not limit it.
-        seconds, cpu_seconds, upload_bytes: budgets of the whole search; None does not limit it.
+        seconds, cpu_seconds, upload_bytes: budgets of the whole search; None does not limit it. Of the CPU time
+            enough is kept for the end of the search, see `Account.reserve`.
         stop_at: end when the first objective reaches this.
         stop_after: end after so many trials that made nothing better.
         warm_start: uids or numbers of earlier searches in the same space whose trials the strategy may learn from.

@@ -84,6 +84,34 @@ class SearchControl:
             asked = update(Search).where(Search.run_id == run_id, Search.stop_us.is_(None))
             session.execute(asked.values(stop_us=now))
 
+    def forget_stop(self) -> None:
+        """Take the wish that the search stops back, as its broker does once it has heeded it.
+
+        Raises:
+            RunBusyError: another process has the search.
+        """
+        with self._database.write() as session:
+            run = session.get_one(Run, require_run(session, self._uid, kind="search"))
+            check_holder(run)
+            session.get_one(Search, run.id, with_for_update=True).stop_us = None
+
+    def extend(self, trials: int) -> None:
+        """Plan so many trials, as the broker of a search that gets more of them.
+
+        What the search was started with stays in its configuration: it decides how many trials it began with at random.
+
+        Raises:
+            RunBusyError: another process has the search.
+            ConfigError: it is planned with more.
+        """
+        with self._database.write() as session:
+            run = session.get_one(Run, require_run(session, self._uid, kind="search"))
+            check_holder(run)
+            search = session.get_one(Search, run.id, with_for_update=True)
+            if trials < search.trials:
+                raise ConfigError(f"search {run.number} has {search.trials} trials, got {trials}: it cannot be shorter")
+            search.trials = trials
+
     def stop_requested(self) -> bool:
         """Whether somebody asked the broker to stop since the search was started or resumed."""
         with self._database.read() as session:

@@ -238,7 +238,7 @@ def search(
         option(
             "--cpu-time",
             metavar="TIME",
-            help="Of processors, by all trials together.",
+            help="Of processors, by the whole search with its end.",
             show_default="no limit",
             rich_help_panel=BUDGETS,
         ),

@@ -1,10 +1,11 @@
 """The end of a search: the best again with several seeds, an average of networks, one test, a control, a report.
 
-The order of the modules: significance, ensemble, linear, neighbours, references; options, retraining, apart, members,
-selection; report, testing, gather, keep, conclude, elsewhere, kept.
+The order of the modules: significance, ensemble, linear, neighbours, references; options, cost, retraining, apart,
+members, selection; report, testing, gather, keep, conclude, elsewhere, kept.
 """
 
 from .conclude import Concluded, NothingFoundError, check_found, conclude
+from .cost import TrialCost, end_seconds
 from .elsewhere import conclude_elsewhere
 from .ensemble import average, join_models, join_specs, select_greedily
 from .keep import read_report
@@ -27,11 +28,13 @@ __all__ = [
     "ScoredModel",
     "SearchReport",
     "SplitUsedError",
+    "TrialCost",
     "average",
     "check_found",
     "conclude",
     "conclude_elsewhere",
     "conclude_kept",
+    "end_seconds",
     "join_models",
     "join_specs",
     "mcnemar",

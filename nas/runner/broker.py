@@ -300,8 +300,11 @@ class Broker:
         if budget.wall_seconds is not None and self._wall_seconds() >= budget.wall_seconds:
             self._reason = "wall time"
             return True
-        if budget.cpu_seconds is not None and self._cpu_seconds >= budget.cpu_seconds and self._reason is None:
-            self._reason = "CPU time"
+        if budget.cpu_seconds is not None and self._reason is None:
+            # The first trial is begun whatever is left: a search without one has nothing to end with.
+            reserve = self._plan.reserve() if self._flats else 0.0
+            if self._cpu_seconds + reserve >= budget.cpu_seconds:
+                self._reason = "CPU time"
         return False
 
     def _give_up(self) -> None:

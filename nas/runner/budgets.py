@@ -28,7 +28,7 @@ class SearchBudget:
     Attributes:
         trials: that are proposed, >= 1.
         wall_seconds: by the clock, while a broker is at it; what trains when it is over is given up.
-        cpu_seconds: of processors, by the trials alone; what trains when it is over is finished.
+        cpu_seconds: of processors, by the trials and what `Plan.reserve` says; what trains when it is over is finished.
         bytes: as `bytes_figure` counts them over all trials; what trains when it is over is finished.
         bytes_figure: which figure of an evaluation is counted.
     """

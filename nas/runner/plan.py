@@ -59,6 +59,7 @@ class Plan:
             same trials, however many slots their engines have.
         end_rules: end it by what it has found.
         limits: of each trial.
+        reserve: CPU seconds that the budget has to hold beside those of finished trials, asked after every trial.
         finish_on_request: train what is in work to its end when the search is asked to stop; otherwise give it up.
     """
 
@@ -69,6 +70,7 @@ class Plan:
     window: int
     end_rules: Sequence[EndRule] = ()
     limits: Limits = field(default_factory=Limits)
+    reserve: Callable[[], float] = lambda: 0.0
     finish_on_request: bool = True
 
     def __post_init__(self) -> None:

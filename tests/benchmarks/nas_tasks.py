@@ -34,7 +34,6 @@ from nasturtium.nas import DEFAULT_STRATEGY, EngineChoice, SearchConfig, SearchR
 from nasturtium.storage import open_database
 
 SECONDS = 60.0
-SEARCH_PART = 0.4  # of them for training; the rest is for proposals, the history and the end
 SMALL = ("macs <= 50000",)  # of a table of some hundred rows
 TRIALS = 80  # of a table or sequence; the time of an image task is over before
 
@@ -196,7 +195,7 @@ def setup_split(
         target=target,
         task="regression" if task.regression else "classification",
         trials=TRIALS,
-        cpu_seconds=SEARCH_PART * seconds,
+        cpu_seconds=seconds,
         seed=split,
         constraints=task.constraints,
         strategy=strategy,

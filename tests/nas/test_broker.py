@@ -502,6 +502,24 @@ class TestEnds:
         ending = run(plan, memory, engine)
         assert (ending.reason, ending.trials, ending.exact) == ("CPU time", 8, False)
 
+    @pytest.mark.parametrize(("cost", "end", "total"), [(10.0, 20.0, 75.0), (10.0, 0.0, 75.0), (1.0, 70.0, 75.0)])
+    def test_of_cpu_time_enough_is_kept_for_what_follows(self, cost, end, total):
+        """Trials go on while one more and the end fit."""
+        memory, engine = Memory(), Shuffling(Curve(), 1, np.random.default_rng(0))
+        inner = engine.wait
+        engine.wait = lambda timeout: [
+            replace(event, cpu_seconds=cost) if isinstance(event, Outcome) else event for event in inner(timeout)
+        ]
+        budget = SearchBudget(trials=20, cpu_seconds=total)
+        ending = run(make_plan(window=1, budget=budget, reserve=lambda: end + cost), memory, engine)
+        assert ending.reason == "CPU time"
+        assert ending.trials * cost + end <= total < (ending.trials + 2) * cost + end
+
+    def test_without_room_for_the_end_there_is_still_one_trial(self):
+        memory, engine = Memory(), Shuffling(Curve(), 1, np.random.default_rng(0))
+        plan = make_plan(window=1, budget=SearchBudget(trials=20, cpu_seconds=75), reserve=lambda: 1e9)
+        assert run(plan, memory, engine).trials == 1
+
     def test_wall_time_gives_up_what_trains(self):
         memory, engine = Memory(), Shuffling(Curve(), 2, np.random.default_rng(0))
         seconds = iter(range(10_000))

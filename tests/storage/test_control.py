@@ -63,6 +63,22 @@ def test_a_stop_is_asked_for_once_and_taken_back_by_resuming(tracker, history, s
     assert control.stop_requested() is False
 
 
+def test_a_search_gets_more_trials_and_forgets_a_stop_by_whoever_has_it(database, tracker, history, search, control):
+    control.request_stop()
+    control.forget_stop()
+    assert control.stop_requested() is False
+    control.extend(search.trials + 2)
+    control.extend(search.trials + 2)
+    longer = history.search(search.uid)
+    assert (longer.trials, longer.run.config) == (search.trials + 2, search.run.config)
+    with pytest.raises(ConfigError, match="cannot be shorter"):
+        control.extend(search.trials)
+    move(database, search)
+    for change in (control.forget_stop, lambda: control.extend(9)):
+        with pytest.raises(RunBusyError, match="taken over"):
+            change()
+
+
 def test_time_at_work_is_what_lies_between_beats(history, search, control, clock):
     assert history.search_status(search.uid).active_seconds == 0
     control.beat(30)
