@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -120,6 +120,9 @@ class Preparation:
     def make_key(self, grid: Grid) -> KeyGrant:
         """The key of all members, once each has done its part.
 
+        Once the key is made, no site that is away keeps the others from training: a run that goes on waits for none to
+        receive it, and a new one a grace after enough have.
+
         Raises:
             PausedError: some have not, for longer than the rules wait.
             StoppedError: as of `check`.
@@ -134,16 +137,28 @@ class Preparation:
 
         ask = ask_sites(courier, hub.sites, seconds=_ASK_S, told=note)
         ends = time.monotonic() + hub.rules.patience
+        enough: float | None = None  # since when enough have the key
         while True:
             try:
                 return hold_ceremony(hub.keys, hub.members(), ask)
             except CeremonyPendingError as exc:
+                if exc.grant is not None and self._have_enough(exc.grant, exc.waiting):
+                    enough = time.monotonic() if enough is None else enough
+                    if self.claim.run is not None or time.monotonic() >= enough + hub.rules.grace:
+                        return exc.grant
                 told = "; ".join(f"{site}: {reasons[site]}" for site in exc.waiting if site in reasons)
                 reason = f"{exc.message}; {told}" if told else exc.message
                 self.say(reason)
                 if time.monotonic() > ends:
                     raise PausedError(reason, hint=exc.hint) from exc
             self.pause(_LOOK_S)
+
+    def _have_enough(self, grant: KeyGrant, waiting: Collection[str]) -> bool:
+        """Whether a round could be held without those who wait for the key."""
+        fewest = self._protection.min_sites
+        if self.claim.run is None:
+            fewest = max(fewest, self._hub.rules.min_replies)
+        return len(grant.roster.members) - len(waiting) >= fewest
 
     def ask_schema(self, grid: Grid, grant: KeyGrant) -> Schema:
         """What the rows of most sites are.

@@ -120,8 +120,9 @@ class FlowerServer:
                 self._wait_until_listening(port, deadline, stop)
             except FederationError:
                 taken = any(TAKEN in line.lower() for line in self.lines())
+                killed = (self.exit_code or 0) < 0  # by somebody else: no fault of what it was told
                 self.stop()
-                if not taken or attempt == PORT_TRIES - 1:
+                if not (taken or killed) or attempt == PORT_TRIES - 1:
                     raise
                 time.sleep(0.5 * attempt)
             else:

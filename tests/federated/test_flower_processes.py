@@ -27,6 +27,9 @@ import os, socket, subprocess, sys, time
 def main():
     port, way = int(sys.argv[1]), sys.argv[2]
     print("\\x1b[92mhello\\x1b[0m", flush=True)
+    if way == "killed once" and not os.path.exists("killed"):
+        open("killed", "w").close()
+        os.kill(os.getpid(), 9)
     if way == "fails":
         print("no such certificate", file=sys.stderr)
         return 7
@@ -212,6 +215,13 @@ def test_a_kept_server_is_started_after_every_end_until_it_is_told_to_stop(make_
         keeper.join()
     assert len(set(starts)) == 3
     server.check()
+
+
+def test_a_server_that_is_killed_while_it_starts_is_started_again(make_server):
+    server = make_server("killed once")
+    server.start()
+    assert server.exit_code is None
+    assert answers(server.port)
 
 
 def test_a_server_is_not_started_again_while_there_is_no_use_in_it(make_server):
