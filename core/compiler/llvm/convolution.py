@@ -14,9 +14,11 @@ from math import gcd
 
 from .launch import Images, Launch
 from .target import Target
-from .tile import BLOCK, PLAIN, Epilogue, emit_tile, statistics_row, strides_of
+from .tile import BLOCK, emit_tile
+from .tiling import PLAIN, Epilogue, moments_row, strides_of
 
-CHUNK_BYTES = 64 * 1024  # input that is kept in the cache while the blocks of weights take turns
+IMAGE_BYTES = 128 * 1024  # input that is kept in the cache while the blocks of weights take turns
+MATRIX_BYTES = 256 * 1024  # the same where weights may be more than fit, and are read once for it
 PREFETCH_TILES = 2  # so far ahead, where there is one row of taps
 PIXELS = (16, 14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)
 
@@ -310,8 +312,8 @@ def tile_launches(
         y: the output.
         epilogue: what is done to the sums.
         others: of `mask` and `add`, how they lie; default: like `y`.
-        first_channel: the place of the first channel in `bias` and `statistics`.
-        all_channels: how many channels `statistics` has, where `y` is only some of them.
+        first_channel: the place of the first channel in `bias` and `moments`.
+        all_channels: how many channels `moments` has, where `y` is only some of them.
         join: rows of `x` may be read as one.
         join_images: the same of images.
         steps: along the depth, in `x` and `w`; None: 1 and 16.
@@ -321,7 +323,7 @@ def tile_launches(
     if join and all(image.rows_join for image in outputs.values()):
         all_images = (
             join_images
-            and not epilogue.statistics
+            and not epilogue.moments
             and taps.w_image == 0
             and all(image.images_join for image in outputs.values())
         )
@@ -331,11 +333,11 @@ def tile_launches(
     pixels, group = choose_tile(target, y.width, blocks)
     tiles = -(-y.width // pixels)
     per_image = y.height * tiles
-    chunk = max(1, CHUNK_BYTES // (4 * pixels * max(1, taps.depth)))
-    if y.height > 1 or epilogue.statistics:  # taps overlap, so at least a row, better an image
+    chunk = max(1, MATRIX_BYTES // (4 * pixels * max(1, taps.depth)))
+    if y.height > 1 or epilogue.moments:  # taps overlap, so at least a row, better an image
         row_bytes = 4 * abs(x_strides[1]) or 1
-        chunk = tiles * min(y.height, max(1, 2 * CHUNK_BYTES // row_bytes))
-    if epilogue.statistics:
+        chunk = tiles * min(y.height, max(1, IMAGE_BYTES // row_bytes))
+    if epilogue.moments:
         chunk = per_image
     # The row below those that this tile reads, or, where there is one, some tiles to the right.
     ahead = taps.rows * taps.x_row if taps.rows > 1 else PREFETCH_TILES * pixels * x_strides[2]
@@ -375,9 +377,9 @@ def tile_launches(
             offsets[name] = image.origin + channel
         if epilogue.bias:
             offsets["bias"] = first_channel + channel
-        if epilogue.statistics:
-            offsets["statistics"] = first_channel + channel
-            numbers["statistics_shard"] = statistics_row(all_channels or y.channels)
+        if epilogue.moments:
+            offsets["moments"] = first_channel + channel
+            numbers["moments_shard"] = moments_row(all_channels or y.channels)
         if steps is not None:
             numbers |= {"x_depth": steps[0], "w_depth": steps[1]}
         launches.append(Launch(kernel=kernel, numbers=numbers, offsets=offsets))

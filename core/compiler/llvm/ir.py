@@ -305,7 +305,10 @@ class Writer:
         a, b = self.whole(left), self.whole(right)
         if (x := integer(a)) is not None and (y := integer(b)) is not None:
             return number(x // y, INT)
-        return a if integer(b) == 1 else self.define(f"udiv i64 {a.text}, {b.text}", INT)
+        divisor = integer(b)
+        if divisor is not None and divisor > 0 and divisor & (divisor - 1) == 0:
+            return a if divisor == 1 else self.define(f"lshr i64 {a.text}, {divisor.bit_length() - 1}", INT)
+        return self.define(f"udiv i64 {a.text}, {b.text}", INT)
 
     def rem(self, left: Operand, right: Operand) -> Value:
         """Remainder of i64, neither negative."""

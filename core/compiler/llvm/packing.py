@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .convolution import Convolution, blocks_of
+from .convolution import Convolution, Pair, blocks_of
 from .ir import Value, Writer, vector
 from .kernel import Kernel, Slot
 from .launch import Launch
@@ -69,12 +69,12 @@ def turn_weights(target: Target, conv: Convolution) -> Launch:
         source=(out_blocks * taps * inputs * BLOCK, square, inputs * BLOCK, taps * inputs * BLOCK),
         result=(in_blocks * taps * out_blocks * square, taps * out_blocks * square, -out_blocks * square, square),
         source_row=BLOCK,
-        start=(taps - 1) * out_blocks * square,
+        starts=(0, (taps - 1) * out_blocks * square),
     )
 
 
 def pack_transposed(
-    target: Target, *, rows: int, columns: int, stride: int, matrices: int = 1, step: int = 0
+    target: Target, *, rows: int, columns: int, stride: int, matrices: int = 1, step: int = 0, start: int = 0
 ) -> Launch:
     """The launch that packs the transpose of matrices: what makes the right side of a @ b.T of b.
 
@@ -88,6 +88,7 @@ def pack_transposed(
         stride: from a row to the next, in floats.
         matrices: how many.
         step: from a matrix to the next, in floats.
+        start: of the first matrix behind the start of the source.
     """
     blocks = blocks_of(rows)
     return _transpose_launch(
@@ -98,6 +99,7 @@ def pack_transposed(
         source=(step, BLOCK * stride, 0, BLOCK),
         result=(blocks * columns * BLOCK, columns * BLOCK, 0, BLOCK * BLOCK),
         source_row=stride,
+        starts=(start, 0),
     )
 
 
@@ -110,14 +112,16 @@ def _transpose_launch(
     source: tuple[int, int, int, int],
     result: tuple[int, int, int, int],
     source_row: int,
-    start: int = 0,
+    starts: Pair,
 ) -> Launch:
     axes = ("matrix", "block", "tap", "part")
     numbers: dict[str, int | float] = dict(zip(axes, counts, strict=True))
     numbers |= {f"source_{axis}": stride for axis, stride in zip(axes, source, strict=True)}
     numbers |= {f"result_{axis}": stride for axis, stride in zip(axes, result, strict=True)}
     numbers |= {"source_row": source_row, "rows": rows, "columns": columns}
-    return Launch(kernel=emit_transpose(target), numbers=numbers, offsets={"source": 0, "result": start})
+    return Launch(
+        kernel=emit_transpose(target), numbers=numbers, offsets=dict(zip(("source", "result"), starts, strict=True))
+    )
 
 
 @cache

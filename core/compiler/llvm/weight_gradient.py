@@ -22,6 +22,7 @@ from .target import Target
 from .tile import BLOCK
 
 GROUP_BYTES = 256 * 1024  # of images and their gradients that are gone through for all tiles before the next
+LONGEST_ROW = 512  # of matrices, which are cut up
 PLACES = (14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
 
 COUNTS = ("images", "height", "width", "group", "channels", "tap_rows", "tap_columns", "depth", "tiles", "accumulate")
@@ -190,7 +191,8 @@ def weight_gradient(
     y_strides = (dy.image, dy.row, dy.pixel)
     size = dy.count, dy.height, dy.width
     if conv.pointwise and x.images_join and dy.images_join:
-        size = 1, 1, dy.count * dy.height * dy.width
+        size = _split(dy.count * dy.height * dy.width, x.pixel + dy.pixel)
+        x_strides, y_strides = ((size[2] * each.pixel, 0, each.pixel) for each in (x, dy))
     elif conv.pointwise and x.rows_join and dy.rows_join:
         size = dy.count, 1, dy.height * dy.width
     start = x.origin - conv.padding[0] * x.row - conv.padding[1] * x.pixel
@@ -207,6 +209,13 @@ def weight_gradient(
             accumulate=accumulate,
         )
     return launches
+
+
+def _split(pixels: int, floats: int) -> tuple[int, int, int]:
+    """Evenly spaced pixels as images of one row, so that a few rows at a time stay in the cache."""
+    longest = max(1, min(LONGEST_ROW, GROUP_BYTES // (4 * floats)))
+    width = next((width for width in range(longest, longest // 8, -1) if pixels % width == 0), pixels)
+    return pixels // width, 1, width
 
 
 def _launches(

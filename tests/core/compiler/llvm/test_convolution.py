@@ -25,7 +25,7 @@ from nasturtium.core.compiler.llvm.packing import (
     turned_size,
     unpack_weights,
 )
-from nasturtium.core.compiler.llvm.tile import Epilogue, statistics_row
+from nasturtium.core.compiler.llvm.tiling import Epilogue, moments_row
 from nasturtium.core.compiler.llvm.weight_gradient import weight_gradient
 
 from .launching import (
@@ -139,20 +139,20 @@ def test_the_output_itself_can_be_added(kernel_cache: KernelCache, size: tuple[i
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(("size", "conv"), CASES)
-def test_statistics(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Convolution, width: int | None):
+def test_moments(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Convolution, width: int | None):
     """Means far from zero cost no digits of the deviations, and threads make no difference."""
     target = target_of(kernel_cache, width)
     x, w, _ = draw(conv, size)
     images, like_y = layouts(conv, size)
     bias = np.full(conv.outputs, 1000.0, np.float32)
-    row = statistics_row(conv.outputs)
-    launches = forward(target, conv, images, like_y, epilogue=Epilogue(bias=True, statistics=True))
+    row = moments_row(conv.outputs)
+    launches = forward(target, conv, images, like_y, epilogue=Epilogue(bias=True, moments=True))
     kept: list[bytes] = []
     for threads in (1, 3, 50):
-        statistics, y = memory(SHARDS * 2 * row), memory(like_y.size)
-        operands = {"bias": memory(bias), "statistics": statistics, "y": y}
+        moments, y = memory(SHARDS * 2 * row), memory(like_y.size)
+        operands = {"bias": memory(bias), "moments": moments, "y": y}
         run(kernel_cache, launches, threads=threads, x=placed(x, images), w=memory(pack_weights(w, conv)), **operands)
-        means, squares = np.moveaxis(statistics[:-BEHIND].reshape(SHARDS, 2, row)[..., : conv.outputs], 1, 0)
+        means, squares = np.moveaxis(moments[:-BEHIND].reshape(SHARDS, 2, row)[..., : conv.outputs], 1, 0)
         stored = pixels_of(y, like_y).astype(np.float64)
         for shard in range(SHARDS):
             lo, hi = (size[0] * at // SHARDS for at in (shard, shard + 1))
@@ -272,6 +272,6 @@ def test_any_convolution(kernel_cache: KernelCache):
         width = int(rng.choice([4, 8, 16]))
         test_forward(kernel_cache, size, conv, width)
         test_epilogues(kernel_cache, size, conv, width)
-        test_statistics(kernel_cache, size, conv, width)
+        test_moments(kernel_cache, size, conv, width)
         test_input_gradient(kernel_cache, size, conv, width)
         test_weight_gradient(kernel_cache, size, conv, width)
