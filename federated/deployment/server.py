@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,7 @@ from .train_run import TrainRun
 logger = logging.getLogger(__name__)
 _LOOK_S = 1.0  # between two looks for jobs, and for who is there
 _AGAIN_S = 5.0  # between two attempts to write into a history that cannot be written
+_WENT_WELL_S = 60.0  # what comes later than so after an attempt is news again
 _MORE = 2**20  # bytes: that somebody has made space, and not SQLite
 # What passes once somebody has made space, or started the database again: the job goes on where it was.
 _PASSING = (DiskFullError, DatabaseLockedError, DatabaseUnreachableError)
@@ -161,7 +163,7 @@ def _do(
 
 
 class _Waits:
-    """Waits while the history cannot be written, and says so once.
+    """Waits while the history cannot be written, and says so once each time.
 
     Args:
         hub: is told.
@@ -171,20 +173,24 @@ class _Waits:
 
     def __init__(self, hub: Coordinating, name: str, stop: threading.Event) -> None:
         self._hub, self._name, self._stop = hub, name, stop
-        self._told = ""
+        self._told, self._went_on = "", 0.0
 
     def for_the_end_of(self, error: NasturtiumError) -> bool:
         """Wait for what may pass by itself, or be put right by the operator; whether to stop instead.
 
         While a disk is full nothing is tried again: a round that cannot be closed costs privacy, too.
         """
-        if (said := _in_words(error)) != self._told:
+        if (said := _in_words(error)) != self._told or time.monotonic() > self._went_on + _WENT_WELL_S:
             self._told = said
             self._hub.observe(JobWaits(self._name, said))
         path = self._hub.database.path
         free = _free(path) if path is not None and isinstance(error, DiskFullError) else None
         while not self._stop.wait(_AGAIN_S):
-            if path is None or free is None or _free(path) > free + _MORE:
+            if path is None or free is None:
+                self._went_on = time.monotonic()
+                return False
+            if _free(path) > free + _MORE:
+                self._told = ""
                 return False
         return True
 

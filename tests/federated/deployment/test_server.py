@@ -56,13 +56,16 @@ AWAY = DatabaseUnreachableError("connection refused", hint="check that the serve
 
 def test_a_job_waits_for_what_passes_and_goes_on(config, monkeypatch):
     job = start_job(config, TrainJob(rounds=1))
-    Engine.outcomes, events = iter([LinkLostError("gone"), FULL, AWAY, AWAY, None]), []
-    space = iter([100, 100, 200, 100 + 2**21])
+    Engine.outcomes, events = iter([LinkLostError("gone"), FULL, AWAY, AWAY, FULL, FULL, None]), []
+    more = 2**21
+    space = iter([100, 100, 200, 100 + more, 0, more, 0, more])
     monkeypatch.setattr(module, "_free", lambda path: next(space))
     serve(config, stop=threading.Event(), until_idle=True, observe=events.append)
     assert [event.reason for event in events if isinstance(event, JobWaits)] == [
         "history.db: No space left on device; free some disk space",
         "connection refused; check that the server runs",
+        "history.db: No space left on device; free some disk space",
+        "history.db: No space left on device; free some disk space",  # there was space in between
     ]
     assert [event.state for event in events if isinstance(event, JobEnded)] == ["completed"]
     assert next(space, None) is None  # nothing was tried before there was more space
