@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .convolution import Convolution, Taps, blocks_of, tile_launches
+from .geometry import Convolution
 from .launch import Images, Launch
 from .packing import pack_transposed
 from .target import Target
 from .tile import BLOCK
+from .tile_launch import Taps, blocks_of, tile_launches
 from .tiling import PLAIN, Epilogue
 
 Form = Literal["nn", "tn", "nt"]

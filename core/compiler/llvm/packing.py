@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from .convolution import Convolution, Pair, blocks_of
+from .geometry import Convolution, Pair
 from .ir import Value, Writer, vector
 from .kernel import Kernel, Slot
 from .launch import Launch
 from .target import Target
 from .tile import BLOCK
+from .tile_launch import blocks_of
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from .convolution import Convolution, Taps, blocks_of, forward_taps
+from .convolution import forward_taps
+from .geometry import Convolution
 from .ir import Value, Writer, number, vector
 from .kernel import Kernel, Slot
 from .launch import Images, Launch
 from .target import Target
 from .tile import BLOCK
+from .tile_launch import Taps, blocks_of
 
 GROUP_BYTES = 256 * 1024  # of images and their gradients that are gone through for all tiles before the next
 LONGEST_ROW = 512  # of matrices, which are cut up

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from nasturtium.core.compiler.llvm import KernelCache, Target, describe_target
-from nasturtium.core.compiler.llvm.convolution import Convolution
+from nasturtium.core.compiler.llvm.geometry import Convolution
 from nasturtium.core.compiler.llvm.launch import Images, Launch
 
 CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)

@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 
 from nasturtium.core.compiler.llvm import KernelCache
-from nasturtium.core.compiler.llvm.convolution import (
-    Convolution,
-    choose_tile,
-    forward,
-    gradient_border,
-    input_border,
-    input_gradient,
-)
+from nasturtium.core.compiler.llvm.convolution import forward, input_gradient
 from nasturtium.core.compiler.llvm.formula import SHARDS
+from nasturtium.core.compiler.llvm.geometry import Convolution, gradient_border, input_border
 from nasturtium.core.compiler.llvm.launch import Images
 from nasturtium.core.compiler.llvm.packing import (
     pack_weights,
@@ -25,6 +19,7 @@ from nasturtium.core.compiler.llvm.packing import (
     turned_size,
     unpack_weights,
 )
+from nasturtium.core.compiler.llvm.tile_launch import choose_tile
 from nasturtium.core.compiler.llvm.tiling import Epilogue, moments_row
 from nasturtium.core.compiler.llvm.weight_gradient import weight_gradient
 
