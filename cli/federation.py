@@ -53,7 +53,7 @@ def init_coordinator(
         print_json(told | {"authority": made.authority_fingerprint})
         return
     out = stdout()
-    out.print(f"made {made.config}; the coordinator {name} is reached at {host}:{port}", soft_wrap=True)
+    out.print(f"made {made.config}; sites reach {name} at {host}:{port}", soft_wrap=True)
     out.print(f"fingerprint {made.identity.fingerprint}", soft_wrap=True)
     _note(
         "sites compare this fingerprint with the one in their admission\n"

@@ -14,7 +14,10 @@ from ..errors import DataError
 from .cells import CellError
 from .task import Column, Task
 
-FILL_HINT = "fill or drop missing values first, or read them: missing='fill' or 'indicate', in a shell --missing fill"
+FILL_HINT = (
+    "fill or drop missing values first, or read them: missing='fill' or 'indicate', in a shell --missing fill, "
+    'in site.toml missing = "fill"'
+)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from ..flower import MESSAGE_LIFE_S, Bell, LinkControl, ServerTls, SuperLink, ke
 from ..transport import Address, Authority, Front, LoopbackFiles, Member, Traffic
 from ..transport.transport_key import public_key
 from .federation_config import FederationConfig
+from .sole_process import sole_process
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class CoordinatorEngine:
         listen: host and port instead of those of `config`; port 0 is one the system chooses.
 
     Raises:
-        FederationError: on entering: the SuperLink does not start.
+        FederationError: on entering: the SuperLink does not start, or another process runs this coordinator.
         TransportError: on entering: the address is in use, or none of this machine's.
         KeyFileError: there is no authority, or its files cannot be used.
     """
@@ -61,6 +62,7 @@ class CoordinatorEngine:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(sole_process(self._folder, "this coordinator"))
             self._authority.renew_server()
             files = LoopbackFiles.make(self._folder, "superlink")
             tls = ServerTls(certificate=files.certificate, key=files.key, authority=files.authority)

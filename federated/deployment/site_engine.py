@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 
 from ..flower import Bell, SiteExecutor, SuperNode, keep_running
 from ..transport import FOR_THE_OPERATOR, Admission, TransportKey, Tunnel, TunnelState
+from .sole_process import sole_process
 
 HOLD_S: Final = 20.0  # of the receipt of a message, until the site has answered it
 _LOOK_S: Final = 1.0
@@ -39,11 +40,14 @@ def run_site(
 
     Raises:
         AdmissionError: the admission is not for this key, or expired.
-        FederationError: the SuperNode does not start.
+        FederationError: the SuperNode does not start, or another process runs the site.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     bell = Bell()
-    with Tunnel(admission, key, folder, connect=connect, hold_s=HOLD_S, arrived=bell.ring) as tunnel:
+    with (
+        sole_process(folder, f"the site {admission.site}"),
+        Tunnel(admission, key, folder, connect=connect, hold_s=HOLD_S, arrived=bell.ring) as tunnel,
+    ):
         watch = threading.Thread(target=_tell, args=(tunnel, stop, changed), name="nasturtium-tell", daemon=True)
         watch.start()
         node = SuperNode(folder / "supernode", str(tunnel.address), key=key.private, authority=tunnel.root_certificate)

@@ -141,7 +141,7 @@ def check_name(name: object) -> str:
     if not isinstance(name, str) or NAME.fullmatch(name) is None:
         raise FormatError(
             f"expected the name of a site or coordinator, got {name!r:.80}",
-            hint="1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit",
+            hint="1 to 64 ASCII letters, digits, dots, dashes and underscores, the first a letter or digit",
         )
     return name
 
