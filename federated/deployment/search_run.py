@@ -29,15 +29,17 @@ from .site_search import SiteSearch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreedRows:
-    """What the sites' rows are, once and for all; kept in the configuration of the search.
+    """What the sites' rows are; kept in the configuration of the search.
 
     Attributes:
         facts: what is told of them here.
         preprocessing: that the sites have agreed on, for the plans.
+        key_id: of the sites' key at that time: under another one the name that plans have for it is none.
     """
 
     facts: Facts
     preprocessing: str
+    key_id: str
 
     @property
     def task(self) -> Task:
@@ -51,12 +53,12 @@ class AgreedRows:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"facts": self.facts.to_dict(), "preprocessing": self.preprocessing}
+        return {"facts": self.facts.to_dict(), "preprocessing": self.preprocessing, "key_id": self.key_id}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> AgreedRows:
         """The inverse of `to_dict`."""
-        return cls(facts=Facts.from_dict(value["facts"]), preprocessing=value["preprocessing"])
+        return cls(facts=Facts.from_dict(value["facts"]), preprocessing=value["preprocessing"], key_id=value["key_id"])
 
 
 class SearchWork:
@@ -135,7 +137,7 @@ Searching = Callable[[SearchWork], float | None]  # runs a search to its end; th
 
 
 class SearchRun:
-    """One job.
+    """One job. Where sites came or went while it was left, they agree again, and go on under the key they have now.
 
     Args:
         hub: what the coordinator has.
@@ -174,7 +176,13 @@ class SearchRun:
                 hint="run: nasturtium federate server",
             )
         grant = self._before.make_key(grid)
-        rows = self._read_rows() or self._ask_rows(grid, grant)
+        known = self._read_rows()
+        rows = known if known is not None and known.key_id == grant.key_id else self._ask_rows(grid, grant)
+        if known is not None and rows.facts != known.facts:
+            raise ConfigError(
+                f"sites came or went, and the rows are others now: {rows.facts}, expected {known.facts}",
+                hint="start the job again",
+            )
         self.accuracy = self._search(SearchWork(self._job, self._hub, self._before, grid, grant, rows))
 
     def _ask_rows(self, grid: Grid, grant: KeyGrant) -> AgreedRows:
@@ -187,7 +195,7 @@ class SearchRun:
                 f"sites compare candidates by rows that are classified correctly, got a {facts.kind}",
                 hint="search where the rows are, or name a target of classes",
             )
-        return AgreedRows(facts=facts, preprocessing=preprocessing)
+        return AgreedRows(facts=facts, preprocessing=preprocessing, key_id=grant.key_id)
 
     def _read_rows(self) -> AgreedRows | None:
         """What an earlier coordinator was told."""

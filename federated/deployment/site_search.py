@@ -65,6 +65,7 @@ class SiteSearch:
         self._grid = grid
         self._sites = before.of_roster(grant)
         self._roster = grant.roster.sha256
+        self._late = before.late_sites(grant, preprocessing)
         self._untrained = shared
         self._shared = shared
         sites = len(grant.roster.members)
@@ -99,7 +100,7 @@ class SiteSearch:
         """
         self._search, self._say = search, say
         courier = self._before.courier(self._grid, self._sites)
-        greeter = self._before.greeter(self._adder.key_id, self._roster, ("search",))
+        greeter = self._before.greeter(self._adder.key_id, self._roster, ("search",), late=self._late)
         # Once for all: the first candidates would each find the sites greeted by another, and not answered yet.
         for done in drive(courier, [greeter.steps(courier.nodes())], check=self._before.check):
             if done.error is not None:
@@ -149,7 +150,7 @@ class SiteSearch:
             self._adder,
             self._sites,
             self._hub.identity,
-            greeter=self._before.greeter(self._adder.key_id, self._roster),
+            greeter=self._before.greeter(self._adder.key_id, self._roster, run=candidate.id, late=self._late),
         )
         recorder = RoundRecorder(
             self._hub.database,

@@ -1,4 +1,4 @@
-"""A coordinator and three sites with folders of their own, all in this process: everything of a deployment but TLS.
+"""A coordinator and a few sites with folders of their own, all in this process: everything of a deployment but TLS.
 
 Run as a script it does the jobs that wait in a folder, and is a coordinator, and sites, that can be killed:
 `python household.py FOLDER`.
@@ -36,7 +36,6 @@ from nasturtium.federated.transport import Authority
 from nasturtium.privacy import KeyFolder
 from nasturtium.storage import Database, Federations, open_database
 
-SITES = "abc"
 RULES = RoundRules(deadline=120.0, grace=120.0, patience=0.0)
 
 
@@ -48,15 +47,18 @@ def write_rows(path: Path, count: int, seed: int) -> None:
     path.write_text("x,y,z,label\n" + "\n".join(lines) + "\n")
 
 
-def make_household(folder: Path, *, policy: Callable[[str, str], str] = lambda site, text: text) -> FederationConfig:
-    """The folders of a coordinator and three sites, admitted.
+def make_household(
+    folder: Path, *, sites: str = "abc", policy: Callable[[str, str], str] = lambda site, text: text
+) -> FederationConfig:
+    """The folders of a coordinator and of sites, admitted.
 
     Args:
         folder: for them.
+        sites: their names, of one letter each.
         policy: changes the site.toml of a site.
     """
     hub = FederationConfig.load(init_coordinator(folder / "hub", "localhost").config)
-    for seed, name in enumerate(SITES):
+    for seed, name in enumerate(sites):
         write_rows(folder / f"{name}.csv", 60 + 10 * seed, seed)
         made = init_site(folder / name, name, data=str(folder / f"{name}.csv"), target="label")
         admit_site(hub, made.application)
@@ -71,33 +73,33 @@ class Household:
         folder: of `make_household`.
         database: of the coordinator.
         observe: hears the coordinator's events.
-        there: how many of the sites.
+        there: how many of the sites are, in the order of their names.
     """
 
     def __init__(
-        self, folder: Path, database: Database, observe: Callable[[object], None] = lambda event: None, there: int = 3
+        self, folder: Path, database: Database, observe: Callable[[object], None] = lambda event: None, there: int = 4
     ) -> None:
         self.config = FederationConfig.load(folder / "hub" / "federation.toml")
         self.config.state.mkdir(parents=True, exist_ok=True)
         self.database = database
         self.heard: list[object] = []  # of the sites
-        self.sites = [SiteConfig.load(folder / name / "site.toml") for name in SITES]
-        self._participants = [Participant(site, observe=self.heard.append) for site in self.sites[:there]]
-        self._apps = [each.make_app() for each in self._participants]
         members = [member.identity for member in Authority(self.config.authority).members.read().members]
         by_name = {member.name: member for member in members}
+        self.sites = [SiteConfig.load(folder / name / "site.toml") for name in sorted(by_name)]
+        self._participants = [Participant(site, observe=self.heard.append) for site in self.sites[:there]]
+        self._apps = [each.make_app() for each in self._participants]
         keys = KeyFolder(self.config.keys)
         self.hub = Coordinating(
             identity=keys.identity(None),
             keys=keys,
             rules=RULES,
             members=lambda: members,
-            sites={FIRST_NODE_ID + place: by_name[name] for place, name in enumerate(SITES)},
+            sites={FIRST_NODE_ID + place: by_name[name] for place, name in enumerate(sorted(by_name))},
             folder=self.config.state,
             database=database,
             observe=observe,
         )
-        self.there = there
+        self.there = len(self._participants)
 
     @property
     def slots(self) -> int:

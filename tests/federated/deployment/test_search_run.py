@@ -20,6 +20,7 @@ from nasturtium.federated.deployment import (
     read_clients,
     read_jobs,
     read_rounds,
+    remove_site,
     resume_job,
     start_job,
     stop_job,
@@ -29,7 +30,7 @@ from nasturtium.nas import SearchReport, read_report
 from nasturtium.storage import Federations, History, Ledger, open_database
 
 from . import household
-from .household import SITES, Household, make_household, meet
+from .household import Household, make_household, meet
 
 TRIALS, ROUNDS = 3, 2
 SEARCH = f"""\
@@ -72,7 +73,7 @@ def outline(folder: Path) -> list[tuple[object, ...]]:
 
 def weights(folder: Path) -> set[bytes]:
     found = [path.read_bytes() for path in folder.glob("?/state/models/*/*.safetensors")]
-    assert len(found) == len(SITES)
+    assert len(found) == 3
     return set(found)
 
 
@@ -166,6 +167,32 @@ def test_where_nothing_searches_a_search_fails_and_says_so(tmp_path):
             SearchRun(replace(Household(tmp_path, database).hub), claim, Event()).main(None)  # pyright: ignore
 
 
+@pytest.mark.soak
+def test_a_search_outlives_a_site_and_the_key_it_began_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("nasturtium.federated.deployment.preparation._BEAT_S", 0.0)
+    config = ask(tmp_path, sites="abcd")
+    with open_database(tmp_path / "hub" / "history.db") as database:
+        with pytest.raises(StoppedError):
+            Household(tmp_path, database, StopAfter(config, 1)).work()
+        history = History(database)
+        [job] = Federations(database).jobs()
+        done = [trial for trial in history.trials(job.run) if trial.state == "completed"]
+        assert 1 <= len(done) < TRIALS
+        remove_site(config, "d")
+        home = Household(tmp_path, database)
+        for _ in range(4):
+            resume_job(config, "1")
+            try:
+                home.work()
+                break
+            except PausedError:
+                home.approve()
+        [status] = read_jobs(config)
+        assert (status.state, status.trials) == ("completed", f"{TRIALS}/{TRIALS}")
+        assert all(trial in history.trials(job.run) for trial in done)
+    assert len(weights(tmp_path)) == 1
+
+
 def start(folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, household.__file__, str(folder)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -178,9 +205,9 @@ def test_a_search_that_is_killed_again_and_again_ends_with_the_same_trials(tmp_p
     for folder in (whole, broken):
         ask(folder)
     killed = 0
-    for place, folder in enumerate([whole, *[broken] * 12]):
+    for place, folder in enumerate([whole, *[broken] * 8]):
         with start(folder) as process:
-            for _ in range(0 if not place else rng.randint(1, 8)):
+            for _ in range(0 if not place else rng.randint(1, 3)):
                 process.stdout.readline()
             try:
                 process.wait(None if not place else rng.uniform(0.0, 2.0))
@@ -194,7 +221,7 @@ def test_a_search_that_is_killed_again_and_again_ends_with_the_same_trials(tmp_p
         with start(broken) as process:
             _, errors = process.communicate()
             assert process.returncode == 0, errors
-    assert killed > 3
+    assert killed >= 2
     assert outline(broken) == outline(whole)
     assert len(weights(broken)) == 1
     with open_database(broken / "hub" / "history.db") as database:
