@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeAlias
 
 from ...privacy import UpdateRejectedError
+from ..errors import Refusal
 from ..protocol.courier import QUERY, Questions, Steps
 from ..protocol.gather import Closing
 from ..protocol.handshake import HelloTerms, check_hello
@@ -31,6 +32,7 @@ class Greeter:
         closing: how long to wait for them.
         check: looks for more, of the node that said it: reasons, each in a sentence.
         lead_in: see `LeadIn`; None where nothing was agreed on before.
+        hand_key: called with nodes that are not ready, to give them the key; None where they have it from elsewhere.
 
     Attributes:
         hellos: of the nodes that have answered.
@@ -44,9 +46,12 @@ class Greeter:
         *,
         check: Callable[[int, SiteHello], Collection[str]] = lambda node, hello: (),
         lead_in: LeadIn | None = None,
+        hand_key: Callable[[Collection[int]], Steps[None]] | None = None,
     ) -> None:
         self.terms = terms
         self._lead_in = lead_in
+        self._hand_key = hand_key
+        self._handed: set[int] = set()
         self._closing = closing
         self._check = check
         self._asked: dict[int, float] = {}  # when nodes were, that have not answered
@@ -104,6 +109,11 @@ class Greeter:
                 closing=Closing(deadline=min(self._closing.deadline, _PATIENCE_S), min_replies=len(verdicts)),
                 counted=frozenset(verdicts),
             )
+        unready = [node for node, code in answers.codes.items() if code == Refusal.NOT_READY]
+        if self._hand_key is not None and (unready := [node for node in unready if node not in self._handed]):
+            self._handed |= set(unready)
+            yield from self._hand_key(unready)
+            self.forget(unready)  # and greet them again at once
         if self.terms.agreement:
             yield from self.lead_in(
                 [node for node in new if self.accepts(node) and self.terms.agreement not in self.hellos[node].rounds]

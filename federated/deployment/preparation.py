@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from ulid import ULID
 
 from ...core import canonical_json, parse_json
 from ...privacy import (
+    MAX_GRANT_BYTES,
     Adder,
     Identity,
     KeyFolder,
@@ -42,9 +44,10 @@ from ..coordinator.privacy_gate import PrivacyGate
 from ..coordinator.recorder import CLAIM_S
 from ..errors import CeremonyPendingError, PausedError, Refusal, SiteStateError, StoppedError
 from ..protocol.ceremony import hold_ceremony
-from ..protocol.courier import Courier, drive
+from ..protocol.courier import Courier, Questions, Steps, drive
+from ..protocol.gather import Closing
 from ..protocol.handshake import HelloTerms
-from ..protocol.key_messages import ask_sites
+from ..protocol.key_messages import KEYS, ask_sites, key_request_to_content
 from ..protocol.masks import make_mask_terms
 from ..protocol.queries import package_version
 from ..protocol.rounds import MaskTerms
@@ -160,6 +163,17 @@ class Preparation:
             fewest = max(fewest, self._hub.rules.min_replies)
         return len(grant.roster.members) - len(waiting) >= fewest
 
+    def _hand_key(self, grant: KeyGrant, nodes: Collection[int]) -> Steps[None]:
+        """Hand the key to sites that have signed its roster and were away when it was made."""
+        content = key_request_to_content("receive", grant.to_json())
+        yield Questions(
+            kind=KEYS,
+            contents=dict.fromkeys(nodes, content),
+            largest=MAX_GRANT_BYTES,
+            closing=Closing(deadline=_ASK_S, min_replies=len(nodes)),
+            counted=frozenset(nodes),
+        )
+
     def ask_schema(self, grid: Grid, grant: KeyGrant) -> Schema:
         """What the rows of most sites are.
 
@@ -260,6 +274,7 @@ class Preparation:
         *,
         run: str = "",
         late: LateSites | None = None,
+        grant: KeyGrant | None = None,
     ) -> Greeter:
         """Asks sites what they are before their first round.
 
@@ -269,6 +284,7 @@ class Preparation:
             actions: that their policies must allow.
             run: ULID of the run, where it is one; then sites that are behind are known of before they are asked.
             late: brings sites to what was agreed on before they came; see `late_sites`.
+            grant: of the key, for those that do not have it yet.
         """
         return Greeter(
             HelloTerms(
@@ -283,6 +299,7 @@ class Preparation:
             ),
             self._hub.rules.closing,
             lead_in=None if late is None else late.steps,
+            hand_key=None if grant is None else partial(self._hand_key, grant),
         )
 
     def late_sites(self, grant: KeyGrant, preprocessing: str) -> LateSites | None:

@@ -117,6 +117,8 @@ class TrainRun:
             ConfigError: the job does not fit what the sites have.
             LinkLostError: the SuperLink is gone; call this again with the grid of another one.
         """
+        if self._is_over():
+            return
         grant = self._before.make_key(grid)
         decided = self._read_decided() or self._decide(grid, grant)
         if decided.key_id != (grant.key_id if self._job.protection.scheme == "packed" else decided.key_id):
@@ -161,6 +163,7 @@ class TrainRun:
                 decided.roster_sha256,
                 run=run,
                 late=self._before.late_sites(grant, decided.preprocessing),
+                grant=grant,
             ),
         )
         try:
@@ -235,6 +238,14 @@ class TrainRun:
             tracker.record_site(record.uid, member.name)
         self._before.attach(record.uid)
         return record.uid
+
+    def _is_over(self) -> bool:
+        """Whether a coordinator has done all of it, and died before it could say so."""
+        run = self._before.claim.run
+        if run is None or History(self._hub.database).federated(run).run.state != "completed":
+            return False
+        self.accuracy = History(self._hub.database).metrics(run).get("val_accuracy")
+        return True
 
     def _read_decided(self) -> _Decided | None:
         """What an earlier coordinator has decided."""

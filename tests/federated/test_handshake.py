@@ -17,10 +17,13 @@ from nasturtium.federated import (
     MemoryJournal,
     PausedError,
     Peers,
+    PlanError,
+    Refusal,
     RelayStrategy,
     RoundResult,
     make_client_app,
 )
+from nasturtium.federated.protocol.courier import Pause
 from nasturtium.federated.protocol.gather import Closing
 from nasturtium.federated.protocol.handshake import check_hello, columns_of, schema_sha256
 from nasturtium.federated.protocol.queries import HelloRequest, SiteHello
@@ -198,3 +201,37 @@ def test_too_few_that_fit_pause_the_run_with_the_reasons(make_site, greeted, key
     sites = [make_site(1, **good), make_site(2, **good), make_site(3, **good | {"actions": ()})]
     with pytest.raises(PausedError, match=r"2 sites are connected, expected at least 3; site-3: its policy does not"):
         greeted(sites)
+
+
+def test_who_is_not_ready_is_handed_the_key_once_and_greeted_again(
+    make_site, make_federation_plan, key, preset, coordinator
+):
+    good = {"cipher": PackedCipher(key, preset), "actions": ACTIONS}
+    sites = [make_site(index, **good) for index in (1, 2, 3, 4)]
+    ready, handed = [True] * 3 + [False], []
+
+    def find(context):
+        index = partition_id(context)
+        if not ready[index]:
+            raise PlanError("no key yet", refusal=Refusal.NOT_READY)
+        return sites[index]
+
+    def hand_key(nodes):
+        handed.append(list(nodes))
+        ready[3] = True
+        yield Pause(0.0)
+
+    greeter = Greeter(HelloTerms(package="0"), Closing(deadline=60, min_replies=4), hand_key=hand_key)
+    nodes = {FIRST_NODE_ID + index: site.identity for index, site in enumerate(sites)}
+    results: list[RoundResult] = []
+    with LocalGrid(make_client_app(find), len(sites)) as grid:
+        strategy = RelayStrategy(
+            make_federation_plan(min_sites=4, patience=60.0),
+            PackedAdder(preset, key.key_id),
+            nodes,
+            coordinator,
+            greeter=greeter,
+        )
+        strategy.run(grid, MemoryJournal(results.append))
+    assert handed == [[FIRST_NODE_ID + 3]]
+    assert all(result.accepted == 4 for result in results)
