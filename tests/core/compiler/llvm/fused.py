@@ -203,8 +203,12 @@ def bound(
     for operand in pattern.operands:
         array = arrays[operand.name]
         slots[operand.name] = array
-        if isinstance(array, np.ndarray) and operand.layout in ("full", "pixel"):
+        if isinstance(array, np.ndarray) and operand.layout in ("full", "strided", "pixel"):
             slots |= strides(operand.name, array)
+        if isinstance(array, np.ndarray) and operand.layout == "strided":
+            slots[f"{operand.name}.channel"] = array.strides[3] // array.itemsize
+        if isinstance(array, np.ndarray) and operand.layout == "table":
+            slots |= {f"{operand.name}.rows": len(array), f"{operand.name}.row": array.shape[1]}
         if isinstance(array, np.ndarray) and operand.layout == "partials":
             slots[f"{operand.name}.shard"] = array.shape[1]
         if isinstance(array, np.ndarray) and operand.layout == "item":

@@ -57,6 +57,10 @@ CASES = [
     case((1, 12, 12), 8, 20, 3, "groups-and-dilation", padding=(2, 2), dilation=(2, 2), groups=2),
     case((2, 11, 13), 6, 10, 3, "strides-and-dilations-differ", stride=(3, 2), padding=(1, 0), dilation=(2, 3)),
     case((1, 9, 9), 1, 16, 7, "one-channel", stride=(2, 2), padding=(3, 3)),
+    case((3, 7, 9), 17, 17, 3, "depthwise", padding=(1, 1), groups=17),
+    case((2, 9, 13), 7, 7, 3, "depthwise-stride-2", stride=(2, 2), padding=(1, 1), groups=7),
+    case((2, 9, 8), 40, 40, (1, 5), "depthwise-dilated", padding=(0, 4), dilation=(1, 2), groups=40),
+    case((1, 5, 5), 64, 64, 3, "depthwise-wide", stride=(1, 2), groups=64),
     case((17, 6, 6), 4, 8, (3, 1), "more-images-than-shards", stride=(2, 2), padding=(1, 0), dilation=(2, 2)),
 ]
 
@@ -169,12 +173,16 @@ def test_input_gradient(kernel_cache: KernelCache, size: tuple[int, int, int], c
     _, w, dy = draw(conv, size)
     like_x, like_dy = layouts(conv, size)
     turned = memory(turned_size(conv))
-    run(kernel_cache, [turn_weights(target, conv)], threads=2, source=memory(pack_weights(w, conv)), result=turned)
+    packed = memory(pack_weights(w, conv))
+    if not conv.depthwise:
+        run(kernel_cache, [turn_weights(target, conv)], threads=2, source=packed, result=turned)
     results: list[bytes] = []
     for threads in (1, 3):
         dx = memory(like_x.size)
         launches = input_gradient(target, conv, like_dy, like_x)
-        run(kernel_cache, launches, threads=threads, x=placed(dy, like_dy), w=turned, y=dx)
+        run(
+            kernel_cache, launches, threads=threads, x=placed(dy, like_dy), w=packed if conv.depthwise else turned, y=dx
+        )
         wanted = plain_input_gradient(conv, dy, w, size[1:])
         assert_near(pixels_of(dx, like_x), wanted, terms=w[:, 0].size)
         assert untouched(dx, like_x)

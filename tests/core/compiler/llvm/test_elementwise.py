@@ -148,6 +148,35 @@ def test_windows_read_and_write_neighbours():
     )
 
 
+@pytest.mark.parametrize("channels", [1, 3, 17, 64])
+@pytest.mark.parametrize("width", [4, 8, 16])
+def test_other_layouts_are_read_and_written(channels: int, width: int):
+    f = Formula()
+    f.store("y", f.strided("x") + f.strided("labels", "i64").cast("f32"), layout="strided")
+    f.store("flags", f.strided("x") > 0.0, dtype="bool", layout="strided")
+    pattern, shape = f.pattern(), (2, 3, 4, channels)
+    x = np.random.default_rng(0).normal(size=(2, channels, 3, 4)).astype(np.float32)
+    labels = np.arange(x.size).reshape(x.shape)
+    y, flags = np.zeros_like(x), np.zeros(x.shape, bool)
+    arrays = {"x": x, "labels": labels, "y": y, "flags": flags}
+    turned = {name: array.transpose(0, 2, 3, 1) for name, array in arrays.items()}
+    run(emit_image(target(width), pattern, tile_for(target(width), channels)), bound(pattern, turned, shape), threads=2)
+    np.testing.assert_array_equal(y, x + labels.astype(np.float32))
+    np.testing.assert_array_equal(flags, x > 0)
+
+
+@pytest.mark.parametrize("channels", [3, 64])
+def test_rows_of_tables(channels: int):
+    f = Formula()
+    f.store("y", f.table("table", f.pixel("tokens", "i64").cast("i32")) * 2.0)
+    pattern, shape = f.pattern(), (2, 1, 6, channels)
+    table = np.random.default_rng(0).normal(size=(5, channels)).astype(np.float32)
+    tokens = np.array([0, 4, 2, 2, 1, 3, 0, 0, 9, -3, 4, 1]).reshape(2, 1, 6)  # two are beyond the table
+    arrays = {"table": table, "tokens": tokens, **outputs(pattern, shape)}
+    run(emit_image(target(), pattern, tile_for(target(), channels)), bound(pattern, arrays, shape), threads=2)
+    np.testing.assert_array_equal(arrays["y"], 2 * table[tokens.clip(0, 4)])
+
+
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 63, 64, 65, 1000, 4099])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_runs_of_elements(count: int, threads: int):
