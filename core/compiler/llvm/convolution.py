@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .depthwise import depthwise_forward, depthwise_input_gradient
 from .geometry import Convolution, interleaved, residues
 from .launch import Images, Launch
 from .target import Target
@@ -37,8 +38,10 @@ def forward(
         epilogue: what is done to the sums.
         others: of `mask` and `add`, how they lie; default: like `y`.
 
-    `w` is packed: [groups][blocks][taps][inputs of a group][16]; `bias` is [outputs], with 16 floats behind it.
+    `w` is packed as `packing` says; `bias` is [outputs]. Up to 16 floats behind both are read and not used.
     """
+    if conv.depthwise:
+        return depthwise_forward(target, conv, x, y, epilogue=epilogue, others=others)
     inputs, outputs = conv.group_inputs, conv.group_outputs
     taps = forward_taps(conv, x)
     start = -conv.padding[0] * x.row - conv.padding[1] * x.pixel
@@ -96,8 +99,10 @@ def input_gradient(
         epilogue: what is done to the sums.
         others: of `mask` and `add`, how they lie; default: like `dx`.
 
-    `w` is turned, as `packing.turn_weights` makes it.
+    `w` is turned, as `packing.turn_weights` makes it; that of a depthwise convolution is read as it is.
     """
+    if conv.depthwise:
+        return depthwise_input_gradient(target, conv, dy, dx, epilogue=epilogue, others=others)
     inputs, outputs = conv.group_inputs, conv.group_outputs
     column = blocks_of(outputs) * BLOCK * BLOCK
     tap_count = conv.kernel[0] * conv.kernel[1]

@@ -1,6 +1,7 @@
 """Weights as the kernels read them: packed in blocks of 16 output channels, and turned for gradients of inputs.
 
-Packed: [groups][blocks of outputs][taps][inputs of a group][16], the last block of a group filled up with zeros. The
+Packed: [groups][blocks of outputs][taps][inputs of a group][16], the last block of a group filled up with zeros;
+of a depthwise convolution just [taps][channels]. The
 gradients of weights come packed, too, so that an optimiser never unpacks. NumPy packs and unpacks where a model's state
 comes and goes; a kernel turns them, once in a step, since weights change in every step.
 """
@@ -26,6 +27,8 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 def packed_size(conv: Convolution) -> int:
     """Floats of packed weights, zeros included."""
     taps = conv.kernel[0] * conv.kernel[1]
+    if conv.depthwise:
+        return taps * conv.inputs
     return conv.groups * blocks_of(conv.group_outputs) * taps * conv.group_inputs * BLOCK
 
 
@@ -37,6 +40,8 @@ def turned_size(conv: Convolution) -> int:
 
 def pack_weights(weights: Floats, conv: Convolution) -> Floats:
     """Packed weights, flat, from (outputs, inputs of a group, kernel rows, kernel columns)."""
+    if conv.depthwise:
+        return np.ascontiguousarray(weights.reshape(conv.inputs, *conv.kernel).transpose(1, 2, 0), np.float32).ravel()
     outputs, blocks = conv.group_outputs, blocks_of(conv.group_outputs)
     filled = np.zeros((conv.groups, blocks * BLOCK, conv.group_inputs, *conv.kernel), np.float32)
     filled[:, :outputs] = weights.reshape(conv.groups, outputs, conv.group_inputs, *conv.kernel)
@@ -46,6 +51,8 @@ def pack_weights(weights: Floats, conv: Convolution) -> Floats:
 
 def unpack_weights(packed: Floats, conv: Convolution) -> Floats:
     """The inverse of `pack_weights`."""
+    if conv.depthwise:
+        return np.ascontiguousarray(packed.reshape(*conv.kernel, 1, conv.inputs).transpose(3, 2, 0, 1))
     blocks = blocks_of(conv.group_outputs)
     parts = packed.reshape(conv.groups, blocks, *conv.kernel, conv.group_inputs, BLOCK).transpose(0, 1, 5, 4, 2, 3)
     filled = parts.reshape(conv.groups, blocks * BLOCK, conv.group_inputs, *conv.kernel)

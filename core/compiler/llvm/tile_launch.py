@@ -13,6 +13,7 @@ from .tiling import PLAIN, Epilogue, moments_row, strides_of
 
 IMAGE_BYTES = 128 * 1024  # input that is kept in the cache while the blocks of weights take turns
 MATRIX_BYTES = 256 * 1024  # the same where weights may be more than fit, and are read once for it
+GROUP_BYTES = 256 * 1024  # of images and their gradients, gone through for all tiles of weights before the next
 PREFETCH_TILES = 2  # so far ahead, where there is one row of taps
 PIXELS = (16, 14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)
 

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from functools import cache
 
 from .convolution import forward_taps
+from .depthwise import depthwise_weight_gradient
 from .geometry import Convolution
 from .ir import Value, Writer, number, vector
 from .kernel import Kernel, Slot
 from .launch import Images, Launch
 from .target import Target
 from .tile import BLOCK
-from .tile_launch import Taps, blocks_of
+from .tile_launch import GROUP_BYTES, Taps, blocks_of
 
-GROUP_BYTES = 256 * 1024  # of images and their gradients that are gone through for all tiles before the next
 LONGEST_ROW = 512  # of matrices, which are cut up
 PLACES = (14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
 
@@ -187,6 +187,8 @@ def weight_gradient(
 
     `result` is packed like the weights, with `16 * 16` floats behind it; zeros where the weights are filled up.
     """
+    if conv.depthwise:
+        return depthwise_weight_gradient(target, conv, x, dy, accumulate=accumulate)
     inputs, outputs = conv.group_inputs, conv.group_outputs
     taps = forward_taps(conv, x)
     x_strides = (x.image, x.row * conv.stride[0], x.pixel * conv.stride[1])
