@@ -27,12 +27,16 @@ SHARDS = 16  # sums over a batch are made of this many partial sums, whatever th
 CHANNELS, PIXELS = 1, 2  # axes along which a term varies, as bits
 
 DType = Literal["f32", "i32", "i64", "bool"]
-Layout = Literal["full", "channel", "pixel", "item", "scalar", "number", "partials", "moments", "total"]
+Layout = Literal[
+    "full", "strided", "table", "channel", "pixel", "item", "scalar", "number", "partials", "moments", "total"
+]
 Number = float | int
 Shift = tuple[int, int]
 
 VARIES: dict[Layout, int] = {
     "full": CHANNELS | PIXELS,
+    "strided": CHANNELS | PIXELS,
+    "table": CHANNELS | PIXELS,
     "channel": CHANNELS,
     "pixel": PIXELS,
     "item": CHANNELS | PIXELS,
@@ -42,10 +46,13 @@ VARIES: dict[Layout, int] = {
     "moments": CHANNELS,
     "total": 0,
 }
-ARITHMETIC = frozenset({"add", "sub", "mul", "div", "max", "min", "and", "or", "xor"})
+ARITHMETIC = frozenset({"add", "sub", "mul", "div", "max", "min", "and", "or", "xor", "pow", "atan2", "copysign"})
+BITWISE = frozenset({"and", "or", "xor"})
+FLOAT_ONLY = frozenset({"div", "pow", "atan2", "copysign"})
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 FUNCTIONS = frozenset(
-    {"neg", "abs", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "tanh", "erf", "sigmoid", "floor", "ceil", "round"}
+    {"neg", "abs", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "log2", "tanh", "erf", "sigmoid"}
+    | {"floor", "ceil", "round", "trunc", "sin", "cos", "tan", "asin", "acos", "atan"}
 )
 REDUCTIONS = frozenset({"row_sum", "row_max", "row_min", "row_bound"})
 
@@ -67,7 +74,9 @@ class Operand:
         name: of its slots: `name` points to its first element.
         layout: "full": an element per pixel and channel; the slots `name.item`, `name.row` and `name.pixel` hold its
             strides, in elements, and channels are adjacent; if it is read with shifts, `name.down` and `name.right`
-            hold what one step is. "channel": `[channels]`. "pixel": an element per pixel, with strides, the same for
+            hold what one step is. "strided": the same with channels `name.channel` elements apart: slow, for what is
+            laid out otherwise. "table": `[name.rows][channels]`, rows `name.row` elements apart, one of which belongs
+            to each pixel. "channel": `[channels]`. "pixel": an element per pixel, with strides, the same for
             its channels. "item": sums of `Formula.item_sum`, `[items][channels]`, rows `name.item` elements apart (read
             them as full with strides 0). "scalar": one element. "number": a float32 that is the slot itself.
             "partials": the sum of `[SHARDS][channels]`, SHARDS rows that are `name.shard` elements apart, in order.
@@ -279,6 +288,18 @@ class Term:
         """The nearest integer, ties to even, as a float."""
         return self.formula.function("round", self)
 
+    def pow(self, exponent: Term | Number) -> Term:
+        """X to a power, as in C; `power` is better for small integers."""
+        return self._binary("pow", exponent)
+
+    def atan2(self, x: Term | Number) -> Term:
+        """The angle of the point (x, this)."""
+        return self._binary("atan2", x)
+
+    def copysign(self, sign: Term | Number) -> Term:
+        """With the sign of another."""
+        return self._binary("copysign", sign)
+
     def select(self, yes: Term | Number, no: Term | Number) -> Term:
         """`yes` where this truth holds, else `no`."""
         return self.formula.select(self, yes, no)
@@ -366,6 +387,19 @@ class Formula:
         """The sum of SHARDS partial sums."""
         return self.operand(name, "total")
 
+    def strided(self, name: str, dtype: DType = "f32") -> Term:
+        """An operand with an element per pixel and channel, the channels any distance apart."""
+        return self.operand(name, "strided", dtype)
+
+    def table(self, name: str, row: Term) -> Term:
+        """The row of a table that an int32 term, the same for all channels, has the number of.
+
+        A number beyond the table takes its nearest row: nothing else in memory is ever read.
+        """
+        assert row.dtype == "i32", f"{name}: expected int32 numbers of rows, got {row.dtype}"
+        assert not row.step.varies & CHANNELS, f"{name}: a row per channel"
+        return self._step(Step("row", (row.number,), "f32", VARIES["table"], self._operand(name, "table")))
+
     def window(self, name: str, down: int, right: int, dtype: DType = "f32") -> Term:
         """A full operand's elements some rows below and pixels to the right; the memory around it must be there."""
         return self._load(self._operand(name, "full", dtype, shifted=True), (down, right))
@@ -400,7 +434,7 @@ class Formula:
             name: of the operand.
             term: a number is written everywhere. It may not vary along axes that the operand does not have.
             dtype: of the operand; the term is cast.
-            layout: "full", "pixel", "channel" or "scalar".
+            layout: "full", "strided", "pixel", "channel" or "scalar".
         """
         self._store(name, term, dtype, layout, (0, 0), shifted=False)
 
@@ -443,8 +477,7 @@ class Formula:
         b = self._term(b, a.dtype)
         assert op in ARITHMETIC or op in COMPARISONS, f"unknown operation {op!r}"
         assert a.dtype == b.dtype, f"{op}: expected two terms of one dtype, got {a.dtype} and {b.dtype}"
-        if op in ("and", "or", "xor"):
-            assert a.dtype != "f32", f"{op} of floats"
+        assert (a.dtype == "f32") is not (op in BITWISE) or op not in BITWISE | FLOAT_ONLY, f"{op} of {a.dtype}"
         dtype: DType = "bool" if op in COMPARISONS else a.dtype
         return self._step(Step(op, (a.number, b.number), dtype, a.step.varies | b.step.varies))
 
@@ -501,7 +534,7 @@ class Formula:
     def _store(
         self, name: str, term: Term | Number, dtype: DType, layout: Layout, shift: Shift, *, shifted: bool
     ) -> None:
-        assert layout in ("full", "pixel", "channel", "scalar"), f"nothing can be stored as {layout}"
+        assert layout in ("full", "strided", "pixel", "channel", "scalar"), f"nothing can be stored as {layout}"
         term = self.cast(self._term(term, dtype), dtype)
         assert not term.step.varies & ~VARIES[layout], f"{name}: a {layout} operand for a term that varies more"
         self.stores.append(Store("store", self._operand(name, layout, dtype, shifted=shifted), term.number, shift))

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .formula import CHANNELS, PIXELS, REDUCTIONS, SHARDS, DType, Operand, Pattern, Step, Store
-from .ir import FLOAT, INT, POINTER, Value, Writer, number, vector
+from .ir import FLOAT, INT, POINTER, Value, Writer, mangled, number, vector
 from .kernel import Slot
-from .mathematics import FUNCTIONS, maximum, minimum
+from .mathematics import BINARY, FUNCTIONS
 
 ELEMENTS: dict[DType, str] = {"f32": FLOAT, "i32": "i32", "i64": "i64", "bool": "i1"}
 IN_MEMORY: dict[DType, str] = {**ELEMENTS, "bool": "i8"}
@@ -21,6 +21,7 @@ WHOLE_COMPARISONS = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "
 # What an operation costs beside an addition, roughly: decides between computing again and keeping.
 COSTS: dict[str, int] = {"constant": 0, "div": 4, "sqrt": 6, "rsqrt": 10}
 COSTS.update({"exp": 14, "expm1": 14, "sigmoid": 18, "erf": 18, "tanh": 20, "log": 20, "log1p": 26})
+COSTS.update({"log2": 20, "pow": 90, "atan2": 60, "sin": 60, "cos": 60, "tan": 120, "asin": 70, "acos": 70, "atan": 60})
 STREAM = "!nontemporal !0"
 STREAM_NODE = "!0 = !{i32 1}"
 
@@ -124,6 +125,9 @@ class Lowering:
             case "channels":
                 count = next(k[slot.name] for slot in k.slots if slot.name in ("channels", "count"))
                 return k.splat(k.cast("sitofp", count, FLOAT), self.width)
+            case "row":
+                assert place is not None
+                return self._row(step, inputs[0], place)
             case "mean" | "variance":
                 assert place is not None
                 return self._moment(step, inputs, place)
@@ -144,10 +148,8 @@ class Lowering:
         match step.op:
             case "add" | "sub" | "mul" | "div":
                 return k.binary(f"f{step.op}", *inputs)
-            case "max":
-                return maximum(k, *inputs)
-            case "min":
-                return minimum(k, *inputs)
+            case "max" | "min" | "pow" | "atan2" | "copysign":
+                return BINARY[step.op](k, *inputs)
             case _:
                 return FUNCTIONS[step.op](k, inputs[0])
 
@@ -202,6 +204,9 @@ class Lowering:
             case "pixel":
                 assert place is not None
                 return self._one(place.bases[step.operand], operand.dtype)
+            case "strided":
+                assert place is not None
+                return self._gathered(self._addresses(step.operand, step.shift, place), operand.dtype, place.mask)
             case _:
                 assert place is not None
                 assert operand.layout in ("channel", "full"), f"a load of {operand.layout}"
@@ -222,6 +227,41 @@ class Lowering:
             row = k.at(first, k.mul(loop.index, k[f"{operand.name}.shard"]))
             loop.carry(k.fadd(loop.values[0], self._vector(row, "f32", place.mask)))
         return loop.results[0]
+
+    def _row(self, step: Step, number_: Value, place: Place) -> Value:
+        """Channels of a row of a table."""
+        k, name = self.k, self.pattern.operands[step.operand].name
+        row = k.cast("sext", k.lane(number_, 0), INT)
+        row = k.most(k.least(row, k.sub(k[f"{name}.rows"], 1)), 0)
+        return self.read(k.at(k[name], k.mul(row, k[f"{name}.row"]), place.channel), place.mask)
+
+    def _addresses(self, operand_number: int, shift: tuple[int, int], place: Place) -> Value:
+        """Of every channel of a vector, for a strided operand."""
+        k, operand = self.k, self.pattern.operands[operand_number]
+        step, whole, element = k[f"{operand.name}.channel"], vector(self.width, INT), IN_MEMORY[operand.dtype]
+        lanes = Value(f"<{', '.join(f'i64 {lane}' for lane in range(self.width))}>", whole)
+        offsets = k.binary("mul", lanes, k.splat(step, self.width))
+        first = self.address(operand_number, shift, place)
+        type = vector(self.width, POINTER)
+        return k.define(f"getelementptr {element}, ptr {first.text}, {whole} {offsets.text}", type)
+
+    def _gathered(self, pointers: Value, dtype: DType, mask: Value | None) -> Value:
+        """One element from each address."""
+        k, type = self.k, vector(self.width, IN_MEMORY[dtype])
+        size, zeros = number(_bytes(dtype), "i32"), Value("zeroinitializer", type)
+        everywhere = Value("splat (i1 true)", vector(self.width, "i1"))
+        name = f"llvm.masked.gather.{mangled(type)}.v{self.width}p0"
+        value = k.call(name, type, pointers, size, mask or everywhere, zeros, overloads=())
+        return k.compare("ne", value, number(0, type)) if dtype == "bool" else value
+
+    def _scatter(self, value: Value, pointers: Value, mask: Value | None, dtype: DType) -> None:
+        """One element to each address."""
+        k = self.k
+        if dtype == "bool":
+            value = k.cast("zext", value, vector(self.width, "i8"))
+        everywhere = Value("splat (i1 true)", vector(self.width, "i1"))
+        name = f"llvm.masked.scatter.{mangled(value.type)}.v{self.width}p0"
+        k.perform(name, value, pointers, number(_bytes(dtype), "i32"), mask or everywhere)
 
     def _moment(self, step: Step, inputs: list[Value], place: Place) -> Value:
         """The mean of all shards; or, given that, the variance: weighted by how many lines or images each has seen."""
@@ -276,7 +316,8 @@ class Lowering:
         placed = place.bases.get(operand_number)
         base = k[operand.name] if placed is None else placed
         down, right = shift
-        offsets = [place.channel if placed is None or place.offset is None else place.offset]
+        channel = place.channel if placed is None or place.offset is None else place.offset
+        offsets = [k.mul(channel, k[f"{operand.name}.channel"]) if operand.layout == "strided" else channel]
         if shift != (0, 0):
             offsets.append(k.mul(k[f"{operand.name}.down"], down))
             offsets.append(k.mul(k[f"{operand.name}.right"], right))
@@ -285,6 +326,9 @@ class Lowering:
     def store(self, store: Store, value: Value, place: Place) -> None:
         """A result of kind "store" to a full or channel operand."""
         operand = self.pattern.operands[store.operand]
+        if operand.layout == "strided":
+            self._scatter(value, self._addresses(store.operand, store.shift, place), place.mask, operand.dtype)
+            return
         streamed = operand.name in self.stream and place.mask is None
         pointer = self.address(store.operand, store.shift, place)
         self.write(value, pointer, place.mask, operand.dtype, STREAM if streamed else "")
@@ -320,7 +364,7 @@ class Lowering:
         k = self.k
         bases: dict[int, Value] = {}
         for number_, operand in enumerate(self.pattern.operands):
-            if operand.layout in ("full", "pixel"):
+            if operand.layout in ("full", "strided", "pixel"):
                 offset = k.add(k.mul(item, k[f"{operand.name}.item"]), k.mul(row, k[f"{operand.name}.row"]))
                 bases[number_] = k.at(k[operand.name], offset, element=IN_MEMORY[operand.dtype])
         return bases
@@ -336,7 +380,9 @@ class Lowering:
     def at_channel(self, operand_number: int, base: Value, channel: Value) -> Value:
         """From where the elements of a pixel begin to those of a channel, if there is one for each."""
         operand = self.pattern.operands[operand_number]
-        return self.k.at(base, channel, element=IN_MEMORY[operand.dtype]) if operand.layout == "full" else base
+        if operand.layout == "strided":
+            channel = self.k.mul(channel, self.k[f"{operand.name}.channel"])
+        return base if operand.layout == "pixel" else self.k.at(base, channel, element=IN_MEMORY[operand.dtype])
 
     def mask_at(self, channel: Value, end: Value) -> Value:
         """The lanes before `end`."""
@@ -414,13 +460,17 @@ def slots_of(pattern: Pattern, *, dense: bool, scratch: bool) -> tuple[Slot, ...
     for operand in pattern.operands:
         slots.append(Slot(operand.name, "f32" if operand.layout == "number" else "ptr"))
         strides: list[str] = []
-        if operand.layout in ("full", "pixel") and not dense:
+        if operand.layout in ("full", "strided", "pixel") and not dense:
             strides += ["item", "row", "pixel"]
             if operand.shifted:
                 strides += ["down", "right"]
-        strides += {"partials": ["shard"], "moments": ["shard", "groups", "count"], "item": ["item"]}.get(
-            operand.layout, []
-        )
+        strides += {
+            "partials": ["shard"],
+            "moments": ["shard", "groups", "count"],
+            "item": ["item"],
+            "strided": ["channel"],
+            "table": ["row", "rows"],
+        }.get(operand.layout, [])
         slots += [Slot(f"{operand.name}.{stride}", "i64") for stride in strides]
     return tuple(slots)
 

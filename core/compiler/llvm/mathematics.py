@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from . import precise
 from .ir import Value, Writer, lanes_of, number, vector
 
 # e^r = 1 + r + r^2 P(r) for |r| <= log(2) / 2, and log(1 + f) = f - f^2 / 2 + f^3 Q(f); highest power first.
@@ -61,7 +62,22 @@ def expm1(k: Writer, x: Value) -> Value:
 
 
 def log(k: Writer, x: Value) -> Value:
-    """X = 2^e (1 + f) with 1 + f from sqrt(1/2) to sqrt(2)."""
+    """The natural logarithm: of x = 2^e (1 + f), with 1 + f from sqrt(1/2) to sqrt(2), e log 2 + log(1 + f)."""
+    exponent, f, square, tail = _split(k, x)
+    tail = k.fma(square, -0.5, k.fma(exponent, LN2_LOW, tail))
+    return _of_positive(k, x, k.fma(exponent, LN2_HIGH, k.fadd(f, tail)))
+
+
+def log2(k: Writer, x: Value) -> Value:
+    """The same, to base 2: exact for powers of two."""
+    exponent, f, square, tail = _split(k, x)
+    tail = k.fma(square, -0.5, tail)
+    low = k.fma(tail, LOG2_E, k.fmul(f, LOG2_E - 1.0))
+    return _of_positive(k, x, k.fadd(exponent, k.fadd(f, low)))
+
+
+def _split(k: Writer, x: Value) -> tuple[Value, Value, Value, Value]:
+    """Of a number x = 2^e (1 + f): e, f, f^2, and log(1 + f) - f + f^2 / 2."""
     whole = vector(lanes_of(x.type), "i32")
     tiny = k.compare("olt", x, SMALLEST_NORMAL)
     scaled = k.select(tiny, k.fmul(x, 2.0**23), x)
@@ -71,9 +87,11 @@ def log(k: Writer, x: Value) -> Value:
     mantissa = k.binary("add", k.binary("and", shifted, 0x7FFFFF), ROOT_HALF_BITS)
     f = k.fsub(k.cast("bitcast", mantissa, x.type), 1.0)
     square = k.fmul(f, f)
-    tail = k.fmul(k.fmul(polynomial(k, LOG, f), square), f)
-    tail = k.fma(square, -0.5, k.fma(exponent, LN2_LOW, tail))
-    value = k.fma(exponent, LN2_HIGH, k.fadd(f, tail))
+    return exponent, f, square, k.fmul(k.fmul(polynomial(k, LOG, f), square), f)
+
+
+def _of_positive(k: Writer, x: Value, value: Value) -> Value:
+    """A logarithm as computed, or what it is where x is not positive and finite."""
     value = k.select(k.compare("olt", x, INFINITY), value, x)  # infinity and NaN stay
     value = k.select(k.compare("olt", x, 0.0), NAN, value)
     return k.select(k.compare("oeq", x, 0.0), -INFINITY, value)
@@ -185,6 +203,7 @@ FUNCTIONS: dict[str, Callable[[Writer, Value], Value]] = {
     "expm1": expm1,
     "log": log,
     "log1p": log1p,
+    "log2": log2,
     "tanh": tanh,
     "erf": erf,
     "sigmoid": sigmoid,
@@ -195,4 +214,18 @@ FUNCTIONS: dict[str, Callable[[Writer, Value], Value]] = {
     "floor": _intrinsic("llvm.floor"),
     "ceil": _intrinsic("llvm.ceil"),
     "round": _intrinsic("llvm.roundeven"),
+    "trunc": _intrinsic("llvm.trunc"),
+    "sin": precise.sin,
+    "cos": precise.cos,
+    "tan": precise.tan,
+    "asin": precise.asin,
+    "acos": precise.acos,
+    "atan": precise.atan,
+}
+BINARY: dict[str, Callable[[Writer, Value, Value], Value]] = {
+    "max": maximum,
+    "min": minimum,
+    "pow": precise.power,
+    "atan2": precise.atan2,
+    "copysign": lambda k, a, b: k.call("llvm.copysign", a.type, a, b),
 }

@@ -96,7 +96,7 @@ class _Rows:
         self.kept = {} if tile.resident else _kept(pattern)
         self.keep_rows = {each: len(self.prepared) + at for at, each in enumerate(self.kept)}
         layouts = [(store, pattern.operands[store.operand].layout) for store in pattern.stores if store.kind == "store"]
-        self.full_stores = [store for store, layout in layouts if layout == "full"]
+        self.full_stores = [store for store, layout in layouts if layout in ("full", "strided")]
         self.pixel_stores = [store for store, layout in layouts if layout == "pixel"]
 
     def line(self, item: Value, row: Value, into: Sums) -> None:
