@@ -6,7 +6,7 @@ pixel begin. `Lowering.value` writes the instructions of a step and of all it ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .formula import CHANNELS, PIXELS, REDUCTIONS, SHARDS, DType, Operand, Pattern, Step, Store
@@ -395,6 +395,25 @@ class Lowering:
     def counted(self, value: Value, place: Place) -> Value:
         """A vector with zeros where there are no channels: what may be added up."""
         return value if place.mask is None else self.k.select(place.mask, value, 0.0)
+
+
+def over_channels(k: Writer, vectors: int, tail: bool, element: Callable[[Value, Value | None], None]) -> None:
+    """Visit the channels of a pixel (slot `channels`), a vector at a time.
+
+    Args:
+        k: writes.
+        vectors: full ones are visited in blocks of so many; 0 for none.
+        tail: whether channels may be left over, which are visited with a mask.
+        element: takes the number of the first channel, and the mask or None.
+    """
+    channels, step = k["channels"], vectors * k.target.width
+    full = k.sub(channels, k.rem(channels, step)) if step and tail else channels
+    if step:
+        with k.loop(0, full, step=k.target.width) as loop:
+            element(loop.index, None)
+    if tail:
+        with k.loop(full if step else 0, channels, step=k.target.width) as loop:
+            element(loop.index, k.lanes_below(k.sub(channels, loop.index), k.target.width))
 
 
 def cost_of(pattern: Pattern, step_number: int, free: Iterable[int] = ()) -> int:

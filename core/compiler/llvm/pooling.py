@@ -15,6 +15,7 @@ from .elementwise import Tile
 from .formula import Formula, Term
 from .ir import Value, Writer, number, vector
 from .kernel import Kernel, Slot
+from .lowering import over_channels
 from .mathematics import maximum
 from .target import Target
 
@@ -203,14 +204,7 @@ class _Pool:
 
     def over_channels(self, element: Element) -> None:
         """Visit the channels of a pixel, a vector at a time."""
-        k, step = self.k, self.tile.vectors * self.width
-        full = k.sub(k["channels"], k.rem(k["channels"], step)) if step and self.tile.tail else k["channels"]
-        if step:
-            with k.loop(0, full, step=self.width) as loop:
-                element(loop.index, None)
-        if self.tile.tail:
-            with k.loop(full if step else 0, k["channels"], step=self.width) as loop:
-                element(loop.index, k.lanes_below(k.sub(k["channels"], loop.index), self.width))
+        over_channels(self.k, self.tile.vectors, self.tile.tail, element)
 
     def over_outputs(self, element: Element) -> None:
         """Visit every window; threads share the lines of the output."""
