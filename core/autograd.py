@@ -63,7 +63,7 @@ class _Tensors:
         return gradient if gradient.shape == shape else sum_to(gradient, shape)
 
     def zeros(self, like: Tensor, shape: tuple[int, ...], dtype: Any) -> Tensor:
-        return wrap(like.device.xp.zeros(shape, dtype))
+        return filled(like, 0, shape, dtype)
 
     def load(self, node: Node, op: OpDef, saved: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         watch = current_mode().watch
@@ -420,13 +420,17 @@ def _seed(output: Tensor, gradient: Tensor | None) -> Tensor:
 
 def ones_like(tensor: Tensor) -> Tensor:
     """Ones of the shape, dtype and device of a tensor."""
-    place = tensor.device
-    with place.active():
-        return wrap(place.xp.ones(tensor.shape, tensor.dtype))
+    return filled(tensor, 1, tensor.shape, tensor.dtype)
 
 
 def zeros_like(tensor: Tensor) -> Tensor:
     """Zeros of the shape, dtype and device of a tensor."""
-    place = tensor.device
+    return filled(tensor, 0, tensor.shape, tensor.dtype)
+
+
+def filled(like: Tensor, number: int, shape: tuple[int, ...], dtype: Any) -> Tensor:
+    """The same number everywhere, on the device of a tensor."""
+    place = like.device
     with place.active():
-        return wrap(place.xp.zeros(tensor.shape, tensor.dtype))
+        array = place.xp.full(shape, number, dtype)
+    return like.constant(array) if isinstance(like, Traced) else wrap(array)

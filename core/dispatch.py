@@ -57,6 +57,7 @@ class Traced(Tensor):
 
     __slots__ = ("level",)
     traced: ClassVar[bool] = True
+    stateful: ClassVar[bool] = False  # state may follow its values: there is one of them in every run
 
     data: Any
     level: int
@@ -69,6 +70,14 @@ class Traced(Tensor):
     @staticmethod
     def stopped(x: Traced) -> Tensor:
         """The same elements as a constant, at this level and below."""
+        raise NotImplementedError
+
+    def constant(self, array: Any) -> Tensor:
+        """An array that nobody will change, as a tensor beside this one."""
+        return wrap(array)
+
+    def assigned(self, target: Tensor) -> None:
+        """Overwrite `target`, a tensor from outside the transformation, with these elements."""
         raise NotImplementedError
 
     @classmethod
@@ -205,7 +214,7 @@ def general(op: OpDef) -> Callable[..., Any]:
             if first.__class__ is _ndarray and not (widens and first.dtype.itemsize == 2):
                 return forward(np, *inputs, **params)
         mode = current_mode()
-        if mode.watch is not None:
+        if mode.watch is not None or mode.stage is not None:
             return apply(op, inputs, params)
         arrays: list[Any] = []
         edges: list[Node | None] = []
@@ -446,6 +455,9 @@ def apply(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
             return _trace(op, inputs, params)
         elif value.__class__ not in _SCALARS:  # np.float64, what 0-d arithmetic gives, is a float to isinstance
             arrays_given = True
+    mode = current_mode()
+    if tensors and mode.stage is not None:
+        return _trace(op, inputs, params)
     nodes: list[Node | None] = []
     values: list[Any] = []
     for value in inputs:
@@ -456,7 +468,6 @@ def apply(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
             nodes.append(None)
             values.append(value if value.__class__ in _SCALARS else as_array(value))
     place, values = _prepare(op, values)
-    mode = current_mode()
     try:
         with place.active():
             out = _half(op, place.xp, values, params) if op.widens else op.forward(place.xp, *values, **params)
@@ -527,10 +538,12 @@ def _record(
 
 
 def _trace(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
-    top = max((value for value in inputs if isinstance(value, Traced)), key=lambda value: value.level)
+    traced = [value for value in inputs if isinstance(value, Traced)]
+    top: Any = max(traced, key=lambda value: value.level) if traced else current_mode().stage
+    kind = type(top) if traced else top.kind
     inputs = [value if isinstance(value, Tensor | Scalar) else wrap(as_array(value)) for value in inputs]
     try:
-        out = type(top).process(top.level, op, inputs, params)
+        out = kind.process(top.level, op, inputs, params)
     except NasturtiumError:
         raise
     except Exception as exc:
@@ -542,10 +555,10 @@ def _trace(op: OpDef, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
             for index, result in enumerate(out):
                 if is_inexact(result.dtype):
                     result.node = output_node(node, index)
-            type(top).recorded(node, top.level, inputs)
+            kind.recorded(node, top.level, inputs)
         elif is_inexact(out.dtype):
             out.node = _record(op, nodes, inputs, out.detach(), params)
-            type(top).recorded(out.node, top.level, inputs)
+            kind.recorded(out.node, top.level, inputs)
     return out
 
 

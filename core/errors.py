@@ -69,6 +69,14 @@ class GradientError(NasturtiumError, RuntimeError):
     """A gradient that was asked for where there is none."""
 
 
+class TraceError(NasturtiumError, RuntimeError):
+    """A function that cannot be compiled: what it does next depends on values that are not known while it is traced."""
+
+
+class CompileError(NasturtiumError, RuntimeError):
+    """The compiler went wrong, or its back end is not there."""
+
+
 class NumericsError(NasturtiumError, ArithmeticError):
     """A NaN or an infinity was born while `check_numerics` watched."""
 

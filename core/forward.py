@@ -222,15 +222,15 @@ def hvp(
 
 
 def primal(x: Tensor) -> Tensor:
-    """The plain tensor of values under any number of tangents: for state that follows the values, as running
-    statistics do.
+    """The tensor of values under any number of tangents: for state that follows the values, as running statistics do.
+    While a function is compiled that is a tensor without elements.
 
     Raises:
         GradientError: under `vmap` or per-sample gradients there is no one value.
     """
     while isinstance(x, Dual):
         x = x.data
-    if isinstance(x, Traced):
+    if isinstance(x, Traced) and not x.stateful:
         raise GradientError(
             "state that is updated by a forward pass, such as the running statistics of batch norm, has no meaning "
             f"inside {type(x).__name__.lower()} transformations",

@@ -20,7 +20,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, overload
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from .device import Array, ArrayModule, Device, device_of
 from .device import device as resolve
 from .errors import ConfigError, DTypeError, ShapeError
 from .philox import WORD, host_bits, host_normal, host_numbers, host_uniform, host_words, log_of, multiply_words
+from .shapes import spec_of
+from .state import current_stage
 
 if TYPE_CHECKING:
     from .cuda import CudaKernel
@@ -87,12 +90,90 @@ class Key:
         return Key(int(word0), int(word1))
 
 
+class _Words(Sequence[int]):
+    """The words that a key has in the run under way."""
+
+    def __init__(self, now: Callable[[], tuple[int, int]]) -> None:
+        self._now = now
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        return self._now()[index]
+
+    def __len__(self) -> int:
+        return 2
+
+    def __repr__(self) -> str:
+        return "(drawn)"
+
+
+class RunKey(Key):
+    """The key of a function that is being compiled: other words in each run.
+
+    Args:
+        now: gives the key of the run under way.
+    """
+
+    __slots__ = ("_now",)
+
+    def __init__(self, now: Callable[[], Key]) -> None:
+        super().__init__(0, 0)
+        object.__setattr__(self, "_now", now)
+
+    @property
+    def now(self) -> Key:
+        """The key of the run under way."""
+        return object.__getattribute__(self, "_now")()
+
+    @property
+    def words(self) -> Any:
+        """Both words, to be read in a run."""
+        return _Words(lambda: self.now.words)
+
+    def split(self, count: int = 2) -> tuple[Key, ...]:
+        """As of any key."""
+        return tuple(RunKey(lambda i=i: self.now.split(count)[i]) for i in range(count))
+
+    def fold_in(self, number: int) -> Key:
+        """As of any key."""
+        return RunKey(lambda: self.now.fold_in(number))
+
+
+P = ParamSpec("P")
+
+
+def _in_each_run(draw: Callable[Concatenate[Key, P], Array]) -> Callable[Concatenate[Key, P], Array]:
+    """A function that draws from a key; from a `RunKey` what it draws is a tensor, drawn anew in each run."""
+
+    @wraps(draw)
+    def call(key: Key, *args: P.args, **kwargs: P.kwargs) -> Array:
+        stage = current_stage() if isinstance(key, RunKey) else None
+        if stage is None or not isinstance(key, RunKey):
+            return draw(key, *args, **kwargs)
+        return stage.draw(lambda: draw(key.now, *args, **kwargs), spec_of(draw(Key(0, 0), *args, **kwargs)))
+
+    return call
+
+
 def key_from(rng: np.random.Generator) -> Key:
-    """A key drawn from a generator, which moves on."""
+    """A key drawn from a generator, which moves on; in a function that is being compiled, in each run."""
+    stage = current_stage()
+    if stage is None:
+        return _key_from(rng)
+    run: list[Key] = []
+    stage.each_run(lambda: run.__setitem__(slice(None), [_key_from(rng)]))
+    return RunKey(lambda: run[0])
+
+
+def _key_from(rng: np.random.Generator) -> Key:
     word0, word1 = rng.integers(0, WORD, size=2, dtype=np.uint64)
     return Key(int(word0), int(word1))
 
 
+@_in_each_run
 def bits(key: Key, shape: Shape, *, dtype: Any = "uint64", device: Place = None) -> Array:
     """Random bits, as unsigned integers.
 
@@ -112,6 +193,7 @@ def bits(key: Key, shape: Shape, *, dtype: Any = "uint64", device: Place = None)
         return words.view(kind)[:count].reshape(extents)
 
 
+@_in_each_run
 def uniform(
     key: Key, shape: Shape, *, low: float = 0.0, high: float = 1.0, dtype: Any = "float32", device: Place = None
 ) -> Array:
@@ -148,6 +230,7 @@ def uniform(
         return _scaled(numbers, high - low, low).astype(kind, copy=False).reshape(extents)
 
 
+@_in_each_run
 def normal(
     key: Key, shape: Shape, *, mean: float = 0.0, std: float = 1.0, dtype: Any = "float32", device: Place = None
 ) -> Array:
@@ -235,6 +318,7 @@ def part_of_batch(share: slice, rows: int) -> Generator[None]:
         _PART.reset(token)
 
 
+@_in_each_run
 def integers(key: Key, shape: Shape, low: int, high: int, *, dtype: Any = "int64", device: Place = None) -> Array:
     """Integers from `low` to `high - 1`.
 
@@ -267,6 +351,7 @@ def integers(key: Key, shape: Shape, low: int, high: int, *, dtype: Any = "int64
     return _numbers(key, shape, kind, convert, resolve(device))
 
 
+@_in_each_run
 def permutation(key: Key, count: int, *, device: Place = None) -> Array:
     """The numbers 0 to `count` - 1 in random order: int64, shape (count,).
 
@@ -289,6 +374,7 @@ def permutation(key: Key, count: int, *, device: Place = None) -> Array:
         return words.view(np.int64)
 
 
+@_in_each_run
 def gumbel(key: Key, shape: Shape, *, dtype: Any = "float32", device: Place = None) -> Array:
     """Standard Gumbel numbers, -log(-log(u)): added to logits, their maximum is a draw from the softmax.
 
@@ -365,6 +451,7 @@ def _scaled(numbers: Array, factor: float, offset: float) -> Array:
     return numbers
 
 
+@_in_each_run
 def _below(key: Key, shape: Shape, lane: np.dtype[Any], threshold: int, device: Place) -> Array:
     extents, count = _extents(shape)
     place = resolve(device)

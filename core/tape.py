@@ -48,13 +48,16 @@ class Watch(Protocol):
 
 
 class Mode:
-    """What the dispatcher does beside computing, in this thread: record, show every op to a watch."""
+    """What the dispatcher does beside computing, in this thread: record, show every op to a watch; or instead of it:
+    put every op on a stage, where a function is being compiled.
+    """
 
-    __slots__ = ("recording", "watch")
+    __slots__ = ("recording", "stage", "watch")
 
-    def __init__(self, *, recording: bool, watch: Watch | None = None) -> None:
+    def __init__(self, *, recording: bool, watch: Watch | None = None, stage: Any = None) -> None:
         self.recording = recording
         self.watch = watch
+        self.stage = stage  # a `state.Stage`
 
 
 RECORDING = Mode(recording=True)
@@ -200,10 +203,10 @@ def mode(changed: Mode) -> Generator[None]:
 
 def recording(enabled: bool) -> AbstractContextManager[None]:
     """Switch recording on or off in this thread for the length of the block."""
-    watch = _mode.get().watch
-    if watch is None:
+    now = _mode.get()
+    if now.watch is None and now.stage is None:
         return mode(RECORDING if enabled else SILENT)
-    return mode(Mode(recording=enabled, watch=watch))
+    return mode(Mode(recording=enabled, watch=now.watch, stage=now.stage))
 
 
 def no_grad() -> AbstractContextManager[None]:

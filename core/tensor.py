@@ -15,7 +15,7 @@ import numpy as np
 from .device import Array, Device, device, device_of
 from .errors import ConfigError, DTypeError, GradientError, ShapeError
 from .shapes import as_dtype, is_floating, is_inexact
-from .tape import Node, is_leaf, leaf_node
+from .tape import Node, current_mode, is_leaf, leaf_node
 
 Axes = int | Sequence[int] | None
 Scalar = bool | int | float | complex
@@ -25,7 +25,17 @@ Operand = Any  # Tensor | Scalar | Array; an array is the foreign edge
 PLAIN: set[type] = set()
 
 
-class Tensor:
+class _TensorType(type):
+    """`Tensor(x)` of a tensor inside a transformation is that tensor: it has no array to make another one of."""
+
+    def __call__(cls, data: Any, *args: Any, **options: Any) -> Any:
+        if cls is Tensor and isinstance(data, Tensor) and data.traced and not args and not options.get("requires_grad"):
+            dtype = options.get("dtype")
+            return data if dtype is None else data.astype(dtype)
+        return super().__call__(data, *args, **options)
+
+
+class Tensor(metaclass=_TensorType):
     """An n-dimensional array that remembers how it was computed.
 
     Args:
@@ -128,6 +138,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The elements as a NumPy array, shared where they are on the CPU; a tensor with a graph must be detached."""
+        _refuse_on_stage("array")
         if self.node is not None and not is_leaf(self.node):
             raise GradientError(
                 "this tensor is part of a graph; its array would lose the gradient", hint="call .detach() first"
@@ -140,6 +151,7 @@ class Tensor:
 
     def item(self) -> Any:
         """The value of a tensor with one element."""
+        _refuse_on_stage("value")
         if self.size != 1:
             raise ShapeError(f"item: expected one element, got shape {self.shape}")
         value = self.data.item()
@@ -321,6 +333,13 @@ class Tensor:
 
 
 PLAIN.add(Tensor)
+
+
+def _refuse_on_stage(what: str) -> None:
+    """Elements may change from run to run of what is being compiled: they cannot be looked at."""
+    stage = current_mode().stage
+    if stage is not None:
+        raise stage.unknown(f"the {what} of a tensor", "return the tensor and look at it there")
 
 
 def wrap(array: Array, node: Node | None = None) -> Tensor:

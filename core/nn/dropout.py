@@ -8,6 +8,8 @@ import numpy as np
 
 from .. import ops
 from ..random import key_from
+from ..shapes import Spec
+from ..state import drawn
 from ..tensor import Tensor
 from .expect import expect
 from .layer import LayerPlan, Shape, layer
@@ -44,8 +46,9 @@ class Dropout(Module):
 
     def drop(self, x: Tensor) -> Tensor:
         """Drop. The numbers come from the generator itself, one float32 each, as they did in the first release."""
-        kept = self.rng.random(x.shape, np.float32) >= self.rate
-        return ops.dropped(x, x.device.put(kept), float(np.float32(1) / np.float32(1 - self.rate)))
+        shape, place = x.shape, x.device
+        kept = drawn(lambda: place.put(self.rng.random(shape, np.float32) >= self.rate), Spec(shape, np.dtype(bool)))
+        return ops.dropped(x, kept, float(np.float32(1) / np.float32(1 - self.rate)))
 
 
 @layer("channel_dropout")

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import ops
 from ..forward import primal
+from ..state import set_state
 from ..tensor import Tensor
 from .expect import expect
 from .init import ones, zeros
@@ -57,12 +58,11 @@ class BatchNorm(Module):
         return y
 
     def _follow(self, x: Tensor, over: tuple[int, ...]) -> None:
-        xp = x.device.xp
         count = x.size // x.shape[1]
-        mean, variance = ops.moments(xp, x.data, over)
+        mean, variance = ops.moments(x.detach(), over)
         unbiased = variance * (count / max(count - 1, 1))
         for running, batch in ((self.running_mean, mean), (self.running_var, unbiased)):
-            running.data += self.momentum * (batch - running.data)
+            set_state(running, running + self.momentum * (batch - running))
 
 
 @layer("layer_norm")

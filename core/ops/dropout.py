@@ -17,6 +17,7 @@ from ..op import Invalid, Sample, booleans, normal
 from ..shapes import Spec, broadcast_shapes, to_floating
 from ..tensor import Tensor
 from .declare import elementwise, floating
+from .elementwise import where
 
 
 def _scaled_spec(x: Spec, mask: Spec, *, scale: float) -> Spec:
@@ -93,7 +94,8 @@ def alpha_dropout(x: Tensor, *, key: random.Key, rate: float, shared: tuple[int,
     offsets = np.asarray(
         [a * (keep - 1) * _SATURATED, a * keep * _SATURATED], to_floating(x.dtype)
     )  # offsets: kept, dropped
-    offset = x.device.xp.where(mask, *(x.device.put(value.reshape(())) for value in offsets))
+    choose = where if isinstance(mask, Tensor) else x.device.xp.where
+    offset = choose(mask, *(x.device.put(value.reshape(())) for value in offsets))
     return dropped(x, mask, a) + of_samples(x, offset)
 
 
@@ -101,7 +103,7 @@ def of_samples(x: Tensor, array: Array) -> Tensor:
     """An array as a tensor; for per-sample gradients as one whose leading axis is the samples of x."""
     from ..per_sample import Sampled  # imports the ops
 
-    tensor = Tensor(array)
+    tensor = array if isinstance(array, Tensor) else Tensor(array)
     return Sampled.make(x.level, tensor) if isinstance(x, Sampled) and array.shape[0] > 1 else tensor
 
 

@@ -23,7 +23,7 @@ from ..shapes import Axis, Spec, normalize_axes, reduced_shape, to_floating
 from .compare import not_equal
 from .cumulative import cumulative_prod, running_dtype
 from .declare import constant, discrete, floating, op
-from .elementwise import conjugate, exp, real, real_only, refuse_complex, sqrt, where
+from .elementwise import conjugate, exp, real, real_only, refuse_complex, sqrt, square, where
 from .shape import broadcast_to, getitem, reshape, transpose
 
 SAMPLES = (
@@ -370,8 +370,8 @@ def standardize(xp: ArrayModule, x: Array, *, axis: tuple[int, ...], epsilon: fl
     return centred * (1 / xp.sqrt(variance + epsilon)).astype(x.dtype)
 
 
-def moments(xp: ArrayModule, x: Array, axis: tuple[int, ...]) -> tuple[Array, Array]:
-    """Mean and biased variance over `axis`, on arrays: what batch norm keeps a running average of."""
-    mean_kept = _mean(xp, x, axis, keepdims=True)
-    variance = _mean(xp, xp.square(x - mean_kept), axis, keepdims=False)
-    return mean_kept.reshape(variance.shape), variance
+def moments(x: Any, axis: tuple[int, ...]) -> tuple[Any, Any]:
+    """Mean and biased variance over `axis`: what batch norm keeps a running average of."""
+    mean_kept = mean(x, axis=axis, keepdims=True)
+    variance = mean(square(x - mean_kept), axis=axis, keepdims=False)
+    return reshape(mean_kept, shape=variance.shape), variance

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..tensor import Tensor
 from .buffer import ParameterBuffer
 from .clip import l2_norm
-from .optimizer import OptimizerState, check_range, checked_rate
+from .optimizer import OptimizerState, check_range, checked_rate, staged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,7 @@ class Adafactor:
             tensors.append((*views, *own))
         return OptimizerState(0, buffer, moments, tensors=tensors)
 
+    @staged
     def step(
         self, state: OptimizerState, gradients: Sequence[Tensor] | Array, *, learning_rate: float | None = None
     ) -> OptimizerState:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from ..device import Array
+from ..state import current_stage
 from .optimizer import OptimizerState, check_below_one
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Average:
-    """An average of parameters: steps it has seen, and its values, shape (n,), changed in place by the next step."""
+    """An average of parameters: steps it has seen, and its values, shape (n,). The next step changes it in place."""
 
     step: int
     values: Array
@@ -46,13 +48,21 @@ class EMA:
 
         The optimiser's gradient buffer serves as scratch memory.
         """
+        stage = current_stage()
+        if stage is not None:
+            stage.effect("EMA.step", partial(self._step, average, state), (), touches=[average.values], subject=None)
+            return average
+        self._step(average, state)
+        return average
+
+    def _step(self, average: Average, state: OptimizerState) -> None:
         count = average.step + 1
         decay = min(self.decay, (1 + count) / (10 + count)) if self.warmup else self.decay
         scratch, xp = state.buffer.gradient, state.buffer.xp
         xp.subtract(state.parameters, average.values, out=scratch)
         xp.multiply(scratch, 1 - decay, out=scratch)
         xp.add(average.values, scratch, out=average.values)
-        return Average(count, average.values)
+        average.step = count
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..device import Array, ArrayModule, Device
+from ..dispatch import Traced
 from ..errors import ConfigError, DeviceError, DTypeError, ShapeError
 from ..tensor import Tensor
 
@@ -140,6 +141,8 @@ class ParameterBuffer:
                 f"expected {self._given} gradients, got {len(given)}",
                 hint="pass one gradient per parameter given to init, in the same order",
             )
+        if any(isinstance(gradient, Traced) for gradient in given):
+            return self._traced(given)
         for slot in self._slots:
             position, parameter, array, shape, dtype, target = slot
             try:
@@ -186,6 +189,17 @@ class ParameterBuffer:
             self._slots, self._halves = slots, halves
             for _, parameter, array, *_ in slots:
                 _exchange(parameter, array)
+
+    def _traced(self, given: Sequence[Tensor]) -> Tensor:
+        """The gradients as one vector, where a function is being compiled."""
+        from ..ops import concatenate  # which imports the optimisers' base
+
+        for slot in self._slots:
+            position, _, _, shape, dtype, _ = slot
+            if given[position].shape != shape or given[position].dtype != dtype:
+                raise _misfit(slot, given[position])
+        flat = [given[slot[0]].reshape(-1).astype(self.vector.dtype) for slot in self._slots]
+        return concatenate(*flat, axis=0)
 
     def _take(self, vector: Array) -> Array:
         if vector is self.gradient:

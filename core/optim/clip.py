@@ -6,8 +6,11 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
+from .. import ops
 from ..device import Array, device_of
+from ..dispatch import Traced
 from ..errors import ConfigError
+from ..tensor import Tensor
 
 
 def clip_by_norm(gradient: Array, bound: float) -> float:
@@ -26,6 +29,11 @@ def clip_by_norm(gradient: Array, bound: float) -> float:
     Source: Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1.
     """
     _check_bound(bound)
+    if isinstance(gradient, Traced):
+        norm = _traced_norm(gradient)
+        clipped = ops.isfinite(norm) & (norm > bound)
+        gradient.data = (gradient * ops.where(clipped, bound / norm, 1.0)).data
+        return norm  # pyright: ignore[reportReturnType] - a number when it runs
     norm = l2_norm(gradient)
     if isfinite(norm) and norm > bound:
         factor = bound / norm
@@ -50,6 +58,10 @@ def clip_by_value(gradient: Array, bound: float) -> float:
         ConfigError: the bound is out of range.
     """
     _check_bound(bound)
+    if isinstance(gradient, Traced):
+        norm = _traced_norm(gradient)
+        gradient.data = ops.minimum(ops.maximum(gradient, -bound), bound).data
+        return norm  # pyright: ignore[reportReturnType]
     norm = l2_norm(gradient)
     device_of(gradient).xp.clip(gradient, -bound, bound, out=gradient)
     return norm
@@ -67,6 +79,14 @@ def l2_norm(vector: Array) -> float:
         return largest
     flat = flat.astype("float64") / largest
     return largest * sqrt(float(xp.vdot(flat, flat)))
+
+
+def _traced_norm(vector: Tensor) -> Tensor:
+    """`l2_norm` where a function is being compiled: always scaled, for it cannot look."""
+    largest = ops.max(ops.absolute(vector))
+    scale = ops.where(ops.isfinite(largest) & (largest > 0.0), largest, 1.0)
+    part = vector / scale
+    return scale * ops.sqrt(ops.sum(part * part))
 
 
 def _check_bound(bound: float) -> None:

@@ -10,7 +10,7 @@ from ..tensor import Tensor
 from .adam import adam_direction
 from .buffer import ParameterBuffer
 from .clip import l2_norm
-from .optimizer import OptimizerState, blocks_of, check_below_one, check_range, checked_rate, zero_moments
+from .optimizer import OptimizerState, blocks_of, check_below_one, check_range, checked_rate, staged, zero_moments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class LAMB:
         tensors = [(buffer.part(buffer.vector, place), buffer.part(update, place)) for place in buffer.segments]
         return OptimizerState(0, buffer, moments, blocks_of(buffer, moments, update=update), tensors)
 
+    @staged
     def step(
         self, state: OptimizerState, gradients: Sequence[Tensor] | Array, *, learning_rate: float | None = None
     ) -> OptimizerState:

@@ -1,0 +1,265 @@
+"""`compile`: a function that is traced when it meets new kinds of arguments, and from then on runs as a program."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from functools import update_wrapper
+from threading import RLock
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
+
+import numpy as np
+
+from .. import tree
+from ..device import CPU, Array, Device, device_of
+from ..dispatch import Traced, apply
+from ..errors import ConfigError, GradientError
+from ..op import Batch, Flags, Jvp, OpDef
+from ..shapes import Spec
+from ..tape import current_mode
+from ..tensor import Tensor, as_array, wrap
+from .graph import Graph
+from .reference import Program, ReferenceProgram
+from .trace import Pullback, Staged, TracedStep, trace
+from .watched import Surroundings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CAPACITY: Final = 16  # programs that one compiled function keeps
+PATIENCE: Final = 3  # compilations before it is said why there is another
+
+# Makes a program of a verified graph.
+BackEnd = Callable[[Graph, Device], Program]
+BACK_ENDS: dict[str, BackEnd] = {"numpy": ReferenceProgram}
+
+
+class RecompilationWarning(UserWarning):
+    """A compiled function keeps meeting what it was not compiled for."""
+
+
+class _Entry:
+    """One program, and what must be as it was for it to be the right one."""
+
+    def __init__(self, step: TracedStep, back_end: BackEnd, device: Device, surroundings: Surroundings) -> None:
+        self.graph = step.graph
+        self.surroundings = surroundings
+        self._step = step
+        self._program = back_end(step.graph, device)
+        self._pullback = back_end(step.pullback.graph, device) if step.pullback else None
+        self._count = len(step.graph.results) - (step.pullback.saved if step.pullback else 0)
+
+    def answer(self, leaves: Sequence[Any]) -> Any:
+        """What the function returns for these arguments."""
+        if self._step.pullback is None:
+            results = iter([wrap(array) for array in self._program([as_array(leaf) for leaf in leaves])])
+        else:
+            results = iter(self._recorded(self._step.pullback, leaves))
+
+        def put(leaf: Any) -> Any:
+            return next(results) if isinstance(leaf, Staged) else leaf
+
+        return put(self._step.result) if isinstance(self._step.result, Staged) else tree.mapped(put, self._step.result)
+
+    def _recorded(self, pullback: Pullback, leaves: Sequence[Any]) -> Sequence[Tensor]:
+        """The results as those of one op, whose rule is the program of the backward pass."""
+        saved: list[Array] = []
+        given = [leaves[position] for position in pullback.arguments]
+        arrays = [as_array(leaf) for leaf in leaves]
+
+        def forward(xp: Any, *wanted: Array) -> tuple[Array, ...]:
+            results = self._program(arrays)
+            saved[:] = results[self._count :]
+            return tuple(results[: self._count])
+
+        def rule(g: Any, y: Any, *wanted: Any) -> Sequence[Any]:
+            on_tensors = any(isinstance(part, Tensor) for part in g)
+            if on_tensors and current_mode().recording:
+                raise GradientError(
+                    f"{self.graph.name} is compiled: its gradient cannot be differentiated from outside",
+                    hint="compile the function that takes the gradient",
+                )
+            assert self._pullback is not None
+            seeds = [as_array(g[position]) for position in pullback.outputs]
+            parts = self._pullback([*saved, *seeds])
+            return [wrap(part) for part in parts] if on_tensors else parts
+
+        definition = OpDef(
+            name=f"compiled({self.graph.name})",
+            forward=forward,
+            infer=lambda *specs: tuple(value.spec for value in self.graph.results[: self._count]),
+            vjp=rule,
+            saves=frozenset(),
+            jvp=Jvp.NONE,
+            batch=Batch.LOOP,
+            per_sample=None,
+            reference=forward,
+            samples=(),
+            flags=Flags.HALF,
+        )
+        return apply(definition, [*given, *pullback.leaves], {})
+
+
+class Compiled(Generic[P, R]):
+    """A function as programs, one for each kind of arguments it has met. Made by `compile`.
+
+    Tensors and arrays among the arguments, in lists, tuples and dicts too, may have other elements in each call; Python
+    floats may have other values; everything else is part of what was compiled, and another value is compiled anew. So
+    are other shapes, dtypes and structures, and what the function reaches by closures, globals and attributes of
+    modules: learning rates, flags, whether a network trains.
+
+    Called within `grad`, `jvp` or `vmap` it is the plain function, which they see through.
+    """
+
+    def __init__(self, function: Callable[P, R], back_end: str) -> None:
+        update_wrapper(self, function)
+        self._function = function
+        self._back_end = back_end
+        self._entries: OrderedDict[Hashable, list[_Entry]] = OrderedDict()
+        self._compilations = 0
+        self._lock = RLock()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it.
+
+        Raises:
+            TraceError: the function looks at values; names the line. Nothing was run then.
+        """
+        leaves = tree.leaves(args) if not kwargs else tree.leaves((args, kwargs))
+        if current_mode().stage is not None or any(isinstance(leaf, Traced) for leaf in leaves):
+            return self._function(*args, **kwargs)
+        with self._lock:
+            key = (_structure(args), _structure(kwargs) if kwargs else None, tuple(map(_kind, leaves)))
+            entry = self._find(key) or self._compile(key, args, kwargs, leaves)
+            return entry.answer([leaf for leaf in leaves if _varies(leaf)])
+
+    def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
+        """The graph that a call with such arguments would run."""
+        return self._trace(args, kwargs).graph
+
+    @property
+    def compilations(self) -> int:
+        """How many programs were made so far."""
+        return self._compilations
+
+    def _find(self, key: Hashable) -> _Entry | None:
+        known = self._entries.get(key)
+        if known is None:
+            return None
+        self._entries.move_to_end(key)
+        return next((entry for entry in known if entry.surroundings.changed() is None), None)
+
+    def _compile(self, key: Hashable, args: Any, kwargs: Any, leaves: Sequence[Any]) -> _Entry:
+        if self._compilations >= PATIENCE:
+            warnings.warn(RecompilationWarning(self._why(key)), stacklevel=3)
+        step = self._trace(args, kwargs)
+        for graph in (step.graph, step.pullback.graph) if step.pullback else (step.graph,):
+            graph.verify()
+        fixed = [leaf for leaf in leaves if not _varies(leaf)]
+        entry = _Entry(step, BACK_ENDS[self._back_end], _device(leaves), Surroundings(self._function, *fixed))
+        self._entries.setdefault(key, []).append(entry)
+        self._compilations += 1
+        while sum(map(len, self._entries.values())) > CAPACITY:
+            oldest = next(iter(self._entries))
+            self._entries[oldest].pop(0)
+            if not self._entries[oldest]:
+                del self._entries[oldest]
+        return entry
+
+    def _trace(self, args: Any, kwargs: Any) -> TracedStep:
+        function: Any = self._function
+        device = _device(tree.leaves((args, kwargs)))
+        if not kwargs:
+            return trace(function, *args, device=device)
+
+        def positional(*given: Any) -> Any:
+            return function(*given[:-1], **given[-1])
+
+        positional.__name__ = self._function.__name__
+        return trace(positional, *args, kwargs, device=device)
+
+    def _why(self, key: Hashable) -> str:
+        """What is new about a call, beside the one it is most like."""
+        name = getattr(self._function, "__name__", "function")
+        start = f"{name} is compiled for the {self._compilations + 1}th time: "
+        if key in self._entries:
+            return start + str(self._entries[key][-1].surroundings.changed())
+        last: Any = next(reversed(self._entries), None)
+        new: Any = key
+        if last is None or last[:2] != new[:2]:
+            return start + "the structure of its arguments is another"
+        differences = [
+            f"argument {position} was {_described(then)}, is {_described(now)}"
+            for position, (then, now) in enumerate(zip(last[2], new[2], strict=True))
+            if then != now
+        ]
+        return start + "; ".join(differences)
+
+
+def compile(function: Callable[P, R], *, backend: str | None = None) -> Compiled[P, R]:
+    """Compile a function of tensors, such as a whole training step.
+
+    Args:
+        function: takes tensors, arrays, numbers and anything else; returns a tensor or a tree of them. Its control flow
+            may depend on shapes and on Python values, not on elements of tensors. It may step optimisers, draw random
+            numbers, and move running statistics; these happen in each run.
+        backend: a name in `BACK_ENDS`; the fastest one that is there by default.
+
+    Returns:
+        A function of the same arguments.
+
+    Raises:
+        ConfigError: there is no such back end.
+
+    >>> import numpy as np
+    >>> double = compile(lambda x: x + x)
+    >>> double(np.ones(2, np.float32)).tolist()
+    [2.0, 2.0]
+    """
+    chosen = "numpy" if backend is None else backend
+    if chosen not in BACK_ENDS:
+        raise ConfigError(f"compile: expected a backend of {', '.join(BACK_ENDS)}, got {chosen!r}")
+    return Compiled(function, chosen)
+
+
+def _varies(leaf: Any) -> bool:
+    """Whether a leaf of the arguments may have another value in each call."""
+    return isinstance(leaf, Tensor | np.ndarray | float) or (hasattr(leaf, "dtype") and hasattr(leaf, "shape"))
+
+
+def _kind(leaf: Any) -> Hashable:
+    """What must be equal of a leaf for a program to fit."""
+    if leaf.__class__ is float:
+        return float
+    if _varies(leaf):
+        wants = isinstance(leaf, Tensor) and leaf.requires_grad
+        return (Spec(tuple(leaf.shape), leaf.dtype), wants, str(device_of(as_array(leaf))))
+    if isinstance(leaf, Hashable):
+        return (leaf.__class__, leaf)
+    return (leaf.__class__, id(leaf))
+
+
+def _described(kind: Any) -> str:
+    if kind is float:
+        return "a float"
+    if isinstance(kind[0], Spec):
+        return f"{kind[0].dtype.name}[{', '.join(map(str, kind[0].shape))}]"
+    return repr(kind[1]) if kind[0].__module__ == "builtins" else f"another {kind[0].__name__}"
+
+
+def _structure(item: Any) -> Hashable:
+    """The containers of a tree, without its leaves."""
+    if isinstance(item, dict):
+        return tuple((key, _structure(value)) for key, value in cast("dict[Any, Any]", item).items())
+    if isinstance(item, list | tuple):
+        items = cast("list[Any]", item)
+        return (type(items), *map(_structure, items))
+    return None
+
+
+def _device(leaves: Sequence[Any]) -> Device:
+    for leaf in leaves:
+        if isinstance(leaf, Tensor) or (hasattr(leaf, "dtype") and hasattr(leaf, "shape")):
+            return device_of(as_array(leaf))
+    return CPU
