@@ -842,10 +842,10 @@ LARGE = [
 
 @pytest.mark.parametrize(("text", "match"), LARGE)
 def test_what_is_too_large_is_refused_soon(text, match):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(FormatError, match=match):
         read_prototxt(text + " ")
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20  # hours if it were read first
 
 
 @given(st.data())

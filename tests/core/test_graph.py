@@ -691,14 +691,14 @@ TOO_LARGE = [
 @pytest.mark.parametrize(("value", "match"), TOO_LARGE)
 def test_a_graph_too_large_is_refused_before_anything_is_allocated(value, match):
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         with pytest.raises(FormatError, match=match):
             ModelSpec.from_json(json.dumps(value))
         assert tracemalloc.get_traced_memory()[1] < 60 * 2**20
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_graphs_are_nested_up_to_the_limit():

@@ -231,14 +231,14 @@ def test_an_invalid_document_is_refused_with_its_reason(value, match):
 @pytest.mark.parametrize("value", TOO_LARGE)
 def test_a_network_too_large_is_refused_before_anything_is_allocated(value):
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         with pytest.raises(FormatError, match=f"exceeds? {MAX_ELEMENTS} elements|within {MAX_ELEMENTS}"):
             ModelSpec.from_dict(value)
         assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("levels", [1, MAX_DEPTH])
