@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from nasturtium.cli.app import run
 from nasturtium.core.data import load_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,22 +40,30 @@ def test_the_two_commands_are_there():
     assert "pip install -e '.[test]' && pytest -n logical" in README
 
 
-def test_every_command_runs(tmp_path):
-    """In order and in one folder, as a new user would type them."""
+def test_every_command_runs(tmp_path, monkeypatch, capsys):
+    """In order and in one folder, as a new user would type them; the first as a program, the others in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NASTURTIUM_DB", raising=False)
+    handler = signal.getsignal(signal.SIGTERM)
     data = load_dataset("digits")
     rows = [",".join(data.task.features), *(",".join(map(str, row)) for row in data.inputs[:3].reshape(3, -1))]
     (tmp_path / "my.csv").write_text("\n".join(rows))
     assert len(commands()) >= 8
-    for command in commands():
+    for number, command in enumerate(commands()):
         for full, small in SMALLER.items():
             command = command.replace(full, small)
         first, *rest = (shlex.split(part) for part in command.split(" | "))
-        program = [sys.executable, "-c", "from nasturtium.cli import main; main()", *first[1:]]
-        answer = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert answer.returncode == 0, f"{command}\n{answer.stderr}"
+        if number:
+            code, (out, err) = run(first[1:]), capsys.readouterr()
+        else:
+            program = [sys.executable, "-m", "nasturtium.cli", *first[1:]]
+            answer = subprocess.run(program, capture_output=True, text=True, check=False)
+            code, out, err = answer.returncode, answer.stdout, answer.stderr
+        assert code == 0, f"{command}\n{err}"
         for after in rest:
             piped = [sys.executable if word == "python" else word for word in after]
-            subprocess.run(piped, input=answer.stdout, capture_output=True, text=True, check=True)
+            subprocess.run(piped, input=out, capture_output=True, text=True, check=True)
+    signal.signal(signal.SIGTERM, handler)
 
 
 EXAMPLES = [
