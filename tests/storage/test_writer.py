@@ -83,7 +83,7 @@ batches = st.lists(st.dictionaries(st.integers(-5, 12), floats, max_size=6), max
 
 @given(batches=batches)
 @example(batches=[{0: -0.0}])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_summaries_equal_points_in_whatever_order_they_come(tracker, history, batches):
     """Appended, replaced, out of order, written twice: the summary is that of the curve that is there."""
     run = tracker.start_run("any order")
@@ -294,7 +294,7 @@ from nasturtium.storage.maintenance import check_database
 path = sys.argv[1]
 rng = random.Random(7)
 open_database(path).close()
-for turn in range(50):
+for turn in range(int(sys.argv[2])):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -333,8 +333,9 @@ print("clean")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_fifty_kills_in_the_middle_of_writing_leave_a_clean_database(tmp_path: Path):
-    script = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "history.db")]
+@pytest.mark.parametrize("kills", [12, pytest.param(50, marks=pytest.mark.soak)])
+def test_kills_in_the_middle_of_writing_leave_a_clean_database(tmp_path: Path, kills):
+    script = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "history.db"), str(kills)]
     done = subprocess.run(script, capture_output=True, text=True, timeout=300)
     assert done.stdout == "clean\n", done.stderr
 
