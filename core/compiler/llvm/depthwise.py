@@ -15,6 +15,7 @@ from .geometry import Convolution, interleaved, residues
 from .ir import Value, Writer, number, vector
 from .kernel import Kernel
 from .launch import Images, Launch
+from .sharding import SHARD_NUMBERS, WeightGradient, each_item, planned, shard_numbers, shards_for
 from .target import Target
 from .tile_launch import GROUP_BYTES, IMAGE_BYTES
 from .tiling import (
@@ -34,7 +35,7 @@ X_STRIDES = ("x_image", "x_row", "x_pixel", "x_tap_row", "x_tap_column", "x_ahea
 W_STRIDES = ("w_tap_row", "w_tap_column")
 
 CHAINS = 8  # sums that must grow side by side, for a product takes four cycles and two begin in each
-GRADIENT_COUNTS = ("images", "height", "width", "group", "channels", "tap_rows", "accumulate")
+GRADIENT_COUNTS = ("height", "width", "channels", "tap_rows")
 GRADIENT_STRIDES = ("x_image", "x_row", "x_pixel", "x_tap_row", "x_tap_column", "y_image", "y_row", "y_pixel")
 
 
@@ -113,7 +114,7 @@ def emit_depthwise_weight_gradient(target: Target, *, rows: int, columns: int, p
     The slots are those of `emit_weight_gradient`; the result is [tap rows][tap columns][channels] without gaps.
     """
     name = f"depthwise_weight_gradient_{rows}x{columns}_{pixels}{'_shared' if shared else ''}_v{target.width}"
-    slots = slots_of(["x", "y", "result"], [*GRADIENT_COUNTS, *GRADIENT_STRIDES])
+    slots = slots_of(["x", "y", "result"], [*SHARD_NUMBERS, *GRADIENT_COUNTS, *GRADIENT_STRIDES])
     return _Gradient(Writer(name, target, slots), rows, columns, pixels, shared).write()
 
 
@@ -147,20 +148,18 @@ class _Gradient:
         k = self.k
         parts = k.div(k["tap_rows"], self.rows)
         vectors = k.div(k.add(k["channels"], self.lanes - 1), self.lanes)
-        first, last = k.share(k.mul(vectors, parts))
-        with k.loop(0, k["images"], step=k["group"]) as group:
-            end = k.least(k.add(group.index, k["group"]), k["images"])
-            fresh = k.compare("eq", k.add(group.index, k["accumulate"]), 0)
-            with k.loop(first, last) as item:
-                channel = k.mul(k.div(item.index, parts), self.lanes)
-                row = k.mul(k.rem(item.index, parts), self.rows)
-                sums = self.sums(channel, row, group.index, end)
-                mask = k.lanes_below(k.sub(k["channels"], channel), self.lanes)
-                result = k.at(k["result"], k.mul(row, k["channels"], self.columns), channel)
-                for tap, value in enumerate(sums):
-                    place = k.at(result, k.mul(k["channels"], tap))
-                    before = k.masked_load(place, value.type, mask)
-                    k.masked_store(k.fadd(k.select(fresh, 0.0, before), value), place, mask)
+
+        def write_item(item: Value, first: Value, end: Value, fresh: Value, result: Value) -> None:
+            channel, row = k.mul(k.div(item, parts), self.lanes), k.mul(k.rem(item, parts), self.rows)
+            sums = self.sums(channel, row, first, end)
+            mask = k.lanes_below(k.sub(k["channels"], channel), self.lanes)
+            result = k.at(result, k.mul(row, k["channels"], self.columns), channel)
+            for tap, value in enumerate(sums):
+                place = k.at(result, k.mul(k["channels"], tap))
+                before = k.masked_load(place, value.type, mask)
+                k.masked_store(k.fadd(k.select(fresh, 0.0, before), value), place, mask)
+
+        each_item(k, k.mul(vectors, parts), write_item)
         return k.kernel()
 
     def sums(self, channel: Value, row: Value, first: Value, end: Value) -> list[Value]:
@@ -326,21 +325,20 @@ def _pixels(target: Target, width: int, columns: int) -> int:
 
 def depthwise_weight_gradient(
     target: Target, conv: Convolution, x: Images, dy: Images, *, accumulate: bool = False
-) -> list[Launch]:
+) -> WeightGradient:
     """The launches of the gradient of the weights; see `weight_gradient.weight_gradient`."""
     rows, columns = conv.kernel
     shared = columns > 1 and conv.dilation[1] == conv.stride[1]
-    # With few channels, rows of taps are more items for the threads; all rows at once load less.
-    together = rows if conv.inputs >= 4 * target.width and rows * columns <= target.registers - 8 else 1
-    pixels = 4
-    numbers: dict[str, int | float] = {
-        "images": dy.count,
+    together = rows if rows * columns <= target.registers - 8 else 1  # all rows at once load less
+    size = rows * columns * conv.inputs
+    shards = shards_for(-(-conv.inputs // target.width) * (rows // together), dy.count, size)
+    group = max(1, GROUP_BYTES // (4 * (x.image + dy.image)))
+    numbers = shard_numbers(images=dy.count, group=group, shards=shards, size=size, accumulate=accumulate)
+    numbers |= {
         "height": dy.height,
         "width": dy.width,
-        "group": max(1, GROUP_BYTES // (4 * (x.image + dy.image))),
         "channels": conv.inputs,
         "tap_rows": rows,
-        "accumulate": int(accumulate),
         "x_image": x.image,
         "x_row": x.row * conv.stride[0],
         "x_pixel": x.pixel * conv.stride[1],
@@ -351,5 +349,6 @@ def depthwise_weight_gradient(
         "y_pixel": dy.pixel,
     }
     start = x.origin - conv.padding[0] * x.row - conv.padding[1] * x.pixel
-    kernel = emit_depthwise_weight_gradient(target, rows=together, columns=columns, pixels=pixels, shared=shared)
-    return [Launch(kernel=kernel, numbers=numbers, offsets={"x": start, "y": dy.origin, "result": 0})]
+    kernel = emit_depthwise_weight_gradient(target, rows=together, columns=columns, pixels=4, shared=shared)
+    launch = Launch(kernel=kernel, numbers=numbers, offsets={"x": start, "y": dy.origin, "result": 0})
+    return planned(target, [launch], shards=shards, size=size, accumulate=accumulate)

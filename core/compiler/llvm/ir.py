@@ -39,6 +39,7 @@ class Value:
 
 
 Operand = Value | int | float
+NOTHING = Value("", "")
 
 
 def vector(lanes: int, element: str = FLOAT) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from .ir import FLOAT_BYTES
 from .kernel import Kernel
+from .program import Call, Pointer, call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,14 @@ class Launch:
         given = {*self.numbers, *self.offsets}
         names = {slot.name for slot in self.kernel.slots}
         assert given == names, f"{self.kernel.name}: slots and values differ in {sorted(given ^ names)}"
+
+    def call(self, **operands: Pointer) -> Call:
+        """The record of a program that runs it: of each operand, a pointer to its start."""
+        places = {
+            name: replace(operands[name], offset=operands[name].offset + FLOAT_BYTES * floats)
+            for name, floats in self.offsets.items()
+        }
+        return call(self.kernel, **self.numbers, **places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

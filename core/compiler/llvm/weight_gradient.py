@@ -3,9 +3,10 @@
     result[block, tap row, tap column, depth, channel % 16] (+)= sum over images, rows, pixels of
         x[image, row, pixel, tap row, tap column, depth] * dy[image, row, pixel, channel]
 
-A tile is P neighbouring places of the depth by Q blocks of 16 channels. Threads share the tiles, and each goes through
-all images in order, so the sum does not depend on their number. Groups of images that fit into the cache are finished
-for all tiles of a thread before the next; between them, tiles wait in memory.
+A tile is P neighbouring places of the depth by Q blocks of 16 channels. Threads share the tiles, and where these are
+few, shards of the images (`sharding`); each goes through its images in order, so the sum does not depend on the number
+of threads. Groups of images that fit into the cache are finished for all tiles of a thread before the next; between
+them, tiles wait in memory.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from functools import cache
 from .convolution import forward_taps
 from .depthwise import depthwise_weight_gradient
 from .geometry import Convolution
-from .ir import Value, Writer, number, vector
+from .ir import NOTHING, Value, Writer, number, vector
 from .kernel import Kernel, Slot
 from .launch import Images, Launch
+from .packing import packed_size
+from .sharding import SHARD_NUMBERS, WeightGradient, each_item, planned, shard_numbers, shards_for
 from .target import Target
 from .tile import BLOCK
 from .tile_launch import GROUP_BYTES, Taps, blocks_of
@@ -27,7 +30,7 @@ from .tile_launch import GROUP_BYTES, Taps, blocks_of
 LONGEST_ROW = 512  # of matrices, which are cut up
 PLACES = (14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
 
-COUNTS = ("images", "height", "width", "group", "channels", "tap_rows", "tap_columns", "depth", "tiles", "accumulate")
+COUNTS = ("height", "width", "channels", "tap_rows", "tap_columns", "depth", "tiles")
 STRIDES = ("x_image", "x_row", "x_pixel", "x_tap_row", "x_tap_column", "y_image", "y_row", "y_pixel", "w_block")
 
 
@@ -50,10 +53,14 @@ def emit_weight_gradient(target: Target, *, places: int, blocks: int, rows: int 
         tap_rows, tap_columns, depth: of the weights.
         tiles: along the depth, ceil(depth / P).
         accumulate: 0 begins at zero, 1 at what is in `result`.
+        shards, result_shard: into how many the images are cut, and floats from one's result to the next.
         x_image, ..., y_pixel, w_block: strides in floats; the result's taps and places are adjacent. Up to 16 floats
             behind the last depth of `x` and the last channel of `y` are read and not used.
     """
-    slots = (*(Slot(n, "ptr") for n in ("x", "y", "result")), *(Slot(n, "i64") for n in (*COUNTS, *STRIDES)))
+    slots = (
+        *(Slot(n, "ptr") for n in ("x", "y", "result")),
+        *(Slot(n, "i64") for n in (*SHARD_NUMBERS, *COUNTS, *STRIDES)),
+    )
     name = f"weight_gradient_{rows}x{places}x{blocks * BLOCK}_v{target.width}"
     return _Gradient(Writer(name, target, slots), places, blocks, rows).write()
 
@@ -66,6 +73,7 @@ class _Gradient:
     places: int
     blocks: int
     rows: int
+    per_block: Value = NOTHING  # items of each group of blocks
 
     @property
     def lanes(self) -> int:
@@ -79,19 +87,14 @@ class _Gradient:
     def write(self) -> Kernel:
         k = self.k
         groups = k.div(k.div(k.add(k["channels"], BLOCK - 1), BLOCK), self.blocks)
-        per_block = k.mul(k.div(k["tap_rows"], self.rows), k["tap_columns"], k["tiles"])
-        first, last = k.share(k.mul(groups, per_block))
-        with k.loop(0, k["images"], step=k["group"]) as group:
-            end = k.least(k.add(group.index, k["group"]), k["images"])
-            fresh = k.compare("eq", k.add(group.index, k["accumulate"]), 0)
-            with k.loop(first, last) as item:
-                self.tile(item.index, per_block, group.index, end, fresh)
+        self.per_block = k.mul(k.div(k["tap_rows"], self.rows), k["tap_columns"], k["tiles"])
+        each_item(k, k.mul(groups, self.per_block), self.tile)
         return k.kernel()
 
-    def tile(self, item: Value, per_block: Value, first: Value, end: Value, fresh: Value) -> None:
+    def tile(self, item: Value, first: Value, end: Value, fresh: Value, result: Value) -> None:
         """One tile over the images from `first` to before `end`; `fresh` if it begins at zero."""
         k, lanes = self.k, self.lanes
-        block, rest = k.mul(k.div(item, per_block), self.blocks), k.rem(item, per_block)
+        block, rest = k.mul(k.div(item, self.per_block), self.blocks), k.rem(item, self.per_block)
         rest, tile = k.div(rest, k["tiles"]), k.rem(rest, k["tiles"])
         row, column = k.mul(k.div(rest, k["tap_columns"]), self.rows), k.rem(rest, k["tap_columns"])
         place = k.mul(tile, self.places)
@@ -99,7 +102,7 @@ class _Gradient:
         y = k.at(k["y"], k.mul(block, BLOCK))
         row_floats = k.mul(k["tap_columns"], k["depth"], BLOCK)
         at_tap = k.mul(k.add(k.mul(k.add(k.mul(row, k["tap_columns"]), column), k["depth"]), place), BLOCK)
-        result = k.at(k["result"], k.mul(block, k["w_block"]), at_tap)
+        result = k.at(result, k.mul(block, k["w_block"]), at_tap)
         at = [
             k.at(result, k.mul(row_floats, r), k.mul(k["w_block"], q), p * BLOCK + i * lanes)
             for r in range(self.rows)
@@ -175,8 +178,8 @@ class _Gradient:
 
 def weight_gradient(
     target: Target, conv: Convolution, x: Images, dy: Images, *, accumulate: bool = False
-) -> list[Launch]:
-    """The launches of the gradient of a convolution's weights. Operands: `x`, `y` (the output's gradient), `result`.
+) -> WeightGradient:
+    """The launches of the gradient of a convolution's weights.
 
     Args:
         target: the CPU.
@@ -200,19 +203,23 @@ def weight_gradient(
     elif conv.pointwise and x.rows_join and dy.rows_join:
         size = dy.count, 1, dy.height * dy.width
     start = x.origin - conv.padding[0] * x.row - conv.padding[1] * x.pixel
+    floats = packed_size(conv)
+    shards = shards_for(_items(target, taps, outputs), size[0], floats)
+    common = shard_numbers(
+        images=size[0],
+        group=max(1, GROUP_BYTES // (4 * (abs(x_strides[2]) + dy.pixel) * size[1] * size[2])),
+        shards=shards,
+        size=floats,
+        accumulate=accumulate,
+    )
+    common |= {"height": size[1], "width": size[2]}
+    common |= dict(zip(("x_image", "x_row", "x_pixel"), x_strides, strict=True))
+    common |= dict(zip(("y_image", "y_row", "y_pixel"), y_strides, strict=True))
     launches: list[Launch] = []
     for group in range(conv.groups):
-        launches += _launches(
-            target,
-            taps,
-            size,
-            outputs,
-            x_strides=x_strides,
-            y_strides=y_strides,
-            offsets=(start + group * inputs, dy.origin + group * outputs, group * blocks_of(outputs) * taps.w_block),
-            accumulate=accumulate,
-        )
-    return launches
+        offsets = start + group * inputs, dy.origin + group * outputs, group * blocks_of(outputs) * taps.w_block
+        launches += _launches(target, taps, outputs, common, offsets)
+    return planned(target, launches, shards=shards, size=floats, accumulate=accumulate)
 
 
 def _split(pixels: int, floats: int) -> tuple[int, int, int]:
@@ -222,44 +229,33 @@ def _split(pixels: int, floats: int) -> tuple[int, int, int]:
     return pixels // width, 1, width
 
 
+def _items(target: Target, taps: Taps, channels: int) -> int:
+    """Tiles of the weights of one group of channels."""
+    places, together, rows = choose_gradient_tile(target, taps, blocks_of(channels))
+    return blocks_of(channels) // together * (taps.rows // rows) * taps.columns * -(-taps.depth // places)
+
+
 def _launches(
-    target: Target,
-    taps: Taps,
-    size: tuple[int, int, int],
-    channels: int,
-    *,
-    x_strides: tuple[int, int, int],
-    y_strides: tuple[int, int, int],
-    offsets: tuple[int, int, int],
-    accumulate: bool,
+    target: Target, taps: Taps, channels: int, common: dict[str, int | float], offsets: tuple[int, int, int]
 ) -> list[Launch]:
     """The launches for all blocks of one group of channels."""
-    images, height, width = size
     blocks = blocks_of(channels)
-    row_bytes = 4 * (abs(x_strides[2]) + abs(y_strides[2])) * width
     launches: list[Launch] = []
     done = 0
     while done < blocks:
         places, together, rows = choose_gradient_tile(target, taps, blocks - done)
         here = (blocks - done) // together * together
         kernel = emit_weight_gradient(target, places=places, blocks=together, rows=rows)
-        numbers: dict[str, int | float] = {
-            "images": images,
-            "height": height,
-            "width": width,
-            "group": max(1, GROUP_BYTES // max(1, row_bytes * height)),
+        numbers = common | {
             "channels": min(channels - done * BLOCK, here * BLOCK),
             "tap_rows": taps.rows,
             "tap_columns": taps.columns,
             "depth": taps.depth,
             "tiles": -(-taps.depth // places),
-            "accumulate": int(accumulate),
             "x_tap_row": taps.x_row,
             "x_tap_column": taps.x_column,
             "w_block": taps.w_block,
         }
-        numbers |= dict(zip(("x_image", "x_row", "x_pixel"), x_strides, strict=True))
-        numbers |= dict(zip(("y_image", "y_row", "y_pixel"), y_strides, strict=True))
         x, y, result = offsets
         places_of = {"x": x, "y": y + done * BLOCK, "result": result + done * taps.w_block}
         launches.append(Launch(kernel=kernel, numbers=numbers, offsets=places_of))
@@ -274,7 +270,7 @@ def choose_gradient_tile(target: Target, taps: Taps, blocks: int) -> tuple[int, 
     for together in (2, 1):
         if together > blocks:
             continue
-        for rows in {1, taps.rows}:
+        for rows in (1, taps.rows):
             for places in PLACES:
                 vectors = together * parts
                 products = rows * places * vectors

@@ -11,6 +11,7 @@ import numpy as np
 from nasturtium.core.compiler.llvm import KernelCache, Target, describe_target
 from nasturtium.core.compiler.llvm.geometry import Convolution
 from nasturtium.core.compiler.llvm.launch import Images, Launch
+from nasturtium.core.compiler.llvm.sharding import WeightGradient
 
 CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 GUARD = 7.25  # stands wherever nothing may be written
@@ -35,6 +36,16 @@ def run(cache: KernelCache, launches: Sequence[Launch], *, threads: int = 1, **o
                 slots[place] = launch.numbers[slot.name]
         for tid in range(threads):
             CALL(address)(slots.ctypes.data, tid, threads)
+
+
+def run_weight_gradient(
+    cache: KernelCache, plan: WeightGradient, *, threads: int = 1, x: np.ndarray, y: np.ndarray, result: np.ndarray
+) -> None:
+    """Run both parts of the gradient of weights."""
+    partials = memory(plan.partials)
+    run(cache, plan.launches, threads=threads, x=x, y=y, result=partials if plan.partials else result)
+    run(cache, plan.sums, threads=threads, partials=partials, result=result)
+    assert (partials[-BEHIND:] == np.float32(GUARD)).all()
 
 
 def memory(content: int | np.ndarray) -> np.ndarray:

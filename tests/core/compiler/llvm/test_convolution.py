@@ -35,6 +35,7 @@ from .launching import (
     plain_input_gradient,
     plain_weight_gradient,
     run,
+    run_weight_gradient,
     target_of,
     untouched,
 )
@@ -199,36 +200,38 @@ def test_weight_gradient(kernel_cache: KernelCache, size: tuple[int, int, int], 
     like_x, like_dy = layouts(conv, size)
     operands = {"x": placed(x, like_x), "y": placed(dy, like_dy)}
     wanted = plain_weight_gradient(conv, x, dy)
+    result = memory(packed_size(conv))
     kept: list[bytes] = []
     for threads in (1, 2, 3, 50):
-        result = memory(packed_size(conv))
-        run(kernel_cache, weight_gradient(target, conv, like_x, like_dy), threads=threads, **operands, result=result)
+        result[...] = GUARD
+        plan = weight_gradient(target, conv, like_x, like_dy)
+        run_weight_gradient(kernel_cache, plan, threads=threads, **operands, result=result)
         packed = result[:-BEHIND]
         assert_near(unpack_weights(packed, conv), wanted, terms=dy[..., 0].size)
         np.testing.assert_array_equal(pack_weights(unpack_weights(packed, conv), conv), packed)
         assert (result[-BEHIND:] == np.float32(GUARD)).all()
         kept.append(result.tobytes())
     assert len(set(kept)) == 1
-    run(
-        kernel_cache,
-        weight_gradient(target, conv, like_x, like_dy, accumulate=True),
-        threads=2,
-        **operands,
-        result=result,
-    )
+    plan = weight_gradient(target, conv, like_x, like_dy, accumulate=True)
+    run_weight_gradient(kernel_cache, plan, threads=2, **operands, result=result)
     assert_near(unpack_weights(result[:-BEHIND], conv), 2 * wanted, terms=dy[..., 0].size)
 
 
-def test_many_small_images_are_gone_through_in_groups(kernel_cache: KernelCache, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("most", [0, 1 << 19], ids=["tiles", "shards"])
+def test_many_small_images_are_gone_through_in_groups(
+    kernel_cache: KernelCache, monkeypatch: pytest.MonkeyPatch, most: int
+):
     monkeypatch.setattr("nasturtium.core.compiler.llvm.weight_gradient.GROUP_BYTES", 6000)
+    monkeypatch.setattr("nasturtium.core.compiler.llvm.sharding.MOST_PARTIALS", most)
     conv = Convolution(inputs=8, outputs=16, kernel=(3, 3), padding=(1, 1))
-    target, size = target_of(kernel_cache), (9, 5, 5)
+    target, size = target_of(kernel_cache), (50, 5, 5)
     x, _, dy = draw(conv, size)
     like_x, like_dy = layouts(conv, size)
-    launches = weight_gradient(target, conv, like_x, like_dy)
-    assert 1 < launches[0].numbers["group"] < 9
+    plan = weight_gradient(target, conv, like_x, like_dy)
+    assert bool(plan.partials) == (most > 0)
+    assert plan.launches[0].numbers["group"] == 2
     result = memory(packed_size(conv))
-    run(kernel_cache, launches, threads=2, x=placed(x, like_x), y=placed(dy, like_dy), result=result)
+    run_weight_gradient(kernel_cache, plan, threads=2, x=placed(x, like_x), y=placed(dy, like_dy), result=result)
     assert_near(unpack_weights(result[:-BEHIND], conv), plain_weight_gradient(conv, x, dy), terms=dy[..., 0].size)
 
 

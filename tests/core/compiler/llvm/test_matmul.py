@@ -21,7 +21,7 @@ from nasturtium.core.compiler.llvm.packing import (
 from nasturtium.core.compiler.llvm.tiling import Epilogue
 from nasturtium.core.compiler.llvm.weight_gradient import weight_gradient
 
-from .launching import BEHIND, assert_near, memory, pixels_of, placed, run, target_of, untouched
+from .launching import BEHIND, assert_near, memory, pixels_of, placed, run, run_weight_gradient, target_of, untouched
 
 SIZES = [(1, 1, 1), (3, 7, 10), (5, 64, 128), (17, 33, 24), (64, 20, 10), (1100, 3, 40)]  # rows, inputs, outputs
 
@@ -51,14 +51,8 @@ def test_linear(kernel_cache: KernelCache, rows: int, inputs: int, outputs: int)
         )
         back = input_gradient(target, layer, like_y, like_x, epilogue=Epilogue(mask=True))
         run(kernel_cache, back, threads=threads, x=gradient, w=turned, y=dx, mask=given)
-        run(
-            kernel_cache,
-            weight_gradient(target, layer, like_x, like_y),
-            threads=threads,
-            x=given,
-            y=gradient,
-            result=dw,
-        )
+        plan = weight_gradient(target, layer, like_x, like_y)
+        run_weight_gradient(kernel_cache, plan, threads=threads, x=given, y=gradient, result=dw)
         kept.append(y.tobytes() + dx.tobytes() + dw.tobytes())
     assert len(set(kept)) == 1
     x, w, dy = (array.astype(np.float64) for array in (x, w, dy))
