@@ -20,6 +20,7 @@ from ..shapes import Spec
 from ..tape import current_mode
 from ..tensor import Tensor, as_array, wrap
 from .graph import Graph
+from .passes import optimize
 from .reference import Program, ReferenceProgram
 from .trace import Pullback, Staged, TracedStep, trace
 from .watched import Surroundings
@@ -46,8 +47,8 @@ class _Entry:
         self.graph = step.graph
         self.surroundings = surroundings
         self._step = step
-        self._program = back_end(step.graph, device)
-        self._pullback = back_end(step.pullback.graph, device) if step.pullback else None
+        self._program = back_end(optimize(step.graph), device)
+        self._pullback = back_end(optimize(step.pullback.graph), device) if step.pullback else None
         self._count = len(step.graph.results) - (step.pullback.saved if step.pullback else 0)
 
     def answer(self, leaves: Sequence[Any]) -> Any:

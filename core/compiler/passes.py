@@ -1,0 +1,211 @@
+"""Passes over graphs: each gives a smaller one that computes the same bits and leaves the same behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final, cast
+
+import numpy as np
+
+from ..device import Array
+from ..dispatch import apply
+from ..op import Flags, OpDef
+from ..shapes import spec_of
+from ..tensor import Tensor
+from .graph import Effect, Graph, Input, Node, Update, Value, inferred
+
+FOLDED_BYTES: Final = 1 << 16  # of constants that are computed once and kept
+
+Pass = Callable[[Graph], Graph]
+
+
+def optimize(graph: Graph) -> Graph:
+    """All passes, until nothing changes; the verifier runs between them."""
+    while True:
+        before = len(graph.nodes)
+        for each in PASSES:
+            graph = each(graph)
+            graph.verify()
+        if len(graph.nodes) >= before:
+            return graph
+
+
+class Rewriting:
+    """Writes a graph anew, node by node; a sub-class says what becomes of a node.
+
+    Args:
+        graph: stays as it is.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[Node] = []
+        self.constants: dict[Value, Array] = dict(graph.constants)
+        self.into: dict[Value, Value] = {value: value for value in graph.sources()}
+
+    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        """What stands for the outputs of `node`, whose inputs are `inputs` by now."""
+        return self.add(node.op, inputs, node.params, node.where)
+
+    def add(
+        self, op: OpDef, inputs: Sequence[Input], params: Mapping[str, Any], where: str | None = None
+    ) -> tuple[Value, ...]:
+        """One more node; its outputs."""
+        node = Node(op, tuple(inputs), params, where=where)
+        specs, _ = inferred(op, node.inputs, params)
+        node.outputs = tuple(Value(spec, node, index) for index, spec in enumerate(specs))
+        self.nodes.append(node)
+        return node.outputs
+
+    def run(self) -> Graph:
+        """The new graph."""
+        for node in self.graph.nodes:
+            inputs = tuple(self.into[item] if isinstance(item, Value) else item for item in node.inputs)
+            self.into.update(zip(node.outputs, self.visit(node, inputs), strict=True))
+        into, graph = self.into, self.graph
+        return Graph(
+            graph.name,
+            arguments=list(graph.arguments),
+            captures=list(graph.captures),
+            draws=list(graph.draws),
+            constants=self.constants,
+            nodes=self.nodes,
+            results=[into[value] for value in graph.results],
+            updates=[Update(update.target, into[update.value]) for update in graph.updates],
+            effects=[
+                Effect(each.name, each.run, tuple(into[value] for value in each.inputs), each.subject, each.touches)
+                for each in graph.effects
+            ],
+        )
+
+
+class _Living(Rewriting):
+    """Leaves out what nothing wanted depends on. Draws stay: they move generators."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._alive = set(graph.wanted())
+        for node in reversed(graph.nodes):
+            if any(output in self._alive for output in node.outputs):
+                self._alive.update(node.values)
+        self.constants = {value: array for value, array in graph.constants.items() if value in self._alive}
+
+    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        if any(output in self._alive for output in node.outputs):
+            return super().visit(node, inputs)
+        return node.outputs  # which nobody asks for
+
+    def run(self) -> Graph:
+        made = super().run()
+        targets = {id(update.target) for update in made.updates}
+        made.captures = [each for each in made.captures if each.value in self._alive or id(each) in targets]
+        return made
+
+
+class _Merging(Rewriting):
+    """Computes every value once: common subexpressions, and constants with the same elements."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._known: dict[Hashable, tuple[Value, ...]] = {}
+        first: dict[Hashable, Value] = {}
+        for value, array in graph.constants.items():
+            self.into[value] = first.setdefault((value.spec, np.ascontiguousarray(array).tobytes()), value)
+
+    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        params = tuple(node.params.items())
+        if node.op.flags & Flags.NONDETERMINISTIC or not _hashable(params):
+            return super().visit(node, inputs)
+        # 1, 1.0 and True are equal, and so are 0.0 and -0.0
+        given = tuple(item if isinstance(item, Value) else repr(item) for item in inputs)
+        key = (node.op, given, repr(params))
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self.add(node.op, inputs, node.params, node.where)
+        return found
+
+
+class _Folding(Rewriting):
+    """Computes what constants alone decide, and leaves out what does nothing."""
+
+    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        if _does_nothing(node, inputs):
+            return [cast("Value", inputs[0])]
+        arrays = [self.constants.get(item) if isinstance(item, Value) else item for item in inputs]
+        small = sum(output.nbytes for output in node.outputs) <= FOLDED_BYTES
+        if small and all(array is not None for array in arrays):
+            return self._folded(node, arrays)
+        numbers = tuple(self._number(item) if isinstance(item, Value) else item for item in inputs)
+        if node.op.elementwise and numbers != inputs and any(isinstance(item, Value) for item in numbers):
+            made = tuple(output.spec for output in node.outputs)
+            if inferred(node.op, numbers, node.params)[0] == made:
+                inputs = numbers
+        if node.op.name == "multiply" and 1.0 in (item for item in inputs if isinstance(item, float)):
+            rest = [item for item in inputs if isinstance(item, Value)]
+            if len(rest) == 1 and rest[0].spec == node.outputs[0].spec:
+                return rest
+        return self.add(node.op, inputs, node.params, node.where)
+
+    def _folded(self, node: Node, arrays: Sequence[Any]) -> Sequence[Value]:
+        made: Any = apply(node.op, arrays, node.params)
+        outputs: list[Value] = []
+        for item in made if made.__class__ is tuple else (made,):
+            array = item.data if isinstance(item, Tensor) else np.asarray(item)
+            value = Value(spec_of(array))
+            self.constants[value] = array
+            self.into[value] = value
+            outputs.append(value)
+        return outputs
+
+    def _number(self, value: Value) -> Input:
+        """A constant that is the same everywhere as a Python number, as far as that says the same."""
+        node = value.node
+        if node is not None and node.op.name == "broadcast_to" and isinstance(node.inputs[0], Value):
+            return number if (number := self._number(node.inputs[0])) is not node.inputs[0] else value
+        array = self.constants.get(value)
+        if array is None or array.size == 0 or value.dtype.kind != "f" or value.dtype.itemsize < 4:
+            return value
+        first = array.reshape(-1)[0]
+        uniform = array.size == 1 or bool((array == first).all())
+        return float(first) if uniform and np.isfinite(first) and not (first == 0 and np.signbit(first)) else value
+
+
+def _does_nothing(node: Node, inputs: tuple[Input, ...]) -> bool:
+    """Whether the output is the only input."""
+    if len(inputs) != 1 or not isinstance(inputs[0], Value) or inputs[0].spec != node.outputs[0].spec:
+        return False
+    if node.op.name == "transpose":
+        return node.params["axes"] == tuple(range(len(inputs[0].shape)))
+    return node.op.name in {"alias", "positive", "reshape", "broadcast_to", "astype"}
+
+
+def _hashable(params: tuple[tuple[str, Any], ...]) -> bool:
+    """Whether parameters can be compared by what they print: plain values, not arrays or functions."""
+    plain = (bool, int, float, complex, str, type(None), slice, type(Ellipsis))
+
+    def is_plain(item: Any) -> bool:
+        if isinstance(item, tuple):
+            return all(is_plain(part) for part in cast("tuple[Any, ...]", item))
+        return isinstance(item, plain)
+
+    return all(is_plain(value) for _, value in params)
+
+
+def eliminate_dead_code(graph: Graph) -> Graph:
+    """Without what nothing wanted depends on."""
+    return _Living(graph).run()
+
+
+def merge_equal(graph: Graph) -> Graph:
+    """With every value computed once."""
+    return _Merging(graph).run()
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """With what constants decide computed now, numbers in place of arrays that are the same everywhere, and nothing
+    done in vain.
+    """
+    return _Folding(graph).run()
+
+
+PASSES: Final[tuple[Pass, ...]] = (fold_constants, merge_equal, eliminate_dead_code)
