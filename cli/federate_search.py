@@ -17,7 +17,6 @@ from .options import (
     chosen,
     numbers,
     option,
-    with_db,
 )
 from .output import Format
 from .quantities import read_bytes
@@ -175,10 +174,8 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search a network over simulated sites: they train every candidate, and the model, under encryption."""
-    from ..nas import SearchStoppedError
     from . import library
-    from .progress import SearchProgress
-    from .search.result import print_search
+    from .search.result import watch_search
 
     sites: dict[str, Any] = {
         "clients": clients,
@@ -208,22 +205,19 @@ def search(
         "upload_bytes": None if upload_bytes is None else float(read_bytes(upload_bytes, "--upload-bytes")),
         "control": control,
     }
-    with SearchProgress(db=db) as progress:
-        try:
-            result = library.federated_search(
-                data,
-                federation={name: value for name, value in sites.items() if value is not None},
-                db=db,
-                resume=resume,
-                config=config,
-                observe=progress,
-                experiment=experiment,
-                monitor=MONITOR_SECONDS if monitor else None,
-                **{name: value for name, value in options.items() if value is not None},
-            )
-        except KeyboardInterrupt as exc:
-            if progress.number is not None:
-                how = "stopped" if isinstance(exc, SearchStoppedError) else "interrupted"
-                progress.say(f"{how}; go on with: {with_db(f'federate search --resume {progress.number}', db)}")
-            raise
-    print_search(result, chosen(fmt, as_json=as_json), db=db)
+    watch_search(
+        lambda progress: library.federated_search(
+            data,
+            federation={name: value for name, value in sites.items() if value is not None},
+            db=db,
+            resume=resume,
+            config=config,
+            observe=progress,
+            experiment=experiment,
+            monitor=MONITOR_SECONDS if monitor else None,
+            **{name: value for name, value in options.items() if value is not None},
+        ),
+        resume="federate search --resume",
+        fmt=chosen(fmt, as_json=as_json),
+        db=db,
+    )

@@ -135,8 +135,12 @@ def _without_model(run: RunRecord) -> str | None:
     """How there would be a model of a run that was interrupted, or of a search that failed."""
     if run.kind == "search" and run.state == "failed":
         return f"see why, and how to go on: nasturtium search status {run.number}"
+    if run.kind == "search" and run.state == "completed":
+        return "it stays with those who trained it: the sites of a federation keep it in their folders"
     if run.state != "interrupted":
         return None
+    if run.kind == "search" and "job" in (run.config.get("federation") or {}):
+        return "its server goes on with it: nasturtium federate resume"
     if run.kind == "search":
         return f"finish it with: nasturtium search --resume {run.number}"
     if run.kind == "federated":

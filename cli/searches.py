@@ -176,6 +176,11 @@ def federated_search(
                 hint=f"go on with it by: nasturtium search --resume {found.run.number}",
             )
         begun = found.run.config["federation"]
+        if "job" in begun:
+            raise ConfigError(
+                f"search {found.run.number} is a job of a federation, whose server has its sites",
+                hint="go on with it by: nasturtium federate resume",
+            )
         _check_same(past, found, {**given, "federation": {**begun, **sites}}, experiment)
         with open_sites(setup_of(found, database, data=given.get("data")), database) as batch:
             return resume_search(

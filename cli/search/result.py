@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..fronts import figure_names, figure_of, front_of_search, heading, said_figures, shown_goals
 from ..library import open_history
+from ..options import with_db
 from ..output import Format, show, wrapped
 from ..result import print_result
 
 if TYPE_CHECKING:
     from ...nas import SearchResult
     from ...nas.finale import SearchReport
+    from ..progress import SearchProgress
+
+
+def watch_search(
+    search: Callable[[SearchProgress], SearchResult],
+    *,
+    resume: str,
+    fmt: Format,
+    db: str | None,
+    remote: bool = False,
+) -> None:
+    """Run a search, with progress on stderr, and print what came of it; say how to go on with one that is interrupted.
+
+    Args:
+        search: runs it, and is watched by what it is given.
+        resume: the command that goes on with it, without its number.
+        fmt: how to print the end.
+        db: the database as the user named it.
+        remote: whether trials wait for workers.
+    """
+    from ...nas import SearchStoppedError
+    from ..progress import SearchProgress
+
+    with SearchProgress(db=db, remote=remote) as progress:
+        try:
+            result = search(progress)
+        except KeyboardInterrupt as exc:
+            if progress.number is not None:
+                how = "stopped" if isinstance(exc, SearchStoppedError) else "interrupted"
+                progress.say(f"{how}; go on with: {with_db(f'{resume} {progress.number}', db)}")
+            raise
+    print_search(result, fmt, db=db)
 
 
 def print_search(result: SearchResult, fmt: Format, *, db: str | None) -> None:

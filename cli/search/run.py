@@ -19,7 +19,6 @@ from ..options import (
     Monitor,
     chosen,
     option,
-    with_db,
 )
 from ..output import Format
 from ..quantities import read_bytes, read_seconds
@@ -301,10 +300,8 @@ def search(
     """Find the best small network for some data, train it, test it once and save it."""
     if context.invoked_subcommand is not None:
         return
-    from ...nas import SearchStoppedError
     from .. import library
-    from ..progress import SearchProgress
-    from .result import print_search
+    from .result import watch_search
 
     options: dict[str, Any] = {
         "target": target,
@@ -339,25 +336,24 @@ def search(
     given = {name: value for name, value in options.items() if value is not None}
     if folds is not None:
         given["folds"] = _read_folds(folds)
-    with SearchProgress(db=db, remote=remote) as progress:
-        try:
-            result = library.search(
-                data,
-                db=db,
-                resume=resume,
-                config=config,
-                engine=_engine(here=here, remote=remote, ray=ray),
-                observe=progress,
-                experiment=experiment,
-                monitor=MONITOR_SECONDS if monitor else None,
-                **given,
-            )
-        except KeyboardInterrupt as exc:
-            if progress.number is not None:
-                how = "stopped" if isinstance(exc, SearchStoppedError) else "interrupted"
-                progress.say(f"{how}; go on with: {with_db(f'search --resume {progress.number}', db)}")
-            raise
-    print_search(result, chosen(fmt, as_json=as_json), db=db)
+    engine = _engine(here=here, remote=remote, ray=ray)
+    watch_search(
+        lambda progress: library.search(
+            data,
+            db=db,
+            resume=resume,
+            config=config,
+            engine=engine,
+            observe=progress,
+            experiment=experiment,
+            monitor=MONITOR_SECONDS if monitor else None,
+            **given,
+        ),
+        resume="search --resume",
+        fmt=chosen(fmt, as_json=as_json),
+        db=db,
+        remote=remote,
+    )
 
 
 def _engine(*, here: bool, remote: bool, ray: str | None) -> EngineChoice:
