@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .costs import cost_of, prepared_steps
 from .formula import CHANNELS, PIXELS, REDUCTIONS, SHARDS, Pattern
 from .grid import Sums, per_channel, write_lines, write_prologue, zeros
 from .ir import Value, Writer
 from .kernel import Kernel
-from .lowering import Known, Lowering, Place, cost_of, prepared_steps, slots_of
+from .lowering import Known, Lowering
+from .memory import Place, slots_of
 from .target import Target
 
 KERNELS = 4096  # emitted kernels that are kept

@@ -11,7 +11,7 @@ from functools import lru_cache
 from .elementwise import Tile
 from .ir import INT, Value, Writer, number, vector
 from .kernel import Kernel, Slot
-from .lowering import over_channels
+from .memory import over_channels
 from .target import Target
 
 

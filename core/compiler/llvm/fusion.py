@@ -139,11 +139,13 @@ def fuse(
             origins count, 0 where an operand is the same along an axis; of shifted ones they are the strides from one
             window to the next, and `name.down` and `name.right` are further entries, numbers. `strided` ones also
             have `name.channel`. `Rows` for partials, moments, tables and items.
-        stream: operands to write past the caches.
+        stream: operands to write past the caches, which pays for what is larger than they are and not read soon.
+            Their memory starts at a cache line; those whose rows or pixels do not are written as usual.
     """
     grid = _Grid(*shape, {name: (at.image, at.row, at.pixel) for name, at in where.items() if isinstance(at, Images)})
     grid = _Grid(*shape, {name: (at.image, at.row, at.pixel) for name, at in where.items() if isinstance(at, Images)})
     pixels = grid.items * grid.rows * grid.pixels
+    stream = frozenset(name for name in stream if _is_aligned(target, where[name]))
     rowwise = any(step.op in REDUCTIONS for step in pattern.steps) or any(
         pattern.operands[store.operand].layout == "pixel" for store in pattern.stores
     )
@@ -168,6 +170,11 @@ def fuse(
     numbers |= {"pixels": grid.pixels, "channels": grid.channels, "scratch.thread": scratch * grid.channels}
     launch = _launch(kernel, pattern, where, grid, numbers)
     return Fused(launch, scratch * grid.channels, grid.items * grid.rows, pixels, "rows" if rowwise else "image")
+
+
+def _is_aligned(target: Target, at: Where) -> bool:
+    """Whether every pixel begins at a multiple of a vector."""
+    return isinstance(at, Images) and all(n % target.width == 0 for n in (at.origin, at.image, at.row, at.pixel))
 
 
 def _is_uniform(pattern: Pattern) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .costs import prepared_steps
 from .formula import CHANNELS, SHARDS, Store
 from .ir import FLOAT, INT, Value, number, vector
-from .lowering import Known, Lowering, Place, prepared_steps
+from .lowering import Known, Lowering
+from .memory import Place
 
 ZERO = number(0, INT)
 

@@ -15,8 +15,8 @@ from .elementwise import Tile
 from .formula import Formula, Term
 from .ir import Value, Writer, number, vector
 from .kernel import Kernel, Slot
-from .lowering import over_channels
 from .mathematics import maximum
+from .memory import over_channels
 from .target import Target
 
 Size = tuple[int, int]

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
+from .costs import cost_of, prepared_steps
 from .elementwise import KERNELS
 from .formula import CHANNELS, PIXELS, REDUCTIONS, Pattern, Store
 from .grid import Sums, write_lines, write_prologue, zeros
 from .ir import BOOL, Value, Writer, lanes_of, number, vector
 from .kernel import Kernel
-from .lowering import Known, Lowering, Place, cost_of, prepared_steps, slots_of
+from .lowering import Known, Lowering
 from .mathematics import maximum, minimum
+from .memory import Place, slots_of
 from .target import Target
 
 KEEP_FROM = 6  # the cost, in additions, from which on a term is kept and not computed again

@@ -87,6 +87,21 @@ def test_axes_join_as_far_as_they_go():
     assert fused.launch.numbers["channels"] == 10
 
 
+@pytest.mark.parametrize(("channels", "streams"), [(16, True), (48, True), (20, False)])
+def test_only_what_is_aligned_is_written_past_the_caches(channels: int, streams: bool):
+    f = Formula()
+    f.store("y", f.full("x") * f.channel("scale"))
+    shape = (2, 3, 4, channels)
+    memory = np.zeros(2 * 12 * channels + 32, np.float32)
+    y = memory[-int(memory.ctypes.data) % 64 // 4 :][: 24 * channels].reshape(shape)
+    x, scale = np.ones(shape, np.float32), np.arange(channels, dtype=np.float32)
+    where = {"x": images(x), "y": images(y), "scale": 0}
+    fused = fuse(target(), f.pattern(), shape, where, stream=frozenset({"y"}))
+    assert ("!nontemporal" in fused.launch.kernel.ir) == streams
+    launched(fused, {"x": x, "y": y, "scale": scale})
+    np.testing.assert_array_equal(y, x * scale)
+
+
 @pytest.mark.parametrize("padded", [False, True])
 def test_batch_norm_in_two_kernels(padded: bool):
     rng, (items, rows, pixels, channels) = np.random.default_rng(0), SHAPE
