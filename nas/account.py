@@ -70,8 +70,8 @@ class Account:
         """CPU seconds that are to be left beside those of the finished trials: for this process, the trials in work,
         the end, and the random search that is to compare with.
 
-        Trials in work, and those about to begin, are expected to take what others took on average. What earlier
-        processes took for anything but trials is not known.
+        A trial in work, or about to begin, may take as long as the longest so far. What earlier processes took for
+        anything but trials is not known.
         """
         searches = 2 if self._random is None else 1
         follows = self._trials if self._random is None else 0.0
@@ -85,7 +85,7 @@ class Account:
         return max(0.0, self._clock() - self._began - self._inside)
 
     def _next(self) -> float:
-        return self._window * self._trials / len(self._costs) if self._costs else 0.0
+        return self._window * max((cost.seconds for cost in self._costs), default=0.0)
 
     def _add(self, number: int, state: str, seconds: float, epochs: int | None, figures: Mapping[str, float]) -> None:
         if state not in {"completed", "pruned"} or not seconds > 0:
@@ -93,7 +93,8 @@ class Account:
         goal = self._options.goals[0]
         value = figures.get(goal.name, float("nan"))
         taken = state == "completed" and isfinite(value) and not total_violation(self._options.constraints, figures)
-        part = 1.0 if state == "completed" or not epochs else min(1.0, epochs / self._epochs)
+        # Patience ends a training early; that of another seed may last to the end.
+        part = min(1.0, epochs / self._epochs) if epochs else 1.0
         self._trials += seconds
         self._costs.append(
             TrialCost(

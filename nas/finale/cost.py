@@ -38,8 +38,8 @@ class TrialCost:
 def end_seconds(trials: Iterable[TrialCost], options: FinaleOptions, *, folds: int, rows: float) -> float:
     """CPU seconds that the end would take if the search ended now; 0 while it has nothing to end with.
 
-    As dear as it can become: every training is as long as the trial's was, whatever its patience, and an average has
-    the networks that take longest.
+    As dear as it can become: every training lasts to its last epoch, and an average has the networks that take
+    longest.
 
     Args:
         trials: all that were trained.

@@ -77,7 +77,9 @@ class Result:
     own_name: str
     trials: int
     networks: int
-    seconds: float
+    searching: float  # CPU seconds of the trials
+    ending: float  # of the conclusion
+    seconds: float  # of everything
 
 
 def write_table(folder: Path, rows: np.ndarray, names: list[str], target: np.ndarray) -> tuple[Path, str]:
@@ -237,6 +239,8 @@ def run_split(task: RealTask, split: int, seconds: float = SECONDS, strategy: st
         simple.name,
         report.trials["searched"],
         len(report.members),
+        report.spent["trials_cpu_seconds"],
+        report.spent["finale_cpu_seconds"],
         spent,
     )
 
