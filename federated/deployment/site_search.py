@@ -16,6 +16,7 @@ from flwr.serverapp import Grid
 from ...core import Budget, Candidate, ConfigError, Evaluation
 from ...privacy import EncryptedSum, KeyGrant, smallest_preset
 from ...storage import History, Ledger
+from ..coordinator.greeter import Greeter
 from ..coordinator.plan import FederationPlan
 from ..coordinator.privacy_gate import PrivacyGate
 from ..coordinator.recorder import RoundRecorder
@@ -64,6 +65,7 @@ class SiteSearch:
         self._before = before
         self._grid = grid
         self._sites = before.of_roster(grant)
+        self._grant = grant
         self._roster = grant.roster.sha256
         self._late = before.late_sites(grant, preprocessing)
         self._untrained = shared
@@ -100,7 +102,7 @@ class SiteSearch:
         """
         self._search, self._say = search, say
         courier = self._before.courier(self._grid, self._sites)
-        greeter = self._before.greeter(self._adder.key_id, self._roster, ("search",), late=self._late)
+        greeter = self._greeter(("search",))
         # Once for all: the first candidates would each find the sites greeted by another, and not answered yet.
         for done in drive(courier, [greeter.steps(courier.nodes())], check=self._before.check):
             if done.error is not None:
@@ -150,7 +152,7 @@ class SiteSearch:
             self._adder,
             self._sites,
             self._hub.identity,
-            greeter=self._before.greeter(self._adder.key_id, self._roster, run=candidate.id, late=self._late),
+            greeter=self._greeter(("train", "evaluate"), candidate.id),
         )
         recorder = RoundRecorder(
             self._hub.database,
@@ -176,6 +178,10 @@ class SiteSearch:
             "transferred_bytes": float(recorder.bytes_up),
         }
         return Evaluation(objectives=figures, curves={}, epochs=rounds)
+
+    def _greeter(self, actions: tuple[str, ...], run: str = "") -> Greeter:
+        key_id, roster = self._adder.key_id, self._roster
+        return self._before.greeter(key_id, roster, actions, run=run, late=self._late, grant=self._grant)
 
     @property
     def _begun(self) -> CandidateEvaluator:

@@ -168,6 +168,43 @@ def test_where_nothing_searches_a_search_fails_and_says_so(tmp_path):
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(
+            SEARCH.replace('scheduler = "none"', 'scheduler = "asha"').replace("rounds = 2", "rounds = 3", 1), id="asha"
+        ),
+        pytest.param(SEARCH.replace('scheduler = "none"', 'evaluate = "supernet"'), id="supernet"),
+        pytest.param(SEARCH + '[protection]\nscheme = "plain"\nmasked = false\n', id="plain"),
+        pytest.param(SEARCH.replace('scheduler = "none"', 'control = "equal"\nscheduler = "none"'), id="control"),
+        pytest.param(
+            SEARCH.replace('scheduler = "none"', 'objectives = ["val_accuracy", "upload_bytes"]\nstrategy = "nsga2"'),
+            id="goals",
+        ),
+    ],
+)
+def test_searches_of_every_kind(tmp_path, said):
+    plain = "plain" in said
+    said = said.replace('strategy = "random"\n', "") if "nsga2" in said else said
+    config = ask(
+        tmp_path,
+        said,
+        policy=lambda name, text: (
+            text.replace("require_masks = true", "require_masks = false").replace(
+                "allow_plain = false", "allow_plain = true"
+            )
+            if plain
+            else text
+        ),
+    )
+    with open_database(tmp_path / "hub" / "history.db") as database:
+        Household(tmp_path, database).work()
+    [status] = read_jobs(config)
+    assert (status.state, status.trials) == ("completed", f"{TRIALS}/{TRIALS}")
+    assert len(weights(tmp_path)) == 1
+
+
+@pytest.mark.soak
 def test_a_search_outlives_a_site_and_the_key_it_began_with(tmp_path, monkeypatch):
     monkeypatch.setattr("nasturtium.federated.deployment.preparation._BEAT_S", 0.0)
     config = ask(tmp_path, sites="abcd")
