@@ -17,7 +17,7 @@ from nasturtium.core.compiler.llvm.reduction import emit_rows, row_scratch, row_
 
 from .fused import DTYPES, Array, bound, outputs, run, target
 
-CHANNELS = [1, 3, 10, 17, 64, 256]
+CHANNELS = [1, 10, 17, 64, 256]
 EPSILON = 1e-5
 
 
@@ -197,7 +197,7 @@ def test_later_keys_have_no_share():
     close(got["y"], powers / powers.sum(-1, keepdims=True), atol=1e-7)
 
 
-@pytest.mark.parametrize("classes", [2, 10, 33, 1000])
+@pytest.mark.parametrize("classes", [2, 33, 1000])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("ignored", [None, 1])

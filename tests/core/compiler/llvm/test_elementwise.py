@@ -32,8 +32,9 @@ def batch_norm_pattern() -> Pattern:
     return f.pattern()
 
 
-@pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("width", [4, None])
+@pytest.mark.parametrize(
+    ("channels", "width"), [*((channels, None) for channels in CHANNELS), (3, 4), (17, 4), (24, 8), (33, 8)]
+)
 def test_images_and_sums(channels: int, width: int | None):
     pattern, shape = batch_norm_pattern(), (3, 5, 4, channels)
     rng = np.random.default_rng(channels)
@@ -282,9 +283,8 @@ def formulas(draw: st.DrawFn) -> Pattern:
     return f.pattern()
 
 
-@settings(max_examples=25, deadline=None)
-@given(pattern=formulas(), channels=st.integers(1, 40), width=st.sampled_from([4, 8, 16]), threads=st.integers(1, 3))
-def test_any_formula(pattern: Pattern, channels: int, width: int, threads: int):
+def check(pattern: Pattern, channels: int, width: int, threads: int) -> None:
+    """The kernel against NumPy."""
     shape = (2, 2, 3, channels)
     rng = np.random.default_rng(0)
     arrays = {name: rng.normal(size=shape).astype(np.float32) for name in ("x", "z")}
@@ -294,3 +294,21 @@ def test_any_formula(pattern: Pattern, channels: int, width: int, threads: int):
     run(kernel, bound(pattern, arrays, shape, scratch=scratch_rows(pattern), threads=threads), threads=threads)
     for got, wanted in zip(finished(pattern, arrays), expected(pattern, arrays), strict=True):
         np.testing.assert_allclose(got, np.broadcast_to(wanted, got.shape), rtol=1e-4, atol=1e-4)
+
+
+CASES = given(
+    pattern=formulas(), channels=st.integers(1, 40), width=st.sampled_from([4, 8, 16]), threads=st.integers(1, 3)
+)
+
+
+@settings(max_examples=12, deadline=None)
+@CASES
+def test_any_formula(pattern: Pattern, channels: int, width: int, threads: int):
+    check(pattern, channels, width, threads)
+
+
+@pytest.mark.soak
+@settings(max_examples=500, deadline=None)
+@CASES
+def test_many_formulas(pattern: Pattern, channels: int, width: int, threads: int):
+    check(pattern, channels, width, threads)

@@ -52,7 +52,7 @@ def pooled(
 @pytest.mark.parametrize(
     "window", [*WINDOWS, {"size": (2, 2), "stride": (1, 2), "padding": (0, 1), "dilation": (3, 2)}]
 )
-@pytest.mark.parametrize("channels", [1, 10, 33])
+@pytest.mark.parametrize("channels", [1, 33])
 def test_max_pool(window: dict[str, Any], channels: int):
     shape, tile = (4, 7, 6, channels), tile_for(target(), channels)
     x = images(*shape)
@@ -71,7 +71,7 @@ def test_max_pool(window: dict[str, Any], channels: int):
 
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("count_include_pad", [False, True])
-@pytest.mark.parametrize("channels", [1, 10, 33])
+@pytest.mark.parametrize("channels", [1, 33])
 def test_average_pool(window: dict[str, Any], count_include_pad: bool, channels: int):
     shape, tile = (4, 7, 6, channels), tile_for(target(), channels)
     x = images(*shape)
