@@ -14,7 +14,7 @@ import numpy as np
 from .. import tree
 from ..device import CPU, Array, Device, device_of
 from ..dispatch import Traced, apply
-from ..errors import ConfigError, GradientError
+from ..errors import CompileError, ConfigError, GradientError
 from ..op import Batch, Flags, Jvp, OpDef
 from ..shapes import Spec
 from ..tape import current_mode
@@ -33,7 +33,30 @@ PATIENCE: Final = 3  # compilations before it is said why there is another
 
 # Makes a program of a verified graph.
 BackEnd = Callable[[Graph, Device], Program]
-BACK_ENDS: dict[str, BackEnd] = {"numpy": ReferenceProgram}
+
+
+def native(graph: Graph, device: Device) -> Program:
+    """The `llvm` back end.
+
+    Raises:
+        CompileError: it has no kernels for something in the graph, or makes no code on this machine.
+    """
+    from .native.program import NativeProgram  # LLVM is loaded when it is first wanted
+
+    return NativeProgram(graph, device)
+
+
+def fastest(graph: Graph, device: Device) -> Program:
+    """The fastest back end that can run a graph here."""
+    if device.kind == "cpu":
+        try:
+            return native(graph, device)
+        except CompileError:
+            pass
+    return ReferenceProgram(graph, device)
+
+
+BACK_ENDS: dict[str, BackEnd] = {"auto": fastest, "llvm": native, "numpy": ReferenceProgram}
 
 
 class RecompilationWarning(UserWarning):
@@ -198,14 +221,14 @@ class Compiled(Generic[P, R]):
         return start + "; ".join(differences)
 
 
-def compile(function: Callable[P, R], *, backend: str | None = None) -> Compiled[P, R]:
+def compile(function: Callable[P, R], *, backend: str = "auto") -> Compiled[P, R]:
     """Compile a function of tensors, such as a whole training step.
 
     Args:
         function: takes tensors, arrays, numbers and anything else; returns a tensor or a tree of them. Its control flow
             may depend on shapes and on Python values, not on elements of tensors. It may step optimisers, draw random
             numbers, and move running statistics; these happen in each run.
-        backend: a name in `BACK_ENDS`; the fastest one that is there by default.
+        backend: a name in `BACK_ENDS`. "auto" is the fastest that can run the function here.
 
     Returns:
         A function of the same arguments.
@@ -218,10 +241,9 @@ def compile(function: Callable[P, R], *, backend: str | None = None) -> Compiled
     >>> double(np.ones(2, np.float32)).tolist()
     [2.0, 2.0]
     """
-    chosen = "numpy" if backend is None else backend
-    if chosen not in BACK_ENDS:
-        raise ConfigError(f"compile: expected a backend of {', '.join(BACK_ENDS)}, got {chosen!r}")
-    return Compiled(function, chosen)
+    if backend not in BACK_ENDS:
+        raise ConfigError(f"compile: expected a backend of {', '.join(BACK_ENDS)}, got {backend!r}")
+    return Compiled(function, backend)
 
 
 def _varies(leaf: Any) -> bool:

@@ -21,18 +21,18 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from ...errors import NasturtiumError
+from ...errors import CompileError
 from .target import Target, describe_target
 
 CODEGEN_LEVEL = 2
 LONGEST_SOURCE = 1 << 19  # characters. LLVM's time grows faster than the text: 10 ms for 10 kB, 0.4 s for this
 
 
-class CompilerUnavailable(NasturtiumError, RuntimeError):  # noqa: N818  callers do without, as after a StopIteration
+class CompilerUnavailable(CompileError):  # noqa: N818  callers do without, as after a StopIteration
     """There is no native code on this machine: callers turn to the NumPy back end."""
 
 
-class KernelError(NasturtiumError, RuntimeError):
+class KernelError(CompileError):
     """IR that LLVM does not take, or code that cannot be loaded: a mistake of whoever wrote the kernel."""
 
 

@@ -1,0 +1,172 @@
+"""Which nodes become one kernel: everything elementwise around the same elements, with the sums at its end.
+
+A group walks one shape. In it are values of that shape, sums along its last axis that are used again on the way
+(softmax, layer norm), and at the end sums over all other axes or over everything, which are finished by whoever reads
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...errors import CompileError
+from ..graph import Graph, Node, Value
+
+Shape = tuple[int, ...]
+
+VIEWS: Final = frozenset({"reshape", "transpose", "broadcast_to", "alias", "positive", "getitem"})
+PRODUCTS: Final = frozenset({"matmul"})
+ROW_OPS: Final = frozenset({"log_softmax", "standardize", "rms_standardize"})
+REDUCTIONS: Final = frozenset({"sum", "mean", "max", "min"})
+DTYPES: Final = frozenset({"float32", "bool"})
+
+
+class Unsupported(CompileError):  # noqa: N818 - a reason, not a mistake
+    """The native back end has no kernels for something in a graph; says for what."""
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Nodes of one kernel.
+
+    Attributes:
+        shape: what it walks.
+        nodes: in order.
+        rowwise: whether sums along the last axis are used on the way.
+        channels: whether sums over all axes but the last are at the end, so that the last axis stays by itself.
+    """
+
+    shape: Shape
+    nodes: list[Node] = field(default_factory=list[Node])
+    rowwise: bool = False
+    channels: bool = False
+
+
+Item = Group | Node  # a node by itself is a view or a product
+
+
+class Grouping:
+    """A schedule: groups, products and views in an order in which they can run.
+
+    Args:
+        graph: optimised.
+
+    Raises:
+        Unsupported: a node is none that groups and products can be made of.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.items: list[Item] = []
+        self._ready: dict[Value, int] = dict.fromkeys(graph.sources(), 0)  # the item behind which a value is there
+        self._inside: dict[Value, Group] = {}  # the group that has a value in its registers
+        self._place: dict[Group, int] = {}
+        for node in graph.nodes:
+            self._add(node)
+
+    def _add(self, node: Node) -> None:
+        name = node.op.name
+        if name in VIEWS or name in PRODUCTS:
+            self.items.append(node)
+            self._ready.update(dict.fromkeys(node.outputs, len(self.items)))
+            return
+        shape = shape_of(node)
+        group = self._open_for(node, shape)
+        if group is None:
+            group = Group(shape)
+            self.items.append(group)
+            self._place[group] = len(self.items)
+        group.nodes.append(node)
+        output = node.outputs[0]
+        self._ready[output] = self._place[group]
+        kind = reduction_of(node)
+        if kind in (None, "row"):
+            self._inside[output] = group
+        group.rowwise |= kind == "row" or name in ROW_OPS
+        group.channels |= kind == "channel"
+
+    def _open_for(self, node: Node, shape: Shape) -> Group | None:
+        """The group that makes an input last, if the node can be part of it."""
+        latest = max((self._ready[value] for value in node.values), default=0)
+        makers = {self._inside[v] for v in node.values if v in self._inside and self._ready[v] == latest}
+        others = [v for v in node.values if self._ready[v] == latest and self._inside.get(v) not in makers]
+        if len(makers) != 1 or others:
+            return None
+        (group,) = makers
+        return group if self._fits(node, shape, group) else None
+
+    def _fits(self, node: Node, shape: Shape, group: Group) -> bool:
+        if shape == group.shape:
+            return True
+        rows = (*group.shape[:-1], 1)
+        return shape == rows and reduction_of(node) is None and node.op.name not in ROW_OPS
+
+
+def shape_of(node: Node) -> Shape:
+    """The elements that a node walks.
+
+    Raises:
+        Unsupported: it is none that walks elements.
+    """
+    name, output = node.op.name, node.outputs[0]
+    for value in (*node.values, *node.outputs):
+        labels = name == "one_hot" and value.dtype.name in ("int32", "int64")
+        if value.dtype.name not in DTYPES and not labels:
+            raise Unsupported(f"{name} of {value.dtype.name}")
+    if name == "mean_nll":
+        return next(node.values).shape
+    if name in REDUCTIONS:
+        reduction_of(node)
+        return next(node.values).shape
+    if name in ROW_OPS:
+        axes = _tuple(node.params["axis"])
+        if [a % len(output.shape) for a in axes] != [len(output.shape) - 1]:
+            raise Unsupported(f"{name} along axes {axes}")
+        return output.shape
+    if name == "one_hot" and node.params["axis"] in (-1, len(output.shape) - 1):
+        return output.shape
+    if node.op.elementwise and node.op.kernel is not None:
+        return output.shape
+    raise Unsupported(f"the op {name}")
+
+
+def reduction_of(node: Node) -> str | None:
+    """What kind of reduction: along the last axis, "row"; over all others, "channel"; over everything, "total"; or None.
+
+    Raises:
+        Unsupported: over other axes.
+    """
+    name = node.op.name
+    if name == "mean_nll":
+        return "total"
+    if name not in REDUCTIONS:
+        return None
+    shape = next(node.values).shape
+    axis = node.params["axis"]
+    axes = tuple(range(len(shape))) if axis is None else tuple(a % len(shape) for a in _tuple(axis))
+    rest = [a for a in range(len(shape)) if a not in axes and shape[a] != 1]
+    if not rest:
+        kind = "total" if len(shape) != 1 or name in ("sum", "mean") else "row"
+    elif sorted(axes) == [len(shape) - 1]:
+        kind = "row"
+    elif rest == [len(shape) - 1]:
+        kind = "channel"
+    else:
+        raise Unsupported(f"{name} of shape {shape} over axes {axes}")
+    if kind != "row" and name not in ("sum", "mean"):
+        raise Unsupported(f"{name} over axes {axes}")
+    return kind
+
+
+def _tuple(axis: int | tuple[int, ...]) -> tuple[int, ...]:
+    return axis if isinstance(axis, tuple) else (axis,)
+
+
+def readers(graph: Graph) -> Mapping[Value, list[Node]]:
+    """Who reads each value."""
+    found: dict[Value, list[Node]] = {}
+    for node in graph.nodes:
+        for value in node.values:
+            found.setdefault(value, []).append(node)
+    return found
