@@ -3,12 +3,14 @@
 from . import metrics, nn, ops, optim
 from .autograd import checkpoint, grad, stop_gradient, value_and_grad, vjp
 from .candidate import Budget, Candidate, Evaluation, Scalar
+from .compiler.compile import compile
 from .custom import custom_jvp, custom_vjp, kernel_op
 from .debug import check_numerics
 from .determinism import allow_nondeterminism
 from .device import CPU, Device, cuda_count, current_device, device
 from .errors import (
     BoundsError,
+    CompileError,
     ConfigError,
     DataError,
     DeviceError,
@@ -19,6 +21,7 @@ from .errors import (
     NasturtiumError,
     NumericsError,
     ShapeError,
+    TraceError,
 )
 from .forward import hvp, jvp
 from .gradcheck import gradcheck
@@ -60,6 +63,7 @@ __all__ = [
     "Callback",
     "Candidate",
     "Checkpointing",
+    "CompileError",
     "ConfigError",
     "CrossEntropy",
     "Curves",
@@ -85,6 +89,7 @@ __all__ = [
     "ShapeError",
     "Tensor",
     "TensorFileHeader",
+    "TraceError",
     "Trainer",
     "TrainingConfig",
     "allow_nondeterminism",
@@ -94,6 +99,7 @@ __all__ = [
     "check_numerics",
     "checkpoint",
     "clipped_gradients",
+    "compile",
     "cuda_count",
     "current_device",
     "custom_jvp",
