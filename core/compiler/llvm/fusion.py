@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .elementwise import emit_flat, emit_image, scratch_rows, tile_for
-from .formula import REDUCTIONS, SHARDS, Operand, Pattern
+from .formula import CHANNELS, REDUCTIONS, SHARDS, Operand, Pattern
 from .kernel import Kernel
 from .launch import Images, Launch
 from .reduction import emit_rows, row_scratch, row_tile_for
@@ -146,9 +146,7 @@ def fuse(
     grid = _Grid(*shape, {name: (at.image, at.row, at.pixel) for name, at in where.items() if isinstance(at, Images)})
     pixels = grid.items * grid.rows * grid.pixels
     stream = frozenset(name for name in stream if _is_aligned(target, where[name]))
-    rowwise = any(step.op in REDUCTIONS for step in pattern.steps) or any(
-        pattern.operands[store.operand].layout == "pixel" for store in pattern.stores
-    )
+    rowwise = _is_rowwise(pattern)
     uniform = _is_uniform(pattern)
     if not any(step.op in ("row_index", "pixel_index") for step in pattern.steps):
         grid = grid.joined(items=not any(store.kind == "item_sum" for store in pattern.stores))
@@ -170,6 +168,17 @@ def fuse(
     numbers |= {"pixels": grid.pixels, "channels": grid.channels, "scratch.thread": scratch * grid.channels}
     launch = _launch(kernel, pattern, where, grid, numbers)
     return Fused(launch, scratch * grid.channels, grid.items * grid.rows, pixels, "rows" if rowwise else "image")
+
+
+def _is_rowwise(pattern: Pattern) -> bool:
+    """Whether something is computed once per pixel: a sum over its channels, or a result that has none."""
+    if any(step.op in REDUCTIONS for step in pattern.steps):
+        return True
+    return any(
+        pattern.operands[store.operand].layout == "pixel"
+        or (store.kind == "total" and not pattern.steps[store.value].varies & CHANNELS)
+        for store in pattern.stores
+    )
 
 
 def _is_aligned(target: Target, at: Where) -> bool:

@@ -163,6 +163,18 @@ def test_windows(shape: tuple[int, int, int, int]):
     np.testing.assert_array_equal(y, x[:, :-1, :-1] + x[:, 1:, 1:])
 
 
+def test_a_total_of_what_pixels_have_counts_each_once():
+    f = Formula()
+    f.store("y", f.full("x") + f.pixel("gate"))
+    f.total_sum("total", f.pixel("gate") * 2.0)
+    x, y = np.zeros((2, *SHAPE), np.float32)
+    gate, total = np.arange(120, dtype=np.float32).reshape(SHAPE[:3]), np.zeros(SHARDS, np.float32)
+    where = {"x": images(x), "y": images(y), "gate": images(gate), "total": 0}
+    launched(fuse(target(), f.pattern(), SHAPE, where), {"x": x, "y": y, "gate": gate, "total": total})
+    assert total.sum() == 2 * gate.sum()
+    np.testing.assert_array_equal(y, np.broadcast_to(gate[..., None], SHAPE))
+
+
 def test_where_a_pixel_is_matters_to_some():
     f = Formula()
     f.store("y", (f.pixel_index() + f.row_index() * 100).cast("f32") + f.full("x") * 0.0)
