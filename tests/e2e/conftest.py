@@ -47,7 +47,7 @@ def until(look: Callable[[], T], told: Callable[[], object] = lambda: "", second
     ends = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < ends, told()
-        time.sleep(0.1)
+        time.sleep(0.5)  # a look opens a database
     return found
 
 

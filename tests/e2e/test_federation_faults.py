@@ -30,7 +30,7 @@ needs_root = pytest.mark.skipif(
     os.name != "posix" or os.geteuid() != 0 or shutil.which("ip") is None, reason="only root has networks and disks"
 )
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-ROUNDS = 8
+ROUNDS = 6
 NOT_ASKED = ("is not begun", "has no sum any more")  # attempts that released nothing
 
 
@@ -79,14 +79,14 @@ def test_a_server_that_is_killed_at_moments_nobody_chose_goes_on_at_the_last_clo
     job = federation.train(ROUNDS)
     federation.start()
     before: list[tuple[int, int]] = []
-    for count in (1, 3, 5, 6):
+    for count in (1, 2, 3):
         federation.wait_rounds(job, count)
         time.sleep(rng.uniform(0.0, 1.5))
         federation.server.kill()
         closed = [(each.number, each.attempt) for each in federation.closed(job)]
         assert closed[: len(before)] == before
         before = closed
-        if count == 3:  # nor does it wait for a site that is away when it comes back
+        if count == 2:  # nor does it wait for a site that is away when it comes back
             federation.sites["d"].kill()
         federation.server.start()
     federation.wait_rounds(job, ROUNDS - 1)
@@ -100,7 +100,7 @@ def test_a_history_in_postgresql_is_gone_on_from_as_well(database_url, make_fede
     federation = make_federation(database=database_url)
     job = federation.train(ROUNDS)
     federation.start()
-    for count in (1, 4):
+    for count in (1, 3):
         federation.wait_rounds(job, count)
         federation.server.kill()
         before = [(each.number, each.attempt) for each in federation.closed(job)]
