@@ -62,7 +62,7 @@ def expm1(k: Writer, x: Value) -> Value:
 
 
 def log(k: Writer, x: Value) -> Value:
-    """The natural logarithm: of x = 2^e (1 + f), with 1 + f from sqrt(1/2) to sqrt(2), e log 2 + log(1 + f)."""
+    """The natural logarithm, e log 2 + log1p(f) of x = 2^e (1 + f), with 1 + f from sqrt(1/2) to sqrt(2)."""
     exponent, f, square, tail = _split(k, x)
     tail = k.fma(square, -0.5, k.fma(exponent, LN2_LOW, tail))
     return _of_positive(k, x, k.fma(exponent, LN2_HIGH, k.fadd(f, tail)))

@@ -132,7 +132,7 @@ def shape_of(node: Node) -> Shape:
 
 
 def reduction_of(node: Node) -> str | None:
-    """What kind of reduction: along the last axis, "row"; over all others, "channel"; over everything, "total"; or None.
+    """Which reduction it is: along the last axis "row", over all others "channel", over everything "total"; or None.
 
     Raises:
         Unsupported: over other axes.
