@@ -46,6 +46,7 @@ stratified = true               # every part has the classes in about the same p
 
 [policy]                        # what is not allowed here is refused, whoever asks
 # agree: on ranges and categories, by protected sums; checkpoint: give the model, sealed, to a site that missed rounds.
+# search: train and measure networks that are compared, of which no model is kept.
 # "release" may be added: give the final model to those in release_to.
 actions = ["agree", "train", "evaluate", "search", "checkpoint"]
 min_sites = 3                   # least number of sites in a sum; never less than 3
