@@ -17,6 +17,9 @@ from .target import Target
 from .tile import BLOCK
 from .tile_launch import Taps, blocks_of, tile_launches
 from .tiling import PLAIN, Epilogue
+from .weight_gradient import transposed_product
+
+DEEP = 256  # rows of a and b: more are gone through in pieces
 
 Form = Literal["nn", "tn", "nt"]
 
@@ -73,6 +76,8 @@ def multiply(
         epilogue: what is done to the sums; `bias` is per column, the same for all matrices.
         others: of `mask` and `add`, how they lie; default: like `c`.
     """
+    if form == "tn" and c.count == 1 and epilogue == PLAIN and a.width > DEEP:
+        return transposed_product(target, a, b, c)
     depth = a.width if form == "tn" else a.channels
     if form == "nt":
         block, image = depth * BLOCK, blocks_of(b.width) * depth * BLOCK

@@ -65,7 +65,9 @@ def shard_numbers(*, images: int, group: int, shards: int, size: int, accumulate
     }
 
 
-def each_item(k: Writer, items: Value, do: Callable[[Value, Value, Value, Value, Value], None]) -> None:
+def each_item(
+    k: Writer, items: Value, do: Callable[[Value, Value, Value, Value, Value], None], *, result: str = "result"
+) -> None:
     """Write the loops over a thread's share of shards and items.
 
     Args:
@@ -73,19 +75,20 @@ def each_item(k: Writer, items: Value, do: Callable[[Value, Value, Value, Value,
         items: of each shard.
         do: writes what is done with an item for a group of images; gets the item, the first image, the image behind
             the last, whether the sum begins at zero, and where the shard's result is.
+        result: the slot that points to the results.
     """
     first, last = k.share(k.mul(k["shards"], items))
     with k.loop(k.div(first, items), k.div(k.add(last, k.sub(items, 1)), items)) as shard:
         before = k.mul(shard.index, items)
         lo, hi = k.most(k.sub(first, before), 0), k.least(k.sub(last, before), items)
         start, stop = (k.div(k.mul(k["images"], n), k["shards"]) for n in (shard.index, k.add(shard.index, 1)))
-        result = k.at(k["result"], k.mul(shard.index, k["result_shard"]))
+        place = k.at(k[result], k.mul(shard.index, k["result_shard"]))
         with k.loop(start, stop, step=k["group"]) as group:
             end = k.least(k.add(group.index, k["group"]), stop)
             begins = k.compare("eq", group.index, start)
             fresh = k.binary("and", begins, k.compare("eq", k["accumulate"], 0))
             with k.loop(lo, hi) as item:
-                do(item.index, group.index, end, fresh, result)
+                do(item.index, group.index, end, fresh, place)
 
 
 def planned(target: Target, launches: list[Launch], *, shards: int, size: int, accumulate: bool) -> WeightGradient:

@@ -19,13 +19,14 @@ from .convolution import forward_taps
 from .depthwise import depthwise_weight_gradient
 from .geometry import Convolution
 from .ir import NOTHING, Value, Writer, number, vector
-from .kernel import Kernel, Slot
+from .kernel import Kernel
 from .launch import Images, Launch
 from .packing import packed_size
 from .sharding import SHARD_NUMBERS, WeightGradient, each_item, planned, shard_numbers, shards_for
 from .target import Target
 from .tile import BLOCK
 from .tile_launch import GROUP_BYTES, Taps, blocks_of
+from .tiling import slots_of
 
 LONGEST_ROW = 512  # of matrices, which are cut up
 PLACES = (14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
@@ -35,7 +36,7 @@ STRIDES = ("x_image", "x_row", "x_pixel", "x_tap_row", "x_tap_column", "y_image"
 
 
 @cache
-def emit_weight_gradient(target: Target, *, places: int, blocks: int, rows: int = 1) -> Kernel:
+def emit_weight_gradient(target: Target, *, places: int, blocks: int, rows: int = 1, packed: bool = True) -> Kernel:
     """The kernel of one tile size.
 
     Args:
@@ -43,13 +44,15 @@ def emit_weight_gradient(target: Target, *, places: int, blocks: int, rows: int 
         places: P, along the depth; at most 16.
         blocks: Q; a whole multiple of it is computed.
         rows: of taps that one tile covers; divides `tap_rows`. For convolutions of few channels.
+        packed: else the result is a matrix, `w_place` floats from a row (a place) to the next, with one tap, and the
+            pointers are named as those of the tile kernel: it is the product x.T @ w = y.
 
     The slots:
         x, y, result: pointers to the first element of the input, the gradient of the output, the gradient of the
-            weights; `result` must have room for `(places - 1) * 16` floats more, which are read and not used.
+            weights, where up to 16 floats behind the last are read and not used.
         images, height, width: of the gradient of the output.
         group: images that are gone through for all tiles before the next ones.
-        channels: of the output; lanes of the last block that have no channel become zero.
+        channels: of the output; if packed, lanes of the last block that have no channel become zero.
         tap_rows, tap_columns, depth: of the weights.
         tiles: along the depth, ceil(depth / P).
         accumulate: 0 begins at zero, 1 at what is in `result`.
@@ -57,12 +60,11 @@ def emit_weight_gradient(target: Target, *, places: int, blocks: int, rows: int 
         x_image, ..., y_pixel, w_block: strides in floats; the result's taps and places are adjacent. Up to 16 floats
             behind the last depth of `x` and the last channel of `y` are read and not used.
     """
-    slots = (
-        *(Slot(n, "ptr") for n in ("x", "y", "result")),
-        *(Slot(n, "i64") for n in (*SHARD_NUMBERS, *COUNTS, *STRIDES)),
-    )
-    name = f"weight_gradient_{rows}x{places}x{blocks * BLOCK}_v{target.width}"
-    return _Gradient(Writer(name, target, slots), places, blocks, rows).write()
+    pointers = ["x", "y", "result"] if packed else ["x", "w", "y"]
+    slots = slots_of(pointers, [*SHARD_NUMBERS, *COUNTS, *STRIDES, *([] if packed else ["w_place"])])
+    what = "weight_gradient" if packed else "transposed_product"
+    name = f"{what}_{rows}x{places}x{blocks * BLOCK}_v{target.width}"
+    return _Gradient(Writer(name, target, slots), places, blocks, rows, packed).write()
 
 
 @dataclass(slots=True)
@@ -73,11 +75,17 @@ class _Gradient:
     places: int
     blocks: int
     rows: int
+    packed: bool
     per_block: Value = NOTHING  # items of each group of blocks
 
     @property
     def lanes(self) -> int:
         return self.k.target.width
+
+    @property
+    def place_floats(self) -> Value | int:
+        """From a place of the depth to the next in the result."""
+        return BLOCK if self.packed else self.k["w_place"]
 
     @property
     def vectors(self) -> int:
@@ -88,7 +96,7 @@ class _Gradient:
         k = self.k
         groups = k.div(k.div(k.add(k["channels"], BLOCK - 1), BLOCK), self.blocks)
         self.per_block = k.mul(k.div(k["tap_rows"], self.rows), k["tap_columns"], k["tiles"])
-        each_item(k, k.mul(groups, self.per_block), self.tile)
+        each_item(k, k.mul(groups, self.per_block), self.tile, result="result" if self.packed else "y")
         return k.kernel()
 
     def tile(self, item: Value, first: Value, end: Value, fresh: Value, result: Value) -> None:
@@ -99,14 +107,17 @@ class _Gradient:
         row, column = k.mul(k.div(rest, k["tap_columns"]), self.rows), k.rem(rest, k["tap_columns"])
         place = k.mul(tile, self.places)
         x = k.at(k["x"], k.mul(row, k["x_tap_row"]), k.mul(column, k["x_tap_column"]), place)
-        y = k.at(k["y"], k.mul(block, BLOCK))
+        y = k.at(k["y" if self.packed else "w"], k.mul(block, BLOCK))
         row_floats = k.mul(k["tap_columns"], k["depth"], BLOCK)
-        at_tap = k.mul(k.add(k.mul(k.add(k.mul(row, k["tap_columns"]), column), k["depth"]), place), BLOCK)
-        result = k.at(result, k.mul(block, k["w_block"]), at_tap)
+        before = k.mul(k.add(k.mul(row, k["tap_columns"]), column), k["depth"])  # places of earlier taps
+        result = k.at(result, k.mul(block, k["w_block"]), k.mul(k.add(before, place), self.place_floats))
+        there = k.least(k.sub(k["depth"], place), self.places)
+        last = k.sub(there, 1)
+        starts = [k.at(result, k.mul(k.least(p, last) if p else 0, self.place_floats)) for p in range(self.places)]
         at = [
-            k.at(result, k.mul(row_floats, r), k.mul(k["w_block"], q), p * BLOCK + i * lanes)
+            k.at(start, k.mul(row_floats, r), k.mul(k["w_block"], q), i * lanes)
             for r in range(self.rows)
-            for p in range(self.places)
+            for start in starts
             for q in range(self.blocks)
             for i in range(BLOCK // lanes)
         ]
@@ -117,7 +128,6 @@ class _Gradient:
         )
         sums = self.sums(x, y, first, end, begin)
         left = k.sub(k["channels"], k.mul(block, BLOCK))
-        there = k.least(k.sub(k["depth"], place), self.places)
         whole = k.binary("and", k.compare("sge", left, self.blocks * BLOCK), k.compare("eq", there, self.places))
         yes, no, after = k.label("whole"), k.label("part"), k.label("after")
         k.branch(whole, yes, no)
@@ -159,7 +169,7 @@ class _Gradient:
         return rows.results[3:]
 
     def store_part(self, sums: Sequence[Value], result: Value, row_floats: Value, there: Value, left: Value) -> None:
-        """Only the places that are `there` go to memory, and lanes without a channel as zeros; by way of the stack."""
+        """Only the places that are `there` go to memory; lanes without a channel do not, or as zeros if packed."""
         k, lanes = self.k, self.lanes
         wide = self.vectors * lanes
         kept = k.stack(self.rows * self.places * wide)
@@ -168,12 +178,16 @@ class _Gradient:
         for r in range(self.rows):
             with k.loop(0, there, runs=True) as place:
                 row = k.at(kept, r * self.places * wide, k.mul(place.index, wide))
-                to = k.at(result, k.mul(row_floats, r), k.mul(place.index, BLOCK))
+                to = k.at(result, k.mul(row_floats, r), k.mul(place.index, self.place_floats))
                 for i in range(self.vectors):
                     value = k.load(k.at(row, i * lanes), vector(lanes), align=4 * lanes)
-                    value = k.select(k.lanes_below(k.sub(left, i * lanes), lanes), value, 0.0)
+                    mask = k.lanes_below(k.sub(left, i * lanes), lanes)
                     block, part = divmod(i * lanes, BLOCK)
-                    k.store(value, k.at(to, k.mul(k["w_block"], block), part))
+                    target = k.at(to, k.mul(k["w_block"], block), part)
+                    if self.packed:
+                        k.store(k.select(mask, value, 0.0), target)
+                    else:
+                        k.masked_store(value, target, mask)
 
 
 def weight_gradient(
@@ -222,6 +236,21 @@ def weight_gradient(
     return planned(target, launches, shards=shards, size=floats, accumulate=accumulate)
 
 
+def transposed_product(target: Target, a: Images, b: Images, c: Images, *, accumulate: bool = False) -> list[Launch]:
+    """The launches of c = a.T @ b for one matrix of each, or c += with `accumulate`. Operands: `x`, `w`, `y`.
+
+    A long depth, rows of a and b, is gone through in pieces that stay in the cache.
+    """
+    images, _, width = _split(a.width, a.pixel + b.pixel)
+    group = max(1, GROUP_BYTES // (4 * (a.pixel + b.pixel) * width))
+    common = shard_numbers(images=images, group=group, shards=1, size=0, accumulate=accumulate)
+    common |= {"height": 1, "width": width, "w_place": c.pixel}
+    for name, matrix in (("x", a), ("y", b)):
+        common |= {f"{name}_image": width * matrix.pixel, f"{name}_row": 0, f"{name}_pixel": matrix.pixel}
+    taps = Taps(rows=1, columns=1, depth=a.channels, x_row=0, x_column=0, w_block=BLOCK, w_row=0, w_column=0)
+    return _launches(target, taps, c.channels, common, (a.origin, b.origin, c.origin), packed=False)
+
+
 def _split(pixels: int, floats: int) -> tuple[int, int, int]:
     """Evenly spaced pixels as images of one row, so that a few rows at a time stay in the cache."""
     longest = max(1, min(LONGEST_ROW, GROUP_BYTES // (4 * floats)))
@@ -236,7 +265,13 @@ def _items(target: Target, taps: Taps, channels: int) -> int:
 
 
 def _launches(
-    target: Target, taps: Taps, channels: int, common: dict[str, int | float], offsets: tuple[int, int, int]
+    target: Target,
+    taps: Taps,
+    channels: int,
+    common: dict[str, int | float],
+    offsets: tuple[int, int, int],
+    *,
+    packed: bool = True,
 ) -> list[Launch]:
     """The launches for all blocks of one group of channels."""
     blocks = blocks_of(channels)
@@ -245,7 +280,7 @@ def _launches(
     while done < blocks:
         places, together, rows = choose_gradient_tile(target, taps, blocks - done)
         here = (blocks - done) // together * together
-        kernel = emit_weight_gradient(target, places=places, blocks=together, rows=rows)
+        kernel = emit_weight_gradient(target, places=places, blocks=together, rows=rows, packed=packed)
         numbers = common | {
             "channels": min(channels - done * BLOCK, here * BLOCK),
             "tap_rows": taps.rows,
@@ -257,7 +292,8 @@ def _launches(
             "w_block": taps.w_block,
         }
         x, y, result = offsets
-        places_of = {"x": x, "y": y + done * BLOCK, "result": result + done * taps.w_block}
+        y, result = y + done * BLOCK, result + done * taps.w_block
+        places_of = {"x": x, "y": y, "result": result} if packed else {"x": x, "w": y, "y": result}
         launches.append(Launch(kernel=kernel, numbers=numbers, offsets=places_of))
         done += here
     return launches

@@ -263,11 +263,13 @@ def test_tiles_fit_into_the_registers(kernel_cache: KernelCache, width: int, reg
 def test_any_convolution(kernel_cache: KernelCache):
     """Random sizes, strides, dilations, groups and epilogues for some minutes."""
     rng = np.random.default_rng(0)
-    for _ in range(300):
-        groups = int(rng.choice([1, 1, 1, 2, 3]))
+    for _ in range(100):
+        groups = int(rng.choice([1, 1, 1, 2, 3, 0]))  # 0: depthwise
+        channels = (int(rng.integers(1, 40)), int(rng.integers(1, 90))) if groups else (1, 1)
+        groups = groups or int(rng.integers(2, 80))
         conv = Convolution(
-            inputs=groups * int(rng.integers(1, 40)),
-            outputs=groups * int(rng.integers(1, 90)),
+            inputs=groups * channels[0],
+            outputs=groups * channels[1],
             kernel=(int(rng.integers(1, 6)), int(rng.integers(1, 6))),
             stride=(int(rng.integers(1, 4)), int(rng.integers(1, 4))),
             padding=(int(rng.integers(0, 4)), int(rng.integers(0, 4))),

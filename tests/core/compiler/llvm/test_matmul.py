@@ -65,7 +65,8 @@ def test_linear(kernel_cache: KernelCache, rows: int, inputs: int, outputs: int)
 
 @pytest.mark.parametrize("form", ["nn", "tn", "nt"])
 @pytest.mark.parametrize(
-    ("count", "rows", "depth", "columns"), [(1, 1, 1, 1), (3, 5, 7, 10), (2, 16, 33, 48), (5, 40, 20, 65)]
+    ("count", "rows", "depth", "columns"),
+    [(1, 1, 1, 1), (1, 37, 600, 50), (3, 5, 7, 10), (2, 16, 33, 48), (5, 40, 20, 65)],
 )
 @pytest.mark.parametrize("width", [None, 4])
 def test_products_of_matrices(
