@@ -100,7 +100,7 @@ class FlowerServer:
         """The last lines of its log."""
         return [] if self._log is None else self._log.lines()
 
-    def start(self, timeout: float = 120.0, *, stop: threading.Event | None = None) -> None:
+    def start(self, timeout: float = 300.0, *, stop: threading.Event | None = None) -> None:
         """Start the child and wait until it listens.
 
         Args:

@@ -72,7 +72,7 @@ class SuperNode(FlowerServer):
         """The number that the SuperLink knows it by; None until it has let it in."""
         return self._node
 
-    def start(self, timeout: float = 120.0, *, stop: threading.Event | None = None) -> None:
+    def start(self, timeout: float = 300.0, *, stop: threading.Event | None = None) -> None:
         """As of `FlowerServer`; it listens for the executor before it has reached the SuperLink.
 
         One that was killed is online for the SuperLink until a minute after its last heartbeat, and nobody else is let

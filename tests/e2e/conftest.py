@@ -288,10 +288,16 @@ class Federation:
 
     def wait_rounds(self, uid: str, count: int, seconds: float = PATIENCE) -> None:
         """So many training rounds are closed."""
-        until(lambda: int(self.job(uid).rounds.partition("/")[0]) >= count, self.told, seconds)
+
+        def look() -> bool:
+            assert self.server.alive, self.told()
+            return int(self.job(uid).rounds.partition("/")[0]) >= count
+
+        until(look, self.told, seconds)
 
     def wait_ended(self, uid: str, seconds: float = PATIENCE) -> JobStatus:
         def look() -> JobStatus | None:
+            assert self.server.alive, self.told()
             job = self.job(uid)
             return job if job.state not in {"queued", "running"} else None
 
