@@ -25,14 +25,24 @@ Operand = Any  # Tensor | Scalar | Array; an array is the foreign edge
 PLAIN: set[type] = set()
 
 
-class _TensorType(type):
-    """`Tensor(x)` of a tensor inside a transformation is that tensor: it has no array to make another one of."""
+if TYPE_CHECKING:
+    _TensorType = type
+else:
 
-    def __call__(cls, data: Any, *args: Any, **options: Any) -> Any:
-        if cls is Tensor and isinstance(data, Tensor) and data.traced and not args and not options.get("requires_grad"):
-            dtype = options.get("dtype")
-            return data if dtype is None else data.astype(dtype)
-        return super().__call__(data, *args, **options)
+    class _TensorType(type):
+        """`Tensor(x)` of a tensor inside a transformation is that tensor: it has no array to make another one of."""
+
+        def __call__(cls, data: Any, *args: Any, **options: Any) -> Any:
+            if (
+                cls is Tensor
+                and isinstance(data, Tensor)
+                and data.traced
+                and not args
+                and not options.get("requires_grad")
+            ):
+                dtype = options.get("dtype")
+                return data if dtype is None else data.astype(dtype)
+            return super().__call__(data, *args, **options)
 
 
 class Tensor(metaclass=_TensorType):
