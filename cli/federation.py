@@ -152,7 +152,7 @@ def client(
 
 def approve(
     fingerprint: Annotated[
-        str | None, argument(help="The roster's, as the other sites told it.", show_default="show what waits")
+        list[str] | None, argument(help="The roster's, as the other sites told it.", show_default="show what waits")
     ] = None,
     config: SiteFile = _SITE,
     as_json: Json = False,
@@ -162,8 +162,8 @@ def approve(
     from .key_lines import describe, document_lines
 
     site = _site(config)
-    if fingerprint is not None:
-        roster = deployment.approve_roster(site, fingerprint, passphrase=passphrase_of(site.keys))
+    if fingerprint:  # with or without quotation marks
+        roster = deployment.approve_roster(site, " ".join(fingerprint), passphrase=passphrase_of(site.keys))
     else:
         roster = deployment.waiting_roster(site)
     if as_json:
@@ -173,7 +173,7 @@ def approve(
     else:
         for line in document_lines(roster):
             stdout().print(line, soft_wrap=True)
-        if fingerprint is None:
+        if not fingerprint:
             _note("compare the fingerprint with the other sites, then: nasturtium federate approve FINGERPRINT")
 
 

@@ -32,10 +32,15 @@ def read_settings(path: str | Path, *, example: str = "trials = 50") -> dict[str
         return tomllib.loads(text.decode("utf-8-sig"))
     # ValueError: also a path with a NUL, bytes that are no UTF-8, and numbers of too many digits.
     except (OSError, ValueError, RecursionError) as exc:
-        raise ConfigError(
-            f"the configuration {_shown(str(path))} cannot be read: {exc}",
-            hint=f"expected TOML such as: {example}",
-        ) from exc
+        hint = f"expected TOML such as: {example}"
+        match exc:
+            case OSError():
+                reason, hint = exc.strerror or str(exc), "check the path"
+            case UnicodeDecodeError():
+                reason = "it is not text"
+            case _:
+                reason = str(exc)
+        raise ConfigError(f"the configuration {_shown(str(path))} cannot be read: {reason}", hint=hint) from exc
 
 
 def to_toml(document: Mapping[str, Any]) -> str:

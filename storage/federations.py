@@ -174,7 +174,7 @@ class Federations:
             elif job.state == "running":
                 job.stop_us = job.stop_us or now
             else:
-                raise ConfigError(f"federation {uid} is {job.state}: there is nothing to stop", hint=_HINT)
+                raise ConfigError(f"job {uid} is {job.state}: there is nothing to stop", hint=_HINT)
             return job.state
 
     def resume(self, uid: str) -> None:
@@ -189,7 +189,7 @@ class Federations:
                 job.stop_us = None  # nobody has looked yet
                 return
             if job.state not in {"paused", "stopped", "failed"}:
-                raise ConfigError(f"federation {uid} is {job.state}: there is nothing to resume", hint=_HINT)
+                raise ConfigError(f"job {uid} is {job.state}: there is nothing to resume", hint=_HINT)
             job.state, job.stop_us, job.ended_us, job.error = "queued", None, None, None
 
     def _record(self, session: Session, job: Job, run: str | None) -> JobRecord:

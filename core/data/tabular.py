@@ -25,7 +25,7 @@ def _load(path: Path, target: str | None, options: LoadOptions) -> Dataset:
     if target is None or target not in table.names:
         said = "no target column was named" if target is None else f"there is no column {target!r}"
         raise ConfigError(
-            f"{path}: {said}; its columns are {listed(table.names)}", hint="name one with --target COLUMN"
+            f"{path}: {said}; its columns are {listed(table.names)}", hint="name one, in a shell with --target COLUMN"
         )
     read = read_target([table.column(target)], options)
     inputs = input_names(str(path), table.names, options, target)

@@ -71,6 +71,7 @@ class RoundRecorder:
         update_bytes: of an update as float32 in the clear.
         observe: called with every `FederationEvent`.
         claim: of the job the run belongs to; kept alive, and asked whether somebody wants it to stop.
+        look: called with every `check`; raises where the process is to end, as when its operator stops the server.
         keep_sums: whether the run can be gone on with by another process: not where the sites die with this one.
         kind: of the run, which may be one of a federated search.
     """
@@ -85,6 +86,7 @@ class RoundRecorder:
         update_bytes: int,
         observe: Callable[[FederationEvent], None] = lambda event: None,
         claim: JobClaim | None = None,
+        look: Callable[[], object] = lambda: None,
         keep_sums: bool = True,
         kind: Literal["federated", "trial", "retrain"] = "federated",
     ) -> None:
@@ -95,6 +97,7 @@ class RoundRecorder:
         self._update_bytes = update_bytes
         self._observe = observe
         self._claim = claim
+        self._look = look
         self._keep_sums = keep_sums
         self._beat = 0.0
         self.bytes_up = 0
@@ -166,6 +169,7 @@ class RoundRecorder:
 
     def check(self) -> None:
         """See `RoundJournal`."""
+        self._look()
         if self._claim is None or time.monotonic() < self._beat + _BEAT_S:
             return
         self._beat = time.monotonic()

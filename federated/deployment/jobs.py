@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core import ConfigError, read_settings
-from ...storage import Database, Federations, History, JobRecord, UnknownRunError, open_database
+from ...storage import Database, DatabaseNotFoundError, Federations, History, JobRecord, UnknownRunError, open_database
 from ..coordinator.relay import LOOKED
 from ..transport import Authority
 from .federation_config import FederationConfig
@@ -243,5 +243,9 @@ def _run_of(job: JobRecord) -> str:
 
 @contextmanager
 def _database(config: FederationConfig) -> Generator[Database]:
-    with open_database(config.database, create=False) as database:
+    try:
+        database = open_database(config.database, create=False)
+    except DatabaseNotFoundError as exc:
+        raise DatabaseNotFoundError(exc.message, hint="the first job makes it: nasturtium federate start") from exc
+    with database:
         yield database

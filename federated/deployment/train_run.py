@@ -148,6 +148,7 @@ class TrainRun:
             update_bytes=4 * update_elements(decided.spec),
             observe=hub.observe,
             claim=self._before.claim,
+            look=self._before.check,
         )
         resume = recorder.resume()
         if not resume.closed:

@@ -194,7 +194,8 @@ class Admission:
             FormatError: it is no admission, or contradicts itself.
             SignatureError: it was changed.
         """
-        text = read_text(path, MAX_ADMISSION)
+        hint = "it is what the coordinator sends back for NAME.pub; put it there"
+        text = read_text(path, MAX_ADMISSION, hint=hint)
         try:
             return cls.from_json(text)
         except NasturtiumError as exc:

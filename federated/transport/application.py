@@ -113,10 +113,11 @@ class Application:
         try:
             return cls.from_json(text)
         except NasturtiumError as exc:
-            raise type(exc)(f"{path}: {exc.message}", hint=exc.hint) from exc
+            hint = exc.hint or "expected the file NAME.pub of a site, as nasturtium federate init site makes it"
+            raise type(exc)(f"{path}: {exc.message}", hint=hint) from exc
 
 
-def read_text(path: Path, letters: int) -> str:
+def read_text(path: Path, letters: int, *, hint: str = "check the path") -> str:
     """A file from others, of which no more is read than `letters` and a line's end.
 
     Raises:
@@ -127,7 +128,7 @@ def read_text(path: Path, letters: int) -> str:
             text = file.read(letters + 2)
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise ConfigError(f"cannot read {path}: {reason}", hint="check the path") from exc
+        raise ConfigError(f"cannot read {path}: {reason}", hint=hint) from exc
     text = text.removesuffix("\n").removesuffix("\r")
     if len(text) > letters:
         raise ConfigError(f"{path} is too long: expected at most {letters} letters", hint="check the path")

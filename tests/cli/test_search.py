@@ -157,7 +157,7 @@ BAD = [
     ("--workers 0", "expected workers >= 1", ""),
     ("--here --remote", "--here and --remote exclude each other", ""),
     ("--here --ray x", "--here and --ray exclude each other", ""),
-    ("--config absent.toml", "the configuration absent.toml cannot be read", "trials = 50"),
+    ("--config absent.toml", "the configuration absent.toml cannot be read", "check the path"),
     ("--config garbage.toml", "the configuration garbage.toml cannot be read", ""),
     ("--config odd.toml", "a search has no settings speed", "trials"),
 ]

@@ -459,6 +459,24 @@ def test_a_stop_ends_a_run_that_can_be_resumed(federate, uninterrupted):
     check_whole(federation, uninterrupted)
 
 
+def test_a_coordinator_whose_operator_stops_it_ends_within_a_round(federate, uninterrupted):
+    """Nobody asked for the job to stop: whoever runs the process looks at something else."""
+    federation = federate()
+
+    def stop(recorder: RoundRecorder, grid: LocalGrid) -> None:
+        def look() -> None:
+            if federation.history.closed_rounds(federation.run):
+                raise StoppedError("the coordinator was stopped")
+
+        recorder._look = look
+
+    with pytest.raises(StoppedError, match="the coordinator was stopped"):
+        federation.coordinate(stop)
+    assert [each.number for each in federation.history.closed_rounds(federation.run)] == [1]
+    federation.coordinate()
+    check_whole(federation, uninterrupted)
+
+
 def test_a_damaged_sum_that_no_site_has_seen_is_made_again(federate, uninterrupted):
     federation = federate()
     with pytest.raises(Killed):
