@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, create_engine, make_url, text
 
 # As the command line does: small matrices lose to OpenBLAS's threads. SQLAlchemy and pytest do not load NumPy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # The same examples in every run; NASTURTIUM_HYPOTHESIS=default draws others.
-settings.register_profile("repeatable", derandomize=True)
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no mistake
 settings.load_profile(os.environ.get("NASTURTIUM_HYPOTHESIS", "repeatable"))
 # Of PyTorch, scikit-learn and XGBoost: threads of OpenMP spin while they wait for one that has no core, and the tests
 # leave none. Four times the CPU time of the tests of convolution, measured with two workers on two cores.
