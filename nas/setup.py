@@ -8,7 +8,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
 
-from ..core import ConfigError, Device, device, read_settings
+from ..core import ConfigError, Device, derive_rng, device, read_settings
 from ..core.data import Dataset, LoadOptions, Missing, Task, load_dataset, resolve_source, train_validation_test
 from .fidelity import SCHEDULERS, Fidelity
 from .objectives import Constraint, Goal, Source, parse_constraint, parse_goals
@@ -281,6 +281,8 @@ class SearchSetup:
         # A strategy that cannot serve says so here, before there is a search.
         context = StrategyContext(space=space, seed=config.seed, directions=tuple(goal.direction for goal in goals))
         STRATEGIES.find(config.strategy).sampler(context, constrained=bool(limits))
+        if space.constraints:  # that nothing keeps are told of here, too
+            space.sample(derive_rng(config.seed, "constraints"))
         return cls(replace(config, task=known.task.kind), known, None, space, goals, limits, place)
 
     @property

@@ -31,7 +31,7 @@ from .embedding import (
 )
 from .graph import Graph, Node
 from .init import he_normal
-from .layer import LAYERS, LayerPlan, LayerSpec, build_layers, count_layers, layer, layer_spec, plan_layers
+from .layer import LAYERS, LayerPlan, LayerSpec, build_layers, count_layers, layer, layer_spec, plan_layer, plan_layers
 from .layers import (
     ACTIVATIONS,
     ELU,
@@ -161,6 +161,7 @@ __all__ = [
     "init",
     "layer",
     "layer_spec",
+    "plan_layer",
     "plan_layers",
     "sinusoids",
     "summary",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -177,7 +178,7 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape, other_shapes: tuple[S
             others = spec.options.get("other_shapes", ())
             if others != (() if position else other_shapes):
                 raise FormatError(f"it has inputs of shapes {others} besides: only a network's first layer has several")
-            part = LAYERS[spec.kind].plan(shape, **spec.options)
+            part = plan_layer(spec, shape)
         except FormatError as exc:
             raise FormatError(f"layer {position} ({spec.kind}) on samples of shape {shape}: {exc}") from exc
         parts.append(part)
@@ -189,6 +190,57 @@ def plan_layers(layers: Sequence[LayerSpec], shape: Shape, other_shapes: tuple[S
         if macs > MAX_MACS:
             raise FormatError(f"layer {position} ({spec.kind}): the network exceeds {MAX_MACS} multiply-accumulates")
     return in_sequence(parts, prod(start) + sum(map(prod, other_shapes)), start)
+
+
+def plan_layer(spec: LayerSpec, shape: Shape) -> LayerPlan:
+    """Cost of one layer on samples of `shape`; plans of the same layer are made once.
+
+    A search asks for those of thousands of networks, each of them several times, and they are made of the same layers.
+
+    Raises:
+        FormatError: it does not fit.
+    """
+    asked = _Asked(spec, shape)
+    try:
+        hash(asked)
+    except TypeError:  # options that are no plain values, such as the nodes of a graph
+        return asked.plan()
+    return _planned(asked)
+
+
+class _Asked:
+    """A layer and a shape, equal where the plans are."""
+
+    __slots__ = ("_key", "shape", "spec")
+
+    def __init__(self, spec: LayerSpec, shape: Shape) -> None:
+        self.spec, self.shape = spec, shape
+        # The function that plans it, too: a kind may be declared anew in its place.
+        self._key = (LAYERS[spec.kind].plan, shape, _frozen(spec))
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self._key == other._key
+
+    def plan(self) -> LayerPlan:
+        return LAYERS[self.spec.kind].plan(self.shape, **self.spec.options)
+
+
+@lru_cache(maxsize=16_384)
+def _planned(asked: _Asked) -> LayerPlan:
+    return asked.plan()
+
+
+def _frozen(value: object) -> object:
+    """What options are compared by: 1, 1.0 and True are equal, but not the same option."""
+    if isinstance(value, LayerSpec):
+        return (value.kind, *((name, _frozen(option)) for name, option in value.options.items()))
+    if isinstance(value, tuple | list):
+        found = cast(Sequence[object], value)
+        return (type(found), *map(_frozen, found))
+    return type(value), value
 
 
 def in_sequence(parts: Sequence[LayerPlan], inputs: int, shape: Shape) -> LayerPlan:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from ..objectives import pareto_front
 from ..space import Flat, Space
-from ..strategies import CandidateSampler, StrategyContext, best_first, known, observations
+from ..strategies import CandidateSampler, best_first, known, observations
 from .acquisition import expected_hypervolume_improvement, expected_improvement, feasibility, outcomes
 from .features import Columns, Features, Matrix, Places, Rows
 from .gaussian_process import GaussianProcess
@@ -77,9 +77,14 @@ class PredictorSampler(CandidateSampler):
     objectives; Gardner et al. 2014 for the constraints.
     """
 
-    def __init__(self, context: StrategyContext) -> None:
-        super().__init__(context)
-        self._features, self._everything = prepared(context.space)
+    @property
+    def _features(self) -> Features:
+        """Made when they are first needed: a search that is only set up needs none, and a large space takes seconds."""
+        return prepared(self.space)[0]
+
+    @property
+    def _everything(self) -> Pool | None:
+        return prepared(self.space)[1]
 
     def candidates(self, study: Study, trial: FrozenTrial) -> Iterator[Flat]:
         """New candidates, the most promising first."""

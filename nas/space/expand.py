@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ...core import FormatError
-from ...core.nn import LAYERS, LayerSpec, Node, layer_spec
+from ...core.nn import LayerSpec, Node, layer_spec, plan_layer
 from .decided import Decided, DecidedCell, DecidedLayer, DecidedResidual, DecidedStack
 from .nodes import Incoming, Outputs, Stride
 
@@ -74,7 +74,7 @@ def _made(
     kind: str, shape: Shape, path: str, inside: Mapping[str, tuple[Expanded, ...]], /, **options: Any
 ) -> Expanded:
     spec = layer_spec(kind, **options)
-    return Expanded(spec, path, LAYERS[kind].plan(shape, **spec.options).output_shape, inside)
+    return Expanded(spec, path, plan_layer(spec, shape).output_shape, inside)
 
 
 def channels_of(shape: Shape) -> int:

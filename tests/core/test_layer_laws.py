@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from nasturtium.core import GradientError, Tensor, grad, nn, per_sample_gradients, per_sample_norms, vmap
+from nasturtium.core import FormatError, GradientError, Tensor, grad, nn, per_sample_gradients, per_sample_norms, vmap
 from nasturtium.core.nn import LAYERS, LayerSpec, build_layers, layer_spec, plan_layers
 from nasturtium.core.vmap import BatchFallbackWarning
 
@@ -202,3 +202,16 @@ def test_summary_agrees_with_the_plan(spec, shape):
     found = nn.summary(lambda rng: build_layers((spec,), shape, rng), (2, *shape)).total
     assert found.output_shape == (2, *plan.output_shape)
     assert found.parameters == plan.parameters
+
+
+def test_plans_are_kept_apart_by_shape_kind_and_option():
+    """1, 1.0 and True are equal, and so are their hashes."""
+    plans = [
+        nn.plan_layer(nn.layer_spec("linear", out_features=3, bias=bias), shape)
+        for bias in (True, False, True)
+        for shape in ((4,), (5,), (4,))
+    ]
+    assert [plan.parameters for plan in plans] == [15, 18, 15, 12, 15, 12, 15, 18, 15]
+    for _ in range(2):
+        with pytest.raises(FormatError):
+            nn.plan_layer(nn.layer_spec("conv2d", out_channels=2, kernel=9, padding=0), (1, 3, 3))

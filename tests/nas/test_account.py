@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasturtium.core import Evaluation
@@ -44,6 +44,7 @@ def test_the_end_takes(trials, changes, folds, rows, expected):
     assert taken == pytest.approx(MARGIN * expected)
 
 
+@settings(deadline=None)
 @given(seconds=st.lists(SECONDS, min_size=1, max_size=6), more=SECONDS, ensemble=st.booleans())
 def test_what_takes_longer_makes_the_end_longer(seconds, more, ensemble):
     options = replace(OPTIONS, ensemble=ensemble)
@@ -107,6 +108,7 @@ def test_scores_say_nothing_of_the_end():
     assert kept.reserve() == 8
 
 
+@settings(deadline=None)
 @given(each=SECONDS, total=st.floats(1, 5000), window=st.integers(1, 4), ensemble=st.booleans())
 def test_trials_that_cost_the_same_and_their_end_fit_the_budget(each, total, window, ensemble):
     """From where it is known what the end has: a second finalist, and a control that is not the best."""
