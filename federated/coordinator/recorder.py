@@ -100,6 +100,7 @@ class RoundRecorder:
         self._look = look
         self._keep_sums = keep_sums
         self._beat = 0.0
+        self._lost = 0  # closed training rounds without a sum: as many more are held
         self.bytes_up = 0
         self.bytes_down = 0
         self.reported: int | None = None  # the round whose model the sites reported on last
@@ -113,6 +114,8 @@ class RoundRecorder:
         """
         point = self._written.resume_point()
         closed: list[tuple[Phase, bool]] = [(cast(Phase, each.phase), each.sha256 is not None) for each in point.closed]
+        if self._keep_sums:
+            self._lost = sum(phase == "train" and not gave_sum for phase, gave_sum in closed)
         return Resume(closed=closed, total=point.total)
 
     def authorise(self, number: int, phase: Phase) -> str:
@@ -160,8 +163,13 @@ class RoundRecorder:
         )
         if figures is not None:
             self.reported, _, self.accuracy = figures
-        if result.phase == "train":
-            self._observe(RoundFinished(result.round, self._rounds, self.reported, self.accuracy, up, result.seconds))
+        if result.failure is not None:
+            self._lost += result.phase == "train"
+            self._observe(AttemptFailed(result.round, result.attempt, result.failure))
+        elif result.phase == "train":
+            self._observe(
+                RoundFinished(result.round, self._rounds + self._lost, self.reported, self.accuracy, up, result.seconds)
+            )
 
     def tell(self, kind: str, number: int, **facts: str | int) -> None:
         """See `RoundJournal`."""

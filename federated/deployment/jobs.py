@@ -203,7 +203,7 @@ def _training_progress(history: History, job: JobRecord) -> dict[str, Any]:
     closed = [] if job.run is None else history.rounds(job.run)
     return {
         "trials": None,
-        "rounds": f"{len(closed)}/{job.config.get('rounds')}",
+        "rounds": f"{sum(each.state == 'completed' for each in closed)}/{job.config.get('rounds')}",
         "accuracy": next((each.accuracy for each in reversed(closed) if each.accuracy is not None), None),
         "run": None if job.run is None else history.federated(job.run).run.number,
     }
