@@ -60,8 +60,14 @@ def test_all_strategies_are_listed(command):
 def test_strategies_say_which_extra_they_need_and_whether_it_is_there(command, monkeypatch, there):
     monkeypatch.setattr(registry, "find_spec", lambda name: object() if there else None)
     rows = {row["strategy"]: row for row in json.loads(command("search", "strategies", "--json").out)}
-    assert {name: row["extra"] for name, row in rows.items() if row["extra"]} == {"optuna-gp": "gp", "cmaes": "cmaes"}
-    assert [name for name, row in rows.items() if not row["installed"]] == ([] if there else ["optuna-gp", "cmaes"])
+    assert {name: row["extra"] for name, row in rows.items() if row["extra"]} == {
+        "optuna-gp": "gp",
+        "cmaes": "cmaes",
+        "qmc": "qmc",
+    }
+    assert [name for name, row in rows.items() if not row["installed"]] == (
+        [] if there else ["optuna-gp", "cmaes", "qmc"]
+    )
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
     said = command("search", "strategies").out
