@@ -13,6 +13,7 @@ from .features import Features, Places, Rows
 
 SMALL = 20_000  # points of a space, equal candidates counted apart, up to which all of it is the pool
 RANDOM = 200
+DRAWS = 400  # at random points
 MUTATED = 200
 CROSSED = 60
 CHANGES = 3  # a mutation makes 1 to 3 changes
@@ -57,15 +58,21 @@ def everything(space: Space, features: Features) -> Pool | None:
     return replace(pool, rows=features.narrowed(pool.rows))
 
 
+def random_points(space: Space, rng: np.random.Generator) -> list[Flat]:
+    """Points from anywhere: fewer where the constraints are so narrow that most draws are in vain."""
+    drawn = (space.draw(rng) for _ in range(DRAWS))
+    return list(islice(filter(space.allows, drawn), RANDOM)) or [space.sample(rng)]
+
+
 def surroundings(best: Sequence[Flat], space: Space, rng: np.random.Generator) -> list[Flat]:
-    """Points near some good ones, and random ones.
+    """Points near some good ones.
 
     Args:
         best: the best first; may be empty.
         space: where they are from.
         rng: decides which.
     """
-    found: list[Flat] = [space.sample(rng) for _ in range(RANDOM)]
+    found: list[Flat] = []
     if best:
         found += islice(space.neighbours(best[0]), NEIGHBOURS)
         # The better a parent the more of the children are its own: rank r has a share like 1 / (1 + r).

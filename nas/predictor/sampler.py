@@ -11,6 +11,7 @@ import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from ...core import derive_rng
 from ..objectives import pareto_front
 from ..space import Flat, Space
 from ..strategies import CandidateSampler, best_first, known, observations
@@ -19,10 +20,11 @@ from .features import Columns, Features, Matrix, Places, Rows
 from .gaussian_process import GaussianProcess
 from .initial import spread_out
 from .observed import Observed, observed
-from .pool import NEIGHBOURS, Pool, everything, pool_of, surroundings
+from .pool import NEIGHBOURS, Pool, everything, pool_of, random_points, surroundings
 
 FIRST = 10  # trials that are chosen without a model
 PARENTS = 20  # the best trials, around which a large space is looked at
+ROUND = 10  # trials that look at the same random points: of a narrow constraint one draw in a hundred may be allowed
 LOCAL_FROM = 20  # trials, from which on
 LOCAL = 2  # of so many trials one is a neighbour
 CENTRES = 3  # of one of the best
@@ -77,6 +79,8 @@ class PredictorSampler(CandidateSampler):
     objectives; Gardner et al. 2014 for the constraints.
     """
 
+    _drawn: tuple[int, list[Flat]] | None = None  # the round, and its random points
+
     @property
     def _features(self) -> Features:
         """Made when they are first needed: a search that is only set up needs none, and a large space takes seconds."""
@@ -101,10 +105,12 @@ class PredictorSampler(CandidateSampler):
             return
         ranked = [trial.flat for trial in best_first((*prior, *own), self.context.directions)]
         local = len(self.context.directions) == 1 and len(own) >= LOCAL_FROM and len(own) % LOCAL == 0
-        pool, places = self._near(ranked[:CENTRES], tried) if local else self._anywhere(ranked[:PARENTS], tried, rng)
+        pool, places = (
+            self._near(ranked[:CENTRES], tried) if local else self._anywhere(ranked[:PARENTS], tried, trial.number, rng)
+        )
         if local and not len(places):
             local = False
-            pool, places = self._anywhere(ranked[:PARENTS], tried, rng)
+            pool, places = self._anywhere(ranked[:PARENTS], tried, trial.number, rng)
         if not len(places):
             return
         results = observed(prior, own, self.context.directions, self._features, rng)
@@ -124,11 +130,20 @@ class PredictorSampler(CandidateSampler):
         return pool, pool.untried(tried)
 
     def _anywhere(
-        self, parents: Sequence[Flat], tried: Container[str], rng: np.random.Generator
+        self, parents: Sequence[Flat], tried: Container[str], number: int, rng: np.random.Generator
     ) -> tuple[Pool, Places]:
         """All candidates, or of a large space some near the best and random ones; and the places of those not tried."""
-        pool = self._everything or pool_of(surroundings(parents, self.space, rng), self.space, self._features)
+        pool = self._everything
+        if pool is None:
+            points = [*self._random_points(number // ROUND), *surroundings(parents, self.space, rng)]
+            pool = pool_of(points, self.space, self._features)
         return pool, pool.untried(tried)
+
+    def _random_points(self, round: int) -> list[Flat]:
+        if self._drawn is None or self._drawn[0] != round:
+            rng = derive_rng(self.context.seed, "proposal", "round", round)
+            self._drawn = round, random_points(self.space, rng)
+        return self._drawn[1]
 
     def _promise(
         self, results: Observed, running: Rows, rows: Rows, columns: Columns, rng: np.random.Generator

@@ -209,6 +209,10 @@ class Space:
 
     # Points near points ---------------------------------------------------------------------------------------------
 
+    def draw(self, rng: np.random.Generator) -> dict[str, Scalar]:
+        """A uniformly random point, constraints aside."""
+        return {path: draw(leaf, rng) for path, leaf in self._leaves.items()}
+
     def sample(self, rng: np.random.Generator) -> dict[str, Scalar]:
         """A uniformly random point that keeps the constraints.
 
@@ -218,7 +222,7 @@ class Space:
         flat: dict[str, Scalar] = {}
         draws = MAX_DRAWS if self.constraints else MAX_DRAWS // 10  # more do not build what has never built
         for _ in range(draws):
-            flat = {path: draw(leaf, rng) for path, leaf in self._leaves.items()}
+            flat = self.draw(rng)
             if self.allows(flat):
                 return flat
         raise ConfigError(
