@@ -18,7 +18,6 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -46,12 +45,14 @@ _DTYPES: Final = ("<f4", "<f8", "<i8", "<u4")
 _NOT_KEPT: Final = frozenset({"total", "shares", "ledger_head"})  # of a plan: they are of one round and one site
 _GROUPS: Final = ("server", "inherited", "own", "pending")  # the first two are the same at all sites
 _HEAD: Final = "ledger-head.json"
+_SUFFIXES: Final = (".state", ".candidate")
+MOST_CANDIDATES: Final = 128  # kept at a time: those at work in a message, and as many that may be gone on with
 _RUN: Final = re.compile(r"[0-9A-Za-z]{1,26}")
 _FIELDS: Final = frozenset({"plan", "round", "attempt", "meaning", "report", "chain", "finished", "arrays"})
 
 
 class SiteStates:
-    """The sessions of a site, kept over restarts.
+    """The sessions of a site, kept over restarts; of a search's candidates the `MOST_CANDIDATES` that were saved last.
 
     Args:
         folder: the site's own; made where there is none. None keeps nothing, for simulation.
@@ -88,13 +89,11 @@ class SiteStates:
         Raises:
             SiteStateError: the file cannot be read.
         """
-        path = self._path(run)
+        path = next((path for path in self._paths(run) if path.exists()), None)
         if path is None:
             return None
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
-            return None
         except OSError as exc:
             raise SiteStateError(f"{path}: {exc.strerror or exc}", hint="check its permissions") from exc
         try:
@@ -113,20 +112,24 @@ class SiteStates:
         Raises:
             SiteStateError: it cannot be written; what was kept before still is.
         """
-        path = self._path(session.agreed.run)
-        if path is not None:
-            write_private(path, session_to_bytes(session))
+        if not (paths := self._paths(session.agreed.run)):
+            return
+        path = paths[1 if session.agreed.search else 0]
+        is_new = not path.exists()
+        write_private(path, session_to_bytes(session))
+        if is_new and session.agreed.search:
+            self._prune(path.parent)
 
     def runs(self) -> list[str]:
         """The runs of which a session is kept, in order."""
-        return sorted(path.stem for path in self._folder.glob("*.state")) if self._folder is not None else []
+        if self._folder is None:
+            return []
+        return sorted(path.stem for suffix in _SUFFIXES for path in self._folder.glob(f"*{suffix}"))
 
     def forget(self, run: str) -> None:
         """Remove what is kept of a run, if anything is."""
-        path = self._path(run)
-        if path is not None:
-            with suppress(FileNotFoundError):
-                path.unlink()
+        for path in self._paths(run):
+            path.unlink(missing_ok=True)
 
     def keep_ledger_head(self, head: SignedHead) -> None:
         """Keep the newest head of the coordinator's privacy ledger.
@@ -152,10 +155,17 @@ class SiteStates:
                 f"{self._folder / _HEAD} cannot be read: {exc}", hint="restore it from a copy, or move it away"
             ) from exc
 
-    def _path(self, run: str) -> Path | None:
+    def _paths(self, run: str) -> tuple[Path, ...]:
+        """Where a session may be: as a run of its own, and as a candidate."""
         if not _RUN.fullmatch(run):  # it becomes part of a path
             raise SiteStateError(f"expected the ULID of a run, got {run!r:.40}")
-        return None if self._folder is None else self._folder / f"{run}.state"
+        return () if self._folder is None else tuple(self._folder / f"{run}{suffix}" for suffix in _SUFFIXES)
+
+    def _prune(self, folder: Path) -> None:
+        """Remove candidates that nobody goes on with any more."""
+        kept = sorted(folder.glob(f"*{_SUFFIXES[1]}"), key=lambda path: path.stat().st_mtime_ns)
+        for path in kept[:-MOST_CANDIDATES]:
+            path.unlink()
 
 
 def session_to_bytes(session: Session, *, shared_only: bool = False) -> bytes:

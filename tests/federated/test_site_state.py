@@ -70,6 +70,19 @@ def test_a_session_comes_back_as_it_was(make_site, make_plan, tmp_path, strategy
     assert states.load(RUN, site._agreements.prepare) is None
 
 
+def test_of_candidates_only_the_newest_are_kept(make_site, make_plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("nasturtium.federated.site.state.MOST_CANDIDATES", 2)
+    site, states = make_site(), SiteStates(tmp_path)
+    prepare = site._agreements.prepare
+    for run, search in (("01JMODEL", ""), ("01JA", "01JS"), ("01JB", "01JS"), ("01JA", "01JS"), ("01JC", "01JS")):
+        if site._find(run) is None:
+            site.follow(make_plan(run=run, search=search))
+        states.save(site._find(run))
+    assert states.runs() == ["01JA", "01JC", "01JMODEL"]  # 01JA was saved after 01JB
+    assert states.load("01JB", prepare) is None
+    assert states.load("01JA", prepare).agreed.search == "01JS"
+
+
 def test_what_is_for_another_site_holds_nothing_of_this_ones_own(session, prepare):
     session.own = {"secret": np.ones(3, np.float32)}
     session.pending = {"secret": np.ones(3, np.float32)}
