@@ -7,8 +7,9 @@ An update is checked as in any round, against the plan it answers. Updates are i
 site sent what; see `strategies.FedBuff`. The counts that sites report are those of the models they began from, so the
 figure of a round is one of recent models rather than of one.
 
-A coordinator that is started again begins with the round that was open, as a later attempt; what was on its way then
-is lost, and sites that are not up to date are brought there when the closing rounds begin.
+A site that has missed rounds, or comes late, is sealed the state of one that is up to date and does not train, before
+the next plan is sent. A coordinator that is started again begins with the round that was open, as a later attempt; what
+was on its way then is lost.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from typing import Final
 from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
-from ...privacy import Aggregator, EncryptedSum, Sitting, UpdateRejectedError, write_senders
-from ..errors import PausedError
+from ...privacy import Aggregator, EncryptedSum, PublicIdentity, Sitting, UpdateRejectedError, write_senders
+from ..errors import PausedError, Refusal
 from ..protocol.courier import Courier, Questions, drive
 from ..protocol.gather import Waking
 from ..protocol.records import plan_size, plan_to_content, update_from_content
@@ -34,6 +35,7 @@ from ..strategies import FedBuff
 from ..updates.buffered_sum import BufferedUpdate, KeepingAdder, add_stale, keep_what_is_added
 from ..updates.symbols import UpdateSymbols
 from .attempt import ENVELOPE, Coordination, majority
+from .catch_up import CatchUp
 from .greeter import Greeter
 from .journal import Resume, RoundJournal
 
@@ -48,6 +50,7 @@ class _Sent:
     questions: Questions
     messages: Mapping[int, Message]
     trains: frozenset[int]  # nodes that were asked for more than the step
+    sites: Mapping[int, PublicIdentity]  # some may be removed since
     aggregator: Aggregator  # checks updates; its sum is never given out
     tags: dict[int, str]  # of the model each node had
 
@@ -94,6 +97,16 @@ class BufferedRounds:
         self._strategy = strategy
         self._greeter = greeter
         self._adder: KeepingAdder = keep_what_is_added(terms.adder)
+        self._catch_up = CatchUp(
+            terms,
+            lambda site, donor, size: journal.tell(
+                "site caught up", len(self._closed) + 1, site=site, donor=donor, bytes=size
+            ),
+            greeter=greeter,
+        )
+        self._last: _Sent | None = None
+        self._behind: set[int] = set()  # nodes that have said so since the others were helped last
+        self._names: dict[int, str] = {}  # of all nodes that were there
         self._closed = list(Resume().closed if resume is None else resume.closed)
         self._total = b"" if resume is None else resume.total
         self._waiting: dict[str, tuple[int, _Sent]] = {}  # by message: whose answer, to what
@@ -145,7 +158,7 @@ class BufferedRounds:
 
     def _attempt(self, number: int) -> tuple[int, str]:
         """Send the plans and wait until the buffer is full: the number of the attempt, and why it is not full."""
-        nodes = self._nodes()
+        nodes = self._help(self._nodes())
         head = self._journal.authorise(number, "train")
         attempt = self._journal.open_attempt(number, "train")
         self._send(number, attempt, head, nodes)
@@ -153,7 +166,7 @@ class BufferedRounds:
         while len(self._usable()) < self._strategy.buffer:
             left = ends - time.monotonic()
             if not self._waiting or left <= 0:
-                told = tell_reasons((self._terms.sites[node].name, why) for node, why in self._refused.items())
+                told = tell_reasons((self._names[node], why) for node, why in self._refused.items())
                 failure = (
                     f"round {number} has {len(self._usable())} usable changes, expected {self._strategy.buffer}: "
                     f"{told or 'no other site has answered'}"
@@ -173,9 +186,25 @@ class BufferedRounds:
                 return report
         return None
 
+    def _help(self, nodes: list[int]) -> list[int]:
+        """Bring those that missed rounds to where the others are; who is left."""
+        self._catch_up.note_new(len(self._closed))
+        if (last := self._last) is not None:
+            agreed = majority(list(last.tags.values()))
+            same = frozenset(node for node, tag in last.tags.items() if tag == agreed)
+            self._catch_up.learn(
+                last.number, in_step=same, behind=frozenset(self._behind), astray=frozenset(last.tags.keys() - same)
+            )
+            self._behind.clear()
+            for done in drive(self._courier, [self._catch_up.steps(nodes, self._bytes)], check=self._journal.check):
+                if done.error is not None:
+                    raise done.error
+        return [node for node in nodes if self._greeter is None or self._greeter.accepts(node)]
+
     def _nodes(self) -> list[int]:
         """Who is there; new ones are greeted first."""
         nodes = self._courier.nodes()
+        self._names |= {node: site.name for node in nodes if (site := self._terms.sites.get(node)) is not None}
         if self._greeter is None:
             return nodes
         for done in drive(self._courier, [self._greeter.steps(nodes)]):
@@ -187,8 +216,9 @@ class BufferedRounds:
         plan = self._terms.plan.round_plan(number, "train", attempt=attempt, total=self._total, ledger_head=head)
         now, longest = time.monotonic(), self._terms.plan.closing.deadline
         self._busy = {node: each for node, each in self._busy.items() if now - each[1] < longest}  # else it is gone
-        idle = frozenset(node for node in nodes if node not in self._busy and node not in self._buffer)
-        plans = {node: replace(plan, take_part=node in idle) for node in nodes}
+        sites = {node: site for node in nodes if (site := self._terms.sites.get(node)) is not None}
+        idle = frozenset(node for node in sites if node not in self._busy and node not in self._buffer)
+        plans = {node: replace(plan, take_part=node in idle) for node in sites}
         questions = Questions(
             kind=MessageType.TRAIN,
             contents={node: plan_to_content(each) for node, each in plans.items()},
@@ -204,9 +234,9 @@ class BufferedRounds:
             layout=self._terms.layout(number, "train"),
             values=self._symbols.values,
         )
-        members = {site.id: site for node, site in self._terms.sites.items() if node in plans}
+        members = {site.id: site for site in sites.values()}
         aggregator = Aggregator(self._adder, sitting, members=members, signer=self._terms.signer)
-        sent = _Sent(number, questions, messages, idle, aggregator, {})
+        sent = self._last = _Sent(number, questions, messages, idle, sites, aggregator, {})
         for (node, _), message_id in zip(
             messages.items(), self._grid.push_messages(list(messages.values())), strict=True
         ):
@@ -235,6 +265,8 @@ class BufferedRounds:
         if node in self._busy and self._busy[node][0] == message_id:
             del self._busy[node]
         answers = self._courier.read({0: sent.questions}, sent.messages, [reply])[0]
+        if answers.codes.get(node) == Refusal.BEHIND:
+            self._behind.add(node)
         try:
             if node not in answers.contents:
                 raise UpdateRejectedError(answers.reasons.get(node, "no answer that can be read"))
@@ -251,7 +283,7 @@ class BufferedRounds:
         self._bytes[node, "up"] += len(update.update)
         if age > self._strategy.oldest:
             raise UpdateRejectedError(f"a change that is {age} rounds old, at most {self._strategy.oldest} are taken")
-        sent.aggregator.add(update.update, sender=self._terms.sites[node].id)
+        sent.aggregator.add(update.update, sender=sent.sites[node].id)
         buffered = BufferedUpdate(self._adder.last, self._strategy.weight(age))
         self._buffer[node] = _Buffered(sent, update, buffered)
 
@@ -277,7 +309,7 @@ class BufferedRounds:
             layout=self._terms.layout(number, "train"),
             values=self._symbols.values,
         )
-        senders = write_senders(self._terms.sites[node].id for node in usable)
+        senders = write_senders(kept.sent.sites[node].id for node, kept in usable.items())
         header = sitting.header(self._adder, self._terms.signer.public.id, summands=len(usable))
         body = self._adder.write(sums, len(usable))
         return EncryptedSum.sign(header, senders + body, self._terms.signer).to_bytes()
@@ -291,7 +323,7 @@ class BufferedRounds:
     def _outcome(self, node: int, kept: _Buffered | None) -> SiteOutcome:
         update = None if kept is None else kept.update
         return SiteOutcome(
-            site=self._terms.sites[node].name,
+            site=self._names[node],
             reason=None if kept is not None else self._refused.get(node),
             bytes_up=self._bytes[node, "up"],
             bytes_down=self._bytes[node, "down"],

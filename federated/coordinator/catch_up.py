@@ -46,6 +46,7 @@ class CatchUp:
         self._tell = tell
         self._greeter = greeter
         self.behind: set[int] = set()
+        self._greeted: set[int] = set()  # nodes of which it is known whether they begin behind
         self._round = 0  # that the sites in step have followed last
         self._in_step: frozenset[int] = frozenset()
         self._from: dict[int, int] = {}  # whose checkpoint a node has, until it is seen to be in step
@@ -53,16 +54,34 @@ class CatchUp:
 
     def note(self, outcome: Outcome) -> None:
         """Take in what an attempt showed."""
-        if outcome.in_step:
-            self._round, self._in_step = outcome.result.round, outcome.in_step
-        self.behind = (self.behind | outcome.behind) - outcome.in_step
-        for node in outcome.in_step:
+        self.learn(outcome.result.round, in_step=outcome.in_step, behind=outcome.behind, astray=outcome.astray)
+
+    def learn(self, number: int, *, in_step: frozenset[int], behind: frozenset[int], astray: frozenset[int]) -> None:
+        """Take in who is where, of those that answered the plan of a round; see `Outcome`."""
+        if in_step:
+            self._round, self._in_step = number, in_step
+        self.behind = (self.behind | behind) - in_step
+        for node in in_step:
             self._from.pop(node, None)
             self._tried.pop(node, None)
-        for node in outcome.astray:  # by a false checkpoint, or one round's sum the others have not
+        for node in astray:  # by a false checkpoint, or one round's sum the others have not
             if node in self._from:
                 self._tried.setdefault(node, set()).add(self._from.pop(node))
             self.behind.add(node)
+
+    def note_new(self, closed: int) -> None:
+        """Take in what sites have said as they were greeted: who comes late is helped before a round, and not after it.
+
+        Args:
+            closed: how many rounds are.
+        """
+        greeter, run = self._greeter, self._terms.plan.run
+        if greeter is None or greeter.terms.run != run:
+            return  # it has not asked about this one
+        for node in greeter.hellos.keys() - self._greeted:
+            self._greeted.add(node)
+            if greeter.accepts(node) and greeter.hellos[node].rounds.get(run, 0) < closed:
+                self.behind.add(node)
 
     def steps(self, nodes: Collection[int], moved: Counter[tuple[int, str]]) -> Steps[None]:
         """Bring those that are there into step, as far as others help.

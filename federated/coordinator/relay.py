@@ -64,7 +64,6 @@ class Relay:
             ),
             greeter=greeter,
         )
-        self._greeted: set[int] = set()  # nodes of which it is known whether they begin behind
         self._closed = list(Resume().closed if resume is None else resume.closed)
         self._total = b"" if resume is None else resume.total
         self._lost = 0  # rounds in a row
@@ -214,7 +213,7 @@ class Relay:
         while True:
             if self._greeter is not None:
                 yield from self._greeter.steps(self._nodes())
-                self._note_new(self._greeter)
+                self._catch_up.note_new(len(self._closed))
             nodes, now = self._there(), time.monotonic()
             enough = len(nodes) >= self._plan.fewest
             if enough and (bound is None or now >= bound_until or bound <= self._ids(nodes)):
@@ -222,15 +221,6 @@ class Relay:
             if now >= ends:
                 return
             yield Pause(min(_LOOK, ends - now))
-
-    def _note_new(self, greeter: Greeter) -> None:
-        """Help those that come late before the next round, and not after it."""
-        if greeter.terms.run != self._plan.run:
-            return  # it has not asked about this one
-        for node in greeter.hellos.keys() - self._greeted:
-            self._greeted.add(node)
-            if greeter.accepts(node) and greeter.hellos[node].rounds.get(self._plan.run, 0) < len(self._closed):
-                self._catch_up.behind.add(node)
 
     def _ids(self, nodes: Collection[int]) -> frozenset[str]:
         return frozenset(site.id for site in self._sites(nodes).values())

@@ -16,6 +16,7 @@ from nasturtium.core.nn import layer_spec
 from nasturtium.federated import (
     LocalGrid,
     MemoryJournal,
+    Peers,
     RelayStrategy,
     Resume,
     RoundPlan,
@@ -34,6 +35,8 @@ from nasturtium.federated.strategies import FedAvg, FedBuff
 from nasturtium.federated.updates.buffered_sum import BufferedUpdate, add_stale
 from nasturtium.federated.updates.symbols import Contribution, UpdateSymbols
 from nasturtium.privacy import PackedAdder, PlainAdder, SecretKey, smallest_preset
+
+from .conftest import make_identity
 
 ROWS = (8, 13, 40, 20)
 PRESET = smallest_preset(6, 12)
@@ -166,6 +169,39 @@ def test_another_coordinator_goes_on_where_one_was_lost(make_site, make_federati
         resume = Resume(closed=tuple(journal.closed), total=journal.total)
         RelayStrategy(plan, PlainAdder(preset), identities, coordinator).run(grid, journal, resume)
     assert journal.closed == [("train", True)] * 7 + [("evaluate", True), ("report", False)]
+    assert len({vector_of(site).tobytes() for site in sites}) == 1
+
+
+def test_a_site_that_comes_late_is_helped_and_takes_part(make_site, make_federation_plan, coordinator, preset):
+    identities = [make_identity(f"site-{i}").public for i in range(1, 5)]
+    peers = Peers({each.id: each for each in identities}, "5a" * 32)
+    sites: list[Site] = [make_site(i, rows=rows, peers=peers) for i, rows in enumerate(ROWS, 1)]
+    there = {FIRST_NODE_ID + i: site.identity for i, site in enumerate(sites[:3])}
+    told: list[tuple[str, int]] = []
+    parts: list[set[str]] = []
+
+    class Late(MemoryJournal):
+        def tell(self, kind: str, number: int, **facts: Any) -> None:
+            told.append((kind, number))
+
+        def close(self, result: RoundResult, total: bytes) -> None:
+            if result.phase == "train":
+                parts.append({each.site for each in result.outcomes if each.took_part and each.reason is None})
+            if result.round == 2:
+                there[FIRST_NODE_ID + 3] = sites[3].identity
+            super().close(result, total)
+
+    plan = make_federation_plan(
+        strategy=FedBuff(buffer=3).to_json(),
+        quantisation=Quantisation(preset=preset.name, bound=0.05, rule="fixed"),
+        rounds=12,
+    )
+    with LocalGrid(make_client_app(lambda context: sites[partition_id(context)]), 4, workers=1) as grid:
+        RelayStrategy(plan, PlainAdder(preset), there, coordinator).run(grid, Late())
+    [(kind, number)] = told
+    assert (kind, number >= 4) == ("site caught up", True)  # it was asked in round 3, and could not follow
+    assert not any("site-4" in each for each in parts[:3])
+    assert any("site-4" in each for each in parts[3:])
     assert len({vector_of(site).tobytes() for site in sites}) == 1
 
 
