@@ -184,6 +184,7 @@ def start(
     template: Annotated[
         bool, option("--template", help="Print a commented job to begin with: train, or --template search.")
     ] = False,
+    again: Annotated[bool, option("--again", help="Although the very same job is not done yet.")] = False,
     config: HubConfig = _HUB,
     as_json: Json = False,
 ) -> None:
@@ -198,7 +199,7 @@ def start(
         from .site_search import check_search
 
         check_search(asked)
-    record = deployment.start_job(_hub(config), asked)
+    record = deployment.start_job(_hub(config), asked, again=again)
     if as_json:
         print_json({"name": record.name, "uid": record.uid, "state": record.state})
         return
@@ -316,9 +317,9 @@ class _ServerLines:
         from ..federated import AttemptFailed, FederationStarted, RoundFinished
         from ..federated.deployment import (
             JobEnded,
+            JobGoesOn,
             JobWaits,
             ModelReleased,
-            SearchGoesOn,
             ServerReady,
             SitesChanged,
         )
@@ -333,7 +334,7 @@ class _ServerLines:
                 )
             case JobWaits():
                 line = f"{event.name} waits: {event.reason}"
-            case SearchGoesOn():
+            case JobGoesOn():
                 line = f"{event.name}: {event.what}"
             case ModelReleased():
                 line = f"the model of run {event.run} is given to {event.party} by {', '.join(event.sites)}"
@@ -359,7 +360,7 @@ class _SiteLines:
         self._config = config
 
     def __call__(self, event: ParticipantEvent) -> None:
-        from ..federated.deployment import ModelKept, PlanFollowed, RosterWaits, SiteReady
+        from ..federated.deployment import ModelKept, NotTaken, PlanFollowed, Refused, RosterWaits, SiteReady
 
         match event:
             case SiteReady():
@@ -373,6 +374,11 @@ class _SiteLines:
             case PlanFollowed():
                 said = "" if event.accuracy is None else f"; all sites: accuracy {show(event.accuracy)}"
                 line = f"run {event.run}, round {event.round}: {event.phase}{said}"
+            case Refused():
+                asked = ", run ".join(filter(None, (event.action, event.run)))
+                line = f"refused{f' ({asked})' if asked else ''}: {event.reason}"
+            case NotTaken():
+                line = f"the coordinator does not take this site: {'; '.join(event.reasons)}"
             case ModelKept():
                 line = f"model of run {event.run} kept in {event.folder}"
                 if event.gain is not None:
@@ -418,6 +424,9 @@ def _show_dry_run(site: SiteConfig, *, as_json: bool) -> None:
     out = stdout()
     out.print(f"what would leave {found.site}, made by the code that makes it, of its own data; nothing was sent\n")
     out.print("its policy", *(f"  {each}" for each in found.policy), sep="\n", soft_wrap=True)
+    if found.refused:
+        told = "its policy refuses such a run, and nothing that it refuses leaves"
+        out.print(f"\n{told}", *(f"  {each}" for each in found.refused), sep="\n", soft_wrap=True)
     rows = ", ".join(f"{name} {number:,}" for name, number in found.rows.items())
     out.print(f"\nrows: {rows}; none leave, and {_told(found.rows_are_told)} how many", soft_wrap=True)
     columns = ", ".join(f"{name} ({kind})" for name, kind in found.columns)
@@ -427,8 +436,6 @@ def _show_dry_run(site: SiteConfig, *, as_json: bool) -> None:
         out.print(f"  {message.action}, {size(message.bytes)}", soft_wrap=True)
         out.print(*(f"    {each}" for each in message.holds), sep="\n", soft_wrap=True)
     out.print(f"  {size(found.bytes_per_round)} a round\n", soft_wrap=True)
-    if found.refused:
-        out.print("refused", *(f"  {each}" for each in found.refused), sep="\n", soft_wrap=True)
     out.print("never leaves", *(f"  {each}" for each in found.stays), sep="\n", soft_wrap=True)
 
 

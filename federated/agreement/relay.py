@@ -113,6 +113,7 @@ class AgreementRelay:
         journal: writes sums down.
         nodes: those that are there and may be asked, now.
         sums: of questions that were answered before, to go on after.
+        tell: hears how far it is.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class AgreementRelay:
         nodes: Callable[[], Collection[int]],
         *,
         sums: Collection[AgreementSum] = (),
+        tell: Callable[[str], object] = lambda what: None,
     ) -> None:
         self._job = job
         self._adder = adder
@@ -133,6 +135,8 @@ class AgreementRelay:
         self._journal = journal
         self._nodes = nodes
         self._sums = list(sums)
+        self._tell = tell
+        self._known: dict[int, PublicIdentity] = {}  # by node, of all that were there: some may be removed since
         self._told: dict[int, list[Opening]] = {}  # by node, what it has told of each sum
         self._problems: dict[int, str] = {}  # why nodes take no part any more
         self._reasons: dict[int, str] = {}  # why nodes have not answered in order last
@@ -160,7 +164,7 @@ class AgreementRelay:
             reference=AgreedReference(self._job.run, opening.tag),
             facts=opening.facts,
             sums=tuple(self._sums),
-            problems={self._sites[node].name: why for node, why in self._problems.items()},
+            problems={self._known[node].name: why for node, why in self._problems.items()},
         )
 
     def _ask(self, question: Question) -> Steps[AgreementSum]:
@@ -174,7 +178,7 @@ class AgreementRelay:
             nodes = self._in_step()
             bound = self._journal.survivors(question.number)
             if bound is not None:  # an attempt has bared a sum in part: there is no other one any more
-                nodes = [node for node in nodes if self._sites[node].id in bound]
+                nodes = [node for node in nodes if self._known[node].id in bound]
             if len(nodes) < max(self._job.fewest, len(bound or ())):
                 failure = f"{len(nodes)} sites are there, expected at least {max(self._job.fewest, len(bound or ()))}"
                 continue
@@ -191,6 +195,7 @@ class AgreementRelay:
                 self._journal.close(question.number, found)
                 return found
             self._journal.fail(question.number, attempt, failure)
+            self._tell(f"question {question.number}, attempt {attempt}: {failure}")
         raise self._failed(f"question {question.number} of agreement {self._job.run} has no sum: {failure}")
 
     def _attempt(
@@ -201,7 +206,7 @@ class AgreementRelay:
         sitting = agreement_sitting(
             question, run=job.run, attempt=attempt, preset=preset.name, levels=preset.levels, masks=job.masks
         )
-        sites = {node: self._sites[node] for node in nodes}
+        sites = {node: self._known[node] for node in nodes}
         aggregator = Aggregator(
             self._adder, sitting, members={site.id: site for site in sites.values()}, signer=self._signer
         )
@@ -238,7 +243,9 @@ class AgreementRelay:
                     aggregator.senders,
                     lambda survivors: self._journal.note_survivors(question.number, attempt, survivors),
                 )
-            return aggregator.finish(min_summands=job.min_sites, masks=bare).to_bytes(), ""
+            total = aggregator.finish(min_summands=job.min_sites, masks=bare).to_bytes()
+            self._tell(f"question {question.number}: {aggregator.summands} of {len(self._sites)} sites answered")
+            return total, ""
         except PrivacyError as exc:
             return b"", exc.message
 
@@ -354,7 +361,9 @@ class AgreementRelay:
         return RoundMasks(plan, sites, ask)
 
     def _there(self) -> list[int]:
-        return sorted(node for node in self._nodes() if node in self._sites and node not in self._problems)
+        there = {node: site for node in self._nodes() if (site := self._sites.get(node)) is not None}
+        self._known |= there
+        return sorted(there.keys() - self._problems.keys())
 
     def _in_step(self) -> list[int]:
         """Those that are there and have opened every sum."""
@@ -367,7 +376,7 @@ class AgreementRelay:
 
     def _failed(self, what: str) -> FederationError:
         reasons = self._reasons | self._problems
-        told = tell_reasons((self._sites[node].name, why) for node, why in sorted(reasons.items()))
+        told = tell_reasons((self._known[node].name, why) for node, why in sorted(reasons.items()))
         return FederationError(f"{what}{f'; {told}' if told else ''}", hint="see the logs of the sites that refused")
 
 

@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coordinator_engine import CoordinatorEngine
     from .coordinator_folder import NewCoordinator, admit_site, init_coordinator, remove_site
-    from .events import JobEnded, JobWaits, ModelReleased, SearchGoesOn, ServerEvent, ServerReady, SitesChanged
+    from .events import JobEnded, JobGoesOn, JobWaits, ModelReleased, ServerEvent, ServerReady, SitesChanged
     from .federation_config import FederationConfig, RoundRules
     from .jobs import JobStatus, load_job, read_clients, read_jobs, read_rounds, resume_job, start_job, stop_job
-    from .participant import ModelKept, Participant, ParticipantEvent, PlanFollowed, RosterWaits, SiteReady, WayChanged
+    from .participant import (
+        ModelKept,
+        NotTaken,
+        Participant,
+        ParticipantEvent,
+        PlanFollowed,
+        Refused,
+        RosterWaits,
+        SiteReady,
+        WayChanged,
+    )
     from .released import OpenedRelease, ReleasedFile, open_release
     from .search_job import SEARCH_TEMPLATE, SearchJob
     from .search_run import Searching, SearchWork
@@ -27,22 +37,24 @@ _HOMES = {
     "FederationConfig": "federation_config",
     "JOB_TEMPLATE": "train_job",
     "JobEnded": "events",
+    "JobGoesOn": "events",
     "JobStatus": "jobs",
     "JobWaits": "events",
     "ModelKept": "participant",
     "ModelReleased": "events",
     "NewCoordinator": "coordinator_folder",
     "NewSite": "site_folder",
+    "NotTaken": "participant",
     "OpenedRelease": "released",
     "Participant": "participant",
     "ParticipantEvent": "participant",
     "PlanFollowed": "participant",
     "Protection": "train_job",
+    "Refused": "participant",
     "ReleasedFile": "released",
     "RosterWaits": "participant",
     "RoundRules": "federation_config",
     "SEARCH_TEMPLATE": "search_job",
-    "SearchGoesOn": "events",
     "SearchJob": "search_job",
     "SearchWork": "search_run",
     "Searching": "search_run",
@@ -76,21 +88,23 @@ __all__ = [
     "CoordinatorEngine",
     "FederationConfig",
     "JobEnded",
+    "JobGoesOn",
     "JobStatus",
     "JobWaits",
     "ModelKept",
     "ModelReleased",
     "NewCoordinator",
     "NewSite",
+    "NotTaken",
     "OpenedRelease",
     "Participant",
     "ParticipantEvent",
     "PlanFollowed",
     "Protection",
+    "Refused",
     "ReleasedFile",
     "RosterWaits",
     "RoundRules",
-    "SearchGoesOn",
     "SearchJob",
     "SearchWork",
     "Searching",

@@ -168,7 +168,7 @@ def run_dry(config: SiteConfig) -> DryRun:
         hello=asdict(hello) | {"key_id": _NOT_YET, "roster_sha256": _NOT_YET},
         parameters=default_spec(data.task).plan().parameters,
         messages=(first, *listener.messages),
-        refused=tuple(listener.said),
+        refused=listener.said,
         stays=_stays(config, data),
     )
 
@@ -181,7 +181,7 @@ class _Listener:
         self._rows = rows
         self._site = 0  # whose message it is: they come one after the other
         self.messages: list[DryMessage] = []
-        self.said: dict[str, None] = {}
+        self._refused: dict[str, dict[str, None]] = {}  # by why, what
         self.failure: Exception | None = None
 
     def turn_to(self, site: int) -> int:
@@ -196,7 +196,12 @@ class _Listener:
         except PolicyError as exc:
             # As many sites as some policies ask for are not here.
             if self._site == 0 and not (exc.rule == "min_sites" and self._policy.min_sites > _MOST_SITES):
-                self.said.setdefault(f"{action}: {exc.message} ({exc.rule})")
+                self._refused.setdefault(f"{exc.message} ({exc.rule})", {}).setdefault(action)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What the policy refuses, each reason once."""
+        return tuple(f"{', '.join(actions)}: {why}" for why, actions in self._refused.items())
 
     def leaving(self, action: Action, asked: Asked, outgoing: Outgoing) -> None:
         """Note what the first site sends."""

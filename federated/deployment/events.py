@@ -53,8 +53,8 @@ class ModelReleased:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchGoesOn:
-    """An architecture search has come further, in words."""
+class JobGoesOn:
+    """A job has come further, in words."""
 
     name: str
     what: str
@@ -84,7 +84,7 @@ ServerEvent = (
     ServerReady
     | SitesChanged
     | JobWaits
-    | SearchGoesOn
+    | JobGoesOn
     | ModelReleased
     | JobEnded
     | FederationStarted

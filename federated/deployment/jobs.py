@@ -6,15 +6,17 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from ...core import ConfigError, read_settings
+from ...core import ConfigError, canonical_json, read_settings
 from ...storage import Database, DatabaseNotFoundError, Federations, History, JobRecord, UnknownRunError, open_database
 from ..coordinator.relay import LOOKED
 from ..transport import Authority
 from .federation_config import FederationConfig
 from .search_job import SearchJob
 from .train_job import TrainJob
+
+_UNDONE: Final = frozenset({"queued", "running", "paused"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +55,32 @@ def load_job(path: str | Path) -> TrainJob | SearchJob:
     return SearchJob.load(path) if "search" in read_settings(path, example="version = 1") else TrainJob.load(path)
 
 
-def start_job(config: FederationConfig, job: TrainJob | SearchJob) -> JobRecord:
+def start_job(config: FederationConfig, job: TrainJob | SearchJob, *, again: bool = False) -> JobRecord:
     """Ask for a job; a coordinator that runs begins it when it has nothing older to do.
 
+    Args:
+        config: of the coordinator.
+        job: what is asked for.
+        again: ask for it although the very same one is not done yet.
+
     Raises:
+        ConfigError: the same job waits, runs or is paused; see `again`.
         StorageError: the database cannot be written.
     """
     kind = "search" if isinstance(job, SearchJob) else "train"
+    document = job.to_dict()
     with open_database(config.database) as database:
-        return Federations(database).queue(kind, job.name, job.to_dict())
+        jobs = Federations(database)
+        known = [] if again else jobs.jobs()
+        for number, record in enumerate(known, 1):
+            same = record.kind == kind and canonical_json(record.config) == canonical_json(document)
+            if same and record.state in _UNDONE:
+                go_on = f"go on with it: nasturtium federate resume {number}" if record.state == "paused" else "wait"
+                raise ConfigError(
+                    f"{job.name} is job {number} already, and {record.state}",
+                    hint=f"{go_on}; or ask for the same once more with --again",
+                )
+        return jobs.queue(kind, job.name, document)
 
 
 def read_jobs(config: FederationConfig) -> list[JobStatus]:

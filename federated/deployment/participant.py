@@ -19,7 +19,7 @@ from ...privacy import AttemptJournal, KeyFileError, SiteFolder
 from ..adapters import AdaptedModel, ModelCatalogue
 from ..agreement.store import AgreementStore
 from ..errors import PlanError, Refusal
-from ..protocol.queries import CheckpointRequest
+from ..protocol.queries import CheckpointRequest, HelloVerdict
 from ..protocol.rounds import ClientUpdate, RoundPlan
 from ..site.audit import AuditLog
 from ..site.ceremony import SiteCeremony
@@ -27,6 +27,7 @@ from ..site.checkpoint import Peers
 from ..site.client import make_client_app
 from ..site.config import SiteConfig
 from ..site.gain import Gain, measure_gain
+from ..site.guard import Action, Asked
 from ..site.key_ciphers import KeyCiphers
 from ..site.masks import SiteMasks
 from ..site.policy_guard import SiteGuard
@@ -77,6 +78,28 @@ class ModelKept:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The site has refused what it was asked to, and told a code; why stays here.
+
+    Attributes:
+        action: what it was asked to do; empty where that cannot be read.
+        run: ULID of the run, or empty.
+        reason: in words.
+    """
+
+    action: str
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """The coordinator does not let the site take part in a run; each reason is one that its operator can change."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RosterWaits:
     """The coordinator proposes members; the site's operator is to compare the fingerprint, and to approve it."""
 
@@ -84,7 +107,9 @@ class RosterWaits:
     members: tuple[str, ...]
 
 
-ParticipantEvent = RosterWaits | SiteReady | WayChanged | PlanFollowed | ModelKept
+ParticipantEvent = RosterWaits | SiteReady | WayChanged | PlanFollowed | Refused | NotTaken | ModelKept
+# What comes up where messages are late or lost, or an operator was told already.
+_IN_THE_COURSE: Final = frozenset({Refusal.ORDER, Refusal.BEHIND, Refusal.NOT_READY})
 
 
 class Participant:
@@ -118,7 +143,13 @@ class Participant:
         self.admission.check(self._identity.public, self.key.point, datetime.now(UTC))
         self.data = load_site_data(config.data, config.split)
         config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._guard = SiteGuard(policy=config.policy, log=AuditLog(config.state / "audit"), rows=len(self.data.train))
+        self._guard = SiteGuard(
+            policy=config.policy,
+            log=AuditLog(config.state / "audit"),
+            rows=len(self.data.train),
+            watch=self._note_refusal,
+        )
+        self._refused: Refused | None = None  # the last one that was told
         self._ceremony = SiteCeremony(
             self._folder,
             self.admission.coordinator,
@@ -197,7 +228,18 @@ class Participant:
             models=ModelCatalogue(config.models),
             followed=self._note,
             caught_up=self._end,
+            judged=lambda reasons: self._observe(NotTaken(reasons)),
         )
+
+    def _note_refusal(self, action: Action | None, asked: Asked | None, code: Refusal, error: Exception) -> None:
+        """Tell of what is refused, once where it is asked for again and again."""
+        if code in _IN_THE_COURSE:
+            return
+        said = f"{error.message}; {error.hint}" if isinstance(error, NasturtiumError) and error.hint else str(error)
+        refused = Refused(action or "", asked.run if asked else "", said or type(error).__name__)
+        if refused != self._refused:
+            self._refused = refused
+            self._observe(refused)
 
     def _note(self, site: Site, plan: RoundPlan, update: ClientUpdate) -> None:
         """Tell of a plan that was followed; after the last of a run, keep the model, but none of a candidate."""
@@ -238,11 +280,19 @@ class _KeptSite(Site):
         *args: object,
         followed: Callable[[Site, RoundPlan, ClientUpdate], None],
         caught_up: Callable[[Site, str], None],
+        judged: Callable[[tuple[str, ...]], None],
         **options: object,
     ):
         super().__init__(*args, **options)  # type: ignore[arg-type]
         self._followed = followed
         self._caught_up = caught_up
+        self._judged = judged
+
+    def note_verdict(self, verdict: HelloVerdict) -> None:
+        """See `Site`."""
+        super().note_verdict(verdict)
+        if verdict.reasons:
+            self._judged(verdict.reasons)
 
     def take_checkpoint(self, request: CheckpointRequest) -> int:
         """See `Site`."""

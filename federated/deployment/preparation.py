@@ -51,7 +51,7 @@ from ..protocol.key_messages import KEYS, ask_sites, key_request_to_content
 from ..protocol.masks import make_mask_terms
 from ..protocol.queries import package_version
 from ..protocol.rounds import MaskTerms
-from .events import JobWaits, ServerEvent
+from .events import JobGoesOn, JobWaits, ServerEvent
 from .federation_config import RoundRules
 from .train_job import Protection
 
@@ -143,18 +143,27 @@ class Preparation:
         enough: float | None = None  # since when enough have the key
         while True:
             try:
-                return hold_ceremony(hub.keys, hub.members(), ask)
+                grant = hold_ceremony(hub.keys, hub.members(), ask)
+                self._tell_key(grant, 0)
+                return grant
             except CeremonyPendingError as exc:
                 if exc.grant is not None and self._have_enough(exc.grant, exc.waiting):
                     enough = time.monotonic() if enough is None else enough
                     if self.claim.run is not None or time.monotonic() >= enough + hub.rules.grace:
+                        self._tell_key(exc.grant, len(exc.waiting))
                         return exc.grant
-                told = "; ".join(f"{site}: {reasons[site]}" for site in exc.waiting if site in reasons)
+                there = {site.name for node in courier.nodes() if (site := hub.sites.get(node)) is not None}
+                known = {site: "not connected" for site in exc.waiting if site not in there} | reasons
+                told = "; ".join(f"{site}: {known[site]}" for site in exc.waiting if site in known)
                 reason = f"{exc.message}; {told}" if told else exc.message
                 self.say(reason)
                 if time.monotonic() > ends:
                     raise PausedError(reason, hint=exc.hint) from exc
             self.pause(_LOOK_S)
+
+    def _tell_key(self, grant: KeyGrant, missing: int) -> None:
+        members = len(grant.roster.members)
+        self.tell(f"{members - missing} of {members} sites have the key of epoch {grant.roster.epoch}")
 
     def _have_enough(self, grant: KeyGrant, waiting: Collection[str]) -> bool:
         """Whether a round could be held without those who wait for the key."""
@@ -191,14 +200,15 @@ class Preparation:
                 if done.error is not None:
                     raise done.error
             said = {
-                sites[node].name: Schema.from_dict(parse_json(hello.schema))
+                site.name: Schema.from_dict(parse_json(hello.schema))
                 for node, hello in greeter.hellos.items()
-                if hello.schema and greeter.accepts(node)
+                if hello.schema and greeter.accepts(node) and (site := sites.get(node)) is not None
             }
             missing = [site.name for site in sites.values() if site.name not in said]
             if not missing or (len(said) >= self._protection.min_sites and time.monotonic() > ends):
                 return merge_schemas(said)[0]
-            reason = f"{', '.join(sorted(missing)[:5])} did not say yet what its rows are"
+            names = f"{', '.join(sorted(missing)[:5])}{', ...' if len(missing) > 5 else ''}"
+            reason = f"{len(said)} of {len(sites)} sites have said what their rows are; missing: {names}"
             self.say(reason)
             if time.monotonic() > ends:
                 raise PausedError(reason, hint="start its client, or give the job a [schema]")
@@ -241,13 +251,16 @@ class Preparation:
             hub.identity,
             KeptAgreementJournal(hub.folder / f"{uid}.agreement", gate.authorise_agreement),
             lambda: courier.nodes(),
+            tell=self.tell,
         )
         courier = self.courier(grid, sites)
+        self.tell(f"{len(sites)} sites begin to agree on columns, categories, classes and scales")
         [done] = list(drive(courier, [relay.steps()], check=self.check))
         if done.error is not None or done.value is None:
             raise done.error or PausedError("the sites agreed on nothing")
+        self.tell(f"the sites have agreed, by {len(done.value.sums)} sums")
         for site, problem in done.value.problems.items():
-            self.say(f"{site} takes no part: {problem}")
+            self.tell(f"{site} takes no part: {problem}")
         return done.value
 
     # --- what they are made of, and rounds as well ---
@@ -374,6 +387,10 @@ class Preparation:
         while (left := ends - time.monotonic()) > 0:
             self.check()
             time.sleep(min(left, 0.2))
+
+    def tell(self, what: str) -> None:
+        """Tell how far the job is."""
+        self._hub.observe(JobGoesOn(self.claim.name, what))
 
     def say(self, reason: str) -> None:
         """Tell what is waited for, once."""

@@ -1,17 +1,19 @@
 """The end of a job whose model is asked for: the sites are asked, and what they give is kept.
 
 Called again, it goes on: a file that is there is not asked for again, and is kept in the history as it was the first
-time.
+time. What came of it is an event of the run, so that whoever ends the job knows it, after a crash as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ...core import ConfigError, FormatError, NasturtiumError, ShapeError
 from ...privacy import KeyGrant, PublicIdentity
-from ...storage import Ledger, ModelRegistry, Tracker, model_name
+from ...storage import History, Ledger, ModelRegistry, Tracker, model_name
 from ..adapters import FederatedModel
 from ..adapters.spec import tensors_of
 from ..coordinator.release import Asking, ModelRelease
@@ -19,14 +21,39 @@ from ..errors import PlanError, ReleaseError
 from ..protocol.courier import Courier, drive
 from .events import ModelReleased
 from .preparation import Coordinating, Preparation
+from .release_to import COORDINATOR
 from .released import ReleasedFile, keep_released
-from .train_job import COORDINATOR, TrainJob
+from .search_job import SearchJob
+from .train_job import TrainJob
 
 RELEASES: Final = "releases"
+_GIVEN: Final = "model given out"  # kinds of events
+_WITHHELD: Final = "model not given out"
 _SLACK: Final = 2**26  # of what describes a model: categories, classes, tensors
 
 
-def check_releasable(job: TrainJob, model: FederatedModel) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """What is asked for.
+
+    Attributes:
+        run: ULID of the run that made it, whose rounds are over, and which has not been finished in the history.
+        spec: of the model.
+        courier: reaches the sites of the roster.
+        grant: of their key.
+        tell: writes an event of the run down, from its kind and facts.
+        search: ULID of the search it is of, under which it is published; None: it was trained alone.
+    """
+
+    run: str
+    spec: FederatedModel
+    courier: Courier
+    grant: KeyGrant
+    tell: Callable[[str, dict[str, str]], object]
+    search: str | None = None
+
+
+def check_releasable(job: TrainJob | SearchJob, model: FederatedModel) -> None:
     """Refuse a job that asks for one model where every site will have its own.
 
     Raises:
@@ -41,29 +68,16 @@ def check_releasable(job: TrainJob, model: FederatedModel) -> None:
 
 
 def release_model(
-    hub: Coordinating,
-    before: Preparation,
-    job: TrainJob,
-    courier: Courier,
-    grant: KeyGrant,
-    run: str,
-    model: FederatedModel,
-    tracker: Tracker,
-) -> str | None:
-    """Ask the sites for the model of a run that is over, and keep it.
+    hub: Coordinating, before: Preparation, job: TrainJob | SearchJob, made: TrainedModel, tracker: Tracker
+) -> None:
+    """Ask the sites for the model of a run that is over, and keep it; `release_problem` says what became of it.
 
     Args:
         hub: what the coordinator has.
         before: of the job.
         job: which asks for it.
-        courier: reaches the sites of the roster.
-        grant: of their key.
-        run: ULID of the run.
-        model: that it trained.
-        tracker: of the history; the run has not been finished there.
-
-    Returns:
-        Why the coordinator does not have the model, where it was to; None: all is well.
+        made: the model.
+        tracker: of the history.
 
     Raises:
         PausedError: too few sites are there; the job can be resumed.
@@ -71,54 +85,70 @@ def release_model(
     """
     recipient = job.recipient(hub.identity.public)
     if recipient is None:
-        return None
-    path = hub.folder / RELEASES / f"{run}.release"
+        return
+    path = hub.folder / RELEASES / f"{made.run}.release"
     found = _kept(path, recipient)
     if found is None:
         try:
-            found = _ask(hub, before, job, courier, grant, run, model, recipient)
-        except ReleaseError as exc:
-            return f"the model was not given out: {exc.message}"
+            check_releasable(job, made.spec)
+            found = _ask(hub, before, job, made, recipient)
+        except (ReleaseError, ConfigError) as exc:
+            made.tell(_WITHHELD, {"why": f"the model was not given out: {exc.message}"})
+            return
         path.parent.mkdir(mode=0o700, exist_ok=True)
         found.write(path)
     _note(hub, found)
-    problem = None
-    if job.release_to == COORDINATOR:
-        problem = _keep(hub, found, job, run, tracker)
-    if problem is None:
-        hub.observe(ModelReleased(run, found.sealed.party, found.sites, path, opened=job.release_to == COORDINATOR))
-    return problem
+    opened = job.release_to == COORDINATOR
+    problem = _keep(hub, found, job, made, tracker) if opened else None
+    if problem is not None:
+        made.tell(_WITHHELD, {"why": problem})
+        return
+    made.tell(_GIVEN, {"party": found.sealed.party})
+    hub.observe(ModelReleased(made.run, found.sealed.party, found.sites, path, opened=opened))
+
+
+def release_problem(history: History, runs: Sequence[str]) -> str | None:
+    """Why the model of a job is not where it was to be, as was told last; None: it is, or was to be nowhere.
+
+    Args:
+        history: of the coordinator.
+        runs: ULIDs of those that made the job's model, oldest first.
+    """
+    last, after = None, 0
+    for run in runs:
+        while events := history.events(run, after=after):
+            after = events[-1].id
+            told = [each for each in events if each.kind in (_GIVEN, _WITHHELD)]
+            last = told[-1] if told else last
+    return None if last is None else last.body.get("why")
 
 
 def _ask(
     hub: Coordinating,
     before: Preparation,
-    job: TrainJob,
-    courier: Courier,
-    grant: KeyGrant,
-    run: str,
-    model: FederatedModel,
+    job: TrainJob | SearchJob,
+    made: TrainedModel,
     recipient: PublicIdentity,
 ) -> ReleasedFile:
     release = ModelRelease(
         Asking(
-            run=run,
+            run=made.run,
             recipient=recipient,
             coordinator=hub.identity.public,
-            members=grant.roster.members,
+            members=made.grant.roster.members,
             min_sites=job.protection.min_sites,
-            most_bytes=8 * sum(each.size for each in tensors_of(model).tensors) + _SLACK,
+            most_bytes=8 * sum(each.size for each in tensors_of(made.spec).tensors) + _SLACK,
             closing=hub.rules.closing,
             patience=hub.rules.patience,
         ),
-        before.of_roster(grant),
-        courier.nodes,
-        lambda site, reason: before.say(f"{site} does not give the model out: {reason}"),
+        before.of_roster(made.grant),
+        made.courier.nodes,
+        lambda site, reason: before.tell(f"{site} does not give the model out: {reason}"),
     )
-    [done] = list(drive(courier, [release.steps()], check=before.check))
+    [done] = list(drive(made.courier, [release.steps()], check=before.check))
     if done.error is not None or done.value is None:
         raise done.error or ReleaseError("the sites gave nothing")
-    return ReleasedFile(done.value, grant.roster)
+    return ReleasedFile(done.value, made.grant.roster)
 
 
 def _kept(path: Path, recipient: PublicIdentity) -> ReleasedFile | None:
@@ -144,15 +174,19 @@ def _note(hub: Coordinating, found: ReleasedFile) -> None:
         ledger.append("consent", body, run=sealed.run)
 
 
-def _keep(hub: Coordinating, found: ReleasedFile, job: TrainJob, run: str, tracker: Tracker) -> str | None:
+def _keep(
+    hub: Coordinating, found: ReleasedFile, job: TrainJob | SearchJob, made: TrainedModel, tracker: Tracker
+) -> str | None:
     """Open what is for this coordinator, save it and publish it; why that cannot be done, or None."""
+    runs = [made.run] if made.search is None else [made.run, made.search]
     try:
         model = found.open(hub.identity)
-        folder = hub.database.models_dir / run
-        keep_released(model, folder, {"run": run, "data": job.name, "from": list(found.sites)})
+        folder = hub.database.models_dir / runs[-1]
+        keep_released(model, folder, {"run": made.run, "data": job.name, "from": list(found.sites)})
     except (PlanError, FormatError, ShapeError, ConfigError) as exc:
         return f"the model was given out, and cannot be read here: {exc.message}"
-    tracker.record_model(run, folder)
+    for run in runs:
+        tracker.record_model(run, folder)
     signature = model.preprocessing.task.to_dict()
-    ModelRegistry(hub.database).register(model_name(job.name), run, signature=signature)
+    ModelRegistry(hub.database).register(model_name(job.name), runs[-1], signature=signature)
     return None

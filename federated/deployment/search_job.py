@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from ...core import ConfigError, FormatError, parse_json, read_settings
+from ...privacy import PublicIdentity
 from ..agreement import Schema, Terms
 from ..compression import Compression, compression_from_dict
 from ..protocol.answers import MAX_QUESTIONS
@@ -15,6 +16,7 @@ from ..protocol.rounds import LocalTraining
 from ..settings import check_known, check_number, check_text, check_texts, check_whole, check_word, read_table
 from ..strategies import FederatedStrategy, strategy_from_dict
 from ..updates.exchange import check_scheme, check_together
+from .release_to import check_release_to, find_recipient, read_release_to
 from .train_job import VERSION, Protection, RowTerms
 
 MAX_SPACE_BYTES: Final = 2**22
@@ -28,6 +30,7 @@ SEARCH_TEMPLATE: Final = """\
 version = 1
 name = "search"
 seed = 0
+# release_to = "coordinator"    # who is given the model at the end, if most sites' policies name them; see train.toml
 
 [search]
 trials = 20                     # candidates
@@ -149,6 +152,7 @@ class SearchJob:
     Attributes:
         name: of the search, in the history.
         seed: of proposals, weights and each site's shuffling; in [0, 2**63).
+        release_to: who is given the model at the end; see `TrainJob`.
         search, model, training, protection, rows: see there.
         schema: what rows are, where that is public; None: what most sites have.
         strategy, compression: how updates become a sum; see `TrainJob`.
@@ -160,6 +164,7 @@ class SearchJob:
 
     name: str = "search"
     seed: int = 0
+    release_to: str | None = None
     search: Candidates = field(default_factory=Candidates)
     model: FinalModel = field(default_factory=FinalModel)
     training: LocalTraining = field(default_factory=LocalTraining)
@@ -182,6 +187,15 @@ class SearchJob:
                 f"candidates are compared after rounds of all sites, and {strategy.name} waits for none of them",
                 hint="choose another strategy, such as fedavg",
             )
+        check_release_to(self.release_to)
+
+    def recipient(self, coordinator: PublicIdentity) -> PublicIdentity | None:
+        """Who is given the model; None: nobody.
+
+        Args:
+            coordinator: of the federation.
+        """
+        return find_recipient(self.release_to, coordinator)
 
     def make_strategy(self) -> FederatedStrategy:
         """The strategy."""
@@ -269,6 +283,7 @@ class SearchJob:
         space = cast(dict[str, Any], search).get("space") if isinstance(search, dict) else None
         if isinstance(space, str) and Path(space).suffix.lower() in {".json", ".toml"}:
             document["space_document"] = _read_space(Path(path).parent / space)
+        document["release_to"] = read_release_to(document.get("release_to"), Path(path).parent)
         return cls.from_dict(document, where=str(path))
 
 

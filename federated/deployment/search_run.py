@@ -20,9 +20,10 @@ from ...core.data import Task
 from ...privacy import KeyGrant
 from ...storage import Database, History, JobClaim
 from ..agreement.question import Facts
+from ..default_model import default_spec
 from ..search.shared_weights import SharedWeights
-from .events import SearchGoesOn
 from .preparation import Coordinating, Preparation
+from .release_job import check_releasable, release_problem
 from .search_job import SearchJob
 from .site_search import SiteSearch
 
@@ -122,7 +123,7 @@ class SearchWork:
 
     def say(self, what: str) -> None:
         """Tell whoever watches, in words."""
-        self._hub.observe(SearchGoesOn(self._before.claim.name, what))
+        self._before.tell(what)
 
     def check(self) -> None:
         """Say that this coordinator lives.
@@ -154,7 +155,7 @@ class SearchRun:
         self._before = Preparation(hub, claim, stop, job.protection, sparse=job.make_compression().sparse)
         self._search = search
         self.accuracy: float | None = None
-        self.note: str | None = None
+        self.note: str | None = None  # why the model is not where it was to be
 
     @property
     def claim(self) -> JobClaim:
@@ -184,6 +185,9 @@ class SearchRun:
                 hint="start the job again",
             )
         self.accuracy = self._search(SearchWork(self._job, self._hub, self._before, grid, grant, rows))
+        if (run := self.claim.run) is not None:
+            history = History(self._hub.database)
+            self.note = release_problem(history, [model.uid for model in history.children(run, "retrain")])
 
     def _ask_rows(self, grid: Grid, grant: KeyGrant) -> AgreedRows:
         """What the sites say of their rows, and agree on."""
@@ -195,6 +199,7 @@ class SearchRun:
                 f"sites compare candidates by rows that are classified correctly, got a {facts.kind}",
                 hint="search where the rows are, or name a target of classes",
             )
+        check_releasable(job, default_spec(facts.task))
         return AgreedRows(facts=facts, preprocessing=preprocessing, key_id=grant.key_id)
 
     def _read_rows(self) -> AgreedRows | None:

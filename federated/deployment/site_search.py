@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 
 from ...core import Budget, Candidate, ConfigError, Evaluation
 from ...privacy import EncryptedSum, KeyGrant, smallest_preset
-from ...storage import History, Ledger
+from ...storage import History, Ledger, Tracker
 from ..coordinator.greeter import Greeter
 from ..coordinator.plan import FederationPlan
 from ..coordinator.privacy_gate import PrivacyGate
@@ -29,6 +29,7 @@ from ..search.evaluator import CandidateEvaluator
 from ..search.shared_weights import SharedWeights
 from ..search.terms import SearchTerms
 from .preparation import Coordinating, Preparation
+from .release_job import TrainedModel, release_model
 from .search_job import SearchJob
 
 _DELTA: Final = 1e-5  # at which the ledger counts; there is no noise
@@ -139,7 +140,8 @@ class SiteSearch:
     def train(self, candidate: Candidate) -> Evaluation:
         """The network of a candidate trained as the model, which every site keeps; its figures on their rows.
 
-        Rounds that an earlier coordinator has closed are not done again.
+        Rounds that an earlier coordinator has closed are not done again. Where the job says who is given the model, the
+        sites are asked for it.
 
         Raises:
             ConfigError: the sites have another key than they began it with.
@@ -168,6 +170,16 @@ class SiteSearch:
         if resume.total and EncryptedSum.from_bytes(resume.total).header.key_id != self._adder.key_id:
             raise ConfigError("the sites have another key than the model was begun with: a site came or went")
         strategy.run(self._grid, recorder, resume)
+        made = TrainedModel(
+            run=candidate.id,
+            spec=candidate.spec,
+            courier=self._before.courier(self._grid, self._sites),
+            grant=self._grant,
+            tell=lambda kind, facts: recorder.tell(kind, rounds, **facts),
+            search=self._before.claim.run,
+        )
+        with Tracker(self._hub.database) as tracker:
+            release_model(self._hub, self._before, self._job, made, tracker)
         measured = [each for each in History(self._hub.database).rounds(candidate.id) if each.accuracy is not None]
         if not measured or measured[-1].accuracy is None or measured[-1].loss is None:
             raise FederationError("the sites do not agree on the figures of the model")

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from ...core import ConfigError, FormatError, NasturtiumError, parse_json, read_settings
-from ...privacy import MAX_CLIENTS, MIN_SUMMANDS, PublicIdentity, SignatureError, read_document
+from ...core import ConfigError, FormatError, parse_json, read_settings
+from ...privacy import MAX_CLIENTS, MIN_SUMMANDS, PublicIdentity
 from ..adapters import FederatedModel, read_model
 from ..agreement import Schema, Terms
 from ..compression import Compression, compression_from_dict
@@ -16,9 +16,9 @@ from ..protocol.rounds import LocalTraining
 from ..settings import check_flag, check_known, check_number, check_text, check_whole, check_word, read_table
 from ..strategies import FederatedStrategy, strategy_from_dict
 from ..updates.exchange import check_scheme, check_together
+from .release_to import check_release_to, find_recipient, read_release_to
 
 VERSION: Final = 1
-COORDINATOR: Final = "coordinator"  # in `release_to`: this one, whatever its name is
 MAX_SPEC_BYTES: Final = 2**22
 Scheme = Literal["packed", "plain"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("packed", "plain")
@@ -187,14 +187,7 @@ class TrainJob:
             check_text("adapter: name", self.adapter.get("name"))
         if self.spec is not None and self.schema is not None:
             self.make_schema()
-        if self.release_to not in (None, COORDINATOR):
-            check_text("release_to", self.release_to)
-            try:
-                PublicIdentity.from_json(self.release_to)
-            except (FormatError, SignatureError) as exc:
-                raise ConfigError(
-                    f"release_to: {exc.message}", hint=f'write "{COORDINATOR}", or name an identity.pub.json'
-                ) from exc
+        check_release_to(self.release_to)
 
     @property
     def spec(self) -> FederatedModel | None:
@@ -211,9 +204,7 @@ class TrainJob:
         Args:
             coordinator: of the federation.
         """
-        if self.release_to is None or self.release_to == COORDINATOR:
-            return coordinator if self.release_to else None
-        return PublicIdentity.from_json(self.release_to)
+        return find_recipient(self.release_to, coordinator)
 
     def make_strategy(self) -> FederatedStrategy:
         """The strategy."""
@@ -281,8 +272,7 @@ class TrainJob:
             raise ConfigError(f"{path}: version: expected {VERSION}, got {version!r:.40}", hint=f"write: {_EXAMPLE}")
         if isinstance(document.get("model"), str):
             document["model"] = _read_model(Path(path).parent / document["model"])
-        if isinstance(document.get("release_to"), str) and document["release_to"] != COORDINATOR:
-            document["release_to"] = _read_identity(Path(path).parent / document["release_to"])
+        document["release_to"] = read_release_to(document.get("release_to"), Path(path).parent)
         return cls.from_dict(document, where=str(path))
 
 
@@ -298,13 +288,3 @@ def _read_model(path: Path) -> str:
         raise ConfigError(
             f"the network {path} cannot be read: {exc}", hint="expected a ModelSpec or an AdapterSpec as JSON"
         ) from exc
-
-
-def _read_identity(path: Path) -> str:
-    try:
-        party = read_document(path)
-    except NasturtiumError as exc:
-        raise ConfigError(f"release_to: {exc.message}", hint=exc.hint) from exc
-    if not isinstance(party, PublicIdentity):
-        raise ConfigError(f"release_to: {path} is no identity", hint="name the identity.pub.json of who gets the model")
-    return party.to_json()

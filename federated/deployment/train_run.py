@@ -44,7 +44,7 @@ from ..updates.exchange import check_trains, full_layout
 from ..updates.private_symbols import privacy_terms
 from ..updates.symbols import choose_preset
 from .preparation import Coordinating, Preparation
-from .release_job import check_releasable, release_model
+from .release_job import TrainedModel, check_releasable, release_model, release_problem
 from .train_job import TrainJob
 
 
@@ -169,11 +169,18 @@ class TrainRun:
         )
         try:
             strategy.run(grid, recorder, resume)
-            courier = self._before.courier(grid, self._before.of_roster(grant))
-            self.note = release_model(hub, self._before, job, courier, grant, run, decided.spec, tracker)
+            made = TrainedModel(
+                run=run,
+                spec=decided.spec,
+                courier=self._before.courier(grid, self._before.of_roster(grant)),
+                grant=grant,
+                tell=lambda kind, facts: recorder.tell(kind, job.rounds, **facts),
+            )
+            release_model(hub, self._before, job, made, tracker)
         except BaseException:
             tracker.finish(run, state="interrupted", metrics={})
             raise
+        self.note = release_problem(History(hub.database), [run])
         self.accuracy = recorder.accuracy
         figures = {"bytes_up": float(recorder.bytes_up), "bytes_down": float(recorder.bytes_down)}
         if recorder.accuracy is not None:
@@ -245,7 +252,8 @@ class TrainRun:
         run = self._before.claim.run
         if run is None or History(self._hub.database).federated(run).run.state != "completed":
             return False
-        self.accuracy = History(self._hub.database).metrics(run).get("val_accuracy")
+        history = History(self._hub.database)
+        self.accuracy, self.note = history.metrics(run).get("val_accuracy"), release_problem(history, [run])
         return True
 
     def _read_decided(self) -> _Decided | None:

@@ -82,7 +82,7 @@ def hold_ceremony(folder: KeyFolder, members: Iterable[PublicIdentity], ask: Ask
     if waiting:
         raise CeremonyPendingError(
             f"{_names(waiting)} {'has' if len(waiting) == 1 else 'have'} not received the key of epoch "
-            f"{grant.roster.epoch} yet",
+            f"{grant.roster.epoch} yet{_of_all(waiting, grant.roster)}",
             waiting=tuple(waiting),
             grant=grant,
         )
@@ -100,7 +100,7 @@ def _collect_signatures(draft: Roster, ask: Ask) -> Roster:
     if missing:
         raise CeremonyPendingError(
             f"{_names(missing)} {'has' if len(missing) == 1 else 'have'} not signed the roster of epoch "
-            f"{roster.epoch} yet, whose fingerprint is {roster.fingerprint}",
+            f"{roster.epoch} yet{_of_all(missing, roster)}; its fingerprint is {roster.fingerprint}",
             hint="at each of these sites, once the fingerprint was compared: nasturtium federate approve",
             waiting=tuple(missing),
         )
@@ -121,6 +121,11 @@ def _collect_grant(roster: Roster, ask: Ask) -> KeyGrant:
     if grant.roster.sha256 != roster.sha256:
         raise CeremonyPendingError(f"{issuer.name} made a key for another roster", waiting=(issuer.name,))
     return grant
+
+
+def _of_all(missing: list[str], roster: Roster) -> str:
+    """How many members have done what some have not."""
+    return f" ({len(roster.members) - len(missing)} of {len(roster.members)} sites did)"
 
 
 def _names(names: list[str]) -> str:

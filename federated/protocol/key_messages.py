@@ -89,10 +89,10 @@ def ask_sites(
     """
 
     def ask(step: CeremonyStep, documents: Mapping[str, str]) -> dict[str, str]:
-        nodes = {node: sites[node].id for node in courier.nodes()}
-        contents = {
-            node: key_request_to_content(step, documents[site]) for node, site in nodes.items() if site in documents
+        asked = {  # one that is removed at this moment is none
+            node: site for node in courier.nodes() if (site := sites.get(node)) is not None and site.id in documents
         }
+        contents = {node: key_request_to_content(step, documents[site.id]) for node, site in asked.items()}
         if not contents:
             return {}
         closing = Closing(deadline=seconds, min_replies=len(contents), grace=0.0)
@@ -101,13 +101,13 @@ def ask_sites(
         )
         answers = courier.ask({0: questions})[0]
         for node, reason in answers.reasons.items():
-            told(sites[node].name, reason)
+            told(asked[node].name, reason)
         found: dict[str, str] = {}
         for node, content in answers.contents.items():
             try:
-                found[nodes[node]] = key_answer_from_content(content)
+                found[asked[node].id] = key_answer_from_content(content)
             except UpdateRejectedError as exc:
-                told(sites[node].name, exc.message)
+                told(asked[node].name, exc.message)
         return found
 
     return ask

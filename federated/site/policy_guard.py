@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..agreement.plan import AgreementPlan
@@ -26,12 +27,14 @@ class SiteGuard:
         log: where it is noted. What cannot be noted does not leave.
         rows: training rows of the site.
         plain: whether the site's updates leave without encryption.
+        watch: hears of what is refused, with the text that stays here; must not raise.
     """
 
     policy: SitePolicy
     log: AuditLog
     rows: int
     plain: bool = False
+    watch: Callable[[Action | None, Asked | None, Refusal, Exception], object] = lambda action, asked, code, error: None
 
     def before(self, action: Action, asked: Asked) -> None:
         """Check the policy.
@@ -71,6 +74,7 @@ class SiteGuard:
             )
         except AuditError as exc:
             logger.warning("a refusal, %s, is not in the audit log: %s", code, exc)
+        self.watch(action, asked, code, error)
 
 
 def _in_the_clear(asked: Asked) -> bool:

@@ -22,8 +22,8 @@ from .testing import MODEL, metric_of
 
 _PHASE: Final = "kept elsewhere"
 _NOTE: Final = (
-    "Candidates and the model were trained and measured where the rows are, and the model stays there: the winner is "
-    "the best trial by one training, and its figures are those it was chosen by."
+    "Candidates and the model were trained and measured where the rows are, and the model stays there, but for what is "
+    "given out: the winner is the best trial by one training, and its figures are those it was chosen by."
 )
 
 

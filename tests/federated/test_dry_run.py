@@ -73,9 +73,12 @@ def test_what_the_policy_lets_it_tell(make_config):
 @pytest.mark.parametrize(
     ("policy", "refused"),
     [
-        ({"min_rows": 1000}, "train: this site has 70 training rows, of at least 1000 (min_rows)"),
+        (
+            {"min_rows": 1000},
+            "masks, agree, train, evaluate, report: this site has 70 training rows, of at least 1000 (min_rows)",
+        ),
         ({"actions": ("train",)}, "evaluate: asked to evaluate, which is none of train (actions)"),
-        ({"strategies": ("fedadam",)}, "train: the strategy fedavg, of fedadam (strategies)"),
+        ({"strategies": ("fedadam",)}, "train, evaluate, report: the strategy fedavg, of fedadam (strategies)"),
     ],
 )
 def test_what_the_policy_would_refuse_is_told(policy, refused, make_config):

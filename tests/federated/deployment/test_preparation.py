@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from nasturtium.federated import PausedError
-from nasturtium.federated.deployment import Protection, RoundRules, preparation
+from nasturtium.federated.deployment import JobGoesOn, Protection, RoundRules, preparation
 from nasturtium.federated.errors import CeremonyPendingError
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -25,7 +25,7 @@ NAMES = ("a", "b", "c", "d", "e")
     ],
 )
 def test_a_site_that_is_away_keeps_nobody_from_training_once_the_key_is_made(monkeypatch, run, made, away, goes_on):
-    grant = SimpleNamespace(roster=SimpleNamespace(members=NAMES))
+    grant = SimpleNamespace(roster=SimpleNamespace(members=NAMES, epoch=1))
 
     def hold(folder, members, ask):
         raise CeremonyPendingError("not yet", waiting=away, grant=grant if made else None)
@@ -35,13 +35,15 @@ def test_a_site_that_is_away_keeps_nobody_from_training_once_the_key_is_made(mon
     monkeypatch.setattr(
         preparation, "Federations", lambda database: SimpleNamespace(renew=lambda claim, seconds: False)
     )
+    told, grid = [], SimpleNamespace(get_node_ids=list)
     hub = SimpleNamespace(
         database=None, rules=RoundRules(min_replies=4, grace=0.02, patience=0.1), keys=None, members=list, sites={},
-        identity=None, observe=lambda event: None,
+        identity=None, observe=told.append,
     )  # fmt: skip
     before = preparation.Preparation(hub, SimpleNamespace(run=run, name="rows"), threading.Event(), Protection())
     if goes_on:
-        assert before.make_key(SimpleNamespace()) is grant
+        assert before.make_key(grid) is grant
+        assert told[-1] == JobGoesOn("rows", f"{5 - len(away)} of 5 sites have the key of epoch 1")
     else:
-        with pytest.raises(PausedError, match="not yet"):
-            before.make_key(SimpleNamespace())
+        with pytest.raises(PausedError, match=r"not yet.*e: not connected"):
+            before.make_key(grid)

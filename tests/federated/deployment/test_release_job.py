@@ -23,10 +23,15 @@ from nasturtium.federated import (
 from nasturtium.federated.deployment import ModelReleased, TrainJob, open_release
 from nasturtium.federated.deployment.federation_config import RoundRules
 from nasturtium.federated.deployment.preparation import Coordinating, Preparation
-from nasturtium.federated.deployment.release_job import check_releasable, release_model
+from nasturtium.federated.deployment.release_job import (
+    TrainedModel,
+    check_releasable,
+    release_model,
+    release_problem,
+)
 from nasturtium.federated.simulation.local_grid import FIRST_NODE_ID, partition_id
 from nasturtium.privacy import KeyFolder, PackedAdder, PackedCipher, Roster
-from nasturtium.storage import Federations, History, Ledger, ModelRegistry, Tracker, open_database
+from nasturtium.storage import FederatedRounds, Federations, History, Ledger, ModelRegistry, Tracker, open_database
 
 from ..conftest import SPEC, make_identity
 
@@ -91,9 +96,16 @@ class World:
         self.before = Preparation(self.hub, claim, threading.Event(), TrainJob().protection)
 
     def release(self, run: str, tracker: Tracker, **job: object) -> str | None:
-        courier = self.before.courier(self.grid, self.hub.sites)
-        asked = TrainJob(name="rows", **job)
-        return release_model(self.hub, self.before, asked, courier, self.grant, run, SPEC, tracker)
+        """Ask; what is told of it."""
+        made = TrainedModel(
+            run=run,
+            spec=SPEC,
+            courier=self.before.courier(self.grid, self.hub.sites),
+            grant=self.grant,
+            tell=lambda kind, facts: FederatedRounds(self.database, run).tell(kind, 2, **facts),
+        )
+        release_model(self.hub, self.before, TrainJob(name="rows", **job), made, tracker)
+        return release_problem(History(self.database), [run])
 
 
 @pytest.fixture
@@ -193,3 +205,7 @@ def test_where_sites_refuse_the_job_says_so_and_where_they_are_away_it_waits(run
     assert problem is not None
     assert problem.startswith("the model was not given out: 2 sites of 3 give the model to coordinator, expected at")
     assert not any(isinstance(event, ModelReleased) for event in world.events)
+    # Where the coordinator dies now, whoever ends the job knows it; and once the model is given, that is over.
+    assert release_problem(History(world.database), [run]) == problem
+    del world.sites[0].consent
+    assert world.release(run, tracker, release_to="coordinator") is None

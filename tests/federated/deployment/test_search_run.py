@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from nasturtium.core import load_model
 from nasturtium.federated import AuditLog
 from nasturtium.federated.deployment import (
     FederationConfig,
+    JobGoesOn,
     ModelKept,
-    SearchGoesOn,
+    ModelReleased,
     load_job,
     read_clients,
     read_jobs,
@@ -27,7 +29,7 @@ from nasturtium.federated.deployment import (
 )
 from nasturtium.federated.errors import PausedError, StoppedError
 from nasturtium.nas import SearchReport, read_report
-from nasturtium.storage import Federations, History, Ledger, open_database
+from nasturtium.storage import Federations, History, Ledger, ModelRegistry, open_database
 
 from . import household
 from .household import Household, make_household, meet
@@ -84,7 +86,7 @@ class StopAfter:
         self.config, self.left, self.said = config, trials, list[str]()
 
     def __call__(self, event: object) -> None:
-        if isinstance(event, SearchGoesOn):
+        if isinstance(event, JobGoesOn):
             self.said.append(event.what)
             self.left -= "completed" in event.what
             if self.left == 0:
@@ -150,6 +152,37 @@ def test_sites_that_take_part_in_no_search_pause_it(tmp_path):
         Household(tmp_path, database).work()
     [status] = read_jobs(config)
     assert (status.state, status.trials) == ("paused", "0/3")
+
+
+@pytest.mark.parametrize("willing", ["abc", pytest.param("ab", marks=pytest.mark.soak)])
+def test_the_model_of_a_search_goes_to_whom_the_sites_give_it(tmp_path, willing):
+    def policy(name: str, text: str) -> str:
+        if name not in willing:
+            return text
+        text = text.replace('"search", "checkpoint"', '"search", "checkpoint", "release"')
+        return text.replace("release_to = []", 'release_to = ["coordinator"]')
+
+    text = SEARCH.replace(f"trials = {TRIALS}", "trials = 1").replace(f"rounds = {ROUNDS}", "rounds = 1")
+    config = ask(tmp_path, text.replace("[search]", 'release_to = "coordinator"\n[search]'), policy=policy)
+    with open_database(tmp_path / "hub" / "history.db") as database:
+        events = list[object]()
+        home = Household(tmp_path, database, events.append)
+        run = home.work()
+        home.close()
+        [model] = History(database).children(run.claim.run, "retrain")
+        released = [event for event in events if isinstance(event, ModelReleased)]
+        if willing == "ab":
+            assert run.note is not None
+            assert run.note.startswith("the model was not given out: 2 sites of 3 give the model to coordinator")
+            assert released == []
+            return
+        assert run.note is None
+        assert [(event.run, event.opened) for event in released] == [(model.uid, True)]
+        assert ModelRegistry(database).find("tiny").run == run.claim.run
+        assert load_model(database.models_dir / run.claim.run).metadata["from"] == ["a", "b", "c"]
+    [weights] = {path.read_bytes() for path in tmp_path.glob("?/state/models/*/*.safetensors")}
+    assert (database.models_dir / run.claim.run / "weights.safetensors").read_bytes() == weights
+    assert read_jobs(config)[0].state == "completed"
 
 
 def test_where_nothing_searches_a_search_fails_and_says_so(tmp_path):
