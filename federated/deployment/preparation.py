@@ -206,7 +206,10 @@ class Preparation:
             }
             missing = [site.name for site in sites.values() if site.name not in said]
             if not missing or (len(said) >= self._protection.min_sites and time.monotonic() > ends):
-                return merge_schemas(said)[0]
+                schema, problems = merge_schemas(said)
+                for site, problem in problems.items():
+                    self.tell(f"the rows of {site} are not those of most sites: {problem}")
+                return schema
             names = f"{', '.join(sorted(missing)[:5])}{', ...' if len(missing) > 5 else ''}"
             reason = f"{len(said)} of {len(sites)} sites have said what their rows are; missing: {names}"
             self.say(reason)

@@ -82,10 +82,6 @@ class TransportKey:
         """The private key as PKCS#8, for a file of its owner's and nobody else."""
         return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
-    def openssh(self) -> bytes:
-        """The private key in the format that flower-supernode reads, for a file of its owner's and nobody else."""
-        return self.private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-
     def prove(self, context: bytes) -> bytes:
         """A signature that shows who holds the key, 8 to 104 bytes; `check_proof` checks it."""
         return self.private.sign(_PROOF + context, ec.ECDSA(hashes.SHA384()))
