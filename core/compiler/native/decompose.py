@@ -1,18 +1,88 @@
-"""Ops that are made of others, taken apart before they are grouped."""
+"""Ops that are made of others, taken apart before they are grouped, and sums brought to one form.
+
+Equal sums that are written differently become one: a mean is a sum times a number, a sum of a product with a factor per
+channel is the factor times a sum, and mean and variance of a batch, wherever they occur, are outputs of one
+`channel_moments`, which goes through the elements once and is stable.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any, Final
 
-from ...op import OPS
+from ...device import Array
+from ...op import OPS, Batch, Jvp, OpDef
+from ...shapes import Spec
 from ..graph import Graph, Input, Node, Value
-from ..passes import Rewriting
+from ..passes import Rewriting, optimize
+
+Shape = tuple[int, ...]
+
+
+def _moments(xp: Any, x: Array) -> tuple[Array, Array]:
+    axes = tuple(range(x.ndim - 1))
+    return xp.mean(x, axis=axes, keepdims=True), xp.var(x, axis=axes, keepdims=True)
+
+
+def _moments_spec(x: Spec) -> tuple[Spec, Spec]:
+    made = Spec((1,) * (len(x.shape) - 1) + x.shape[-1:], x.dtype)
+    return made, made
+
+
+# Mean and biased variance over all axes but the last, which stay.
+CHANNEL_MOMENTS: Final = OpDef(
+    name="channel_moments",
+    forward=_moments,
+    infer=_moments_spec,
+    vjp=(None,),
+    saves=frozenset(),
+    jvp=Jvp.NONE,
+    batch=Batch.LOOP,
+    per_sample=None,
+    reference=_moments,
+    samples=(),
+)
+
+
+def decompose(graph: Graph) -> Graph:
+    """The graph as sums, products and elementwise ops; computes the same to rounding."""
+    graph = optimize(_Apart(graph).run())
+    graph = optimize(_Statistics(graph).run())
+    return optimize(_Sums(graph).run())
 
 
 class _Apart(Rewriting):
+    """Composites apart, views in their simplest form."""
+
     def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
-        if node.op.name != "linear":
-            return super().visit(node, inputs)
+        match node.op.name:
+            case "linear":
+                return self._linear(node, inputs)
+            case "multiply" if inputs[0] is inputs[1] and isinstance(inputs[0], Value):
+                return self.add(OPS["square"], inputs[:1], {}, node.where)
+            case "standardize" if _over_leading(node):
+                return [self._standardize(node, inputs[0])]
+            case "mean" | "sum" if _over_leading(node) and not node.params["keepdims"]:
+                (kept,) = self.add(node.op, inputs, {**node.params, "keepdims": True}, node.where)
+                return [self._shaped(kept, node.outputs[0].shape)]
+            case "transpose" if _moves_nothing(node):
+                assert isinstance(inputs[0], Value)
+                return [self._shaped(inputs[0], node.outputs[0].shape)]
+            case "reshape":
+                assert isinstance(inputs[0], Value)
+                return [self._shaped(inputs[0], node.outputs[0].shape)]
+            case _:
+                return super().visit(node, inputs)
+
+    def _shaped(self, value: Value, shape: Shape) -> Value:
+        """A reshape, of what was not reshaped before."""
+        while value.node is not None and value.node.op.name == "reshape":
+            (value,) = value.node.values
+        return value if value.shape == shape else self.add(OPS["reshape"], [value], {"shape": shape})[0]
+
+    def _linear(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
         x, weight, bias = inputs
         assert isinstance(x, Value)
         assert isinstance(weight, Value)
@@ -23,7 +93,110 @@ class _Apart(Rewriting):
         (product,) = self.add(OPS["matmul"], [x, turned], {}, node.where)
         return self.add(OPS["add"], [product, bias], {}, node.where)
 
+    def _standardize(self, node: Node, x: Input) -> Value:
+        axes = {"axis": node.params["axis"], "keepdims": True}
+        (mean,) = self.add(OPS["mean"], [x], axes, node.where)
+        (centred,) = self.add(OPS["subtract"], [x, mean], {}, node.where)
+        (square,) = self.add(OPS["square"], [centred], {}, node.where)
+        (variance,) = self.add(OPS["mean"], [square], axes, node.where)
+        (shifted,) = self.add(OPS["add"], [variance, node.params["epsilon"]], {}, node.where)
+        (inverse,) = self.add(OPS["power"], [shifted, -0.5], {}, node.where)
+        return self.add(OPS["multiply"], [centred, inverse], {}, node.where)[0]
 
-def decompose(graph: Graph) -> Graph:
-    """A linear layer as a product and a sum: the sum is then part of what follows."""
-    return _Apart(graph).run()
+
+class _Statistics(Rewriting):
+    """Mean and variance of the same elements in one node."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        squares = (next(node.values) for node in graph.nodes if _is_channel(node, "mean"))
+        self._whose = {v: x for v in squares if (x := _whose_deviations(v)) is not None}
+        self._moments: dict[Value, Sequence[Value]] = {}
+
+    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        if _is_channel(node, "mean"):
+            of = next(node.values)
+            if of in self._whose:
+                return [self._of(self._whose[of])[1]]
+            if of in self._whose.values():
+                return [self._of(of)[0]]
+        return super().visit(node, inputs)
+
+    def _of(self, x: Value) -> Sequence[Value]:
+        if x not in self._moments:
+            self._moments[x] = self.add(CHANNEL_MOMENTS, [self.into[x]], {})
+        return self._moments[x]
+
+
+class _Sums(Rewriting):
+    """Means as sums, and factors that belong to channels outside of them."""
+
+    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        if not (_is_channel(node, "mean") or _is_channel(node, "sum")):
+            return super().visit(node, inputs)
+        x = inputs[0]
+        assert isinstance(x, Value)
+        axes = tuple(range(len(x.shape) - 1))
+        full: list[Value] = []
+        factors: list[Input] = [] if node.op.name == "sum" else [1.0 / prod(x.shape[:-1])]
+        _factorise(x, x.shape, full, factors)
+        x = full[0]
+        for other in full[1:]:
+            (x,) = self.add(OPS["multiply"], [x, other], {}, node.where)
+        (total,) = self.add(OPS["sum"], [x], {"axis": axes, "keepdims": True}, node.where)
+        for factor in factors:
+            (total,) = self.add(OPS["multiply"], [total, factor], {}, node.where)
+        return [total]
+
+
+def _factorise(item: Input, shape: Shape, full: list[Value], factors: list[Input]) -> None:
+    """Sort the factors of a product into those of every element, at least one, and those of channels."""
+    if not isinstance(item, Value) or _of_channels(item, shape):
+        factors.append(item)
+        return
+    node = item.node
+    if node is None or node.op.name != "multiply" or item.shape != shape:
+        full.append(item)
+        return
+    before, kept = len(full), len(factors)
+    for each in node.inputs:
+        _factorise(each, shape, full, factors)
+    if len(full) == before or any(value.shape != shape for value in full[before:]):
+        del full[before:], factors[kept:]
+        full.append(item)
+
+
+def _over_leading(node: Node) -> bool:
+    """Whether it goes over all axes but the last, of several."""
+    rank = len(next(node.values).shape)
+    axis: int | tuple[int, ...] | None = node.params["axis"]
+    axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return rank > 1 and bool(axes) and sorted(a % rank for a in axes) == list(range(rank - 1))
+
+
+def _is_channel(node: Node, name: str) -> bool:
+    return node.op.name == name and _over_leading(node) and bool(node.params["keepdims"])
+
+
+def _of_channels(value: Value, shape: Shape) -> bool:
+    return all(n == 1 for n in value.shape[:-1]) and (not value.shape or value.shape[-1] in (1, shape[-1]))
+
+
+def _whose_deviations(square: Value) -> Value | None:
+    """X, if a value is the square of x - mean x."""
+    if square.node is None or square.node.op.name != "square":
+        return None
+    centred = next(square.node.values)
+    if centred.node is None or centred.node.op.name != "subtract":
+        return None
+    x, mean = centred.node.inputs
+    if not isinstance(x, Value) or not isinstance(mean, Value) or mean.node is None:
+        return None
+    return x if _is_channel(mean.node, "mean") and next(mean.node.values) is x else None
+
+
+def _moves_nothing(node: Node) -> bool:
+    """Whether the axes that have a length stay in order."""
+    shape = next(node.values).shape
+    moved = [a for a in node.params["axes"] if shape[a] != 1]
+    return all(a < b for a, b in pairwise(moved))

@@ -7,7 +7,6 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +17,10 @@ Shape = tuple[int, ...]
 
 VIEWS: Final = frozenset({"reshape", "transpose", "broadcast_to", "alias", "positive", "getitem"})
 PRODUCTS: Final = frozenset({"matmul"})
+IMAGES: Final = frozenset(
+    {"conv", "conv_input_grad", "conv_weight_grad", "max_pool", "avg_pool", "pool_scatter", "pool_spread"}
+)
+ALONE: Final = VIEWS | PRODUCTS | IMAGES | {"channel_moments"}
 ROW_OPS: Final = frozenset({"log_softmax", "standardize", "rms_standardize"})
 REDUCTIONS: Final = frozenset({"sum", "mean", "max", "min"})
 DTYPES: Final = frozenset({"float32", "bool"})
@@ -36,12 +39,16 @@ class Group:
         nodes: in order.
         rowwise: whether sums along the last axis are used on the way.
         channels: whether sums over all axes but the last are at the end, so that the last axis stays by itself.
+        stores: values that others want.
+        items: whether sums over all axes between the first and the last are, so that both stay by themselves.
     """
 
     shape: Shape
     nodes: list[Node] = field(default_factory=list[Node])
     rowwise: bool = False
     channels: bool = False
+    items: bool = False
+    stores: set[Value] = field(default_factory=set[Value])
 
 
 Item = Group | Node  # a node by itself is a view or a product
@@ -67,7 +74,7 @@ class Grouping:
 
     def _add(self, node: Node) -> None:
         name = node.op.name
-        if name in VIEWS or name in PRODUCTS:
+        if name in ALONE:
             self.items.append(node)
             self._ready.update(dict.fromkeys(node.outputs, len(self.items)))
             return
@@ -84,7 +91,8 @@ class Grouping:
         if kind in (None, "row"):
             self._inside[output] = group
         group.rowwise |= kind == "row" or name in ROW_OPS
-        group.channels |= kind == "channel"
+        group.channels |= kind in ("channel", "item")
+        group.items |= kind == "item"
 
     def _open_for(self, node: Node, shape: Shape) -> Group | None:
         """The group that makes an input last, if the node can be part of it."""
@@ -132,7 +140,8 @@ def shape_of(node: Node) -> Shape:
 
 
 def reduction_of(node: Node) -> str | None:
-    """Which reduction it is: along the last axis "row", over all others "channel", over everything "total"; or None.
+    """Which reduction it is: along the last axis "row", over all others "channel", over all but the first and the last
+    "item", over everything "total"; or None.
 
     Raises:
         Unsupported: over other axes.
@@ -152,6 +161,8 @@ def reduction_of(node: Node) -> str | None:
         kind = "row"
     elif rest == [len(shape) - 1]:
         kind = "channel"
+    elif len(shape) > 2 and sorted(axes) == list(range(1, len(shape) - 1)):
+        kind = "item"
     else:
         raise Unsupported(f"{name} of shape {shape} over axes {axes}")
     if kind != "row" and name not in ("sum", "mean"):
@@ -161,12 +172,3 @@ def reduction_of(node: Node) -> str | None:
 
 def _tuple(axis: int | tuple[int, ...]) -> tuple[int, ...]:
     return axis if isinstance(axis, tuple) else (axis,)
-
-
-def readers(graph: Graph) -> Mapping[Value, list[Node]]:
-    """Who reads each value."""
-    found: dict[Value, list[Node]] = {}
-    for node in graph.nodes:
-        for value in node.values:
-            found.setdefault(value, []).append(node)
-    return found

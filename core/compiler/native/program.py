@@ -8,16 +8,18 @@ from typing import Final
 import numpy as np
 
 from ...device import Array, Device
+from ..channels_last import channels_last
 from ..graph import Graph, Value
 from ..llvm import BARRIER, Pointer, Program, Record, default_cache, default_pool
 from ..llvm.pool import usable_threads
 from ..passes import optimize
 from .arena import ALIGNMENT, plan
 from .decompose import decompose
-from .lower import Lowered, Work, lower
+from .lower import lower
+from .lowered import Lowered, Work
 from .place import Buffer
 
-FLOAT_BYTES: Final = 4
+BEYOND: Final = 4096  # bytes behind the arena that kernels may read
 
 
 class NativeProgram:
@@ -34,7 +36,7 @@ class NativeProgram:
 
     def __init__(self, graph: Graph, device: Device) -> None:
         cache = default_cache()
-        self._graph = graph = optimize(decompose(graph))
+        self._graph = graph = decompose(optimize(channels_last(graph)))
         self._held: dict[Value, Array] = {}
         self._lowered = lowered = lower(graph, cache.engine.target)
         scratch = Buffer("arena", max((work.scratch for work in lowered.works), default=0) * usable_threads())
@@ -48,11 +50,13 @@ class NativeProgram:
                 records.append(BARRIER)
             records.append(work.launch.call(**{n: Pointer(b.name, b.offset) for n, b in work.memory.items()}))
         self._program = Program(records, cache, default_pool())
-        block = np.zeros(self.arena_bytes + ALIGNMENT, np.uint8)
+        block = np.zeros(self.arena_bytes + ALIGNMENT + BEYOND, np.uint8)
         self._arena = block[-block.ctypes.data % ALIGNMENT :][: self.arena_bytes]
         self._program.bind("arena", self._arena.ctypes.data, block)
         for value, array in graph.constants.items():
             self._bind(value, array)
+        for buffer, numbers in lowered.tables.items():
+            self._program.bind(buffer.name, numbers.ctypes.data, numbers)
 
     @property
     def works(self) -> Sequence[Work]:
@@ -109,6 +113,11 @@ def _ordered(lowered: Lowered, scratch: Buffer) -> tuple[list[Work], list[bool]]
     written: set[Buffer] = set()
     phase = 0
     for work in lowered.works:
+        if work.beside:
+            barriers.append(False)
+            for buffer in work.memory.values():
+                buffer.touch(phase)
+            continue
         writes = {work.memory[name] for name in work.writes if name in work.memory}
         reads = {buffer for name, buffer in work.memory.items() if name not in work.writes}
         if work.scratch:

@@ -1,0 +1,379 @@
+"""Convolutions, pools and statistics of images as launches. Images lie channels last, with zeros around them.
+
+A value keeps its form, (N, C, *spatial), as a place whose channels are adjacent; images along a line have one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...device import Array
+from ..graph import Graph, Node, Value
+from ..llvm.convolution import forward, input_gradient
+from ..llvm.elementwise import Tile, tile_for
+from ..llvm.formula import SHARDS, Formula
+from ..llvm.fusion import Rows, fuse
+from ..llvm.geometry import Border, Convolution
+from ..llvm.kernel import Kernel
+from ..llvm.launch import Images, Launch
+from ..llvm.packing import pack_transposed, packed_size, turn_weights, turned_size
+from ..llvm.pooling import emit_average_pool, emit_average_pool_gradient, emit_max_pool, emit_max_pool_gradient
+from ..llvm.target import Target
+from ..llvm.tile import BLOCK
+from ..llvm.tile_launch import blocks_of
+from ..llvm.tiling import PLAIN, Epilogue, moments_row
+from ..llvm.weight_gradient import weight_gradient
+from .borders import convolution_of, size_of
+from .group import Unsupported
+from .lowered import Partial
+from .place import Buffer, Place
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+READ_BEYOND: Final = 2 * BLOCK * BLOCK  # floats behind packed weights that kernels may read
+NO_BORDER: Final[Border] = (0, 0, 0, 0)
+
+
+class ImageLowering:
+    """Lowers what images need.
+
+    Args:
+        outer: of the whole graph.
+        graph: it.
+    """
+
+    def __init__(self, outer: Lowering, graph: Graph) -> None:
+        self._outer = outer
+        self._copies: dict[Value, tuple[Buffer, Images]] = {}
+        self._packed: dict[Value, Buffer] = {}
+        self._turned: dict[Value, Buffer] = {}
+        self._pooled: dict[tuple[Any, ...], Value] = {}
+        self._last: dict[Value, Value] = {}  # what is read with the channels last
+        self._measured: set[Value] = set()  # of whom mean and variance are wanted
+        for node in graph.nodes:
+            if node.op.name == "transpose":
+                self._last[node.outputs[0]] = next(node.values)
+            elif node.op.name == "channel_moments":
+                of = next(node.values)
+                self._measured.add(self._last.get(of, of))
+
+    def lower(self, node: Node) -> None:
+        """The launches of one node.
+
+        Raises:
+            Unsupported: there are no kernels for it.
+        """
+        if any(value.dtype.name != "float32" for value in node.values) or not node.outputs[0].spec.size:
+            raise Unsupported(f"{node.op.name} of {', '.join(str(value.spec) for value in node.values)}")
+        if len(next(node.values).shape) not in (3, 4):
+            raise Unsupported(f"{node.op.name} of shape {next(node.values).shape}")
+        match node.op.name:
+            case "conv":
+                self._convolve(node)
+            case "conv_input_grad":
+                self._convolve_back(node)
+            case "conv_weight_grad":
+                self._weigh(node)
+            case "max_pool":
+                self._max_pool(node)
+            case "pool_scatter":
+                self._max_pool_back(node)
+            case "avg_pool":
+                self._average(node, emit_average_pool, "x", "y")
+            case _:
+                self._average(node, emit_average_pool_gradient, "g", "dx")
+
+    # --- images ---
+
+    def images(self, value: Value, *, border: bool = True) -> tuple[Buffer, Images]:
+        """A value as images with the border it needs, copied if it does not lie like that.
+
+        Args:
+            value: (N, C, *spatial).
+            border: whether the zeros around it are read.
+        """
+        if value in self._copies:
+            return self._copies[value]
+        outer = self._outer
+        place = outer.place(value)
+        wanted = outer.borders.get(value, NO_BORDER)
+        there = outer.bordered.get(place.buffer, NO_BORDER)
+        found = as_images(place)
+        if found is not None and (not border or all(a <= b for a, b in zip(wanted, there, strict=True))):
+            return place.buffer, found
+        height, width = size_of(value.shape)
+        buffer, images = outer.new_images(value.shape[0], height, width, value.shape[1], wanted)
+        outer.copied(place, as_place(buffer, images, value.shape))
+        outer.clear_border(buffer, images)
+        self._copies[value] = buffer, images
+        return buffer, images
+
+    def made(self, value: Value) -> tuple[Buffer, Images]:
+        """Memory for a value that is about to be made, which gets its place."""
+        height, width = size_of(value.shape)
+        border = self._outer.borders.get(value, NO_BORDER)
+        buffer, images = self._outer.new_images(value.shape[0], height, width, value.shape[1], border)
+        self._outer.places[value] = as_place(buffer, images, value.shape)
+        return buffer, images
+
+    # --- convolutions ---
+
+    def _convolve(self, node: Node) -> None:
+        outer, conv, output = self._outer, convolution_of(node), node.outputs[0]
+        value, weights = node.values
+        x, x_images = self.images(value)
+        y, y_images = self.made(output)
+        memory = {"x": x, "w": self._pack(weights, conv), "y": y}
+        epilogue = PLAIN
+        if output in self._measured:
+            epilogue = Epilogue(moments=True)
+            memory["moments"] = outer.new(SHARDS * 2 * moments_row(conv.outputs))
+            row = moments_row(conv.outputs)
+            self._remember(output, memory["moments"], conv.outputs, row, groups=y_images.count)
+        writes = ["y", "moments"] if epilogue.moments else ["y"]
+        for launch in forward(outer.target, conv, x_images, y_images, epilogue=epilogue):
+            outer.add(launch, memory, writes, node.where or "conv")
+        outer.clear_border(y, y_images)
+
+    def _convolve_back(self, node: Node) -> None:
+        outer, conv = self._outer, convolution_of(node)
+        value, weights = node.values
+        dy, dy_images = self.images(value)
+        dx, dx_images = self.made(node.outputs[0])
+        turned = self._pack(weights, conv) if conv.depthwise else self._turn(weights, conv)
+        for launch in input_gradient(outer.target, conv, dy_images, dx_images):
+            outer.add(launch, {"x": dy, "w": turned, "y": dx}, ["y"], f"{node.where or 'conv'} input gradient")
+        outer.clear_border(dx, dx_images)
+
+    def _weigh(self, node: Node) -> None:
+        outer, conv, output = self._outer, convolution_of(node), node.outputs[0]
+        value, gradient = node.values
+        x, x_images = self.images(value)
+        dy, dy_images = self.images(gradient, border=False)
+        result = outer.new(packed_size(conv) + READ_BEYOND)
+        label = f"{node.where or 'conv'} weight gradient"
+        found = weight_gradient(outer.target, conv, x_images, dy_images)
+        first = outer.new(found.partials + READ_BEYOND) if found.partials else result
+        for launch in found.launches:
+            outer.add(launch, {"x": x, "y": dy, "result": first}, ["result"], label)
+        for launch in found.sums:
+            outer.add(launch, {"partials": first, "result": result}, ["result"], label)
+        outer.places[output] = self._unpacked(result, conv, output.shape)
+
+    def _unpacked(self, packed: Buffer, conv: Convolution, shape: tuple[int, ...]) -> Place:
+        """Packed weights in the order of a convolution's."""
+        outer, taps, inputs, outputs = self._outer, prod(conv.kernel), conv.group_inputs, conv.group_outputs
+        if conv.depthwise:
+            lying = Place(packed, (conv.inputs, 1, *conv.kernel), (1, 0, conv.kernel[1] * conv.inputs, conv.inputs))
+            return _reshaped(outer.dense_copy(lying), shape)
+        dense = outer.new(prod(shape))
+        block = taps * inputs * BLOCK
+        for group in range(conv.groups):
+            for first, lanes in ((0, BLOCK), (outputs // BLOCK * BLOCK, outputs % BLOCK)):
+                blocks = outputs // BLOCK if lanes == BLOCK else 1
+                if not lanes or not blocks:
+                    continue
+                start = group * blocks_of(outputs) * block + first // BLOCK * block
+                lying = Place(packed, (blocks, lanes, inputs, taps), (block, 1, BLOCK, inputs * BLOCK), start)
+                row = inputs * taps
+                at = (group * outputs + first) * row
+                outer.copied(lying, Place(dense, lying.shape, (BLOCK * row, row, taps, 1), at))
+        return Place.dense(dense, shape)
+
+    def _pack(self, weights: Value, conv: Convolution) -> Buffer:
+        """Weights as kernels read them; see `packing`."""
+        if weights not in self._packed:
+            outer, place = self._outer, self._outer.place(weights)
+            taps, inputs, outputs = prod(conv.kernel), conv.group_inputs, conv.group_outputs
+            packed = self._packed[weights] = outer.new(packed_size(conv) + READ_BEYOND)
+            flat = place if place.is_dense else outer.dense_copy(place)
+            if conv.depthwise:
+                source = Place(flat.buffer, (taps, conv.inputs), (1, taps), flat.origin)
+                outer.copied(source, Place(packed, source.shape, (conv.inputs, 1)))
+                return packed
+            columns, blocks = inputs * taps, blocks_of(outputs)
+            turned = packed if taps == 1 else outer.new(packed_size(conv) + READ_BEYOND)
+            launch = pack_transposed(
+                outer.target, rows=outputs, columns=columns, stride=columns, matrices=conv.groups,
+                step=outputs * columns, start=flat.origin,
+            )  # fmt: skip
+            outer.add(launch, {"source": flat.buffer, "result": turned}, ["result"], "pack weights")
+            if taps > 1:  # taps outside, inputs inside
+                count = conv.groups * blocks
+                source = Place(turned, (count, taps, inputs, BLOCK), (columns * BLOCK, BLOCK, taps * BLOCK, 1))
+                outer.copied(source, Place(packed, source.shape, (columns * BLOCK, inputs * BLOCK, BLOCK, 1)))
+        return self._packed[weights]
+
+    def _turn(self, weights: Value, conv: Convolution) -> Buffer:
+        if weights not in self._turned:
+            packed = self._pack(weights, conv)
+            turned = self._turned[weights] = self._outer.new(turned_size(conv) + READ_BEYOND)
+            launch = turn_weights(self._outer.target, conv)
+            self._outer.add(launch, {"source": packed, "result": turned}, ["result"], "turn weights")
+        return self._turned[weights]
+
+    # --- statistics ---
+
+    def moments(self, node: Node) -> None:
+        """Mean and variance per channel, as parts; a convolution has left them already where it could."""
+        outer = self._outer
+        last = next(node.values)
+        whole = self._last.get(last, last)
+        known = outer.partials.get(whole)
+        if known is None:
+            channels = last.shape[-1]
+            place = outer.place(last)
+            if place.strides[-1] != 1 and channels > 1:
+                place = outer.dense_copy(place)
+            pixels = last.shape[1:-1]
+            images = as_images(place.transposed((0, len(last.shape) - 1, *range(1, len(last.shape) - 1))))
+            f = Formula()
+            f.channel_moments("moments", f.full("x"))
+            if images is None:
+                raise Unsupported(f"statistics of shape {last.shape}")
+            buffer = outer.new(SHARDS * 2 * channels)
+            grid = (last.shape[0], images.height, images.width, channels)
+            assert prod(pixels) == grid[1] * grid[2]
+            fused = fuse(outer.target, f.pattern(), grid, {"x": images, "moments": Rows(channels)})
+            outer.add(fused.launch, {"x": place.buffer, "moments": buffer}, ["moments"], "moments", fused.scratch)
+            self._remember(whole, buffer, channels, channels, groups=fused.groups)
+            known = outer.partials[whole]
+        for output, variance in zip(node.outputs, (False, True), strict=True):
+            outer.partials[output] = Partial(
+                buffer=known.buffer, layout="moments", channels=known.channels, shape=output.shape, rows=known.rows,
+                variance=variance,
+            )  # fmt: skip
+
+    def _remember(self, value: Value, buffer: Buffer, channels: int, row: int, *, groups: int) -> None:
+        count = value.spec.size // channels
+        self._outer.partials[value] = Partial(
+            buffer=buffer, layout="moments", channels=channels, shape=value.shape,
+            rows=Rows(row, groups=groups, count=count),
+        )  # fmt: skip
+
+    # --- pools ---
+
+    def _max_pool(self, node: Node) -> None:
+        (value,) = node.values
+        x, x_images = self.images(value, border=False)
+        y, y_images = self.made(node.outputs[0])
+        self._largest(node, (x, x_images), (y, y_images))
+        self._outer.clear_border(y, y_images)
+        self._pooled[(value, *node.params.values())] = node.outputs[0]
+
+    def _largest(self, node: Node, x: tuple[Buffer, Images], y: tuple[Buffer, Images]) -> None:
+        launch = _pool(self._outer.target, emit_max_pool, node, x[1], y[1], {"x": x[1], "y": y[1]})
+        self._outer.add(launch, {"x": x[0], "y": y[0]}, ["y"], "max_pool")
+
+    def _max_pool_back(self, node: Node) -> None:
+        outer = self._outer
+        gradient, value = node.values
+        g, g_images = self.images(gradient, border=False)
+        x, x_images = self.images(value, border=False)
+        pooled = self._pooled.get((value, *node.params.values()))
+        if pooled is not None:
+            y, y_images = self.images(pooled, border=False)
+        else:
+            size = g_images.count, g_images.height, g_images.width, g_images.channels
+            y, y_images = outer.new_images(*size, NO_BORDER)
+            self._largest(node, (x, x_images), (y, y_images))
+        dx, dx_images = self.made(node.outputs[0])
+        operands = {"x": x_images, "y": y_images, "g": g_images, "dx": dx_images}
+        launch = _pool(outer.target, emit_max_pool_gradient, node, x_images, y_images, operands)
+        outer.add(launch, {"x": x, "y": y, "g": g, "dx": dx}, ["dx"], "max_pool gradient")
+        outer.clear_border(dx, dx_images)
+
+    def _average(self, node: Node, emit: Callable[[Target, Tile], Kernel], read: str, written: str) -> None:
+        outer = self._outer
+        (value,) = node.values
+        source, source_images = self.images(value, border=False)
+        made, made_images = self.made(node.outputs[0])
+        whole, parts = (source_images, made_images) if read == "x" else (made_images, source_images)
+        operands = {read: source_images, written: made_images}
+        inverse = outer.table(_inverse_counts(node, (whole.height, whole.width), (parts.height, parts.width)))
+        launch = _pool(outer.target, emit, node, whole, parts, operands)
+        outer.add(launch, {read: source, written: made, "inverse": inverse}, [written], node.op.name)
+        outer.clear_border(made, made_images)
+
+
+def as_images(place: Place) -> Images | None:
+    """A place (N, C, *spatial) as images; None if its channels are not adjacent, or over more than two axes."""
+    if len(place.shape) not in (3, 4):
+        return None
+    count, channels, *spatial = place.shape
+    image, channel, *steps = place.strides
+    height, width = (1, *spatial) if len(spatial) == 1 else spatial
+    row, pixel = (steps[0] * width, steps[0]) if len(steps) == 1 else steps
+    if (channels > 1 and channel != 1) or pixel < channels or row < width * pixel or (count > 1 and image < row):
+        return None
+    return Images(
+        count=count, height=height, width=width, channels=channels, image=image, row=row, pixel=pixel,
+        origin=place.origin, size=place.buffer.elements,
+    )  # fmt: skip
+
+
+def as_place(buffer: Buffer, images: Images, shape: tuple[int, ...]) -> Place:
+    """Images as a place (N, C, *spatial)."""
+    steps = (images.pixel,) if len(shape) == 3 else (images.row, images.pixel)
+    return Place(buffer, shape, (images.image, 1, *steps), images.origin)
+
+
+def _reshaped(place: Place, shape: tuple[int, ...]) -> Place:
+    found = place.reshaped(shape)
+    assert found is not None, f"dense memory has any shape, not {shape}"
+    return found
+
+
+def _window(node: Node) -> dict[str, tuple[int, int]]:
+    """Size, stride, padding before and dilation of windows, in rows and pixels."""
+    params = node.params
+    line = len(params["size"]) == 1
+    lows = tuple(low for low, _ in params["padding"])
+    found = {"size": params["size"], "stride": params["stride"], "padding": lows}
+    found["dilation"] = params.get("dilation", (1,) * len(lows))
+    fill = {"size": 1, "stride": 1, "padding": 0, "dilation": 1}
+    return {name: (fill[name], *pair) if line else tuple(pair) for name, pair in found.items()}
+
+
+def _pool(
+    target: Target,
+    emit: Callable[[Target, Tile], Kernel],
+    node: Node,
+    whole: Images,
+    parts: Images,
+    operands: dict[str, Images],
+) -> Launch:
+    window = _window(node)
+    numbers: dict[str, int | float] = {"items": whole.count, "channels": whole.channels}
+    numbers |= {"in_rows": whole.height, "in_pixels": whole.width, "out_rows": parts.height, "out_pixels": parts.width}
+    numbers |= {"top": window["padding"][0], "left": window["padding"][1]}
+    for name in ("size", "stride", "dilation"):
+        numbers |= dict(zip((f"{name}_rows", f"{name}_pixels"), window[name], strict=True))
+    for name, image in operands.items():
+        numbers |= {f"{name}.item": image.image, f"{name}.row": image.row, f"{name}.pixel": image.pixel}
+    kernel = emit(target, tile_for(target, whole.channels))
+    offsets = {name: image.origin for name, image in operands.items()}
+    if "inverse" in kernel.index:
+        offsets["inverse"] = 0
+    return Launch(kernel=kernel, numbers={n: v for n, v in numbers.items() if n in kernel.index}, offsets=offsets)
+
+
+def _inverse_counts(node: Node, whole: tuple[int, int], parts: tuple[int, int]) -> Array:
+    """One over how many elements each window is the mean of, shape (rows, pixels)."""
+    params, window = node.params, _window(node)
+    ends = [high for _, high in params["padding"]]
+    ends = [0, *ends] if len(ends) == 1 else ends
+    counted = params["count_include_pad"]
+    axes: list[Array] = []
+    for axis in (0, 1):
+        size, stride, low = (window[name][axis] for name in ("size", "stride", "padding"))
+        starts = np.arange(parts[axis]) * stride - low
+        first, last = (-low, whole[axis] + ends[axis]) if counted else (0, whole[axis])
+        axes.append(np.minimum(starts + size, last) - np.maximum(starts, first))
+    return 1.0 / reduce(np.multiply.outer, axes).astype(np.float64)

@@ -1,0 +1,93 @@
+"""Products of matrices as launches."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from ..graph import Node, Value
+from ..llvm.launch import Images
+from ..llvm.matmul import matrices, multiply, pack_right, packed_right_size
+from .group import Unsupported
+from .place import Place
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+
+def lower_product(outer: Lowering, node: Node) -> None:
+    """Launches of a `matmul`.
+
+    Raises:
+        Unsupported: of other than float32 matrices, or over nothing.
+    """
+    left, right = node.inputs
+    assert isinstance(left, Value)
+    assert isinstance(right, Value)
+    if {left.dtype.name, right.dtype.name} != {"float32"} or min(len(left.shape), len(right.shape)) < 2:
+        raise Unsupported(f"matmul of {left.spec} and {right.spec}")
+    output = node.outputs[0]
+    a, b = outer.place(left), outer.place(right)
+    if len(b.shape) == 2 and len(a.shape) > 2:  # one product of more rows
+        rows = (prod(a.shape[:-1]), a.shape[-1])
+        flat = a.reshaped(rows) or outer.dense_copy(a).reshaped(rows)
+        assert flat is not None
+        a = flat
+    elif a.shape[:-2] != b.shape[:-2] or len(a.shape) > 3:
+        batch = output.shape[:-2]
+        a, b = (_batched(outer, each, batch) for each in (a, b))
+    made = Place.dense(outer.new(output.spec.size), (*a.shape[:-1], b.shape[-1]))
+    outer.places[output] = Place.dense(made.buffer, output.shape)
+    if not output.spec.size:
+        return
+    if not left.shape[-1]:
+        raise Unsupported("a product over nothing")
+    _multiply(outer, a, b, made, node.where or "matmul")
+
+
+def _batched(outer: Lowering, place: Place, batch: tuple[int, ...]) -> Place:
+    wide = place.broadcast((*batch, *place.shape[-2:]))
+    shape = (prod(batch), *place.shape[-2:])
+    flat = wide.reshaped(shape) or outer.dense_copy(wide).reshaped(shape)
+    assert flat is not None
+    return flat
+
+
+def _multiply(outer: Lowering, a: Place, b: Place, c: Place, label: str) -> None:
+    a = a if 1 in (_step(a, -1), _step(a, -2)) else outer.dense_copy(a)
+    b = b if 1 in (_step(b, -1), _step(b, -2)) else outer.dense_copy(b)
+    turned_a, turned_b = _step(a, -1) != 1, _step(b, -1) != 1
+    if turned_a and turned_b:
+        b, turned_b = outer.dense_copy(b), False
+    left, right = (_matrices(p.transposed(_turn(p))) if t else _matrices(p) for p, t in ((a, turned_a), (b, turned_b)))
+    memory = {"x": a.buffer, "w": b.buffer, "y": c.buffer}
+    if turned_b:
+        packed = outer.new(packed_right_size(right))
+        outer.add(pack_right(outer.target, right), {"source": b.buffer, "result": packed}, ["result"], "pack")
+        memory["w"] = packed
+    form = "tn" if turned_a else "nt" if turned_b else "nn"
+    for launch in multiply(outer.target, form, left, right, _matrices(c)):
+        outer.add(launch, memory, ["y"], label)
+
+
+def _step(place: Place, axis: int) -> int:
+    """The stride along an axis; 1 where there is nothing to step over."""
+    return 1 if place.shape[axis] == 1 else place.strides[axis]
+
+
+def _turn(place: Place) -> tuple[int, ...]:
+    rank = len(place.shape)
+    return (*range(rank - 2), rank - 1, rank - 2)
+
+
+def _matrices(place: Place) -> Images:
+    """A place of one or more matrices as images of one row."""
+    rows, columns = place.shape[-2:]
+    count = prod(place.shape[:-2])
+    stride = place.strides[-2] if rows > 1 else columns
+    step = place.strides[0] if len(place.shape) == 3 and count > 1 else rows * stride
+    found = matrices(count, rows, columns, step=step, stride=stride)
+    return Images(
+        count=count, height=1, width=rows, channels=columns, image=found.image, row=found.row, pixel=found.pixel,
+        origin=place.origin, size=found.size,
+    )  # fmt: skip
