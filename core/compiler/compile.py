@@ -46,17 +46,26 @@ def native(graph: Graph, device: Device) -> Program:
     return NativeProgram(graph, device)
 
 
+def cuda(graph: Graph, device: Device) -> Program:
+    """The `cuda` back end.
+
+    Raises:
+        CompileError: it has no kernels for something in the graph, or the arguments lie on no GPU.
+    """
+    from .cuda.program import CudaProgram
+
+    return CudaProgram(graph, device)
+
+
 def fastest(graph: Graph, device: Device) -> Program:
     """The fastest back end that can run a graph here."""
-    if device.kind == "cpu":
-        try:
-            return native(graph, device)
-        except CompileError:
-            pass
-    return ReferenceProgram(graph, device)
+    try:
+        return native(graph, device) if device.kind == "cpu" else cuda(graph, device)
+    except CompileError:
+        return ReferenceProgram(graph, device)
 
 
-BACK_ENDS: dict[str, BackEnd] = {"auto": fastest, "llvm": native, "numpy": ReferenceProgram}
+BACK_ENDS: dict[str, BackEnd] = {"auto": fastest, "llvm": native, "cuda": cuda, "numpy": ReferenceProgram}
 
 
 class RecompilationWarning(UserWarning):

@@ -1,0 +1,193 @@
+"""From a graph to launches: where every value lies, and what each kernel reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from math import prod
+from typing import Any, cast
+
+from ..graph import Graph, Node, Value
+from ..native.group import Unsupported
+from ..native.place import Buffer, Place
+from .axes import INT_ELEMENTS, joined
+from .convolution import convolve, has_tiles
+from .fused import THREADS, FusedWriter
+from .group import VIEWS, Group, Grouping
+from .kernel import Kernel, Parameter, Work, kernel
+from .numbers import DType, check
+from .products import multiply
+
+
+@dataclass(slots=True)
+class Lowered:
+    """A graph as launches.
+
+    Attributes:
+        works: in order.
+        buffers: that the planner has to place.
+        sources: where arguments, captures, draws and constants are bound, dense.
+        places: of the values that are wanted, dense.
+    """
+
+    works: list[Work] = field(default_factory=list[Work])
+    buffers: list[Buffer] = field(default_factory=list[Buffer])
+    sources: dict[Value, Buffer] = field(default_factory=dict[Value, Buffer])
+    places: dict[Value, Place] = field(default_factory=dict[Value, Place])
+
+
+class Lowering:
+    """Lowers one graph.
+
+    Args:
+        graph: optimised and taken apart.
+
+    Attributes:
+        result: what came of it.
+
+    Raises:
+        Unsupported: it has something that there are no kernels for.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.result = Lowered()
+        self._places: dict[Value, Place] = {}
+        self._wanted = set(graph.wanted())
+        self._readers: dict[Value, set[int]] = {}
+        for node in graph.nodes:
+            for value in node.values:
+                self._readers.setdefault(value, set()).add(id(node))
+        for number, value in enumerate(graph.sources()):
+            check(value)
+            buffer = Buffer(f"source{number}", value.spec.size, value.dtype.itemsize)
+            self.result.sources[value] = buffer
+            self._places[value] = Place.dense(buffer, value.shape)
+        for item in Grouping(graph, _is_apart).items:
+            if isinstance(item, Group):
+                self._group(item)
+                continue
+            lowered = convolve if has_tiles(item) else multiply
+            works, place = lowered(item, self._place, self._new)
+            self.result.works += works
+            self._places[item.outputs[0]] = place
+        for value in self._wanted:
+            self.result.places[value] = self._dense(value)
+
+    def _group(self, group: Group) -> None:
+        own = {id(node) for node in group.nodes}
+
+        def is_read_outside(value: Value) -> bool:
+            return value in self._wanted or bool(self._readers.get(value, set()) - own)
+
+        writer = FusedWriter(group, self._place, is_read_outside, self._new)
+        self.result.works += writer.write()
+        self._places.update(writer.made)
+
+    def _new(self, elements: int, itemsize: int) -> Buffer:
+        buffer = Buffer("arena", elements, itemsize)
+        self.result.buffers.append(buffer)
+        return buffer
+
+    def _place(self, value: Value) -> Place:
+        """Where a value lies; a view lies where its source does, if it can."""
+        known = self._places.get(value)
+        if known is not None:
+            return known
+        node = value.node
+        assert node is not None
+        assert node.op.name in VIEWS, node.op.name
+        (viewed,) = node.values
+        source = self._place(viewed)
+        match node.op.name:
+            case "transpose":
+                found = source.transposed(node.params["axes"])
+            case "broadcast_to":
+                found = source.broadcast(value.shape)
+            case "getitem":
+                found = sliced(source, node.params["key"])
+            case _:
+                found = source.reshaped(value.shape)
+                if found is None:
+                    found = self._copied(source, value.dtype).reshaped(value.shape)
+        if found is None:
+            raise Unsupported(f"{node.op.name} with {dict(node.params)}")
+        self._places[value] = found
+        return found
+
+    def _dense(self, value: Value) -> Place:
+        """Where a value lies in order and without gaps; copied if it does not."""
+        place = self._place(value)
+        if place.is_dense and prod(place.shape) == place.buffer.elements and place.origin == 0:
+            return place
+        return self._copied(place, value.dtype)
+
+    def _copied(self, place: Place, dtype: DType) -> Place:
+        target = Place.dense(self._new(prod(place.shape), place.buffer.itemsize), place.shape)
+        if prod(place.shape):
+            self.result.works.append(copy(place, target, dtype))
+        return target
+
+
+def copy(source: Place, target: Place, dtype: DType) -> Kernel:
+    """The kernel that puts the elements of a place in order."""
+    axes = joined(source.shape, range(len(source.shape)), [source.strides, target.strides], apart=False)
+    kind = "int" if max(source.buffer.elements, axes.size) < INT_ELEMENTS else "long long"
+    terms = [*([str(source.origin)] if source.origin else []), *axes.offset(source.strides)]
+    lines = [
+        f"const {kind} r = blockIdx.x * ({kind}){THREADS} + threadIdx.x;",
+        f"if (r >= {axes.size}) return;",
+        *axes.lines("r", kind),
+        f"y[r] = x[{' + '.join(terms) or '0'}];",
+    ]
+    parameters = [Parameter("x", source.buffer, dtype), Parameter("y", target.buffer, dtype, written=True)]
+    body = "".join(f"    {line}\n" for line in lines)
+    return kernel("copy", parameters, body, grid=(-(-axes.size // THREADS), 1, 1), block=(THREADS, 1, 1))
+
+
+def sliced(place: Place, key: object) -> Place | None:
+    """A basic index of a place, with steps backwards too; None for other keys."""
+    found = place.indexed(key)
+    if found is not None:
+        return found
+    parts: list[Any] = list(cast("tuple[Any, ...]", key)) if isinstance(key, tuple) else [key]
+    if not all(part is None or part is Ellipsis or type(part) in (int, slice) for part in parts):
+        return None
+    used = sum(part is not None and part is not Ellipsis for part in parts)
+    where = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
+    rest = [slice(None)] * (len(place.shape) - used)
+    whole: Sequence[Any] = [*parts[:where], *rest, *parts[where + 1 :]]
+    forwards: list[Any] = []
+    turned: list[int] = []  # axes of the result that go backwards
+    lengths = iter(place.shape)
+    for part in whole:
+        length = next(lengths) if part is not None else 1
+        if isinstance(part, slice):
+            steps = range(*part.indices(length))
+            if steps.step < 0:
+                turned.append(sum(type(item) is not int for item in forwards))
+                part = slice(steps[-1], steps[0] + 1, -steps.step) if steps else slice(0, 0)
+        forwards.append(part)
+    found = place.indexed(tuple(forwards))
+    assert found is not None
+    strides, origin = list(found.strides), found.origin
+    for axis in turned:
+        origin += max(found.shape[axis] - 1, 0) * strides[axis]
+        strides[axis] = -strides[axis]
+    return Place(found.buffer, found.shape, tuple(strides), origin)
+
+
+def _is_apart(node: Node) -> bool:
+    return node.op.name in ("matmul", "contract") or has_tiles(node)
+
+
+def touched(lowered: Lowered) -> None:
+    """Give every buffer the first and last launch that touches it; what is wanted lives on."""
+    for position, work in enumerate(lowered.works):
+        for parameter in work.parameters:
+            parameter.buffer.touch(position)
+    for buffer in chain(lowered.buffers, lowered.sources.values()):
+        if buffer.last < 0:
+            buffer.first = buffer.last = 0
+    for place in lowered.places.values():
+        place.buffer.touch(len(lowered.works))
