@@ -99,6 +99,16 @@ class ParameterBuffer:
         return [slot[1] for slot in self._slots]
 
     @property
+    def positions(self) -> list[int]:
+        """Of the parameters given, those that are distinct: which gradient belongs to each segment."""
+        return [slot[0] for slot in self._slots]
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some parameters are rounded copies of their masters in the vector."""
+        return bool(self._halves)
+
+    @property
     def size(self) -> int:
         """The number of elements, n."""
         return int(self.vector.size)

@@ -127,7 +127,7 @@ def staged(step: Step) -> Step:
             run,
             [*given, *rates],
             touches=[state.parameters, *(parameter.data for parameter in state.buffer.parameters)],
-            subject=(self, state),
+            subject=(self, state, None if rates else learning_rate, bool(rates)),
         )
         return state
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from .ir import FLOAT_BYTES
 from .kernel import Kernel
-from .program import Call, Pointer, call
+from .program import Call, Pointer, Scalar, call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +16,13 @@ class Launch:
 
     Attributes:
         kernel: what runs.
-        numbers: the values of all its slots that are not pointers.
+        numbers: the values of all its slots that are not pointers, or the names of those set before each run.
         offsets: of every pointer slot, how many floats behind the start of the operand of that name it points; may be
             negative where an operand has a border.
     """
 
     kernel: Kernel
-    numbers: Mapping[str, int | float]
+    numbers: Mapping[str, int | float | Scalar]
     offsets: Mapping[str, int]
 
     def __post_init__(self) -> None:

@@ -12,6 +12,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any, Final
 
+import numpy as np
+
 from ...device import Array
 from ...op import OPS, Batch, Jvp, OpDef
 from ...shapes import Spec
@@ -19,6 +21,8 @@ from ..graph import Graph, Input, Node, Value
 from ..passes import Rewriting, optimize
 
 Shape = tuple[int, ...]
+
+MOST_SCORES: Final = 1 << 24  # of an attention: more are computed tile by tile
 
 
 def _moments(xp: Any, x: Array) -> tuple[Array, Array]:
@@ -60,6 +64,8 @@ class _Apart(Rewriting):
         match node.op.name:
             case "linear":
                 return self._linear(node, inputs)
+            case "flash_attention" | "masked_flash_attention" if _is_small_attention(node):
+                return self._attention(node, inputs)
             case "multiply" if inputs[0] is inputs[1] and isinstance(inputs[0], Value):
                 return self.add(OPS["square"], inputs[:1], {}, node.where)
             case "standardize" if _over_leading(node):
@@ -92,6 +98,34 @@ class _Apart(Rewriting):
         (turned,) = self.add(OPS["transpose"], [weight], {"axes": axes}, node.where)
         (product,) = self.add(OPS["matmul"], [x, turned], {}, node.where)
         return self.add(OPS["add"], [product, bias], {}, node.where)
+
+    def _attention(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        """With all scores in memory, which their gradient wants as well."""
+        q, k, v, *masks = inputs
+        assert isinstance(k, Value)
+        rank, where = len(k.shape), node.where
+        (scaled,) = self.add(OPS["multiply"], [q, node.params["scale"]], {}, where)
+        turned = {"axes": (*range(rank - 2), rank - 1, rank - 2)}
+        scores = self.add(OPS["matmul"], [scaled, self.add(OPS["transpose"], [k], turned, where)[0]], {}, where)[0]
+        for mask in masks:
+            assert isinstance(mask, Value)
+            if mask.dtype == np.bool_:
+                (scores,) = self.add(OPS["where"], [mask, scores, -np.inf], {}, where)
+            else:
+                (scores,) = self.add(OPS["add"], [scores, mask], {}, where)
+        if node.params["causal"]:
+            seen = np.tri(*scores.shape[-2:], dtype=np.bool_)
+            mask = Value(Spec(seen.shape, seen.dtype))
+            self.constants[mask] = seen
+            (scores,) = self.add(OPS["where"], [mask, scores, -np.inf], {}, where)
+        rows = {"axis": (len(scores.shape) - 1,), "keepdims": True}
+        (highest,) = self.add(OPS["max"], [scores], rows, where)
+        (powers,) = self.add(OPS["exp"], self.add(OPS["subtract"], [scores, highest], {}, where), {}, where)
+        (total,) = self.add(OPS["sum"], [powers], rows, where)
+        (weights,) = self.add(OPS["multiply"], [powers, *self.add(OPS["reciprocal"], [total], {}, where)], {}, where)
+        (out,) = self.add(OPS["matmul"], [weights, v], {}, where)
+        (log_sum,) = self.add(OPS["add"], [highest, *self.add(OPS["log"], [total], {}, where)], {}, where)
+        return [out, self._shaped(log_sum, node.outputs[1].shape)]
 
     def _standardize(self, node: Node, x: Input) -> Value:
         axes = {"axis": node.params["axis"], "keepdims": True}
@@ -147,6 +181,12 @@ class _Sums(Rewriting):
         for factor in factors:
             (total,) = self.add(OPS["multiply"], [total, factor], {}, node.where)
         return [total]
+
+
+def _is_small_attention(node: Node) -> bool:
+    """Whether all scores may lie in memory; dropout of them is drawn tile by tile."""
+    q, k, *_ = node.values
+    return not node.params["dropout"] and prod(node.outputs[1].shape) * k.shape[-2] <= MOST_SCORES and len(q.shape) > 1
 
 
 def _factorise(item: Input, shape: Shape, full: list[Value], factors: list[Input]) -> None:

@@ -158,7 +158,7 @@ class GroupLowering:
         wide = (*shape[:-1], 1) if rows else shape
         place = Place.dense(buffer, wide, [axis for axis in self._walk.order if axis < len(wide)])
         at = place.broadcast(shape)
-        self._formula.store(name, term, dtype=dtype, layout=self._walk.layout(at))
+        self._formula.store(name, term, dtype=dtype, layout=self._walk.known(name, at))
         self._where[name] = self._walk.where(at)
         found = place if len(value.shape) == len(wide) else place.reshaped(value.shape)
         if found is None:
@@ -183,7 +183,7 @@ class GroupLowering:
         name = f"y{len(self._memory)}"
         self._memory[name] = buffer
         self._writes.append(name)
-        self._formula.store(name, term, layout=self._walk.layout(place))
+        self._formula.store(name, term, layout=self._walk.known(name, place))
         self._where[name] = self._walk.where(place)
         self._cleared.append((buffer, images))
         self._outer.places[value] = place

@@ -20,9 +20,10 @@ PRODUCTS: Final = frozenset({"matmul"})
 IMAGES: Final = frozenset(
     {"conv", "conv_input_grad", "conv_weight_grad", "max_pool", "avg_pool", "pool_scatter", "pool_spread"}
 )
-ALONE: Final = VIEWS | PRODUCTS | IMAGES | {"channel_moments"}
+ALONE: Final = VIEWS | PRODUCTS | IMAGES | {"channel_moments", "concatenate"}
 ROW_OPS: Final = frozenset({"log_softmax", "standardize", "rms_standardize"})
 REDUCTIONS: Final = frozenset({"sum", "mean", "max", "min"})
+MOST_NODES: Final = 96  # of one kernel: longer chains become several, perhaps of one form
 DTYPES: Final = frozenset({"float32", "bool"})
 
 
@@ -102,7 +103,7 @@ class Grouping:
         if len(makers) != 1 or others:
             return None
         (group,) = makers
-        return group if self._fits(node, shape, group) else None
+        return group if len(group.nodes) < MOST_NODES and self._fits(node, shape, group) else None
 
     def _fits(self, node: Node, shape: Shape, group: Group) -> bool:
         if shape == group.shape:

@@ -164,15 +164,16 @@ class ImageLowering:
             outer.add(launch, {"x": x, "y": dy, "result": first}, ["result"], label)
         for launch in found.sums:
             outer.add(launch, {"partials": first, "result": result}, ["result"], label)
-        outer.places[output] = self._unpacked(result, conv, output.shape)
+        whole = outer.places[output] = outer.new_place(output)
+        self._unpack(result, conv, whole)
 
-    def _unpacked(self, packed: Buffer, conv: Convolution, shape: tuple[int, ...]) -> Place:
-        """Packed weights in the order of a convolution's."""
+    def _unpack(self, packed: Buffer, conv: Convolution, whole: Place) -> None:
+        """Copy packed weights to where they lie in the order of a convolution's."""
         outer, taps, inputs, outputs = self._outer, prod(conv.kernel), conv.group_inputs, conv.group_outputs
         if conv.depthwise:
-            lying = Place(packed, (conv.inputs, 1, *conv.kernel), (1, 0, conv.kernel[1] * conv.inputs, conv.inputs))
-            return _reshaped(outer.dense_copy(lying), shape)
-        dense = outer.new(prod(shape))
+            lying = Place(packed, (conv.inputs, taps), (1, conv.inputs))
+            outer.copied(lying, Place(whole.buffer, lying.shape, (taps, 1), whole.origin))
+            return
         block = taps * inputs * BLOCK
         for group in range(conv.groups):
             for first, lanes in ((0, BLOCK), (outputs // BLOCK * BLOCK, outputs % BLOCK)):
@@ -182,9 +183,8 @@ class ImageLowering:
                 start = group * blocks_of(outputs) * block + first // BLOCK * block
                 lying = Place(packed, (blocks, lanes, inputs, taps), (block, 1, BLOCK, inputs * BLOCK), start)
                 row = inputs * taps
-                at = (group * outputs + first) * row
-                outer.copied(lying, Place(dense, lying.shape, (BLOCK * row, row, taps, 1), at))
-        return Place.dense(dense, shape)
+                at = whole.origin + (group * outputs + first) * row
+                outer.copied(lying, Place(whole.buffer, lying.shape, (BLOCK * row, row, taps, 1), at))
 
     def _pack(self, weights: Value, conv: Convolution) -> Buffer:
         """Weights as kernels read them; see `packing`."""
@@ -322,12 +322,6 @@ def as_place(buffer: Buffer, images: Images, shape: tuple[int, ...]) -> Place:
     """Images as a place (N, C, *spatial)."""
     steps = (images.pixel,) if len(shape) == 3 else (images.row, images.pixel)
     return Place(buffer, shape, (images.image, 1, *steps), images.origin)
-
-
-def _reshaped(place: Place, shape: tuple[int, ...]) -> Place:
-    found = place.reshaped(shape)
-    assert found is not None, f"dense memory has any shape, not {shape}"
-    return found
 
 
 def _window(node: Node) -> dict[str, tuple[int, int]]:

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from ...device import Array
-from ..graph import Graph, Node, Value
+from ..graph import Effect, Graph, Node, Value
 from ..llvm.formula import Formula
 from ..llvm.fusion import Where, fuse
 from ..llvm.geometry import Border
@@ -20,6 +20,7 @@ from .fused import GroupLowering
 from .group import IMAGES, PRODUCTS, Group, Grouping, Unsupported
 from .images import ImageLowering
 from .lowered import DTYPES, Lowered, Partial, Work
+from .optimizers import lower_step, native_steps, target_places
 from .place import Buffer, Place
 from .products import lower_product
 from .recompute import recomputed
@@ -42,6 +43,8 @@ class Lowering:
         partials: sums that are still in parts.
         borders: of images, the zeros that their readers want around them.
         bordered: of buffers of images, the zeros that they have.
+        targets: of gradients, where an optimiser's step will read them.
+        vectors: of such steps, the memory of all their gradients.
 
     Raises:
         Unsupported: it has something that there are no kernels for.
@@ -60,6 +63,15 @@ class Lowering:
             buffer = Buffer(f"source{number}", value.spec.size, value.dtype.itemsize)
             self.result.sources[value] = buffer
             self.places[value] = Place.dense(buffer, value.shape)
+        steps = native_steps(graph)
+        kept = [*graph.results, *(update.value for update in graph.updates)]
+        kept += [value for effect in graph.effects[len(steps) :] for value in effect.inputs]
+        self.targets: dict[Value, Place] = {}
+        self.vectors: dict[Effect, Buffer] = {}
+        for effect in steps:
+            target_places(self, effect)
+        for value in kept:
+            self.targets.pop(value, None)
         images = ImageLowering(self, graph)
         for item in recomputed(Grouping(graph).items, graph):
             if isinstance(item, Group):
@@ -70,10 +82,13 @@ class Lowering:
                 images.lower(item)
             elif item.op.name == "channel_moments":
                 images.moments(item)
+            elif item.op.name == "concatenate":
+                self._join(item)
             else:
                 self._view(item)
-        for value in graph.wanted():
+        for value in kept:
             self.result.places[value] = self._dense(value)
+        self.result.steps = [lower_step(self, effect, number) for number, effect in enumerate(steps)]
 
     # --- memory ---
 
@@ -82,6 +97,14 @@ class Lowering:
         buffer = Buffer("arena", elements, itemsize)
         self.result.buffers.append(buffer)
         return buffer
+
+    def new_place(self, value: Value) -> Place:
+        """Memory for a value, where it is wanted in the end, in order and without gaps."""
+        return self.targets.get(value) or Place.dense(self.new(value.spec.size, value.dtype.itemsize), value.shape)
+
+    def barrier(self) -> None:
+        """What was written so far is there for what follows, and the other way round."""
+        self.result.barriers.add(len(self.result.works))
 
     def table(self, numbers: Array) -> Buffer:
         """Memory with numbers that stay."""
@@ -121,12 +144,12 @@ class Lowering:
             else:
                 term = f.operand("parts", partial.layout) * partial.factor
             f.store("whole", term, layout="scalar" if partial.layout == "total" else "channel")
-            buffer = self.new(partial.channels)
-            where: dict[str, Where] = {"parts": partial.rows, "whole": 0}
+            known = self.new_place(value)
+            where: dict[str, Where] = {"parts": partial.rows, "whole": known.origin}
             fused = fuse(self.target, f.pattern(), (1, 1, 1, partial.channels), where)
-            memory = {"parts": partial.buffer, "whole": buffer}
+            memory = {"parts": partial.buffer, "whole": known.buffer}
             self.add(fused.launch, memory, ["whole"], "finish", fused.scratch)
-            known = self.places[value] = Place.dense(buffer, partial.shape)
+            self.places[value] = known
         return known
 
     def copied(self, place: Place, to: Place) -> None:
@@ -135,7 +158,7 @@ class Lowering:
         f = Formula()
         dtype = {1: "bool", 4: "f32", 8: "i64"}[to.buffer.itemsize]
         assert dtype in ("bool", "f32", "i64")
-        f.store("to", walk.operand(f, "from", place, dtype), dtype=dtype, layout=walk.layout(to))
+        f.store("to", walk.operand(f, "from", place, dtype), dtype=dtype, layout=walk.known("to", to))
         where = {"from": walk.where(place), "to": walk.where(to)} | walk.extra
         fused = fuse(self.target, f.pattern(), walk.grid, where)
         self.add(fused.launch, {"from": place.buffer, "to": to.buffer}, ["to"], "copy", fused.scratch)
@@ -177,6 +200,21 @@ class Lowering:
         if found is None:
             raise Unsupported(f"{node.op.name} with {dict(node.params)}")
         self.places[output] = found
+
+    def _join(self, node: Node) -> None:
+        output = node.outputs[0]
+        if not output.spec.size or output.dtype.name not in DTYPES:
+            raise Unsupported(f"concatenate of {output.spec}")
+        axis: int = node.params["axis"] % len(output.shape)
+        whole = self.places[output] = self.new_place(output)
+        start = 0
+        for value in node.values:
+            if value.dtype != output.dtype:
+                raise Unsupported(f"concatenate of {value.dtype.name} and {output.dtype.name}")
+            if value.spec.size:
+                at = whole.origin + start * whole.strides[axis]
+                self.copied(self.place(value), replace(whole, shape=value.shape, origin=at))
+            start += value.shape[axis]
 
 
 def lower(graph: Graph, target: Target) -> Lowered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ...device import Array
 from ..graph import Value
@@ -12,6 +12,9 @@ from ..llvm.formula import DType
 from ..llvm.fusion import Rows
 from ..llvm.launch import Launch
 from .place import Buffer, Place
+
+if TYPE_CHECKING:
+    from .optimizers import NativeStep
 
 DTYPES: Final[Mapping[str, DType]] = {"float32": "f32", "bool": "bool", "int32": "i32", "int64": "i64"}
 
@@ -70,6 +73,8 @@ class Lowered:
         sources: where arguments, captures, draws and constants are bound, dense.
         tables: numbers that kernels need, bound once.
         places: of the values that are wanted, dense.
+        barriers: works before which all threads meet, whatever they touch.
+        steps: of optimisers, that are among the works.
     """
 
     works: list[Work] = field(default_factory=list[Work])
@@ -77,3 +82,5 @@ class Lowered:
     sources: dict[Value, Buffer] = field(default_factory=dict[Value, Buffer])
     tables: dict[Buffer, Array] = field(default_factory=dict[Buffer, Array])
     places: dict[Value, Place] = field(default_factory=dict[Value, Place])
+    barriers: set[int] = field(default_factory=set[int])
+    steps: list[NativeStep] = field(default_factory=list["NativeStep"])

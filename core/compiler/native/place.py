@@ -26,19 +26,22 @@ class Place:
     origin: int = 0
 
     @classmethod
-    def dense(cls, buffer: Buffer, shape: tuple[int, ...], order: Sequence[int] | None = None) -> Place:
-        """All of a buffer, without gaps.
+    def dense(
+        cls, buffer: Buffer, shape: tuple[int, ...], order: Sequence[int] | None = None, *, origin: int = 0
+    ) -> Place:
+        """All of a buffer, or a part of it, without gaps.
 
         Args:
             buffer: of as many elements.
             shape: of the value.
             order: its axes from the outermost to the innermost; as they come by default.
+            origin: of the first element.
         """
         strides, step = [0] * len(shape), 1
         for axis in reversed(range(len(shape)) if order is None else order):
             strides[axis] = step
             step *= shape[axis]
-        return cls(buffer, shape, tuple(strides))
+        return cls(buffer, shape, tuple(strides), origin)
 
     @property
     def is_dense(self) -> bool:

@@ -36,8 +36,8 @@ def lower_product(outer: Lowering, node: Node) -> None:
     elif a.shape[:-2] != b.shape[:-2] or len(a.shape) > 3:
         batch = output.shape[:-2]
         a, b = (_batched(outer, each, batch) for each in (a, b))
-    made = Place.dense(outer.new(output.spec.size), (*a.shape[:-1], b.shape[-1]))
-    outer.places[output] = Place.dense(made.buffer, output.shape)
+    whole = outer.places[output] = outer.new_place(output)
+    made = Place.dense(whole.buffer, (*a.shape[:-1], b.shape[-1]), origin=whole.origin)
     if not output.spec.size:
         return
     if not left.shape[-1]:

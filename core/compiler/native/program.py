@@ -10,16 +10,17 @@ import numpy as np
 from ...device import Array, Device
 from ..channels_last import channels_last
 from ..graph import Graph, Value
-from ..llvm import BARRIER, Pointer, Program, Record, default_cache, default_pool
-from ..llvm.pool import usable_threads
+from ..llvm import BARRIER, Call, Pointer, Program, Record, default_cache, default_pool
 from ..passes import optimize
 from .arena import ALIGNMENT, plan
 from .decompose import decompose
 from .lower import lower
 from .lowered import Lowered, Work
-from .place import Buffer
+from .place import Buffer, Place
 
 BEYOND: Final = 4096  # bytes behind the arena that kernels may read
+READ_BEHIND: Final = 64  # bytes behind anything else
+PAGE: Final = 4096
 
 
 class NativeProgram:
@@ -35,28 +36,34 @@ class NativeProgram:
     """
 
     def __init__(self, graph: Graph, device: Device) -> None:
-        cache = default_cache()
+        cache, pool = default_cache(), default_pool()
         self._graph = graph = decompose(optimize(channels_last(graph)))
-        self._held: dict[Value, Array] = {}
         self._lowered = lowered = lower(graph, cache.engine.target)
-        scratch = Buffer("arena", max((work.scratch for work in lowered.works), default=0) * usable_threads())
-        order, barriers = _ordered(lowered, scratch)
+        self._most_threads = pool.threads
+        scratch = Buffer("arena", max((work.scratch for work in lowered.works), default=0) * pool.threads)
+        barriers = _barriers(lowered, scratch)
         self.arena_bytes = plan(
             [*(b for b in lowered.buffers if b.last >= 0), *([scratch] if scratch.elements else [])]
         )
         records: list[Record] = []
-        for work, barrier in zip(order, barriers, strict=True):
+        for work, barrier in zip(lowered.works, barriers, strict=True):
             if barrier:
                 records.append(BARRIER)
             records.append(work.launch.call(**{n: Pointer(b.name, b.offset) for n, b in work.memory.items()}))
-        self._program = Program(records, cache, default_pool())
+        self._program = Program(records, cache, pool)
         block = np.zeros(self.arena_bytes + ALIGNMENT + BEYOND, np.uint8)
         self._arena = block[-block.ctypes.data % ALIGNMENT :][: self.arena_bytes]
         self._program.bind("arena", self._arena.ctypes.data, block)
+        self._given: dict[Value, Array] = {}  # what was bound last
+        self._held: dict[Value, Array] = {}  # the same, in order and without gaps
         for value, array in graph.constants.items():
             self._bind(value, array)
-        for buffer, numbers in lowered.tables.items():
-            self._program.bind(buffer.name, numbers.ctypes.data, numbers)
+        fixed = {buffer.name: numbers for buffer, numbers in lowered.tables.items()}
+        for name, array in [*fixed.items(), *(each for step in lowered.steps for each in step.vectors.items())]:
+            self._program.bind(name, array.ctypes.data, array)
+        self._effects = graph.effects[len(lowered.steps) :]
+        self._sources = {buffer: value for value, buffer in lowered.sources.items()}
+        self._views = {value: self._view(place) for value, place in lowered.places.items()}
 
     @property
     def works(self) -> Sequence[Work]:
@@ -79,40 +86,70 @@ class NativeProgram:
             made = draw.make()
             if draw.value is not None:
                 self._bind(draw.value, made)
-        self._program.run(threads=threads)
+        steps = self._lowered.steps
+        for step in steps:
+            step.prepare(self._program, self._held.__getitem__)
+        self._program.run(threads=min(threads or self._most_threads, self._most_threads))
+        for step in steps:
+            step.state.advanced()
         results = [self._read(value).copy() for value in graph.results]
         values = [self._read(update.value).copy() for update in graph.updates]
         for update, array in zip(graph.updates, values, strict=True):
             update.target.read()[...] = array
-        for effect in graph.effects:
+        for effect in self._effects:
             effect.run(*(self._read(value) for value in effect.inputs))
         return results
 
+    def time(self) -> list[tuple[Work | None, int]]:
+        """Run once more with one thread, with what was bound last: each launch, None for a barrier, and nanoseconds."""
+        works = iter(self.works)
+        times = self._program.time(threads=1).tolist()
+        return [
+            (next(works) if isinstance(record, Call) else None, time)
+            for record, time in zip(self._program.records, times, strict=True)
+        ]
+
     def _bind(self, value: Value, array: Array) -> None:
-        dense = np.ascontiguousarray(array)
+        if self._given.get(value) is array:
+            return  # the same memory, whatever is in it
+        dense = array if type(array) is np.ndarray and array.flags.c_contiguous else np.ascontiguousarray(array)
+        end = dense.ctypes.data + dense.nbytes
+        if -end % PAGE < READ_BEHIND:  # what kernels read behind it may not be ours
+            padded = np.empty(dense.nbytes + READ_BEHIND, np.uint8)
+            copy = padded[: dense.nbytes].view(dense.dtype).reshape(dense.shape)
+            copy[...] = dense
+            dense = copy
         self._program.bind(self._lowered.sources[value].name, dense.ctypes.data, dense)
         self._held[value] = dense
+        if dense is array:
+            self._given[value] = array
+        else:
+            self._given.pop(value, None)
 
     def _read(self, value: Value) -> Array:
-        place = self._lowered.places[value]
+        view = self._views[value]
+        if view is None:
+            source = self._sources[self._lowered.places[value].buffer]
+            return self._held[source].reshape(value.shape)
+        return view
+
+    def _view(self, place: Place) -> Array | None:
+        """A value in the arena."""
         if place.buffer.name != "arena":
-            return self._held_array(value, place.buffer)
+            return None
         start = place.buffer.offset
         part = self._arena[start : start + place.buffer.nbytes]
-        return part.view(value.dtype).reshape(value.shape)
-
-    def _held_array(self, value: Value, buffer: Buffer) -> Array:
-        source = next(each for each, known in self._lowered.sources.items() if known is buffer)
-        return self._held[source].reshape(value.shape)
+        dtype = next(value.dtype for value, known in self._lowered.places.items() if known is place)
+        return part.view(dtype).reshape(place.shape)
 
 
-def _ordered(lowered: Lowered, scratch: Buffer) -> tuple[list[Work], list[bool]]:
-    """The launches with a barrier before each that touches what others have, and lifetimes in numbers of barriers."""
+def _barriers(lowered: Lowered, scratch: Buffer) -> list[bool]:
+    """Whether a barrier stands before each launch: it touches what others have. Notes lifetimes, in barriers."""
     barriers: list[bool] = []
     read: set[Buffer] = set()
     written: set[Buffer] = set()
     phase = 0
-    for work in lowered.works:
+    for number, work in enumerate(lowered.works):
         if work.beside:
             barriers.append(False)
             for buffer in work.memory.values():
@@ -123,7 +160,7 @@ def _ordered(lowered: Lowered, scratch: Buffer) -> tuple[list[Work], list[bool]]
         if work.scratch:
             work.memory["scratch"] = scratch
             writes = writes | {scratch}
-        conflict = bool((reads | writes) & written or writes & read)
+        conflict = bool((reads | writes) & written or writes & read) or number in lowered.barriers
         barriers.append(conflict)
         if conflict:
             phase += 1
@@ -134,4 +171,4 @@ def _ordered(lowered: Lowered, scratch: Buffer) -> tuple[list[Work], list[bool]]
             buffer.touch(phase)
     for place in lowered.places.values():
         place.buffer.touch(phase + 1)
-    return lowered.works, barriers
+    return barriers

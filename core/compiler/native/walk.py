@@ -86,7 +86,11 @@ class Walk:
 
     def operand(self, f: Formula, name: str, place: Place, dtype: DType) -> Term:
         """Declare an operand that is read at a place."""
+        return f.operand(name, self.known(name, place), dtype)
+
+    def known(self, name: str, place: Place) -> Layout:
+        """The layout of an operand; `extra` gets the numbers that it needs besides."""
         layout = self.layout(place)
         if layout == "strided":
             self.extra[f"{name}.channel"] = self.steps(place)[3]
-        return f.operand(name, layout, dtype)
+        return layout
