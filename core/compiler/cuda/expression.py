@@ -52,8 +52,8 @@ WHOLE: Final[Mapping[str, str]] = {
     "ceil": "x",
     "trunc": "x",
     "round": "x",
-    "floor_divide": "nst_floor_divide(a, b)",
-    "remainder": "nst_remainder(a, b)",
+    "floor_divide": "nst_floor_divide((long long)a, (long long)b)",
+    "remainder": "nst_remainder((long long)a, (long long)b)",
     "bitwise_invert": "~x",
     "bitwise_left_shift": "nst_shift_left(a, b)",
     "bitwise_right_shift": "nst_shift_right(a, b)",
@@ -61,6 +61,13 @@ WHOLE: Final[Mapping[str, str]] = {
     "real": "x",
 }
 BOOLS: Final[Mapping[str, str]] = {**WHOLE, "bitwise_invert": "!x"}
+UNSIGNED: Final[Mapping[str, str]] = {
+    **WHOLE,
+    "signbit": "false",
+    "floor_divide": "b == 0 ? 0 : a / b",
+    "remainder": "b == 0 ? 0 : a % b",
+}
+TABLES: Final = {"f": FLOATS, "i": WHOLE, "u": UNSIGNED, "b": BOOLS}
 # Inputs that say which and not how much: they keep their dtype.
 CONDITIONS: Final = frozenset({("where", "condition"), ("masked_scale", "mask")})
 
@@ -90,14 +97,13 @@ def expression_of(node: Node, texts: Sequence[str], dtypes: Sequence[DType]) -> 
     if name == "ravel_index":
         return _ravelled(texts, dtypes, node.params["shape"])
     computed = _computed_in(node, dtypes)
-    table = FLOATS if computed.kind == "f" else WHOLE if computed.kind in "iu" else BOOLS
     names: dict[str, str] = {}
     for given, text, dtype in zip(node.op.inputs, texts, dtypes, strict=True):
         names[given] = text if (name, given) in CONDITIONS else cast(text, dtype, computed)
     for key, value in node.params.items():
         if isinstance(value, int | float):
             names[key] = number(value, computed)
-    source = table.get(name, node.op.kernel)
+    source = TABLES[computed.kind].get(name, node.op.kernel)
     if name == "power" and computed.kind == "f":
         source = _power(node)
     if source is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nasturtium.core import MissingExtraError, device
+from nasturtium.core import MissingExtraError, NasturtiumError, device
 from nasturtium.core.compiler.cuda import fused, group, tiles
 from nasturtium.core.compiler.cuda.decompose import decompose
 from nasturtium.core.compiler.cuda.kernel import module_source
@@ -16,6 +16,7 @@ from nasturtium.core.compiler.passes import optimize
 from nasturtium.core.compiler.reference import ReferenceProgram
 from nasturtium.core.cuda import compile_cubin
 from nasturtium.core.device import CPU
+from nasturtium.core.shapes import spec_of
 
 from .host_module import HostCuda, HostLibrary, same
 from .op_cases import cases
@@ -23,13 +24,12 @@ from .op_cases import cases
 pytestmark = pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
 
 # What it need not have: linear algebra, Fourier transforms, complex numbers, sorting.
-LACKS = frozenset(
-    """
-    imag to_device inv solve cofactor det slogdet cholesky qr complement eigh eigvalsh eig eigvals
-    nextafter fftn rfft irfft svd svdvals pinv sort argsort top_places searchsorted isin rnn_scan lstm_scan gru_scan
-    flash_attention masked_flash_attention resample
-    """.split()
-)
+NAMES = """
+imag to_device inv solve cofactor det slogdet cholesky qr complement eigh eigvalsh eig eigvals nextafter fftn rfft irfft
+svd svdvals pinv sort argsort top_places searchsorted isin rnn_scan lstm_scan gru_scan flash_attention
+masked_flash_attention resample
+"""
+LACKS = frozenset(NAMES.split())
 
 
 def sources(dtype, most):
@@ -54,7 +54,12 @@ def run(strict_cupy, folder, dtype, most, **tolerance):
     wrong = []
     for case, _ in found:
         program = CudaProgram(case.graph, place)
-        expected = ReferenceProgram(case.graph, CPU)(case.arrays)
+        try:
+            expected = ReferenceProgram(case.graph, CPU)(case.arrays)
+        except NasturtiumError:  # integers to negative powers
+            continue
+        if any(spec_of(array) != value.spec for array, value in zip(expected, case.graph.results, strict=True)):
+            continue  # of booleans NumPy makes another dtype than the op says
         for _ in range(2):
             try:
                 for actual, wanted in zip(program([place.put(a) for a in case.arrays]), expected, strict=True):
