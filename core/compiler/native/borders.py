@@ -10,7 +10,8 @@ from ..llvm.fusion import fuse
 from ..llvm.geometry import Border, Convolution, gradient_border, input_border
 from ..llvm.launch import Images, Launch
 from ..llvm.target import Target
-from .group import Unsupported
+from .group import POOLS, Unsupported
+from .pools import pool_border
 
 
 def convolution_of(node: Node) -> Convolution:
@@ -57,6 +58,8 @@ def borders_of(graph: Graph) -> dict[Value, Border]:
     found: dict[Value, Border] = {}
     for node in graph.nodes:
         name = node.op.name
+        if name in POOLS and len(node.outputs[0].shape) in (3, 4):
+            _widen(found, next(node.values), pool_border(node))
         if name not in ("conv", "conv_input_grad", "conv_weight_grad"):
             continue
         conv = convolution_of(node)

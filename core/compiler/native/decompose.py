@@ -19,6 +19,8 @@ from ...op import OPS, Batch, Jvp, OpDef
 from ...shapes import Spec
 from ..graph import Graph, Input, Node, Value
 from ..passes import Rewriting, optimize
+from .borders import size_of
+from .pools import counts_of
 
 Shape = tuple[int, ...]
 
@@ -55,6 +57,34 @@ def decompose(graph: Graph) -> Graph:
     graph = optimize(_Apart(graph).run())
     graph = optimize(_Statistics(graph).run())
     return optimize(_Sums(graph).run())
+
+
+def even_pools(graph: Graph) -> Graph:
+    """Means that leave out padding as means of whole windows, times a number for each window."""
+    return _EvenPools(graph).run()
+
+
+class _EvenPools(Rewriting):
+    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        if node.op.name not in ("avg_pool", "pool_spread") or node.params["ceil_mode"] or not _is_flat(node):
+            return super().visit(node, inputs)
+        if node.params["count_include_pad"] or not any(map(any, node.params["padding"])):
+            return super().visit(node, inputs)
+        params = {**node.params, "count_include_pad": True}
+        value, output = next(node.values), node.outputs[0]
+        whole, parts = (value, output) if node.op.name == "avg_pool" else (output, value)
+        counts = counts_of(node, size_of(whole.shape), size_of(parts.shape))
+        factors = (prod(node.params["size"]) / counts).reshape(parts.shape[2:]).astype(value.dtype)
+        constant = Value(Spec(factors.shape, factors.dtype))
+        self.constants[constant] = factors
+        if node.op.name == "pool_spread":
+            scaled = self.add(OPS["multiply"], [*inputs, constant], {}, node.where)
+            return self.add(node.op, scaled, params, node.where)
+        return self.add(OPS["multiply"], [*self.add(node.op, inputs, params, node.where), constant], {}, node.where)
+
+
+def _is_flat(node: Node) -> bool:
+    return next(node.values).dtype.name == "float32" and len(node.outputs[0].shape) in (3, 4)
 
 
 class _Apart(Rewriting):

@@ -17,9 +17,8 @@ Shape = tuple[int, ...]
 
 VIEWS: Final = frozenset({"reshape", "transpose", "broadcast_to", "alias", "positive", "getitem"})
 PRODUCTS: Final = frozenset({"matmul"})
-IMAGES: Final = frozenset(
-    {"conv", "conv_input_grad", "conv_weight_grad", "max_pool", "avg_pool", "pool_scatter", "pool_spread"}
-)
+POOLS: Final = frozenset({"max_pool", "avg_pool", "pool_scatter", "pool_spread"})
+IMAGES: Final = POOLS | {"conv", "conv_input_grad", "conv_weight_grad"}
 ALONE: Final = VIEWS | PRODUCTS | IMAGES | {"channel_moments", "concatenate"}
 ROW_OPS: Final = frozenset({"log_softmax", "standardize", "rms_standardize"})
 REDUCTIONS: Final = frozenset({"sum", "mean", "max", "min"})

@@ -1,29 +1,20 @@
-"""Convolutions, pools and statistics of images as launches. Images lie channels last, with zeros around them.
+"""Convolutions and statistics of images as launches. Images lie channels last, with zeros around them.
 
 A value keeps its form, (N, C, *spatial), as a place whose channels are adjacent; images along a line have one row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from ...device import Array
 from ..graph import Graph, Node, Value
 from ..llvm.convolution import forward, input_gradient
-from ..llvm.elementwise import Tile, tile_for
 from ..llvm.formula import SHARDS, Formula
 from ..llvm.fusion import Rows, fuse
 from ..llvm.geometry import Border, Convolution
-from ..llvm.kernel import Kernel
-from ..llvm.launch import Images, Launch
+from ..llvm.launch import Images
 from ..llvm.packing import pack_transposed, packed_size, turn_weights, turned_size
-from ..llvm.pooling import emit_average_pool, emit_average_pool_gradient, emit_max_pool, emit_max_pool_gradient
-from ..llvm.target import Target
 from ..llvm.tile import BLOCK
 from ..llvm.tile_launch import blocks_of
 from ..llvm.tiling import PLAIN, Epilogue, moments_row
@@ -32,6 +23,7 @@ from .borders import convolution_of, size_of
 from .group import Unsupported
 from .lowered import Partial
 from .place import Buffer, Place
+from .pools import PoolLowering
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -49,11 +41,11 @@ class ImageLowering:
     """
 
     def __init__(self, outer: Lowering, graph: Graph) -> None:
-        self._outer = outer
+        self.outer = outer
         self._copies: dict[Value, tuple[Buffer, Images]] = {}
         self._packed: dict[Value, Buffer] = {}
         self._turned: dict[Value, Buffer] = {}
-        self._pooled: dict[tuple[Any, ...], Value] = {}
+        self._pools = PoolLowering(self)
         self._last: dict[Value, Value] = {}  # what is read with the channels last
         self._measured: set[Value] = set()  # of whom mean and variance are wanted
         for node in graph.nodes:
@@ -80,14 +72,8 @@ class ImageLowering:
                 self._convolve_back(node)
             case "conv_weight_grad":
                 self._weigh(node)
-            case "max_pool":
-                self._max_pool(node)
-            case "pool_scatter":
-                self._max_pool_back(node)
-            case "avg_pool":
-                self._average(node, emit_average_pool, "x", "y")
             case _:
-                self._average(node, emit_average_pool_gradient, "g", "dx")
+                self._pools.lower(node)
 
     # --- images ---
 
@@ -100,7 +86,7 @@ class ImageLowering:
         """
         if value in self._copies:
             return self._copies[value]
-        outer = self._outer
+        outer = self.outer
         place = outer.place(value)
         wanted = outer.borders.get(value, NO_BORDER)
         there = outer.bordered.get(place.buffer, NO_BORDER)
@@ -117,15 +103,15 @@ class ImageLowering:
     def made(self, value: Value) -> tuple[Buffer, Images]:
         """Memory for a value that is about to be made, which gets its place."""
         height, width = size_of(value.shape)
-        border = self._outer.borders.get(value, NO_BORDER)
-        buffer, images = self._outer.new_images(value.shape[0], height, width, value.shape[1], border)
-        self._outer.places[value] = as_place(buffer, images, value.shape)
+        border = self.outer.borders.get(value, NO_BORDER)
+        buffer, images = self.outer.new_images(value.shape[0], height, width, value.shape[1], border)
+        self.outer.places[value] = as_place(buffer, images, value.shape)
         return buffer, images
 
     # --- convolutions ---
 
     def _convolve(self, node: Node) -> None:
-        outer, conv, output = self._outer, convolution_of(node), node.outputs[0]
+        outer, conv, output = self.outer, convolution_of(node), node.outputs[0]
         value, weights = node.values
         x, x_images = self.images(value)
         y, y_images = self.made(output)
@@ -142,7 +128,7 @@ class ImageLowering:
         outer.clear_border(y, y_images)
 
     def _convolve_back(self, node: Node) -> None:
-        outer, conv = self._outer, convolution_of(node)
+        outer, conv = self.outer, convolution_of(node)
         value, weights = node.values
         dy, dy_images = self.images(value)
         dx, dx_images = self.made(node.outputs[0])
@@ -152,7 +138,7 @@ class ImageLowering:
         outer.clear_border(dx, dx_images)
 
     def _weigh(self, node: Node) -> None:
-        outer, conv, output = self._outer, convolution_of(node), node.outputs[0]
+        outer, conv, output = self.outer, convolution_of(node), node.outputs[0]
         value, gradient = node.values
         x, x_images = self.images(value)
         dy, dy_images = self.images(gradient, border=False)
@@ -169,7 +155,7 @@ class ImageLowering:
 
     def _unpack(self, packed: Buffer, conv: Convolution, whole: Place) -> None:
         """Copy packed weights to where they lie in the order of a convolution's."""
-        outer, taps, inputs, outputs = self._outer, prod(conv.kernel), conv.group_inputs, conv.group_outputs
+        outer, taps, inputs, outputs = self.outer, prod(conv.kernel), conv.group_inputs, conv.group_outputs
         if conv.depthwise:
             lying = Place(packed, (conv.inputs, taps), (1, conv.inputs))
             outer.copied(lying, Place(whole.buffer, lying.shape, (taps, 1), whole.origin))
@@ -189,7 +175,7 @@ class ImageLowering:
     def _pack(self, weights: Value, conv: Convolution) -> Buffer:
         """Weights as kernels read them; see `packing`."""
         if weights not in self._packed:
-            outer, place = self._outer, self._outer.place(weights)
+            outer, place = self.outer, self.outer.place(weights)
             taps, inputs, outputs = prod(conv.kernel), conv.group_inputs, conv.group_outputs
             packed = self._packed[weights] = outer.new(packed_size(conv) + READ_BEYOND)
             flat = place if place.is_dense else outer.dense_copy(place)
@@ -213,16 +199,16 @@ class ImageLowering:
     def _turn(self, weights: Value, conv: Convolution) -> Buffer:
         if weights not in self._turned:
             packed = self._pack(weights, conv)
-            turned = self._turned[weights] = self._outer.new(turned_size(conv) + READ_BEYOND)
-            launch = turn_weights(self._outer.target, conv)
-            self._outer.add(launch, {"source": packed, "result": turned}, ["result"], "turn weights")
+            turned = self._turned[weights] = self.outer.new(turned_size(conv) + READ_BEYOND)
+            launch = turn_weights(self.outer.target, conv)
+            self.outer.add(launch, {"source": packed, "result": turned}, ["result"], "turn weights")
         return self._turned[weights]
 
     # --- statistics ---
 
     def moments(self, node: Node) -> None:
         """Mean and variance per channel, as parts; a convolution has left them already where it could."""
-        outer = self._outer
+        outer = self.outer
         last = next(node.values)
         whole = self._last.get(last, last)
         known = outer.partials.get(whole)
@@ -252,54 +238,10 @@ class ImageLowering:
 
     def _remember(self, value: Value, buffer: Buffer, channels: int, row: int, *, groups: int) -> None:
         count = value.spec.size // channels
-        self._outer.partials[value] = Partial(
+        self.outer.partials[value] = Partial(
             buffer=buffer, layout="moments", channels=channels, shape=value.shape,
             rows=Rows(row, groups=groups, count=count),
         )  # fmt: skip
-
-    # --- pools ---
-
-    def _max_pool(self, node: Node) -> None:
-        (value,) = node.values
-        x, x_images = self.images(value, border=False)
-        y, y_images = self.made(node.outputs[0])
-        self._largest(node, (x, x_images), (y, y_images))
-        self._outer.clear_border(y, y_images)
-        self._pooled[(value, *node.params.values())] = node.outputs[0]
-
-    def _largest(self, node: Node, x: tuple[Buffer, Images], y: tuple[Buffer, Images]) -> None:
-        launch = _pool(self._outer.target, emit_max_pool, node, x[1], y[1], {"x": x[1], "y": y[1]})
-        self._outer.add(launch, {"x": x[0], "y": y[0]}, ["y"], "max_pool")
-
-    def _max_pool_back(self, node: Node) -> None:
-        outer = self._outer
-        gradient, value = node.values
-        g, g_images = self.images(gradient, border=False)
-        x, x_images = self.images(value, border=False)
-        pooled = self._pooled.get((value, *node.params.values()))
-        if pooled is not None:
-            y, y_images = self.images(pooled, border=False)
-        else:
-            size = g_images.count, g_images.height, g_images.width, g_images.channels
-            y, y_images = outer.new_images(*size, NO_BORDER)
-            self._largest(node, (x, x_images), (y, y_images))
-        dx, dx_images = self.made(node.outputs[0])
-        operands = {"x": x_images, "y": y_images, "g": g_images, "dx": dx_images}
-        launch = _pool(outer.target, emit_max_pool_gradient, node, x_images, y_images, operands)
-        outer.add(launch, {"x": x, "y": y, "g": g, "dx": dx}, ["dx"], "max_pool gradient")
-        outer.clear_border(dx, dx_images)
-
-    def _average(self, node: Node, emit: Callable[[Target, Tile], Kernel], read: str, written: str) -> None:
-        outer = self._outer
-        (value,) = node.values
-        source, source_images = self.images(value, border=False)
-        made, made_images = self.made(node.outputs[0])
-        whole, parts = (source_images, made_images) if read == "x" else (made_images, source_images)
-        operands = {read: source_images, written: made_images}
-        inverse = outer.table(_inverse_counts(node, (whole.height, whole.width), (parts.height, parts.width)))
-        launch = _pool(outer.target, emit, node, whole, parts, operands)
-        outer.add(launch, {read: source, written: made, "inverse": inverse}, [written], node.op.name)
-        outer.clear_border(made, made_images)
 
 
 def as_images(place: Place) -> Images | None:
@@ -322,52 +264,3 @@ def as_place(buffer: Buffer, images: Images, shape: tuple[int, ...]) -> Place:
     """Images as a place (N, C, *spatial)."""
     steps = (images.pixel,) if len(shape) == 3 else (images.row, images.pixel)
     return Place(buffer, shape, (images.image, 1, *steps), images.origin)
-
-
-def _window(node: Node) -> dict[str, tuple[int, int]]:
-    """Size, stride, padding before and dilation of windows, in rows and pixels."""
-    params = node.params
-    line = len(params["size"]) == 1
-    lows = tuple(low for low, _ in params["padding"])
-    found = {"size": params["size"], "stride": params["stride"], "padding": lows}
-    found["dilation"] = params.get("dilation", (1,) * len(lows))
-    fill = {"size": 1, "stride": 1, "padding": 0, "dilation": 1}
-    return {name: (fill[name], *pair) if line else tuple(pair) for name, pair in found.items()}
-
-
-def _pool(
-    target: Target,
-    emit: Callable[[Target, Tile], Kernel],
-    node: Node,
-    whole: Images,
-    parts: Images,
-    operands: dict[str, Images],
-) -> Launch:
-    window = _window(node)
-    numbers: dict[str, int | float] = {"items": whole.count, "channels": whole.channels}
-    numbers |= {"in_rows": whole.height, "in_pixels": whole.width, "out_rows": parts.height, "out_pixels": parts.width}
-    numbers |= {"top": window["padding"][0], "left": window["padding"][1]}
-    for name in ("size", "stride", "dilation"):
-        numbers |= dict(zip((f"{name}_rows", f"{name}_pixels"), window[name], strict=True))
-    for name, image in operands.items():
-        numbers |= {f"{name}.item": image.image, f"{name}.row": image.row, f"{name}.pixel": image.pixel}
-    kernel = emit(target, tile_for(target, whole.channels))
-    offsets = {name: image.origin for name, image in operands.items()}
-    if "inverse" in kernel.index:
-        offsets["inverse"] = 0
-    return Launch(kernel=kernel, numbers={n: v for n, v in numbers.items() if n in kernel.index}, offsets=offsets)
-
-
-def _inverse_counts(node: Node, whole: tuple[int, int], parts: tuple[int, int]) -> Array:
-    """One over how many elements each window is the mean of, shape (rows, pixels)."""
-    params, window = node.params, _window(node)
-    ends = [high for _, high in params["padding"]]
-    ends = [0, *ends] if len(ends) == 1 else ends
-    counted = params["count_include_pad"]
-    axes: list[Array] = []
-    for axis in (0, 1):
-        size, stride, low = (window[name][axis] for name in ("size", "stride", "padding"))
-        starts = np.arange(parts[axis]) * stride - low
-        first, last = (-low, whole[axis] + ends[axis]) if counted else (0, whole[axis])
-        axes.append(np.minimum(starts + size, last) - np.maximum(starts, first))
-    return 1.0 / reduce(np.multiply.outer, axes).astype(np.float64)

@@ -13,7 +13,7 @@ from ..graph import Graph, Value
 from ..llvm import BARRIER, Call, Pointer, Program, Record, default_cache, default_pool
 from ..passes import optimize
 from .arena import ALIGNMENT, plan
-from .decompose import decompose
+from .decompose import decompose, even_pools
 from .lower import lower
 from .lowered import Lowered, Work
 from .place import Buffer, Place
@@ -37,7 +37,7 @@ class NativeProgram:
 
     def __init__(self, graph: Graph, device: Device) -> None:
         cache, pool = default_cache(), default_pool()
-        self._graph = graph = decompose(optimize(channels_last(graph)))
+        self._graph = graph = decompose(optimize(channels_last(even_pools(graph))))
         self._lowered = lowered = lower(graph, cache.engine.target)
         self._most_threads = pool.threads
         scratch = Buffer("arena", max((work.scratch for work in lowered.works), default=0) * pool.threads)
