@@ -21,7 +21,7 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 class Criterion(Protocol):
     """A training goal."""
 
-    def loss(self, outputs: Tensor, targets: Array) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Array | Tensor) -> Tensor:
         """What is minimised: a mean over the rows, a tensor with one element."""
         ...
 
@@ -54,7 +54,7 @@ class CrossEntropy:
     def __post_init__(self) -> None:
         _check_names(self.metrics, {"loss", "accuracy"})
 
-    def loss(self, outputs: Tensor, targets: Array) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Array | Tensor) -> Tensor:
         """Mean cross-entropy in nats; see `ops.cross_entropy`."""
         return ops.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
 
@@ -83,14 +83,14 @@ class MeanSquaredError:
     def __post_init__(self) -> None:
         _check_names(self.metrics, {"loss", "mae"})
 
-    def loss(self, outputs: Tensor, targets: Array) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Array | Tensor) -> Tensor:
         """Mean of the squared differences, over rows and outputs.
 
         Raises:
             ShapeError: the shapes differ.
             DTypeError: the targets' dtype is not the outputs'.
         """
-        difference = _difference(outputs, Tensor(targets))
+        difference = _difference(outputs, targets if isinstance(targets, Tensor) else Tensor(targets))
         return (difference * difference).mean()
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from ..optim import (
     swapped,
 )
 from ..tensor import Tensor
+from .compiled import CompiledStep
 from .config import TrainingConfig, half_dtype
 from .criterion import Criterion
 from .snapshot import SnapshotReader
@@ -66,6 +67,7 @@ class TrainingStep:
         self._average = average.init(self.state) if average else None
         self._scale = scaler.init() if scaler else None
         self._accumulator: GradientAccumulator | None = None
+        self._compiled = CompiledStep(self._whole_step()) if self._is_plain else None
 
     def run(self, inputs: Array, targets: Array, factor: float) -> float:
         """Take one step on a batch, within `computing`; it is left out where a scaled gradient overflows.
@@ -78,6 +80,13 @@ class TrainingStep:
         Returns:
             The sum of the rows' losses.
         """
+        rate = self._optimizer.learning_rate * factor
+        if self._compiled is not None and len(targets):
+            found = self._compiled.run(inputs, targets, rate, self.state.step)
+            if found is not None:
+                self.loss, self.gradient_norm = found
+                self.learning_rate = rate
+                return self.loss * len(targets)
         gradient, loss_sum = self._gradient(inputs, targets)
         self.loss = loss_sum / max(len(targets), 1)  # a sampled batch may be empty
         if self._scaling and self._scale:
@@ -86,7 +95,7 @@ class TrainingStep:
                 return loss_sum
         if self._config.clip_norm is not None:
             self.gradient_norm = clip_by_norm(gradient, self._config.clip_norm)
-        self.learning_rate = self._optimizer.learning_rate * factor
+        self.learning_rate = rate
         self.state = self._optimizer.step(self.state, gradient, learning_rate=self.learning_rate)
         if self._averaging and self._average:
             self._average = self._averaging.step(self._average, self.state)
@@ -138,6 +147,29 @@ class TrainingStep:
                 self._scale = ScalerState(scale, good_steps)
 
         return apply
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether a step is one gradient of one batch: what the compiler is for."""
+        config = self._config
+        plain = config.precision == "float32" and config.micro_batch_size is None and not self._scaling
+        return plain and type(self) is TrainingStep and self.state.buffer.device.kind == "cpu"
+
+    def _whole_step(self) -> Callable[[Tensor, Tensor, float], tuple[Tensor, ...]]:
+        """The step as one function: its loss, and the norm of the gradient where it is clipped."""
+        model, criterion, optimizer, bound = self._model, self._criterion, self._optimizer, self._config.clip_norm
+        parameters, state, averaging, average = self.parameters, self.state, self._averaging, self._average
+
+        def step(inputs: Tensor, targets: Tensor, rate: float) -> tuple[Tensor, ...]:
+            loss = criterion.loss(model(inputs), targets)
+            gradient = state.gather(grad(loss, parameters))
+            norm = loss * float("nan") if bound is None else clip_by_norm(gradient, bound)
+            optimizer.step(state, gradient, learning_rate=rate)
+            if averaging and average:
+                averaging.step(average, state)
+            return loss, norm  # pyright: ignore[reportReturnType] - while it is traced, a norm is a tensor
+
+        return step
 
     def _gradient(self, inputs: Array, targets: Array) -> tuple[Array, float]:
         """The (scaled) gradient of the batch's mean loss as one vector, and the sum of its losses."""

@@ -96,6 +96,11 @@ class _Apart(Rewriting):
                 return self._linear(node, inputs)
             case "flash_attention" | "masked_flash_attention" if _is_small_attention(node):
                 return self._attention(node, inputs)
+            case "isnan":
+                return self.add(OPS["not_equal"], [inputs[0], inputs[0]], {}, node.where)
+            case "isfinite" | "isinf":
+                size = self.add(OPS["absolute"], inputs, {}, node.where)[0]
+                return self.add(OPS["less" if node.op.name == "isfinite" else "equal"], [size, np.inf], {}, node.where)
             case "multiply" if inputs[0] is inputs[1] and isinstance(inputs[0], Value):
                 return self.add(OPS["square"], inputs[:1], {}, node.where)
             case "standardize" if _over_leading(node):

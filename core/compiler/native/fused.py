@@ -158,8 +158,12 @@ class GroupLowering:
         wide = (*shape[:-1], 1) if rows else shape
         place = Place.dense(buffer, wide, [axis for axis in self._walk.order if axis < len(wide)])
         at = place.broadcast(shape)
-        self._formula.store(name, term, dtype=dtype, layout=self._walk.known(name, at))
-        self._where[name] = self._walk.where(at)
+        if rows and self._walk.layout(at) == "scalar":  # of the only row
+            self._formula.store(name, term, dtype=dtype, layout="pixel")
+            self._where[name] = self._walk.images(at)
+        else:
+            self._formula.store(name, term, dtype=dtype, layout=self._walk.known(name, at))
+            self._where[name] = self._walk.where(at)
         found = place if len(value.shape) == len(wide) else place.reshaped(value.shape)
         if found is None:
             raise Unsupported("a reduction in another layout")

@@ -75,8 +75,10 @@ class Walk:
 
     def where(self, place: Place) -> Where:
         """The same for `fuse`."""
-        if self.layout(place) in ("channel", "scalar"):
-            return place.origin
+        return place.origin if self.layout(place) in ("channel", "scalar") else self.images(place)
+
+    def images(self, place: Place) -> Images:
+        """A place as images of the kernel's grid."""
         image, row, pixel, _ = self.steps(place)
         items, rows, pixels, channels = self.grid
         return Images(
