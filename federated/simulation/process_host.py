@@ -119,6 +119,7 @@ def _serve(link: Connection, make_app: MakeApp) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grid's
     Thread(target=_end_with_parent, daemon=True).start()
     identify_process()
+    os.environ.setdefault("NASTURTIUM_NUM_THREADS", "1")  # the others have the other cores
     with suppress(EOFError, BrokenPipeError):
         try:
             app = make_app()

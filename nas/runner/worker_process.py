@@ -31,7 +31,7 @@ START_S = 120.0  # for the evaluator to be made
 MAX_LOG_BYTES = 1 << 20  # what a process wrote is forgotten above it when the next trial begins
 LAST_WORDS = 1500  # bytes
 
-_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_THREADS = tuple(f"{who}_NUM_THREADS" for who in ("NASTURTIUM", "OPENBLAS", "OMP", "MKL")) + ("VECLIB_MAXIMUM_THREADS",)
 _CHILD = f"{__package__}.child"
 # sys.path travels as an argument because it decides where our own package is found.
 _BOOT = (
