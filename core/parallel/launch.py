@@ -33,7 +33,8 @@ from .process import SLOT_BYTES, TIMEOUT_S, ProcessCommunicator
 Receiver = Callable[[int, bytes], None]  # which rank, what it sent
 
 GRACE_S = 5.0  # after one rank failed, for the others to notice and end by themselves
-_THREADS = tuple(f"{who}_NUM_THREADS" for who in ("NASTURTIUM", "OPENBLAS", "OMP", "MKL")) + ("VECLIB_MAXIMUM_THREADS",)
+_LIBRARIES = ("NASTURTIUM", "OPENBLAS", "OMP", "MKL")
+_THREADS = (*(f"{library}_NUM_THREADS" for library in _LIBRARIES), "VECLIB_MAXIMUM_THREADS")
 # sys.path travels as an argument because it decides where our own package is found.
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {} import main; main(int(sys.argv[2]))"
 

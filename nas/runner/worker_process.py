@@ -31,7 +31,8 @@ START_S = 120.0  # for the evaluator to be made
 MAX_LOG_BYTES = 1 << 20  # what a process wrote is forgotten above it when the next trial begins
 LAST_WORDS = 1500  # bytes
 
-_THREADS = tuple(f"{who}_NUM_THREADS" for who in ("NASTURTIUM", "OPENBLAS", "OMP", "MKL")) + ("VECLIB_MAXIMUM_THREADS",)
+_LIBRARIES = ("NASTURTIUM", "OPENBLAS", "OMP", "MKL")
+_THREADS = (*(f"{library}_NUM_THREADS" for library in _LIBRARIES), "VECLIB_MAXIMUM_THREADS")
 _CHILD = f"{__package__}.child"
 # sys.path travels as an argument because it decides where our own package is found.
 _BOOT = (
