@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import Array
+from ..device import CPU, Array
 from ..errors import CompileError
 from ..op import OpDef
 from ..shapes import Spec
@@ -295,8 +295,8 @@ def _typed(spec: Spec) -> str:
 def _shown(array: Array) -> str:
     """The elements of a small array; of a larger one what tells it from others."""
     if array.size <= 8:
-        return np.array2string(np.asarray(array), separator=", ").replace("\n", "")
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+        return np.array2string(CPU.put(array), separator=", ").replace("\n", "")
+    return hashlib.sha256(np.ascontiguousarray(CPU.put(array)).tobytes()).hexdigest()[:16]
 
 
 def _quoted(text: str) -> str:

@@ -7,11 +7,11 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from ..device import Array
+from ..device import CPU, Array
 from ..dispatch import apply
 from ..op import Flags, OpDef
 from ..shapes import spec_of
-from ..tensor import Tensor
+from ..tensor import as_array
 from .graph import Effect, Graph, Input, Node, Update, Value, inferred
 
 FOLDED_BYTES: Final = 1 << 16  # of constants that are computed once and kept
@@ -110,7 +110,7 @@ class _Merging(Rewriting):
         self._known: dict[Hashable, tuple[Value, ...]] = {}
         first: dict[Hashable, Value] = {}
         for value, array in graph.constants.items():
-            self.into[value] = first.setdefault((value.spec, np.ascontiguousarray(array).tobytes()), value)
+            self.into[value] = first.setdefault((value.spec, np.ascontiguousarray(CPU.put(array)).tobytes()), value)
 
     def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
         params = tuple(node.params.items())
@@ -150,7 +150,7 @@ class _Folding(Rewriting):
         made: Any = apply(node.op, arrays, node.params)
         outputs: list[Value] = []
         for item in made if made.__class__ is tuple else (made,):
-            array = item.data if isinstance(item, Tensor) else np.asarray(item)
+            array = as_array(item)
             value = Value(spec_of(array))
             self.constants[value] = array
             self.into[value] = value

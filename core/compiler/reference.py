@@ -11,7 +11,7 @@ import numpy as np
 
 from ..device import Array, Device
 from ..dispatch import apply
-from ..tensor import Tensor
+from ..tensor import as_array
 from .graph import Graph, Node, Value
 
 # Runs a step: the arrays of the arguments in, those of the results out.
@@ -73,7 +73,7 @@ class ReferenceProgram:
         made: Any = apply(node.op, inputs, node.params)
         items: Any = made if made.__class__ is tuple else (made,)
         for value, item in zip(node.outputs, items, strict=True):
-            arrays[self._slot[value]] = item.data if isinstance(item, Tensor) else np.asarray(item)
+            arrays[self._slot[value]] = as_array(item)
 
 
 def _own(array: Array, held: Sequence[Array]) -> Array:

@@ -30,7 +30,7 @@ from ..forward import next_level
 from ..op import OPS, Flags, OpDef
 from ..shapes import Spec, is_inexact, spec_of
 from ..tape import Mode, current_mode, is_leaf, leaf_node, mode, pullback, recording
-from ..tensor import Scalar, Tensor, wrap
+from ..tensor import Scalar, Tensor, as_array, wrap
 from .graph import Capture, Draw, Effect, Graph, Input, Node, Update, Value, inferred, weak_dtype
 
 
@@ -270,7 +270,7 @@ class _GradientOf:
         self._tensor = tensor
 
     def __call__(self, gradient: Array) -> None:
-        self._tensor.grad = wrap(np.array(gradient))
+        self._tensor.grad = wrap(gradient.copy())
 
 
 def _is_state(tensor: Tensor) -> bool:
@@ -354,7 +354,7 @@ def _value(staging: Trace, gradient: Tensor | None, like: Tensor) -> Value:
         return gradient.data
     found = zeros_like(like) if gradient is None else gradient
     value = Value(spec_of(found))
-    staging.graph.constants[value] = np.asarray(found.data)
+    staging.graph.constants[value] = as_array(found)
     return value
 
 
