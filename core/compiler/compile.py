@@ -16,7 +16,6 @@ from ..device import CPU, Array, Device, device_of
 from ..dispatch import Traced, apply
 from ..errors import CompileError, ConfigError, GradientError
 from ..op import Batch, Flags, Jvp, OpDef
-from ..shapes import Spec
 from ..tape import current_mode
 from ..tensor import Tensor, as_array, wrap
 from .graph import Graph
@@ -29,6 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 CAPACITY: Final = 16  # programs that one compiled function keeps
+ARRAY: Final = "array"  # the kind of a leaf whose elements vary
 PATIENCE: Final = 3  # compilations before it is said why there is another
 
 # Makes a program of a verified graph.
@@ -159,11 +159,13 @@ class Compiled(Generic[P, R]):
         Raises:
             TraceError: the function looks at values; names the line. Nothing was run then.
         """
-        leaves = tree.leaves(args) if not kwargs else tree.leaves((args, kwargs))
+        plain = not kwargs and all(each.__class__ is Tensor or each.__class__ is float for each in args)
+        leaves: Sequence[Any] = args if plain else tree.leaves((args, kwargs) if kwargs else args)
         if current_mode().stage is not None or any(isinstance(leaf, Traced) for leaf in leaves):
             return self._function(*args, **kwargs)
         with self._lock:
-            key = (_structure(args), _structure(kwargs) if kwargs else None, tuple(map(_kind, leaves)))
+            structure = (tuple, *[None] * len(args)) if plain else _structure(args)
+            key = (structure, _structure(kwargs) if kwargs else None, tuple(map(_kind, leaves)))
             entry = self._find(key) or self._compile(key, args, kwargs, leaves)
             return entry.answer([leaf for leaf in leaves if _varies(leaf)])
 
@@ -181,7 +183,7 @@ class Compiled(Generic[P, R]):
         if known is None:
             return None
         self._entries.move_to_end(key)
-        return next((entry for entry in known if entry.surroundings.changed() is None), None)
+        return next((entry for entry in known if entry.surroundings.same()), None)
 
     def _compile(self, key: Hashable, args: Any, kwargs: Any, leaves: Sequence[Any]) -> _Entry:
         if self._compilations >= PATIENCE:
@@ -265,8 +267,10 @@ def _kind(leaf: Any) -> Hashable:
     if leaf.__class__ is float:
         return float
     if _varies(leaf):
+        array = as_array(leaf)
         wants = isinstance(leaf, Tensor) and leaf.requires_grad
-        return (Spec(tuple(leaf.shape), leaf.dtype), wants, str(device_of(as_array(leaf))))
+        device = "cpu" if array.__class__ is np.ndarray else str(device_of(array))
+        return (ARRAY, array.shape, array.dtype, wants, device)
     if isinstance(leaf, Hashable):
         return (leaf.__class__, leaf)
     return (leaf.__class__, id(leaf))
@@ -275,8 +279,8 @@ def _kind(leaf: Any) -> Hashable:
 def _described(kind: Any) -> str:
     if kind is float:
         return "a float"
-    if isinstance(kind[0], Spec):
-        return f"{kind[0].dtype.name}[{', '.join(map(str, kind[0].shape))}]"
+    if kind[0] is ARRAY:
+        return f"{kind[2].name}[{', '.join(map(str, kind[1]))}]"
     return repr(kind[1]) if kind[0].__module__ == "builtins" else f"another {kind[0].__name__}"
 
 

@@ -73,6 +73,30 @@ class Surroundings:
         self._places = tuple(_places((function, *args)))
         self._mode = current_mode()
         self._device = current_device()
+        # The same by kind, for a glance at each run.
+        named = [place for place in self._places if place.name not in ("", "cell_contents")]
+        self._sizes = [(place.holder, len(place.value)) for place in self._places if place.name == ""]
+        self._cells = [(place.holder, place.value) for place in self._places if place.name == "cell_contents"]
+        self._named = [(place.holder, place.name, place.value) for place in named]
+
+    def same(self) -> bool:
+        """Whether all is as it was."""
+        if current_mode() is not self._mode or current_device() != self._device:
+            return False
+        try:
+            for holder, size in self._sizes:
+                if len(holder) != size:
+                    return False
+            for cell, value in self._cells:
+                if cell.cell_contents is not value:
+                    return self.changed() is None
+            for holder, name, value in self._named:
+                now = holder[name]
+                if now is not value and not (value.__class__ is tuple and _same(now, value)):
+                    return self.changed() is None
+        except (KeyError, ValueError):
+            return False
+        return True
 
     def changed(self) -> str | None:
         """The first thing that is not as it was, in words; None if all is."""
