@@ -70,4 +70,6 @@ def cases(dtype: Any = np.float32, *, most: int = 1000) -> Iterator[Case]:
                 if np.dtype(dtype).kind == "f":
                     raise
                 continue  # no op for such numbers
+            graph.constants |= {each.value: each.read() for each in graph.captures}  # made while it was traced
+            graph.captures.clear()
             yield Case(f"{op.name} {number}: {sample}", op.name, graph, arrays)
