@@ -30,6 +30,12 @@ class Launch:
         names = {slot.name for slot in self.kernel.slots}
         assert given == names, f"{self.kernel.name}: slots and values differ in {sorted(given ^ names)}"
 
+    def shifted(self, operand: str, floats: int) -> Launch:
+        """The same with an operand that starts so many floats further on."""
+        if not floats:
+            return self
+        return replace(self, offsets={**self.offsets, operand: self.offsets[operand] + floats})
+
     def call(self, **operands: Pointer) -> Call:
         """The record of a program that runs it: of each operand, a pointer to its start."""
         places = {

@@ -108,23 +108,37 @@ class ImageLowering:
         self.outer.places[value] = as_place(buffer, images, value.shape)
         return buffer, images
 
+    def _made_last(self, value: Value) -> tuple[Buffer, Images]:
+        """The same for (N, *spatial, C)."""
+        count, *spatial, channels = value.shape
+        height, width = (1, *spatial) if len(spatial) == 1 else spatial
+        border = self.outer.borders.get(value, NO_BORDER)
+        buffer, images = self.outer.new_images(count, height, width, channels, border)
+        order = (0, *range(2, len(value.shape)), 1)
+        self.outer.places[value] = as_place(buffer, images, (count, channels, *spatial)).transposed(order)
+        return buffer, images
+
     # --- convolutions ---
 
     def _convolve(self, node: Node) -> None:
         outer, conv, output = self.outer, convolution_of(node), node.outputs[0]
         value, weights = node.values
         x, x_images = self.images(value)
-        y, y_images = self.made(output)
+        tail = self.outer.tails.get(node)
+        y, y_images = self.made(output) if tail is None else self._made_last(tail.output)
         memory = {"x": x, "w": self._pack(weights, conv), "y": y}
-        epilogue = PLAIN
-        if output in self._measured:
+        epilogue, shift = PLAIN, 0
+        if tail is not None:
+            epilogue = Epilogue(bias=True, relu=tail.relu)
+            memory["bias"], shift = outer.channels(tail.bias)
+        elif output in self._measured:
             epilogue = Epilogue(moments=True)
             memory["moments"] = outer.new(SHARDS * 2 * moments_row(conv.outputs))
             row = moments_row(conv.outputs)
             self._remember(output, memory["moments"], conv.outputs, row, groups=y_images.count)
         writes = ["y", "moments"] if epilogue.moments else ["y"]
         for launch in forward(outer.target, conv, x_images, y_images, epilogue=epilogue):
-            outer.add(launch, memory, writes, node.where or "conv")
+            outer.add(launch.shifted("bias", shift), memory, writes, node.where or "conv")
         outer.clear_border(y, y_images)
 
     def _convolve_back(self, node: Node) -> None:

@@ -24,6 +24,7 @@ from .optimizers import lower_step, native_steps, target_places
 from .place import Buffer, Place
 from .products import lower_product
 from .recompute import recomputed
+from .tails import tails
 from .walk import Walk
 
 NO_BORDER: Border = (0, 0, 0, 0)
@@ -45,6 +46,8 @@ class Lowering:
         bordered: of buffers of images, the zeros that they have.
         targets: of gradients, where an optimiser's step will read them.
         vectors: of such steps, the memory of all their gradients.
+        tails: of products and convolutions, what they do to their sums.
+        nodes: what is being lowered.
 
     Raises:
         Unsupported: it has something that there are no kernels for.
@@ -53,7 +56,8 @@ class Lowering:
     def __init__(self, graph: Graph, target: Target) -> None:
         self.result = Lowered()
         self.target = target
-        self.places: dict[Value, Place] = {}
+        self.places = self.result.lying
+        self.nodes: tuple[Node, ...] = ()
         self.partials: dict[Value, Partial] = {}
         self.borders = borders_of(graph)
         self.bordered: dict[Buffer, Border] = {}
@@ -73,9 +77,13 @@ class Lowering:
         for value in kept:
             self.targets.pop(value, None)
         images = ImageLowering(self, graph)
-        for item in recomputed(Grouping(graph).items, graph):
+        items = recomputed(Grouping(graph).items, graph)
+        self.tails, absorbed = tails(items, graph)
+        for item in items:
+            self.nodes = tuple(item.nodes) if isinstance(item, Group) else (item,)
             if isinstance(item, Group):
-                GroupLowering(self, item).run()
+                if item not in absorbed:
+                    GroupLowering(self, item).run()
             elif item.op.name in PRODUCTS:
                 lower_product(self, item)
             elif item.op.name in IMAGES:
@@ -86,6 +94,7 @@ class Lowering:
                 self._join(item)
             else:
                 self._view(item)
+        self.nodes = ()
         for value in kept:
             self.result.places[value] = self._dense(value)
         self.result.steps = [lower_step(self, effect, number) for number, effect in enumerate(steps)]
@@ -124,14 +133,14 @@ class Lowering:
     def clear_border(self, buffer: Buffer, images: Images) -> None:
         """Launches that make a border zero; to stand behind whatever makes the images."""
         for launch in border_fills(self.target, images, self.bordered.get(buffer, NO_BORDER)):
-            self.result.works.append(Work(launch, {"to": buffer}, frozenset(), "border", beside=True))
+            self.result.works.append(Work(launch, {"to": buffer}, frozenset(), "border", beside=True, nodes=self.nodes))
 
     def add(
         self, launch: Launch, memory: Mapping[str, Buffer], writes: Sequence[str], label: str, scratch: int = 0
     ) -> None:
         """One more launch; see `Work`."""
         used = {name: memory[name] for name in launch.offsets if name != "scratch"}
-        self.result.works.append(Work(launch, used, frozenset(writes), label, scratch))
+        self.result.works.append(Work(launch, used, frozenset(writes), label, scratch, nodes=self.nodes))
 
     def place(self, value: Value) -> Place:
         """Where a value lies; a sum in parts is finished first."""
@@ -149,8 +158,16 @@ class Lowering:
             fused = fuse(self.target, f.pattern(), (1, 1, 1, partial.channels), where)
             memory = {"parts": partial.buffer, "whole": known.buffer}
             self.add(fused.launch, memory, ["whole"], "finish", fused.scratch)
+            if value.node is not None:
+                self.result.works[-1].nodes = (value.node,)
             self.places[value] = known
         return known
+
+    def channels(self, value: Value) -> tuple[Buffer, int]:
+        """Where a value of one number per channel lies side by side: the memory, and its first element in it."""
+        place = self.place(value)
+        place = place if place.is_dense else self.dense_copy(place)
+        return place.buffer, place.origin
 
     def copied(self, place: Place, to: Place) -> None:
         """Copy float32 elements, or those of `to`'s size, to another place of the same shape."""
@@ -162,6 +179,7 @@ class Lowering:
         where = {"from": walk.where(place), "to": walk.where(to)} | walk.extra
         fused = fuse(self.target, f.pattern(), walk.grid, where)
         self.add(fused.launch, {"from": place.buffer, "to": to.buffer}, ["to"], "copy", fused.scratch)
+        self.result.works[-1].moved = prod(place.shape) * to.buffer.itemsize
 
     def dense_copy(self, place: Place) -> Place:
         """A copy in order and without gaps."""

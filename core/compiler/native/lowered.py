@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...device import Array
-from ..graph import Value
+from ..graph import Node, Value
 from ..llvm.formula import DType
 from ..llvm.fusion import Rows
 from ..llvm.launch import Launch
@@ -30,6 +30,8 @@ class Work:
         label: what it computes, for people.
         scratch: floats of scratch memory for each thread.
         beside: it writes what no other launch writes or reads without a barrier: the borders of images.
+        nodes: what it computes, or is a part or a preparation of.
+        moved: bytes that a copy moves; None where it is none.
     """
 
     launch: Launch
@@ -38,6 +40,8 @@ class Work:
     label: str
     scratch: int = 0
     beside: bool = False
+    nodes: tuple[Node, ...] = ()
+    moved: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,7 @@ class Lowered:
         sources: where arguments, captures, draws and constants are bound, dense.
         tables: numbers that kernels need, bound once.
         places: of the values that are wanted, dense.
+        lying: where values lie that are whole, wanted in the end or not.
         barriers: works before which all threads meet, whatever they touch.
         steps: of optimisers, that are among the works.
     """
@@ -82,5 +87,6 @@ class Lowered:
     sources: dict[Value, Buffer] = field(default_factory=dict[Value, Buffer])
     tables: dict[Buffer, Array] = field(default_factory=dict[Buffer, Array])
     places: dict[Value, Place] = field(default_factory=dict[Value, Place])
+    lying: dict[Value, Place] = field(default_factory=dict[Value, Place])
     barriers: set[int] = field(default_factory=set[int])
     steps: list[NativeStep] = field(default_factory=list["NativeStep"])

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from ..graph import Node, Value
 from ..llvm.launch import Images
 from ..llvm.matmul import matrices, multiply, pack_right, packed_right_size
+from ..llvm.tiling import PLAIN, Epilogue
 from .group import Unsupported
 from .place import Place
+from .tails import Tail
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -26,7 +28,8 @@ def lower_product(outer: Lowering, node: Node) -> None:
     assert isinstance(right, Value)
     if {left.dtype.name, right.dtype.name} != {"float32"} or min(len(left.shape), len(right.shape)) < 2:
         raise Unsupported(f"matmul of {left.spec} and {right.spec}")
-    output = node.outputs[0]
+    tail = outer.tails.get(node)
+    output = node.outputs[0] if tail is None else tail.output
     a, b = outer.place(left), outer.place(right)
     if len(b.shape) == 2 and len(a.shape) > 2:  # one product of more rows
         rows = (prod(a.shape[:-1]), a.shape[-1])
@@ -42,7 +45,7 @@ def lower_product(outer: Lowering, node: Node) -> None:
         return
     if not left.shape[-1]:
         raise Unsupported("a product over nothing")
-    _multiply(outer, a, b, made, node.where or "matmul")
+    _multiply(outer, a, b, made, node.where or "matmul", tail)
 
 
 def _batched(outer: Lowering, place: Place, batch: tuple[int, ...]) -> Place:
@@ -53,7 +56,7 @@ def _batched(outer: Lowering, place: Place, batch: tuple[int, ...]) -> Place:
     return flat
 
 
-def _multiply(outer: Lowering, a: Place, b: Place, c: Place, label: str) -> None:
+def _multiply(outer: Lowering, a: Place, b: Place, c: Place, label: str, tail: Tail | None) -> None:
     a = a if 1 in (_step(a, -1), _step(a, -2)) else outer.dense_copy(a)
     b = b if 1 in (_step(b, -1), _step(b, -2)) else outer.dense_copy(b)
     turned_a, turned_b = _step(a, -1) != 1, _step(b, -1) != 1
@@ -66,8 +69,12 @@ def _multiply(outer: Lowering, a: Place, b: Place, c: Place, label: str) -> None
         outer.add(pack_right(outer.target, right), {"source": b.buffer, "result": packed}, ["result"], "pack")
         memory["w"] = packed
     form = "tn" if turned_a else "nt" if turned_b else "nn"
-    for launch in multiply(outer.target, form, left, right, _matrices(c)):
-        outer.add(launch, memory, ["y"], label)
+    epilogue, shift = PLAIN, 0
+    if tail is not None:
+        epilogue = Epilogue(bias=True, relu=tail.relu)
+        memory["bias"], shift = outer.channels(tail.bias)
+    for launch in multiply(outer.target, form, left, right, _matrices(c), epilogue=epilogue):
+        outer.add(launch.shifted("bias", shift), memory, ["y"], label)
 
 
 def _step(place: Place, axis: int) -> int:

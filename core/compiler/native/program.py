@@ -11,7 +11,8 @@ from ...device import Array, Device
 from ..channels_last import channels_last
 from ..graph import Graph, Value
 from ..llvm import BARRIER, Call, Pointer, Program, Record, default_cache, default_pool
-from ..passes import optimize
+from ..passes import Pass, optimize
+from ..undisturbed import undisturbed
 from .arena import ALIGNMENT, plan
 from .decompose import decompose, even_pools
 from .lower import lower
@@ -20,6 +21,12 @@ from .place import Buffer, Place
 
 BEYOND: Final = 4096  # bytes behind the arena that kernels may read
 READ_BEHIND: Final = 64  # bytes behind anything else
+# What is done to a graph before it is lowered, in order.
+STAGES: Final[tuple[tuple[str, Pass], ...]] = (
+    ("even pools", even_pools),
+    ("channels last", lambda graph: optimize(channels_last(graph))),
+    ("decomposed", decompose),
+)
 PAGE: Final = 4096
 
 
@@ -30,6 +37,10 @@ class NativeProgram:
         graph: verified.
         device: the CPU.
 
+    Attributes:
+        arena_bytes: memory that the program keeps.
+        barriers: of every launch, whether all threads meet before it.
+
     Raises:
         Unsupported: the graph has something that there are no kernels for.
         CompilerUnavailable: no native code can be made here.
@@ -37,11 +48,13 @@ class NativeProgram:
 
     def __init__(self, graph: Graph, device: Device) -> None:
         cache, pool = default_cache(), default_pool()
-        self._graph = graph = decompose(optimize(channels_last(even_pools(graph))))
+        for _, stage in STAGES:
+            graph = stage(graph)
+        self._graph = graph
         self._lowered = lowered = lower(graph, cache.engine.target)
         self._most_threads = pool.threads
         scratch = Buffer("arena", max((work.scratch for work in lowered.works), default=0) * pool.threads)
-        barriers = _barriers(lowered, scratch)
+        self.barriers = barriers = _barriers(lowered, scratch)
         self.arena_bytes = plan(
             [*(b for b in lowered.buffers if b.last >= 0), *([scratch] if scratch.elements else [])]
         )
@@ -70,6 +83,11 @@ class NativeProgram:
         """The launches, in order."""
         return self._lowered.works
 
+    @property
+    def lowered(self) -> Lowered:
+        """The graph as launches."""
+        return self._lowered
+
     def __call__(self, arguments: Sequence[Array], *, threads: int = 0) -> list[Array]:
         """Run it. What it returns is nobody else's memory.
 
@@ -77,18 +95,8 @@ class NativeProgram:
             arguments: arrays of the graph's arguments, of any layout.
             threads: at most so many; 0 for as many as there are cores. The results have the same bits for any.
         """
-        graph = self._graph
-        for value, array in zip(graph.arguments, arguments, strict=True):
-            self._bind(value, array)
-        for capture in graph.captures:
-            self._bind(capture.value, capture.read())
-        for draw in graph.draws:
-            made = draw.make()
-            if draw.value is not None:
-                self._bind(draw.value, made)
-        steps = self._lowered.steps
-        for step in steps:
-            step.prepare(self._program, self._held.__getitem__)
+        graph, steps = self._graph, self._lowered.steps
+        self._prepare(arguments)
         self._program.run(threads=min(threads or self._most_threads, self._most_threads))
         for step in steps:
             step.state.advanced()
@@ -108,6 +116,43 @@ class NativeProgram:
             (next(works) if isinstance(record, Call) else None, time)
             for record, time in zip(self._program.records, times, strict=True)
         ]
+
+    def rehearse(self, arguments: Sequence[Array], *, runs: int) -> tuple[list[list[int]], list[Array]]:
+        """Run as often with one thread, and leave nothing behind: no parameter moves, and no generator.
+
+        Args:
+            arguments: as of a run.
+            runs: at least 1.
+
+        Returns:
+            Of every record the nanoseconds of each run, and the results.
+        """
+        with undisturbed(self._graph.draws):
+            self._prepare(arguments)
+        own = {name: array for step in self._lowered.steps for name, array in step.vectors.items()}
+        try:
+            for name, array in own.items():  # what the steps of optimisers change
+                copy = array.copy()
+                self._program.bind(name, copy.ctypes.data, copy)
+            times = [self._program.time(threads=1) for _ in range(runs)]
+        finally:
+            for name, array in own.items():
+                self._program.bind(name, array.ctypes.data, array)
+        return np.transpose(times).tolist(), [self._read(value).copy() for value in self._graph.results]
+
+    def _prepare(self, arguments: Sequence[Array]) -> None:
+        """Bind what a run reads."""
+        graph = self._graph
+        for value, array in zip(graph.arguments, arguments, strict=True):
+            self._bind(value, array)
+        for capture in graph.captures:
+            self._bind(capture.value, capture.read())
+        for draw in graph.draws:
+            made = draw.make()
+            if draw.value is not None:
+                self._bind(draw.value, made)
+        for step in self._lowered.steps:
+            step.prepare(self._program, self._held.__getitem__)
 
     def _bind(self, value: Value, array: Array) -> None:
         if self._given.get(value) is array:
