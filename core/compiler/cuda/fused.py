@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Final
 
-import numpy as np
-
 from ..graph import Input, Node, Value
 from ..native.place import Buffer, Place
 from .axes import INT_ELEMENTS, Axes, Strides, joined
@@ -23,21 +21,12 @@ from .expression import expression_of, operand_dtype
 from .gather import READERS
 from .group import REDUCTIONS, VIEWS, Group
 from .kernel import Kernel, Parameter, kernel
-from .numbers import DType, c_type, cast, largest, number, smallest
+from .numbers import DType, c_type, cast, number
+from .reductions import REDUCERS, accumulated, finish, finished, start_of
 
 THREADS: Final = 256
 PARTS: Final = 128  # blocks that share a long row, at most
 PART: Final = 1024  # elements that each of them has, at least
-
-REDUCERS: Final = {
-    "sum": "NstSum",
-    "mean": "NstSum",
-    "prod": "NstProd",
-    "max": "NstMax",
-    "min": "NstMin",
-    "all": "NstAll",
-    "any": "NstAny",
-}
 
 
 class FusedWriter:
@@ -71,10 +60,11 @@ class FusedWriter:
         self._has_readers = any(node.op.name in READERS for node in group.nodes)
         self._phase = _phases(group)
         self._parts = _parts(group)
+        self._reductions = [node for node in group.nodes if node.op.name in REDUCTIONS]
         self._partial = {
-            node.outputs[0]: new(self._parts * group.row_count, _accumulated(node).itemsize)
-            for node in group.nodes
-            if self._parts > 1 and node.op.name in REDUCTIONS
+            node.outputs[0]: new(self._parts * group.row_count, accumulated(node).itemsize)
+            for node in self._reductions
+            if self._parts > 1
         }
         largest_size = max(
             [prod(group.shape), *(self._place_of(v).buffer.elements for v in self._outside())], default=0
@@ -91,7 +81,7 @@ class FusedWriter:
         """The kernels: one, and one more to finish the sums of rows that are shared out."""
         group = self._group
         rows, columns = group.row_count, group.columns
-        if not rows or not (columns or any(node.op.name in REDUCTIONS for node in group.nodes)):
+        if not rows or not (columns or self._reductions):
             return []
         everywhere = range(len(group.shape))
         outer_axes = [axis for axis in everywhere if axis not in group.axes]
@@ -108,7 +98,10 @@ class FusedWriter:
         parameters = list(self._parameters.values())
         grid = (-(-rows // together), self._parts, 1)
         found = [kernel(label, parameters, body, grid=grid, block=(lanes * together, 1, 1))]
-        return [*found, self._finish()] if self._parts > 1 else found
+        if self._parts == 1:
+            return found
+        parts = [(node, self._partial[node.outputs[0]], self.made[node.outputs[0]].buffer) for node in self._reductions]
+        return [*found, finish(parts, self._parts, rows)]
 
     # --- what Reader asks for ---
 
@@ -139,10 +132,9 @@ class FusedWriter:
         lines.append(f"const {kind} r = {'row' if exact else f'row < {rows} ? row : {rows - 1}'};")
         lines += outer.lines("r", kind)
         last = max(self._phase.values(), default=0)
-        reductions = [node for node in group.nodes if node.op.name in REDUCTIONS]
         stored = "true" if exact else f"row < {rows}"
         for phase in range(last + 1):
-            ending = [n for n in reductions if self._phase[n.outputs[0]] == phase + 1]
+            ending = [n for n in self._reductions if self._phase[n.outputs[0]] == phase + 1]
             storing = [v for v in self._stored if v not in group.rows and self._phase[v] == phase]
             if ending or storing:
                 lines += self._loop(phase, ending, storing, inner, stored, lanes)
@@ -155,9 +147,9 @@ class FusedWriter:
                         lines += self._statement(node)
         rows_stored = [value for value in self._stored if value in group.rows]
         if self._parts > 1:
-            for node in reductions:
+            for node in self._reductions:
                 buffer = self._partial[node.outputs[0]]
-                name = self._pointer(buffer, _accumulated(node), written=True).name
+                name = self._pointer(buffer, accumulated(node), written=True).name
                 lines.append(f"if (lane == 0 && {stored}) {name}[blockIdx.y * {rows} + r] = v{self._id(node)};")
         elif rows_stored:
             lines.append(f"if (lane == 0 && {stored}) {{")
@@ -172,7 +164,7 @@ class FusedWriter:
     ) -> list[str]:
         """One walk over the elements of a row."""
         group, kind = self._group, self._int
-        lines = [f"{c_type(_accumulated(node))} a{self._id(node)} = {_start(node)};" for node in ending]
+        lines = [f"{c_type(accumulated(node))} a{self._id(node)} = {start_of(node)};" for node in ending]
         needed = self._needed([*(value for node in ending for value in node.values), *storing])
         body: list[str] = inner.lines("c", kind)
         before = dict(self._texts)
@@ -181,7 +173,7 @@ class FusedWriter:
                 body += self._statement(node)
         for node in ending:
             (value,) = node.values
-            text = cast(self._text(value, node), value.dtype, _accumulated(node))
+            text = cast(self._text(value, node), value.dtype, accumulated(node))
             body.append(f"a{self._id(node)} = {REDUCERS[node.op.name]}()(a{self._id(node)}, {text});")
         for value in storing:
             place = self.made[value]
@@ -222,37 +214,16 @@ class FusedWriter:
 
     def _reduced(self, node: Node, lanes: int, together: int, by_rows: bool) -> str:
         """The reduction of a row from those of its threads."""
-        dtype, name = _accumulated(node), f"v{self._id(node)}"
+        dtype, name = accumulated(node), f"v{self._id(node)}"
         text = f"a{self._id(node)}"
         if lanes > 1:
             step = together if by_rows else 1
             reducer = f"{REDUCERS[node.op.name]}, {c_type(dtype)}, {lanes}, {step}, {lanes * together}"
             text = f"nst_reduce<{reducer}>({text}, t, lane)"
         if self._parts == 1:
-            text = _finished(node, text)
+            text = finished(node, text)
         self._texts[node.outputs[0]] = name
         return f"const {c_type(dtype)} {name} = {text};"
-
-    def _finish(self) -> Kernel:
-        """Adds up the parts of rows that were shared out."""
-        rows = self._group.row_count
-        lines = [f"const int r = blockIdx.x * {THREADS} + threadIdx.x;", f"if (r >= {rows}) return;"]
-        parameters: list[Parameter] = []
-        for number_, (value, buffer) in enumerate(self._partial.items()):
-            node = value.node
-            assert node is not None
-            dtype, place = _accumulated(node), self.made[value]
-            parameters.append(Parameter(f"p{number_}", buffer, dtype))
-            parameters.append(Parameter(f"y{number_}", place.buffer, value.dtype, written=True))
-            total = f"a{number_}"
-            lines += [
-                f"{c_type(dtype)} {total} = {_start(node)};",
-                f"for (int part = 0; part < {self._parts}; ++part)",
-                f"    {total} = {REDUCERS[node.op.name]}()({total}, p{number_}[part * {rows} + r]);",
-                f"y{number_}[r] = {_finished(node, total)};",
-            ]
-        body = "".join(f"    {line}\n" for line in lines)
-        return kernel("finish", parameters, body, grid=(-(-rows // THREADS), 1, 1), block=(THREADS, 1, 1))
 
     # --- operands ---
 
@@ -328,33 +299,6 @@ class FusedWriter:
             return min(THREADS // together, _power_of_two(-(-columns // 8))), together, True
         lanes = min(THREADS, _power_of_two(-(-columns // 4)))
         return lanes, max(1, min(THREADS // 2 // lanes, _power_of_two(group.row_count))), False
-
-
-def _accumulated(node: Node) -> DType:
-    """The dtype that a reduction is accumulated in."""
-    return np.dtype(bool) if node.op.name in ("all", "any") else node.outputs[0].dtype
-
-
-def _start(node: Node) -> str:
-    """What a reduction of nothing is."""
-    dtype = _accumulated(node)
-    match node.op.name:
-        case "max":
-            return smallest(dtype)
-        case "min":
-            return largest(dtype)
-        case "prod" | "all":
-            return number(1, dtype)
-        case _:
-            return number(0, dtype)
-
-
-def _finished(node: Node, total: str) -> str:
-    """The result of a reduction from what it adds up to."""
-    if node.op.name != "mean":
-        return total
-    size, made = next(node.values).spec.size, node.outputs[0].spec
-    return f"{total} / {number(size // made.size if made.size else 0, made.dtype)}"
 
 
 def _phases(group: Group) -> dict[Value, int]:

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from ..graph import Node, Value
-from . import pooling
+from . import pooling, segments
 from .numbers import c_type, largest, number, smallest
 from .reader import Reader, Rule, Written, all_of, bounded, flattened
 
@@ -68,7 +68,7 @@ def _replace(w: Reader, node: Node, at: Sequence[str]) -> Written:
 
 def _concatenate(w: Reader, node: Node, at: Sequence[str]) -> Written:
     made = node.outputs[0]
-    axis = node.params["axis"] % len(made.shape)
+    axis: int = node.params["axis"] % len(made.shape)
     start = 0
     text, closing = "", ""
     parts = [value for value in node.values if value.shape[axis]] or list(node.values)[:1]
@@ -97,9 +97,10 @@ def _pad(w: Reader, node: Node, at: Sequence[str]) -> Written:
 def _roll(w: Reader, node: Node, at: Sequence[str]) -> Written:
     made = node.outputs[0]
     inside = list(at)
-    for shift, axis in zip(node.params["shift"], node.params["axis"], strict=True):
-        axis %= len(made.shape)
-        length = made.shape[axis] or 1
+    moves: list[tuple[int, int]] = list(zip(node.params["shift"], node.params["axis"], strict=True))
+    for shift, given in moves:
+        axis = given % len(made.shape)
+        length = max(int(made.shape[axis]), 1)
         inside[axis] = f"(({inside[axis]} + {-shift % length}) % {length})"
     return [], w.read(node.inputs[0], inside, made.dtype)
 
@@ -123,54 +124,9 @@ def _take(w: Reader, node: Node, at: Sequence[str]) -> Written:
 
 def _one_hot(w: Reader, node: Node, at: Sequence[str]) -> Written:
     made = node.outputs[0]
-    axis = node.params["axis"] % len(made.shape)
+    axis: int = node.params["axis"] % len(made.shape)
     read = w.read(node.inputs[0], [*at[:axis], *at[axis + 1 :]], INDEX)
     return [], f"({read} == {at[axis]} ? {number(1, made.dtype)} : {number(0, made.dtype)})"
-
-
-def _segments(w: Reader, node: Node, at: Sequence[str]) -> Written:
-    """Sums and maxima of the parts of x that have one number, in the order of the parts."""
-    x, segments = node.values
-    made, batch = node.outputs[0], node.params["batch_dims"]
-    axis = node.params["axis"] % len(made.shape)
-    total, lines, names = w.fresh("total"), list[str](), list[str]()
-    largest_of = node.op.name == "segment_max"
-    start = number(node.params["empty"] if largest_of else 0, made.dtype)
-    first = w.fresh("first")
-    lines += [f"{_c(made)} {total} = {start};", f"bool {first} = true;"]
-    for length in segments.shape[batch:]:
-        names.append(w.fresh("j"))
-        lines.append(f"for (int {names[-1]} = 0; {names[-1]} < {length}; ++{names[-1]})")
-    number_of = w.read(segments, [*at[:batch], *names], INDEX)
-    part = w.read(x, [*at[:axis], *names, *at[axis + 1 :]], made.dtype)
-    value = w.fresh("part")
-    change = (
-        f"if ({first} || {value} > {total} || {value} != {value}) {total} = {value};"
-        if largest_of
-        else (f"{total} += {value};")
-    )
-    lines += [
-        f"if (nst_wrap({number_of}, {made.shape[axis]}) == {at[axis]}) {{",
-        f"    const {_c(made)} {value} = {part};",
-        f"    {change}",
-        f"    {first} = false;",
-        "}",
-        f"(void){first};",
-    ]
-    return lines, total
-
-
-def _segment_count(w: Reader, node: Node, at: Sequence[str]) -> Written:
-    (segments,) = node.values
-    made, batch = node.outputs[0], node.params["batch_dims"]
-    total, names = w.fresh("total"), list[str]()
-    lines = [f"{_c(made)} {total} = 0;"]
-    for length in segments.shape[batch:]:
-        names.append(w.fresh("j"))
-        lines.append(f"for (int {names[-1]} = 0; {names[-1]} < {length}; ++{names[-1]})")
-    read = w.read(segments, [*at[:batch], *names], INDEX)
-    lines.append(f"{total} += nst_wrap({read}, {made.shape[-1]}) == {at[-1]};")
-    return lines, total
 
 
 def _last_occurrences(w: Reader, node: Node, at: Sequence[str]) -> Written:
@@ -194,7 +150,7 @@ def _index_copy(w: Reader, node: Node, at: Sequence[str]) -> Written:
     x, indices = node.inputs[0], node.inputs[1]
     assert isinstance(indices, Value)
     made, batch, values = node.outputs[0], node.params["batch_dims"], node.inputs[2]
-    axis = node.params["axis"] % len(made.shape)
+    axis: int = node.params["axis"] % len(made.shape)
     value = w.fresh("value")
     lines, names = [f"{_c(made)} {value} = {w.read(x, at, made.dtype)};"], list[str]()
     for length in indices.shape[batch:]:
@@ -265,9 +221,6 @@ READERS: Final[Mapping[str, Rule]] = {
     "triu": _triangle,
     "take": _take,
     "one_hot": _one_hot,
-    "segment_sum": _segments,
-    "segment_max": _segments,
-    "segment_count": _segment_count,
     "index_copy": _index_copy,
     "last_occurrences": _last_occurrences,
     "cumulative_sum": _cumulative,
@@ -275,4 +228,5 @@ READERS: Final[Mapping[str, Rule]] = {
     "argmax": _best,
     "argmin": _best,
     **pooling.READERS,
+    **segments.READERS,
 }

@@ -18,6 +18,7 @@ from .group import VIEWS, Group, Grouping
 from .kernel import Kernel, Parameter, Work, kernel
 from .numbers import DType, check
 from .products import multiply
+from .segments import is_linked, link
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class Lowering:
             if isinstance(item, Group):
                 self._group(item)
                 continue
-            lowered = convolve if has_tiles(item) else multiply
+            lowered = convolve if has_tiles(item) else link if is_linked(item) else multiply
             works, place = lowered(item, self._place, self._new)
             self.result.works += works
             self._places[item.outputs[0]] = place
@@ -178,7 +179,7 @@ def sliced(place: Place, key: object) -> Place | None:
 
 
 def _is_apart(node: Node) -> bool:
-    return node.op.name in ("matmul", "contract") or has_tiles(node)
+    return node.op.name in ("matmul", "contract") or has_tiles(node) or is_linked(node)
 
 
 def touched(lowered: Lowered) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nasturtium.core import MissingExtraError, NasturtiumError, device
-from nasturtium.core.compiler.cuda import fused, group, tiles
+from nasturtium.core.compiler.cuda import fused, group, segments, tiles
 from nasturtium.core.compiler.cuda.decompose import decompose
 from nasturtium.core.compiler.cuda.kernel import module_source
 from nasturtium.core.compiler.cuda.lower import Lowering
@@ -81,13 +81,25 @@ def test_every_sample_of_every_op(strict_cupy, tmp_path, dtype):
     run(strict_cupy, tmp_path, dtype, 1000, **tolerance)
 
 
-@pytest.mark.soak
-def test_rows_and_sums_that_are_shared_out(strict_cupy, tmp_path, monkeypatch):
-    """The forms that large tensors take, on small ones."""
+@pytest.fixture
+def large(monkeypatch):
+    """Small tensors take the forms of large ones: shared out rows and products, linked parts."""
     monkeypatch.setattr(group, "LONG", 3)
     monkeypatch.setattr(fused, "PART", 2)
     monkeypatch.setattr(tiles, "LEAST", 2)
-    run(strict_cupy, tmp_path, np.float32, 1000)
+    monkeypatch.setattr(segments, "MANY", 0)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("most", [1, pytest.param(1000, marks=pytest.mark.soak)])
+def test_the_forms_of_large_tensors(strict_cupy, tmp_path, most):
+    run(strict_cupy, tmp_path, np.float32, most)
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("large")
+def test_the_forms_of_large_tensors_compile():
+    test_what_is_generated_compiles("sm_90")
 
 
 @pytest.mark.parametrize("arch", [pytest.param("sm_75", marks=pytest.mark.soak), "sm_90"])

@@ -95,7 +95,11 @@ def test_training(cuda, optimizer):
     for place, backend in (("cuda:0", "auto"), ("cpu", "numpy")):
         rng = np.random.default_rng(0)
         model = Sequential(
-            Conv2d(2, 9, 3, padding=1, bias=False, rng=rng), BatchNorm(9), Activation("relu"), MaxPool2d(2), Linear(18, 4, rng=rng)
+            Conv2d(2, 9, 3, padding=1, bias=False, rng=rng),
+            BatchNorm(9),
+            Activation("relu"),
+            MaxPool2d(2),
+            Linear(18, 4, rng=rng),
         ).to(place)
         parameters = model.parameters()
         state = optimizer.init(parameters)
