@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import update_wrapper
 from threading import RLock
-from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from .passes import optimize
 from .reference import Program, ReferenceProgram
 from .trace import Pullback, Staged, TracedStep, trace
 from .watched import Surroundings
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,6 +97,13 @@ class _Entry:
             return next(results) if isinstance(leaf, Staged) else leaf
 
         return put(self._step.result) if isinstance(self._step.result, Staged) else tree.mapped(put, self._step.result)
+
+    def explained(self, leaves: Sequence[Any], device: Device, asked: str) -> Explanation:
+        """How the programs run for these arguments, with the back end that was asked for."""
+        from .explain import explain
+
+        arrays = [as_array(leaf) for leaf in leaves]
+        return explain(self._step, self._program, self._pullback, arrays, device, asked=asked)
 
     def _recorded(self, pullback: Pullback, leaves: Sequence[Any]) -> Sequence[Tensor]:
         """The results as those of one op, whose rule is the program of the backward pass."""
@@ -172,6 +182,18 @@ class Compiled(Generic[P, R]):
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """The graph that a call with such arguments would run."""
         return self._trace(args, kwargs).graph
+
+    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Explanation:
+        """How a call with such arguments runs: passes, launches, memory, times; compiles the function if need be.
+
+        Runs it some times on one thread, without its effects: parameters, running statistics and generators stay as
+        they are.
+        """
+        leaves = tree.leaves((args, kwargs) if kwargs else args)
+        with self._lock:
+            key = (_structure(args), _structure(kwargs) if kwargs else None, tuple(map(_kind, leaves)))
+            entry = self._find(key) or self._compile(key, args, kwargs, leaves)
+            return entry.explained([leaf for leaf in leaves if _varies(leaf)], _device(leaves), self._back_end)
 
     @property
     def compilations(self) -> int:
