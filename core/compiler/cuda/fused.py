@@ -27,6 +27,7 @@ from .reductions import REDUCERS, accumulated, finish, finished, start_of
 THREADS: Final = 256
 PARTS: Final = 128  # blocks that share a long row, at most
 PART: Final = 1024  # elements that each of them has, at least
+PART_APART: Final = 128  # where they lie apart
 
 
 class FusedWriter:
@@ -292,9 +293,8 @@ class FusedWriter:
         group = self._group
         if not group.axes:
             return 1, min(THREADS, _power_of_two(group.row_count)), False
-        by_rows = bool(group.shape) and len(group.shape) - 1 not in group.axes and group.shape[-1] > 1
         columns = -(-group.columns // self._parts)
-        if by_rows:
+        if group.is_apart:
             together = min(32, _power_of_two(group.row_count))
             return min(THREADS // together, _power_of_two(-(-columns // 8))), together, True
         lanes = min(THREADS, _power_of_two(-(-columns // 4)))
@@ -312,7 +312,8 @@ def _phases(group: Group) -> dict[Value, int]:
 
 def _parts(group: Group) -> int:
     """Over how many blocks each row is shared out."""
-    return max(1, min(PARTS, group.columns // PART)) if group.split else 1
+    least = PART_APART if group.is_apart else PART
+    return max(1, min(PARTS, group.columns // least)) if group.split else 1
 
 
 def _power_of_two(count: int) -> int:

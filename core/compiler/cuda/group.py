@@ -24,8 +24,9 @@ Shape = tuple[int, ...]
 VIEWS: Final = frozenset({"reshape", "transpose", "broadcast_to", "alias", "positive", "getitem"})
 REDUCTIONS: Final = frozenset({"sum", "mean", "max", "min", "prod", "all", "any"})
 
-LONG: Final = 4096  # elements of a row that is shared out
-FEW: Final = 256  # fewer rows than this leave most of a GPU idle
+FEW: Final = 256  # fewer rows than this leave most of a GPU idle, if they are long
+LONG: Final = 4096  # elements of such a row that is shared out
+APART: Final = 512  # and of one whose elements lie apart: few threads share it, so that neighbours read neighbours
 
 
 @dataclass(slots=True, eq=False)
@@ -69,12 +70,13 @@ class Group:
     @property
     def split(self) -> bool:
         """Whether rows are shared out over several blocks."""
-        return bool(self.axes) and is_split(self.row_count, self.columns)
+        return bool(self.axes) and self.row_count < FEW and self.columns >= (APART if self.is_apart else LONG)
 
-
-def is_split(rows: int, columns: int) -> bool:
-    """Whether rows are shared out."""
-    return columns >= LONG and rows < FEW
+    @property
+    def is_apart(self) -> bool:
+        """Whether the elements of a row lie further apart than those of neighbouring rows."""
+        last = len(self.shape) - 1
+        return last >= 0 and last not in self.axes and self.shape[last] > 1
 
 
 Item = Group | Node  # a node by itself is a product or a convolution

@@ -70,14 +70,14 @@ def multiply(node: Node, place_of: Callable[[Value], Place], new: New) -> tuple[
         return [], target
     a, b = place_of(left), place_of(right)
     if node.op.name == "matmul":
-        names = "abcdefghij"[: len(made.shape) - 2]
-        a = a.broadcast((*made.shape[:-2], *a.shape[-2:]))
-        b = b.broadcast((*made.shape[:-2], *b.shape[-2:]))
+        a, b, result = _matrices(a, b, target)
+        names = "abcdefghij"[: len(result.shape) - 2]
         labels = Labels(f"{names}xz", f"{names}zy", f"{names}xy", _lengths(f"{names}xz", a) | _lengths(f"{names}zy", b))
     else:
-        terms, result = node.params["equation"].split("->")
+        result = target
+        terms, names = node.params["equation"].split("->")
         first, second = terms.split(",")
-        labels = Labels(first, second, result, _lengths(first, a) | _lengths(second, b))
+        labels = Labels(first, second, names, _lengths(first, a) | _lengths(second, b))
     batch, rows, columns, deep = map(labels.size, labels.groups)
     parameters = (
         Parameter("a", a.buffer, left.dtype),
@@ -90,7 +90,7 @@ def multiply(node: Node, place_of: Callable[[Value], Place], new: New) -> tuple[
         and left.dtype == right.dtype == made.dtype
         and made.dtype.kind == "f"
     ):
-        places = (a, b, target)
+        places = (a, b, result)
         found = Product(
             "cublas",
             parameters,
@@ -105,11 +105,25 @@ def multiply(node: Node, place_of: Callable[[Value], Place], new: New) -> tuple[
     second = cast(f"x[{_offset(labels, labels.b, b, k=k, n=n)}]", right.dtype, made.dtype)
     x = Side(parameters[0], [f"return {first};"], along_k=_inner(labels.a, a, k, m))
     w = Side(parameters[1], [f"return {second};"], along_k=_inner(labels.b, b, k, n))
-    offset = _offset(labels, labels.made, target, m=m, n=n)
+    offset = _offset(labels, labels.made, result, m=m, n=n)
     sizes = (batch, rows, columns, deep)
     biggest = max(place.buffer.elements for place in (a, b, target)) * max(1, tiles.parts)
     kind = "int" if biggest < INT_ELEMENTS else "long long"
     return tiled(node.op.name, sizes, x, w, made, target.buffer, tiles, offset, kind, new), target
+
+
+def _matrices(a: Place, b: Place, made: Place) -> tuple[Place, Place, Place]:
+    """Operands and result of a matrix product with all leading axes; a stack times one matrix as one product, of more
+    rows.
+    """
+    lead = made.shape[:-2]
+    a = a.broadcast((*lead, *a.shape[-2:]))
+    if lead and prod(b.shape[:-2]) == 1:
+        rows = prod(made.shape[:-1])
+        flat, single = a.reshaped((rows, a.shape[-1])), b.reshaped(b.shape[-2:])
+        if flat is not None and single is not None:
+            return flat, single, Place.dense(made.buffer, (rows, made.shape[-1]))
+    return a, b.broadcast((*lead, *b.shape[-2:])), made
 
 
 def tiled(

@@ -85,7 +85,9 @@ def test_every_sample_of_every_op(strict_cupy, tmp_path, dtype):
 def large(monkeypatch):
     """Small tensors take the forms of large ones: shared out rows and products, linked parts."""
     monkeypatch.setattr(group, "LONG", 3)
+    monkeypatch.setattr(group, "APART", 3)
     monkeypatch.setattr(fused, "PART", 2)
+    monkeypatch.setattr(fused, "PART_APART", 2)
     monkeypatch.setattr(tiles, "LEAST", 2)
     monkeypatch.setattr(segments, "MANY", 0)
 
