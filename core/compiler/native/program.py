@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from ...device import Array, Device
+from ..arithmetic import macs_of, operations_of
 from ..channels_last import channels_last
 from ..graph import Graph, Value
 from ..llvm import BARRIER, Call, Pointer, Program, Record, default_cache, default_pool
@@ -28,6 +29,10 @@ STAGES: Final[tuple[tuple[str, Pass], ...]] = (
     ("decomposed", decompose),
 )
 PAGE: Final = 4096
+# What one core does, roughly, and what work a barrier must save to be worth it, among two threads.
+MACS_PER_NS: Final = 100.0
+OPERATIONS_PER_NS: Final = 10.0
+BARRIER_NS: Final = 2500.0
 
 
 class NativeProgram:
@@ -58,6 +63,7 @@ class NativeProgram:
         self.arena_bytes = plan(
             [*(b for b in lowered.buffers if b.last >= 0), *([scratch] if scratch.elements else [])]
         )
+        self._usual_threads = pool.threads if _nanoseconds(graph) > BARRIER_NS * sum(barriers) else 1
         records: list[Record] = []
         for work, barrier in zip(lowered.works, barriers, strict=True):
             if barrier:
@@ -93,11 +99,12 @@ class NativeProgram:
 
         Args:
             arguments: arrays of the graph's arguments, of any layout.
-            threads: at most so many; 0 for as many as there are cores. The results have the same bits for any.
+            threads: at most so many; 0 for as many as there are cores, or one where the work is little. The results
+                have the same bits for any.
         """
         graph, steps = self._graph, self._lowered.steps
         self._prepare(arguments)
-        self._program.run(threads=min(threads or self._most_threads, self._most_threads))
+        self._program.run(threads=min(threads or self._usual_threads, self._most_threads))
         for step in steps:
             step.state.advanced()
         results = [self._read(value).copy() for value in graph.results]
@@ -151,6 +158,8 @@ class NativeProgram:
             made = draw.make()
             if draw.value is not None:
                 self._bind(draw.value, made)
+        for bounds in self._lowered.bounds:
+            bounds.check(self._held[bounds.numbers])
         for step in self._lowered.steps:
             step.prepare(self._program, self._held.__getitem__)
 
@@ -186,6 +195,12 @@ class NativeProgram:
         part = self._arena[start : start + place.buffer.nbytes]
         dtype = next(value.dtype for value, known in self._lowered.places.items() if known is place)
         return part.view(dtype).reshape(place.shape)
+
+
+def _nanoseconds(graph: Graph) -> float:
+    """About how long one thread takes."""
+    macs = sum(macs_of(node) for node in graph.nodes)
+    return macs / MACS_PER_NS + sum(operations_of(node) for node in graph.nodes) / OPERATIONS_PER_NS
 
 
 def _barriers(lowered: Lowered, scratch: Buffer) -> list[bool]:
