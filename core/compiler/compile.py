@@ -42,8 +42,11 @@ def native(graph: Graph, device: Device) -> Program:
     """The `llvm` back end.
 
     Raises:
-        CompileError: it has no kernels for something in the graph, or makes no code on this machine.
+        CompileError: it has no kernels for something in the graph, makes no code on this machine, or the arguments lie
+            on a GPU.
     """
+    if device.kind != "cpu":
+        raise CompileError(f"the llvm back end runs on the CPU, the arguments lie on {device}", hint="backend='auto'")
     from .native.program import NativeProgram  # LLVM is loaded when it is first wanted
 
     return NativeProgram(graph, device)
