@@ -44,6 +44,13 @@ def step_of(op: OpDef, sample: Sample, smooth: list[int]) -> Any:
     return step
 
 
+def anywhere(graph: Graph) -> Graph:
+    """A graph that was traced on the host for another device: what it captured there are constants."""
+    graph.constants |= {each.value: each.read() for each in graph.captures}
+    graph.captures.clear()
+    return graph
+
+
 def cases(dtype: Any = np.float32, *, most: int = 1000) -> Iterator[Case]:
     """Every real sample whose result has a shape that can be told beforehand.
 
@@ -70,6 +77,4 @@ def cases(dtype: Any = np.float32, *, most: int = 1000) -> Iterator[Case]:
                 if np.dtype(dtype).kind == "f":
                     raise
                 continue  # no op for such numbers
-            graph.constants |= {each.value: each.read() for each in graph.captures}  # made while it was traced
-            graph.captures.clear()
-            yield Case(f"{op.name} {number}: {sample}", op.name, graph, arrays)
+            yield Case(f"{op.name} {number}: {sample}", op.name, anywhere(graph), arrays)
