@@ -40,6 +40,12 @@ Content: TypeAlias = RecordDict
 TRAIN: Final = MessageType.TRAIN
 EVALUATE: Final = MessageType.EVALUATE
 QUERY: Final = MessageType.QUERY
+# What Flower's servers answer in place of a site, by their codes.
+_LOST: Final[Mapping[int, str]] = {
+    3: "the message was dropped before the site fetched it",
+    4: "the answer was dropped on its way",
+    5: "the site is not connected",
+}
 _SLACK: Final = 2**16  # bytes of an answer beside what was asked for: names, figures, signatures
 
 
@@ -192,6 +198,8 @@ class Courier:
         """The answer to each question of a message, or why there is none."""
         try:
             if reply.has_error():
+                if (lost := _LOST.get(reply.error.code)) is not None:
+                    return [(lost, None)] * len(places)
                 reason = str(reply.error.reason)
                 code = Refusal.told(reason)
                 told = code.reason if code == reason else f"the site failed: {reply.error.reason!r:.100}"

@@ -213,8 +213,8 @@ def raising(honest: Answer) -> Answer:
     return answer
 
 
-def failing(reason: str | None):
-    return lambda honest: lambda message, context: Message(Error(2, reason), reply_to=message)
+def failing(reason: str | None, code: int = 2):
+    return lambda honest: lambda message, context: Message(Error(code, reason), reply_to=message)
 
 
 def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation):
@@ -279,6 +279,7 @@ def test_without_trouble_all_are_in_the_sum_and_on_the_same_model(run_federation
         pytest.param(
             changing(lambda u: replace(u, seconds=nan)), "a damaged answer: expected seconds >= 0, got nan", id="nan"
         ),
+        pytest.param(failing("Error: Node Unavailable", 5), "the site is not connected", id="away"),
         pytest.param(sending(RecordDict), "a damaged answer: ", id="empty-message"),
         pytest.param(sending(lambda: RecordDict({"status": ConfigRecord({"a": 1})})), "a damaged answer", id="foreign"),
         pytest.param(

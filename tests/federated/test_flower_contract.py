@@ -238,6 +238,7 @@ def test_messages_on_the_wire_have_the_fields_we_read_and_write(name, fields):
     [
         ("common.constant:ErrorCode.CLIENT_APP_RAISED_EXCEPTION", 2),
         ("common.constant:ErrorCode.MESSAGE_UNAVAILABLE", 3),
+        ("common.constant:ErrorCode.REPLY_MESSAGE_UNAVAILABLE", 4),
         ("common.constant:ErrorCode.NODE_UNAVAILABLE", 5),
         ("common.constant:ErrorCode.INVALID_FAB", 7),
         ("common.constant:ErrorCode.CLIENT_APP_CRASHED", 8),
