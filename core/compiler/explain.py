@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from statistics import median
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from .reference import Program, ReferenceProgram
 from .roofline import Roofline, machine_roofline
 from .trace import TracedStep
 from .undisturbed import undisturbed
+
+if TYPE_CHECKING:
+    from .cuda.kernel import Work as CudaWork
 
 RUNS: Final = 7  # of which the median is told
 
@@ -76,7 +79,11 @@ def _report(
         times, results = _rehearse(optimized, arguments) if device.kind == "cpu" else ([None] * len(graph.nodes), [])
         launches = [_node(*each, machine) for each in zip(range(len(times)), optimized.nodes, times, strict=False)]
     else:
+        from .cuda.program import CudaProgram
+
         name, launches = "cuda", []
+        if isinstance(program, CudaProgram):
+            launches = [_queued(number, work) for number, work in enumerate(program.works)]
     stages = [_stage("traced", graph), _stage("optimized", optimized)]
     for each, run in passes:
         optimized = run(optimized)
@@ -88,7 +95,26 @@ def _report(
 
 
 def _stage(name: str, graph: Graph) -> Stage:
-    return Stage(name=name, nodes=len(graph.nodes), text=str(graph))
+    return Stage(name=name, nodes=len(graph.nodes), text=graph.text(lines=False))
+
+
+def _queued(number: int, work: CudaWork) -> Launch:
+    """A launch on a GPU: it is not timed, and the roofline is another."""
+    read = {parameter.buffer: parameter.buffer.nbytes for parameter in work.parameters if not parameter.written}
+    written = {parameter.buffer: parameter.buffer.nbytes for parameter in work.parameters if parameter.written}
+    return Launch(
+        number=number,
+        title=work.label,
+        ops=tuple(work.label.split()),
+        kernel=getattr(work, "name", "cuBLAS"),
+        phase=number,
+        read_bytes=sum(read.values()),
+        written_bytes=sum(written.values()),
+        macs=0,
+        operations=0,
+        predicted_ns=None,
+        measured_ns=None,
+    )
 
 
 def _why_not(graph: Graph, device: Device) -> str | None:

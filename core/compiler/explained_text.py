@@ -77,7 +77,7 @@ def _table(program: ProgramReport) -> list[str]:
     lines = [_row("#", "kernel of", "line", "MAC", "read", "written", "predicted", "measured")]
     before = 0
     for each in program.launches:
-        mark = "=" if each.phase > before and program.back_end != "numpy" else ""
+        mark = "=" if each.phase > before and program.back_end == "llvm" else ""
         before = each.phase
         line = line_text(each.lines[-1]) if each.lines else ""
         lines.append(
@@ -105,7 +105,7 @@ def _table(program: ProgramReport) -> list[str]:
             time_text(program.measured_ns),
         )
     )
-    if program.back_end != "numpy":
+    if program.back_end == "llvm":
         lines.append("(=: all threads meet before it. ~: among others it computes again what an earlier launch has.)")
     return lines
 

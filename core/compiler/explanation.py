@@ -18,7 +18,7 @@ class Stage:
     Attributes:
         name: of the pass that made it.
         nodes: how many.
-        text: the graph, a value a line.
+        text: the graph, a value a line, without the lines of the user.
     """
 
     name: str
@@ -39,9 +39,9 @@ class Launch:
         kernel: the name of the code that runs; equal names are equal code.
         phase: how often threads have met before it.
         read_bytes, written_bytes: of all its operands, each counted once.
-        macs: multiply-accumulates.
+        macs: multiply-accumulates; not counted on a GPU.
         operations: of elements beside those, a dear one as many as it costs additions.
-        predicted_ns: what the roofline says one core takes at least.
+        predicted_ns: what the roofline says one core takes at least; None on a GPU.
         measured_ns: what one took, the median of some runs; None where there is no clock.
     """
 
@@ -56,7 +56,7 @@ class Launch:
     written_bytes: int
     macs: int
     operations: int
-    predicted_ns: float
+    predicted_ns: float | None
     measured_ns: float | None
 
     @property
@@ -128,9 +128,10 @@ class ProgramReport:
     arena: Arena | None
 
     @property
-    def predicted_ns(self) -> float:
-        """Of all launches, one after the other."""
-        return sum(each.predicted_ns for each in self.launches)
+    def predicted_ns(self) -> float | None:
+        """Of all launches, one after the other; None on a GPU."""
+        times = [each.predicted_ns for each in self.launches if each.predicted_ns is not None]
+        return sum(times) if times or not self.launches else None
 
     @property
     def measured_ns(self) -> float | None:

@@ -20,7 +20,7 @@ from .place import Buffer
 from .program import NativeProgram
 
 # What prepares or finishes the work of others.
-HELPERS: Final = frozenset({"pack", "pack weights", "turn weights", "copy", "border", "finish"})
+HELPERS: Final = frozenset({"pack", "pack weights", "turn weights", "copy", "border", "finish", "fill"})
 # Numbers of kernels whose product is how many multiply-accumulates they do.
 COUNTS: Final = ("images", "height", "width", "channels", "tap_rows", "tap_columns", "depth")
 GRID: Final = ("count", "items", "rows", "pixels", "channels")

@@ -24,7 +24,7 @@ from .optimizers import lower_step, native_steps, target_places
 from .place import Buffer, Place
 from .products import lower_product
 from .recompute import recomputed
-from .tails import tails
+from .tails import Tail, tails
 from .walk import Walk
 
 NO_BORDER: Border = (0, 0, 0, 0)
@@ -80,7 +80,7 @@ class Lowering:
         items = recomputed(Grouping(graph).items, graph)
         self.tails, absorbed = tails(items, graph)
         for item in items:
-            self.nodes = tuple(item.nodes) if isinstance(item, Group) else (item,)
+            self.nodes = tuple(item.nodes) if isinstance(item, Group) else (item, *_ending(self.tails.get(item)))
             if isinstance(item, Group):
                 if item not in absorbed:
                     GroupLowering(self, item).run()
@@ -233,6 +233,15 @@ class Lowering:
                 at = whole.origin + start * whole.strides[axis]
                 self.copied(self.place(value), replace(whole, shape=value.shape, origin=at))
             start += value.shape[axis]
+
+
+def _ending(tail: Tail | None) -> list[Node]:
+    """The nodes of a tail, in order."""
+    last = None if tail is None else tail.output.node
+    if tail is None or last is None:
+        return []
+    first = next(last.values).node if tail.relu else None
+    return [last] if first is None else [first, last]
 
 
 def lower(graph: Graph, target: Target) -> Lowered:

@@ -177,3 +177,12 @@ def test_the_same_bits_each_time(cuda):
     program, _ = program_of(lambda x: (ops.sum(x), ops.mean(x, axis=0), ops.log_softmax(x)), x)
     first, *others = ([array.get().tobytes() for array in program(on_device(x))] for _ in range(3))
     assert all(other == first for other in others)
+
+
+def test_launches_are_explained(cuda):
+    with device("cuda:0"):
+        x = Tensor(normal(5, 7))
+    (told,) = compile(lambda x: ops.exp(x).sum(), backend="cuda").explain(x).programs
+    assert told.back_end == "cuda"
+    assert any("exp" in launch.title for launch in told.launches)
+    assert "cuda" in str(compile(lambda x: x + 1.0, backend="cuda").explain(x))
