@@ -142,6 +142,13 @@ class RunKey(Key):
         return RunKey(lambda: self.now.fold_in(number))
 
 
+def key_of(words: Sequence[int]) -> Key:
+    """The key that gave these as its `words`; while a function is traced they may be known in a run only."""
+    if isinstance(words, _Words) and current_stage() is not None:
+        return RunKey(lambda: Key(words[0], words[1]))
+    return Key(words[0], words[1])
+
+
 P = ParamSpec("P")
 
 

@@ -36,11 +36,11 @@ from .shape import concatenate, getitem, reshape, swap_last
 
 # Queries and keys of one tile. Larger tiles cost fewer calls, smaller ones stay in the cache; measured on sequences of
 # 256 to 4096 with 64 features, 128 to 512 are within a fifth of each other.
-_TILE = 256
+TILE = 256
 
 
 def _tiles(length: int) -> list[slice]:
-    return [slice(start, builtins.min(start + _TILE, length)) for start in range(0, length, _TILE)]
+    return [slice(start, builtins.min(start + TILE, length)) for start in range(0, length, TILE)]
 
 
 def _pairs(queries: int, keys: int, causal: bool) -> Iterator[tuple[int, slice, list[tuple[int, slice]]]]:
@@ -66,7 +66,7 @@ def _cut(mask: Any, rows: slice, cols: slice) -> Any:
 def _dropped(
     place: Device,
     rate: float,
-    key: tuple[int, int],
+    key: Sequence[int],
     lead: tuple[int, ...],
     shared: int,
     tile: tuple[int, int],
@@ -75,7 +75,7 @@ def _dropped(
 ) -> tuple[Array, float]:
     """What dropout keeps of a tile: a function of the key and the tile's place, so that both passes agree."""
     shape = ((1,) * shared + lead[shared:]) + (rows.stop - rows.start, cols.stop - cols.start)
-    return random.dropout_mask(random.Key(*key).fold_in(tile[0]).fold_in(tile[1]), shape, rate=rate, device=place)
+    return random.dropout_mask(random.key_of(key).fold_in(tile[0]).fold_in(tile[1]), shape, rate=rate, device=place)
 
 
 def _check(name: str, q: Spec, k: Spec, v: Spec, mask: Spec | None) -> tuple[tuple[int, ...], int, int]:

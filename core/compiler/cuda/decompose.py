@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from ...op import OPS
 from ...tape import recording
+from ..compositions import composition_of
 from ..graph import Graph, Input, Node, Value
 from ..passes import Rewriting
 from ..trace import trace
-from .compositions import composition_of
 
 Rule = Callable[["Apart", Node, Sequence[Any]], Sequence[Value]]
 

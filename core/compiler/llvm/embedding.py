@@ -17,7 +17,7 @@ from .target import Target
 
 @lru_cache(64)
 def emit_row_gradient(target: Target, tile: Tile) -> Kernel:
-    """A table of sums of rows; numbers beyond the table add to its nearest row, as they are read from it.
+    """A table of sums of rows. Negative numbers count from its end; those beyond the table add to its nearest row.
 
     Returns:
         Slots: `count` rows of gradients, `rows` of the table, `channels`; `numbers`, `[count]` int64; `g` and `table`,
@@ -46,6 +46,7 @@ def emit_row_gradient(target: Target, tile: Tile) -> Kernel:
         )
     with k.loop(0, k["count"]) as gradients:
         row = k.load(k.at(k["numbers"], gradients.index, element=INT), INT, align=8)
+        row = k.select(k.compare("slt", row, 0), k.add(row, k["rows"]), row)
         row = k.most(k.least(row, k.sub(k["rows"], 1)), 0)
         with k.when(k.binary("and", k.compare("sge", row, first), k.compare("slt", row, end))):
             source = k.at(k["g"], k.mul(gradients.index, k["g.row"]))

@@ -14,8 +14,10 @@ from typing import Literal
 
 from .elementwise import emit_flat, emit_image, scratch_rows, tile_for
 from .formula import CHANNELS, REDUCTIONS, SHARDS, Operand, Pattern
+from .ir import FLOAT_BYTES
 from .kernel import Kernel
 from .launch import Images, Launch
+from .memory import BYTES
 from .reduction import emit_rows, row_scratch, row_tile_for
 from .target import Target
 
@@ -143,7 +145,6 @@ def fuse(
             Their memory starts at a cache line; those whose rows or pixels do not are written as usual.
     """
     grid = _Grid(*shape, {name: (at.image, at.row, at.pixel) for name, at in where.items() if isinstance(at, Images)})
-    grid = _Grid(*shape, {name: (at.image, at.row, at.pixel) for name, at in where.items() if isinstance(at, Images)})
     pixels = grid.items * grid.rows * grid.pixels
     stream = frozenset(name for name in stream if _is_aligned(target, where[name]))
     rowwise = _is_rowwise(pattern)
@@ -208,7 +209,14 @@ def _launch(
         else:
             offsets[operand.name] = at.origin if isinstance(at, Images | Rows) else int(at)
     wanted = {slot.name for slot in kernel.slots}
-    return Launch(kernel=kernel, numbers={name: n for name, n in numbers.items() if name in wanted}, offsets=offsets)
+    return Launch(
+        kernel=kernel,
+        numbers={name: n for name, n in numbers.items() if name in wanted},
+        offsets=offsets,
+        sizes={
+            operand.name: BYTES[operand.dtype] for operand in pattern.operands if BYTES[operand.dtype] != FLOAT_BYTES
+        },
+    )
 
 
 def _strides(operand: Operand, at: Where, grid: _Grid, where: Mapping[str, Where]) -> dict[str, int | float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .ir import FLOAT_BYTES
 from .kernel import Kernel
@@ -19,11 +19,13 @@ class Launch:
         numbers: the values of all its slots that are not pointers, or the names of those set before each run.
         offsets: of every pointer slot, how many floats behind the start of the operand of that name it points; may be
             negative where an operand has a border.
+        sizes: bytes of an element of those operands whose offsets count other elements than floats.
     """
 
     kernel: Kernel
     numbers: Mapping[str, int | float | Scalar]
     offsets: Mapping[str, int]
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
         given = {*self.numbers, *self.offsets}
@@ -39,8 +41,8 @@ class Launch:
     def call(self, **operands: Pointer) -> Call:
         """The record of a program that runs it: of each operand, a pointer to its start."""
         places = {
-            name: replace(operands[name], offset=operands[name].offset + FLOAT_BYTES * floats)
-            for name, floats in self.offsets.items()
+            name: replace(operands[name], offset=operands[name].offset + self.sizes.get(name, FLOAT_BYTES) * elements)
+            for name, elements in self.offsets.items()
         }
         return call(self.kernel, **self.numbers, **places)
 

@@ -15,6 +15,7 @@ from .kernel import Slot
 
 ELEMENTS: dict[DType, str] = {"f32": FLOAT, "i32": "i32", "i64": "i64", "bool": "i1"}
 IN_MEMORY: dict[DType, str] = {**ELEMENTS, "bool": "i8"}
+BYTES: dict[DType, int] = {"f32": 4, "i32": 4, "i64": 8, "bool": 1}
 STREAM = "!nontemporal !0"
 STREAM_NODE = "!0 = !{i32 1}"
 
@@ -93,7 +94,7 @@ class Memory:
     def _one(self, pointer: Value, dtype: DType) -> Value:
         """One element in every lane."""
         k = self.k
-        value = k.load(pointer, IN_MEMORY[dtype], align=_bytes(dtype))
+        value = k.load(pointer, IN_MEMORY[dtype], align=BYTES[dtype])
         return k.splat(k.compare("ne", value, number(0, "i8")) if dtype == "bool" else value, self.width)
 
     def _sum_of_partials(self, operand: Operand, place: Place) -> Value:
@@ -126,7 +127,7 @@ class Memory:
     def _gathered(self, pointers: Value, dtype: DType, mask: Value | None) -> Value:
         """One element from each address."""
         k, type = self.k, vector(self.width, IN_MEMORY[dtype])
-        size, zeros = number(_bytes(dtype), "i32"), Value("zeroinitializer", type)
+        size, zeros = number(BYTES[dtype], "i32"), Value("zeroinitializer", type)
         everywhere = Value("splat (i1 true)", vector(self.width, "i1"))
         name = f"llvm.masked.gather.{mangled(type)}.v{self.width}p0"
         value = k.call(name, type, pointers, size, mask or everywhere, zeros, overloads=())
@@ -139,7 +140,7 @@ class Memory:
             value = k.cast("zext", value, vector(self.width, "i8"))
         everywhere = Value("splat (i1 true)", vector(self.width, "i1"))
         name = f"llvm.masked.scatter.{mangled(value.type)}.v{self.width}p0"
-        k.perform(name, value, pointers, number(_bytes(dtype), "i32"), mask or everywhere)
+        k.perform(name, value, pointers, number(BYTES[dtype], "i32"), mask or everywhere)
 
     def moment(self, step: Step, inputs: list[Value], place: Place) -> Value:
         """The mean of all shards; or, given that, the variance: weighted by how many lines or images each has seen."""
@@ -164,7 +165,7 @@ class Memory:
 
     def _vector(self, pointer: Value, dtype: DType, mask: Value | None) -> Value:
         k, type = self.k, vector(self.width, IN_MEMORY[dtype])
-        align = _bytes(dtype)
+        align = BYTES[dtype]
         if mask is None:
             value = k.load(pointer, type, align=align)
         else:
@@ -183,9 +184,9 @@ class Memory:
         if dtype == "bool":
             value = k.cast("zext", value, vector(self.width, "i8"))
         if mask is None:
-            k.store(value, pointer, align=4 * self.width if note else _bytes(dtype), note=note)
+            k.store(value, pointer, align=4 * self.width if note else BYTES[dtype], note=note)
         else:
-            size = number(_bytes(dtype), "i32")
+            size = number(BYTES[dtype], "i32")
             k.perform("llvm.masked.store", value, pointer, size, mask, overloads=(value.type, POINTER))
 
     def address(self, operand_number: int, shift: tuple[int, int], place: Place) -> Value:
@@ -217,7 +218,7 @@ class Memory:
         one = k.lane(value, 0)
         if operand.dtype == "bool":
             one = k.cast("zext", one, "i8")
-        k.store(one, pointer, align=_bytes(operand.dtype))
+        k.store(one, pointer, align=BYTES[operand.dtype])
 
     # --- scratch memory: rows of [channels] floats, each thread its own ---
 
@@ -316,7 +317,3 @@ def slots_of(pattern: Pattern, *, dense: bool, scratch: bool) -> tuple[Slot, ...
         }.get(operand.layout, [])
         slots += [Slot(f"{operand.name}.{stride}", "i64") for stride in strides]
     return tuple(slots)
-
-
-def _bytes(dtype: DType) -> int:
-    return {"f32": 4, "i32": 4, "i64": 8, "bool": 1}[dtype]

@@ -8,23 +8,19 @@ channel is the factor times a sum, and mean and variance of a batch, wherever th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import prod
 from typing import Any, Final
-
-import numpy as np
 
 from ...device import Array
 from ...op import OPS, Batch, Jvp, OpDef
 from ...shapes import Spec
 from ..graph import Graph, Input, Node, Value
 from ..passes import Rewriting, optimize
+from .apart import Apart, over_leading
 from .borders import size_of
 from .pools import counts_of
 
 Shape = tuple[int, ...]
-
-MOST_SCORES: Final = 1 << 24  # of an attention: more are computed tile by tile
 
 
 def _moments(xp: Any, x: Array) -> tuple[Array, Array]:
@@ -54,7 +50,7 @@ CHANNEL_MOMENTS: Final = OpDef(
 
 def decompose(graph: Graph) -> Graph:
     """The graph as sums, products and elementwise ops; computes the same to rounding."""
-    graph = optimize(_Apart(graph).run())
+    graph = optimize(Apart(graph).run())
     graph = optimize(_Statistics(graph).run())
     return optimize(_Sums(graph).run())
 
@@ -85,92 +81,6 @@ class _EvenPools(Rewriting):
 
 def _is_flat(node: Node) -> bool:
     return next(node.values).dtype.name == "float32" and len(node.outputs[0].shape) in (3, 4)
-
-
-class _Apart(Rewriting):
-    """Composites apart, views in their simplest form."""
-
-    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
-        match node.op.name:
-            case "linear":
-                return self._linear(node, inputs)
-            case "flash_attention" | "masked_flash_attention" if _is_small_attention(node):
-                return self._attention(node, inputs)
-            case "isnan":
-                return self.add(OPS["not_equal"], [inputs[0], inputs[0]], {}, node.where)
-            case "isfinite" | "isinf":
-                size = self.add(OPS["absolute"], inputs, {}, node.where)[0]
-                return self.add(OPS["less" if node.op.name == "isfinite" else "equal"], [size, np.inf], {}, node.where)
-            case "multiply" if inputs[0] is inputs[1] and isinstance(inputs[0], Value):
-                return self.add(OPS["square"], inputs[:1], {}, node.where)
-            case "standardize" if _over_leading(node):
-                return [self._standardize(node, inputs[0])]
-            case "mean" | "sum" if _over_leading(node) and not node.params["keepdims"]:
-                (kept,) = self.add(node.op, inputs, {**node.params, "keepdims": True}, node.where)
-                return [self._shaped(kept, node.outputs[0].shape)]
-            case "transpose" if _moves_nothing(node):
-                assert isinstance(inputs[0], Value)
-                return [self._shaped(inputs[0], node.outputs[0].shape)]
-            case "reshape":
-                assert isinstance(inputs[0], Value)
-                return [self._shaped(inputs[0], node.outputs[0].shape)]
-            case _:
-                return super().visit(node, inputs)
-
-    def _shaped(self, value: Value, shape: Shape) -> Value:
-        """A reshape, of what was not reshaped before."""
-        while value.node is not None and value.node.op.name == "reshape":
-            (value,) = value.node.values
-        return value if value.shape == shape else self.add(OPS["reshape"], [value], {"shape": shape})[0]
-
-    def _linear(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
-        x, weight, bias = inputs
-        assert isinstance(x, Value)
-        assert isinstance(weight, Value)
-        if len(x.shape) < 2:
-            return super().visit(node, inputs)
-        axes = (*range(len(weight.shape) - 2), len(weight.shape) - 1, len(weight.shape) - 2)
-        (turned,) = self.add(OPS["transpose"], [weight], {"axes": axes}, node.where)
-        (product,) = self.add(OPS["matmul"], [x, turned], {}, node.where)
-        return self.add(OPS["add"], [product, bias], {}, node.where)
-
-    def _attention(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
-        """With all scores in memory, which their gradient wants as well."""
-        q, k, v, *masks = inputs
-        assert isinstance(k, Value)
-        rank, where = len(k.shape), node.where
-        (scaled,) = self.add(OPS["multiply"], [q, node.params["scale"]], {}, where)
-        turned = {"axes": (*range(rank - 2), rank - 1, rank - 2)}
-        scores = self.add(OPS["matmul"], [scaled, self.add(OPS["transpose"], [k], turned, where)[0]], {}, where)[0]
-        for mask in masks:
-            assert isinstance(mask, Value)
-            if mask.dtype == np.bool_:
-                (scores,) = self.add(OPS["where"], [mask, scores, -np.inf], {}, where)
-            else:
-                (scores,) = self.add(OPS["add"], [scores, mask], {}, where)
-        if node.params["causal"]:
-            seen = np.tri(*scores.shape[-2:], dtype=np.bool_)
-            mask = Value(Spec(seen.shape, seen.dtype))
-            self.constants[mask] = seen
-            (scores,) = self.add(OPS["where"], [mask, scores, -np.inf], {}, where)
-        rows = {"axis": (len(scores.shape) - 1,), "keepdims": True}
-        (highest,) = self.add(OPS["max"], [scores], rows, where)
-        (powers,) = self.add(OPS["exp"], self.add(OPS["subtract"], [scores, highest], {}, where), {}, where)
-        (total,) = self.add(OPS["sum"], [powers], rows, where)
-        (weights,) = self.add(OPS["multiply"], [powers, *self.add(OPS["reciprocal"], [total], {}, where)], {}, where)
-        (out,) = self.add(OPS["matmul"], [weights, v], {}, where)
-        (log_sum,) = self.add(OPS["add"], [highest, *self.add(OPS["log"], [total], {}, where)], {}, where)
-        return [out, self._shaped(log_sum, node.outputs[1].shape)]
-
-    def _standardize(self, node: Node, x: Input) -> Value:
-        axes = {"axis": node.params["axis"], "keepdims": True}
-        (mean,) = self.add(OPS["mean"], [x], axes, node.where)
-        (centred,) = self.add(OPS["subtract"], [x, mean], {}, node.where)
-        (square,) = self.add(OPS["square"], [centred], {}, node.where)
-        (variance,) = self.add(OPS["mean"], [square], axes, node.where)
-        (shifted,) = self.add(OPS["add"], [variance, node.params["epsilon"]], {}, node.where)
-        (inverse,) = self.add(OPS["power"], [shifted, -0.5], {}, node.where)
-        return self.add(OPS["multiply"], [centred, inverse], {}, node.where)[0]
 
 
 class _Statistics(Rewriting):
@@ -205,6 +115,8 @@ class _Sums(Rewriting):
             return super().visit(node, inputs)
         x = inputs[0]
         assert isinstance(x, Value)
+        if prod(x.shape[:-1]) == 1:  # the sum of one element
+            return [x]
         axes = tuple(range(len(x.shape) - 1))
         full: list[Value] = []
         factors: list[Input] = [] if node.op.name == "sum" else [1.0 / prod(x.shape[:-1])]
@@ -216,12 +128,6 @@ class _Sums(Rewriting):
         for factor in factors:
             (total,) = self.add(OPS["multiply"], [total, factor], {}, node.where)
         return [total]
-
-
-def _is_small_attention(node: Node) -> bool:
-    """Whether all scores may lie in memory; dropout of them is drawn tile by tile."""
-    q, k, *_ = node.values
-    return not node.params["dropout"] and prod(node.outputs[1].shape) * k.shape[-2] <= MOST_SCORES and len(q.shape) > 1
 
 
 def _factorise(item: Input, shape: Shape, full: list[Value], factors: list[Input]) -> None:
@@ -241,16 +147,8 @@ def _factorise(item: Input, shape: Shape, full: list[Value], factors: list[Input
         full.append(item)
 
 
-def _over_leading(node: Node) -> bool:
-    """Whether it goes over all axes but the last, of several."""
-    rank = len(next(node.values).shape)
-    axis: int | tuple[int, ...] | None = node.params["axis"]
-    axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return rank > 1 and bool(axes) and sorted(a % rank for a in axes) == list(range(rank - 1))
-
-
 def _is_channel(node: Node, name: str) -> bool:
-    return node.op.name == name and _over_leading(node) and bool(node.params["keepdims"])
+    return node.op.name == name and over_leading(node) and bool(node.params["keepdims"])
 
 
 def _of_channels(value: Value, shape: Shape) -> bool:
@@ -268,10 +166,3 @@ def _whose_deviations(square: Value) -> Value | None:
     if not isinstance(x, Value) or not isinstance(mean, Value) or mean.node is None:
         return None
     return x if _is_channel(mean.node, "mean") and next(mean.node.values) is x else None
-
-
-def _moves_nothing(node: Node) -> bool:
-    """Whether the axes that have a length stay in order."""
-    shape = next(node.values).shape
-    moved = [a for a in node.params["axes"] if shape[a] != 1]
-    return all(a < b for a, b in pairwise(moved))

@@ -16,6 +16,7 @@ from ..llvm.launch import Images
 from .group import Group, Unsupported, reduction_of
 from .lowered import DTYPES, Partial
 from .place import Buffer, Place
+from .rows import bounds_of_label
 from .walk import Walk
 
 if TYPE_CHECKING:
@@ -39,12 +40,34 @@ class GroupLowering:
         partials = outer.partials
         self._read_in_parts = {v: partials[v] for v in outside if self._takes_parts(v, partials)}
         self._operands = {v: outer.place(v) for v in outside if v not in self._read_in_parts}
-        wide = [p.broadcast(group.shape) for v, p in self._operands.items() if len(v.shape) <= len(group.shape)]
-        by_itself = group.rowwise or group.channels or any(p.layout != "total" for p in self._read_in_parts.values())
+        labels = {node.inputs[0]: node for node in group.nodes if node.op.name == "one_hot"}
+        for label, node in labels.items():
+            if label in self._operands:
+                bounds_of_label(outer, label, node.outputs[0].shape[-1])
+        by_itself = bool(labels) or group.rowwise or group.channels
+        by_itself |= any(p.layout != "total" for p in self._read_in_parts.values())
         self._moments: dict[Buffer, tuple[Term, Term]] = {}
         self._images = {v: self._image(v, outer.borders[v]) for v in group.stores if self._has_border(v)}
-        wide += [place for _, _, place in self._images.values()]
-        self._walk = Walk(group.shape, wide, last=by_itself, first=group.items)
+        images = [place for _, _, place in self._images.values()]
+
+        def walk() -> Walk:
+            wide = [
+                expanded(p) if v in labels else p.broadcast(group.shape)
+                for v, p in self._operands.items()
+                if v in labels or len(v.shape) <= len(group.shape)
+            ]
+            return Walk(group.shape, [*wide, *images], last=by_itself, first=group.items)
+
+        def expanded(place: Place) -> Place:
+            return Place(place.buffer, (*place.shape, 1), (*place.strides, 0), place.origin).broadcast(group.shape)
+
+        try:
+            self._walk = walk()
+        except Unsupported:  # they lie in too many orders
+            for value, place in self._operands.items():
+                if prod(value.shape) == prod(group.shape):
+                    self._operands[value] = outer.dense_copy(place)
+            self._walk = walk()
 
     def run(self) -> None:
         """Make the kernel."""
@@ -95,7 +118,9 @@ class GroupLowering:
             return normalisation.root_mean_square_row(self._term(node.inputs[0]), node.params["epsilon"]).value
         if name == "one_hot":
             label = self._term(node.inputs[0], expand=True)
-            return self._formula.channel_index().equals(label.cast("i32")).cast("f32")
+            return self._formula.channel_index().equals(label.cast("i32")).cast(DTYPES[node.outputs[0].dtype.name])
+        if name == "astype":
+            return self._term(node.inputs[0]).cast(DTYPES[node.outputs[0].dtype.name])
         names = dict(zip(node.op.inputs, (self._operand(item) for item in node.inputs), strict=True))
         names |= {key: value for key, value in node.params.items() if isinstance(value, int | float)}
         assert node.op.kernel is not None
@@ -224,8 +249,11 @@ class GroupLowering:
             self._formula.channel_sum(name, term)
         elif term.step.varies:
             self._formula.total_sum(name, term)
-        else:
-            raise Unsupported("the sum of one element repeated")
+        else:  # one element repeated
+            self._formula.store(name, term * (factor * prod(self._group.shape)), layout="scalar")
+            self._where[name] = 0
+            self._outer.places[output] = Place.dense(buffer, output.shape)
+            return
         layout = "partials" if kind == "channel" else "total"
         self._outer.partials[output] = Partial(
             buffer=buffer, layout=layout, channels=channels, shape=output.shape, factor=factor, rows=Rows(channels)

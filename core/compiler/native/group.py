@@ -19,11 +19,20 @@ VIEWS: Final = frozenset({"reshape", "transpose", "broadcast_to", "alias", "posi
 PRODUCTS: Final = frozenset({"matmul"})
 POOLS: Final = frozenset({"max_pool", "avg_pool", "pool_scatter", "pool_spread"})
 IMAGES: Final = POOLS | {"conv", "conv_input_grad", "conv_weight_grad"}
-ALONE: Final = VIEWS | PRODUCTS | IMAGES | {"channel_moments", "concatenate"}
+MOVES: Final = frozenset({"concatenate", "replace", "take", "segment_sum"})
+ALONE: Final = VIEWS | PRODUCTS | IMAGES | MOVES | {"channel_moments"}
 ROW_OPS: Final = frozenset({"log_softmax", "standardize", "rms_standardize"})
 REDUCTIONS: Final = frozenset({"sum", "mean", "max", "min"})
 MOST_NODES: Final = 96  # of one kernel: longer chains become several, perhaps of one form
-DTYPES: Final = frozenset({"float32", "bool"})
+INTEGERS: Final = frozenset({"int32", "int64"})
+# What kernels compute of integers and truths; sums and quotients of truths, say, are other numbers.
+OF_INTEGERS: Final = frozenset(
+    {"add", "subtract", "multiply", "negative", "absolute", "maximum", "minimum", "where", "astype", "one_hot"}
+    | {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
+)
+OF_TRUTHS: Final = frozenset(
+    {"logical_and", "logical_or", "logical_xor", "logical_not", "equal", "not_equal", "where", "astype", "masked_scale"}
+)
 
 
 class Unsupported(CompileError):  # noqa: N818 - a reason, not a mistake
@@ -118,10 +127,16 @@ def shape_of(node: Node) -> Shape:
         Unsupported: it is none that walks elements.
     """
     name, output = node.op.name, node.outputs[0]
-    for value in (*node.values, *node.outputs):
-        labels = name == "one_hot" and value.dtype.name in ("int32", "int64")
-        if value.dtype.name not in DTYPES and not labels:
-            raise Unsupported(f"{name} of {value.dtype.name}")
+    for value in node.values:
+        kind = value.dtype.name
+        of = {"float32": True, "bool": name in OF_TRUTHS}
+        if not of.get(kind, kind in INTEGERS and name in OF_INTEGERS):
+            raise Unsupported(f"{name} of {kind}")
+    if output.dtype.name not in {"float32", "bool"} | INTEGERS:
+        raise Unsupported(f"{name} that makes {output.dtype.name}")
+    integers = {value.dtype.name for value in node.values} & INTEGERS
+    if integers and any(type(item) is float for item in node.inputs):
+        raise Unsupported(f"{name} of integers and a float")
     if name == "mean_nll":
         return next(node.values).shape
     if name in REDUCTIONS:
@@ -134,7 +149,7 @@ def shape_of(node: Node) -> Shape:
         return output.shape
     if name == "one_hot" and node.params["axis"] in (-1, len(output.shape) - 1):
         return output.shape
-    if node.op.elementwise and node.op.kernel is not None:
+    if name == "astype" or (node.op.elementwise and node.op.kernel is not None):
         return output.shape
     raise Unsupported(f"the op {name}")
 

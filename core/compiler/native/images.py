@@ -231,15 +231,18 @@ class ImageLowering:
             place = outer.place(last)
             if place.strides[-1] != 1 and channels > 1:
                 place = outer.dense_copy(place)
-            pixels = last.shape[1:-1]
-            images = as_images(place.transposed((0, len(last.shape) - 1, *range(1, len(last.shape) - 1))))
+            if len(last.shape) not in (3, 4):  # pixels of one image
+                place = place.reshaped((1, last.spec.size // channels, channels)) or outer.dense_copy(place)
+                place = place.reshaped((1, last.spec.size // channels, channels))
+                assert place is not None
+            rank = len(place.shape)
+            images = as_images(place.transposed((0, rank - 1, *range(1, rank - 1))))
             f = Formula()
             f.channel_moments("moments", f.full("x"))
             if images is None:
                 raise Unsupported(f"statistics of shape {last.shape}")
             buffer = outer.new(SHARDS * 2 * channels)
-            grid = (last.shape[0], images.height, images.width, channels)
-            assert prod(pixels) == grid[1] * grid[2]
+            grid = (images.count, images.height, images.width, channels)
             fused = fuse(outer.target, f.pattern(), grid, {"x": images, "moments": Rows(channels)})
             outer.add(fused.launch, {"x": place.buffer, "moments": buffer}, ["moments"], "moments", fused.scratch)
             self._remember(whole, buffer, channels, channels, groups=fused.groups)

@@ -9,21 +9,22 @@ from math import prod
 import numpy as np
 
 from ...device import Array
-from ..graph import Effect, Graph, Node, Value
-from ..llvm.formula import Formula
+from ..graph import Effect, Graph, Input, Node, Value
+from ..llvm.formula import DType, Formula
 from ..llvm.fusion import Where, fuse
 from ..llvm.geometry import Border
 from ..llvm.launch import Images, Launch
 from ..llvm.target import Target
 from .borders import border_fills, borders_of
 from .fused import GroupLowering
-from .group import IMAGES, PRODUCTS, Group, Grouping, Unsupported
+from .group import IMAGES, MOVES, PRODUCTS, Group, Grouping, Unsupported
 from .images import ImageLowering
 from .lowered import DTYPES, Lowered, Partial, Work
 from .optimizers import lower_step, native_steps, target_places
 from .place import Buffer, Place
 from .products import lower_product
 from .recompute import recomputed
+from .rows import lower_segment_sum, lower_take
 from .tails import Tail, tails
 from .walk import Walk
 
@@ -90,8 +91,8 @@ class Lowering:
                 images.lower(item)
             elif item.op.name == "channel_moments":
                 images.moments(item)
-            elif item.op.name == "concatenate":
-                self._join(item)
+            elif item.op.name in MOVES:
+                self._move(item)
             else:
                 self._view(item)
         self.nodes = ()
@@ -171,7 +172,13 @@ class Lowering:
 
     def copied(self, place: Place, to: Place) -> None:
         """Copy float32 elements, or those of `to`'s size, to another place of the same shape."""
-        walk = Walk(place.shape, [to, place], last=False)
+        try:
+            walk = Walk(place.shape, [to, place], last=False)
+        except Unsupported:  # too many axes in too many orders: part by part
+            axis = min((a for a, n in enumerate(place.shape) if n > 1), key=lambda a: place.shape[a])
+            for number in range(place.shape[axis]):
+                self.copied(*(each.part(axis, number) for each in (place, to)))
+            return
         f = Formula()
         dtype = {1: "bool", 4: "f32", 8: "i64"}[to.buffer.itemsize]
         assert dtype in ("bool", "f32", "i64")
@@ -211,6 +218,8 @@ class Lowering:
                 found = source.broadcast(output.shape)
             case "getitem":
                 found = source.indexed(node.params["key"])
+                if found is not None and any(step < 0 for step in found.strides) and prod(found.shape):
+                    found = self.dense_copy(found)
             case _:
                 found = source.reshaped(output.shape)
                 if found is None:
@@ -218,6 +227,44 @@ class Lowering:
         if found is None:
             raise Unsupported(f"{node.op.name} with {dict(node.params)}")
         self.places[output] = found
+
+    def _move(self, node: Node) -> None:
+        match node.op.name:
+            case "take":
+                lower_take(self, node)
+            case "segment_sum":
+                lower_segment_sum(self, node)
+            case "replace":
+                self._replace(node)
+            case _:
+                self._join(node)
+
+    def _replace(self, node: Node) -> None:
+        """A copy, and a copy of what takes the place of some of it."""
+        output, (base, value) = node.outputs[0], node.inputs
+        given = [item for item in (base, value) if isinstance(item, Value)]
+        if output.dtype.name not in DTYPES or any(item.dtype != output.dtype for item in given):
+            raise Unsupported(f"replace in {output.dtype.name}")
+        assert isinstance(base, Value)
+        whole = self.places[output] = self.new_place(output)
+        self.copied(self.place(base), whole)
+        room = whole.indexed(node.params["key"])
+        assert room is not None
+        if not prod(room.shape):
+            return
+        if isinstance(value, Value):
+            self.copied(self.place(value).broadcast(room.shape), room)
+        else:
+            self._fill(room, value, DTYPES[output.dtype.name])
+
+    def _fill(self, to: Place, number: Input, dtype: DType) -> None:
+        """Write a number everywhere."""
+        assert isinstance(number, int | float)
+        walk = Walk(to.shape, [to], last=False)
+        f = Formula()
+        f.store("to", f.constant(number, dtype), dtype=dtype, layout=walk.known("to", to))
+        fused = fuse(self.target, f.pattern(), walk.grid, {"to": walk.where(to)} | walk.extra)
+        self.add(fused.launch, {"to": to.buffer}, ["to"], "fill", fused.scratch)
 
     def _join(self, node: Node) -> None:
         output = node.outputs[0]

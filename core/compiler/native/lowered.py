@@ -15,6 +15,7 @@ from .place import Buffer, Place
 
 if TYPE_CHECKING:
     from .optimizers import NativeStep
+    from .rows import Bounds
 
 DTYPES: Final[Mapping[str, DType]] = {"float32": "f32", "bool": "bool", "int32": "i32", "int64": "i64"}
 
@@ -80,6 +81,7 @@ class Lowered:
         lying: where values lie that are whole, wanted in the end or not.
         barriers: works before which all threads meet, whatever they touch.
         steps: of optimisers, that are among the works.
+        bounds: what numbers of rows are looked at before a run.
     """
 
     works: list[Work] = field(default_factory=list[Work])
@@ -90,3 +92,4 @@ class Lowered:
     lying: dict[Value, Place] = field(default_factory=dict[Value, Place])
     barriers: set[int] = field(default_factory=set[int])
     steps: list[NativeStep] = field(default_factory=list["NativeStep"])
+    bounds: list[Bounds] = field(default_factory=list["Bounds"])

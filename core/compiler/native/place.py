@@ -90,7 +90,7 @@ class Place:
         return replace(self, shape=shape, strides=tuple(strides))
 
     def indexed(self, key: object) -> Place | None:
-        """A basic index: integers, slices, None, Ellipsis; None for any other, and for steps backwards."""
+        """A basic index: integers, slices, None, Ellipsis; None for any other. Steps backwards are negative strides."""
         parts: list[Any] = list(cast("tuple[Any, ...]", key)) if isinstance(key, tuple) else [key]
         if not all(part is None or part is Ellipsis or type(part) in (int, slice) for part in parts):
             return None
@@ -108,8 +108,6 @@ class Place:
             axis += 1
             if isinstance(part, slice):
                 start, stop, by = part.indices(length)
-                if by < 0:
-                    return None
                 count = len(range(start, stop, by))
                 origin += start * step if count else 0
                 shape.append(count)
@@ -117,6 +115,12 @@ class Place:
             else:
                 origin += (part % length) * step
         return replace(self, shape=tuple(shape), strides=tuple(strides), origin=origin)
+
+    def part(self, axis: int, number: int) -> Place:
+        """One element along an axis, which is gone."""
+        rest = [a for a in range(len(self.shape)) if a != axis]
+        moved = self.origin + number * self.strides[axis]
+        return replace(self.transposed(rest), origin=moved)
 
     def order(self) -> tuple[int, ...]:
         """The axes from the outermost to the innermost in memory; repeated ones where they stand."""

@@ -75,7 +75,7 @@ class PoolLowering:
 
     def _largest(self, node: Node, x: tuple[Buffer, Images], y: tuple[Buffer, Images]) -> None:
         window = windows_of(node)
-        if _written_out(window) and not any(window["padding"]):
+        if _written_out(window) and not any(window["padding"]) and _inside(window, x[1], y[1]):
             f = Formula()
             f.store("y", largest_of(f, "x", window["size"]))
             self._fuse(node, f, window, {"x": x}, {"y": y})
@@ -246,6 +246,15 @@ def counts_of(node: Node, whole: Size, parts: Size) -> Array:
 
 def _written_out(window: dict[str, Size]) -> bool:
     return prod(window["size"]) <= MOST_TAPS and window["dilation"] == (1, 1)
+
+
+def _inside(window: dict[str, Size], whole: Images, parts: Images) -> bool:
+    """Whether no window reaches beyond the image, as the last one may."""
+    ends = [
+        (count - 1) * stride + size
+        for count, stride, size in zip((parts.height, parts.width), window["stride"], window["size"], strict=True)
+    ]
+    return ends[0] <= whole.height and ends[1] <= whole.width
 
 
 def _side_by_side(window: dict[str, Size], whole: Images, parts: Images) -> bool:

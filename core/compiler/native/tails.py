@@ -43,7 +43,9 @@ def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Gr
         for value in {v for node in nodes for v in node.values} - made:
             readers.setdefault(value, []).append(item)
     wanted = set(graph.wanted())
+    there = set(graph.sources())
     for item in items:
+        there.update(output for node in (item.nodes if isinstance(item, Group) else [item]) for output in node.outputs)
         if isinstance(item, Group) or item.op.name not in ("matmul", "conv"):
             continue
         value, last = item.outputs[0], False
@@ -54,7 +56,7 @@ def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Gr
             value, last = view.outputs[0], True
         group = _only_reader(value, readers, wanted)
         tail = _tail(group, value, last) if isinstance(group, Group) else None
-        if tail is not None and isinstance(group, Group):
+        if tail is not None and isinstance(group, Group) and tail.bias in there:
             found[item] = tail
             gone.add(group)
     return found, gone

@@ -54,11 +54,7 @@ class Walk:
         return found[0], found[1], found[2], found[3]
 
     def layout(self, place: Place) -> Layout:
-        """How the elements of a place belong to those that are walked.
-
-        Raises:
-            Unsupported: in no way that kernels know.
-        """
+        """How the elements of a place belong to those that are walked."""
         *outer, channel = self.steps(place)
         single = self.grid[3] == 1
         if any(outer) or self.grid[:3] == (1, 1, 1):
@@ -69,9 +65,7 @@ class Walk:
             return "strided"
         if channel == 0 or single:
             return "scalar"
-        if channel != 1:
-            raise Unsupported("channels that do not lie side by side")
-        return "channel"
+        return "channel" if channel == 1 else "strided"
 
     def where(self, place: Place) -> Where:
         """The same for `fuse`."""

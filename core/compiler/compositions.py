@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from ... import ops
-from ...op import OPS
-from ...tensor import wrap
-from ..graph import Node, Value
-from ..native.group import Unsupported
+from .. import ops
+from ..op import OPS
+from ..tensor import wrap
+from .graph import Node, Value
+from .native.group import Unsupported
 
 STEPS: Final = 512  # of a recurrent network, each of which is some kernels
 SCORES: Final = 1 << 28  # elements of the scores of an attention, which are in memory
@@ -121,8 +121,9 @@ def composition_of(node: Node, inputs: Sequence[Any]) -> Callable[..., Any] | No
     function = COMPOSITIONS.get(node.op.name)
     if function is None:
         return None
-    if any(isinstance(item, Value) and item.dtype.name not in ("float32", "float64", "bool") for item in inputs):
-        raise Unsupported(f"{node.op.name} of {[str(item.dtype) for item in inputs if isinstance(item, Value)]}")
+    for name, item in zip(node.op.inputs, inputs, strict=True):
+        if isinstance(item, Value) and item.dtype.name not in ("float32", "float64") and name != "mask":
+            raise Unsupported(f"{node.op.name} of {item.dtype.name}")
     if node.op.name.endswith("flash_attention"):
         q, k = inputs[0], inputs[1]
         if node.params["dropout"]:
