@@ -36,7 +36,7 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of three queries and keys, so that small samples take several."""
-    monkeypatch.setattr(sys.modules["nasturtium.core.ops.attention"], "_TILE", 3)
+    monkeypatch.setattr(sys.modules["nasturtium.core.ops.attention"], "TILE", 3)
 
 
 def composed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
@@ -65,7 +65,7 @@ def composed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, cau
 def test_attention(lead, queries, keys, features, values, causal, scale, seed, tiled, dtype):
     with pytest.MonkeyPatch.context() as patch:
         if tiled:
-            patch.setattr(sys.modules["nasturtium.core.ops.attention"], "_TILE", 3)
+            patch.setattr(sys.modules["nasturtium.core.ops.attention"], "TILE", 3)
         agree(
             lambda q, k, v: ops.attention(q, k, v, causal=causal, scale=scale),
             lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale),
@@ -93,7 +93,7 @@ def test_numbers_that_are_added_to_the_scores_have_gradients(lead, queries, keys
     }
     with pytest.MonkeyPatch.context() as patch:
         if tiled:
-            patch.setattr(sys.modules["nasturtium.core.ops.attention"], "_TILE", 3)
+            patch.setattr(sys.modules["nasturtium.core.ops.attention"], "TILE", 3)
         agree(
             ops.attention,
             lambda q, k, v, m: torch.softmax(q @ k.mT / np.sqrt(2) + m, -1) @ v,

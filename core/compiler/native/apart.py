@@ -316,9 +316,11 @@ def _concatenate(graph: Apart, node: Node, inputs: Sequence[Any]) -> Sequence[Va
 
 def _roll(graph: Apart, node: Node, inputs: Sequence[Any]) -> Sequence[Value]:
     x: Value = inputs[0]
-    for shift, axis in zip(node.params["shift"], node.params["axis"], strict=True):
+    shifts: tuple[int, ...] = node.params["shift"]
+    axes: tuple[int, ...] = node.params["axis"]
+    for shift, axis in zip(shifts, axes, strict=True):
         axis %= len(x.shape)
-        cut: int = -shift % x.shape[axis]
+        cut = -shift % x.shape[axis]
         if not cut:
             continue
         before = (slice(None),) * axis
