@@ -14,7 +14,7 @@ from typing import Final
 from ..graph import Node, Value
 from ..native.place import Place
 from .axes import INT_ELEMENTS
-from .kernel import Parameter, Work
+from .kernel import Parameter, Tail, Work
 from .numbers import cast
 from .pooling import Moves
 from .products import New, tiled
@@ -33,8 +33,10 @@ def has_tiles(node: Node) -> bool:
     return name in NAMES and node.outputs[0].shape[1] // groups >= NARROW
 
 
-def convolve(node: Node, place_of: Callable[[Value], Place], new: New) -> tuple[list[Work], Place]:
-    """The launches of a convolution or a gradient of it, and where the result lies."""
+def convolve(
+    node: Node, place_of: Callable[[Value], Place], new: New, tail: Tail | None = None
+) -> tuple[list[Work], Place]:
+    """The launches of a convolution or a gradient of it, and where the result lies, if no tail takes it."""
     made = node.outputs[0]
     target = Place.dense(new(made.spec.size, made.dtype.itemsize), made.shape)
     if not made.spec.size:
@@ -45,7 +47,7 @@ def convolve(node: Node, place_of: Callable[[Value], Place], new: New) -> tuple[
     tiles = tiles_for(*lengths)
     biggest = max([made.spec.size * tiles.parts, *(place_of(value).buffer.elements for value in node.values)])
     kind = "int" if biggest < INT_ELEMENTS else "long long"
-    return tiled(node.op.name, lengths, a, b, made, target.buffer, tiles, offset, kind, new), target
+    return tiled(node.op.name, lengths, a, b, made, target.buffer, tiles, offset, kind, new, tail), target
 
 
 Sides = tuple[tuple[int, int, int, int], Side, Side, str]

@@ -20,7 +20,7 @@ from .axes import INT_ELEMENTS, Axes, Strides, joined
 from .expression import expression_of, operand_dtype
 from .gather import READERS
 from .group import REDUCTIONS, VIEWS, Group
-from .kernel import Kernel, Parameter, kernel
+from .kernel import Kernel, Parameter, Tail, kernel
 from .numbers import DType, c_type, cast, number
 from .reductions import REDUCERS, accumulated, finish, finished, start_of
 
@@ -92,7 +92,7 @@ class FusedWriter:
             outer = joined(group.shape, outer_axes, strides, apart=self._has_readers or not final)
             inner = joined(group.shape, group.axes, strides, apart=self._has_readers or not final)
             self._named = {run[-1] for run in (*outer.runs, *inner.runs)}
-            self._strides, self._parameters, self._texts, self._count = [], {}, {}, 0
+            self._begin()
             body = self._body(outer, inner)
         lanes, together, _ = self._threads()
         label = " ".join(dict.fromkeys(node.op.name for node in group.nodes))
@@ -103,6 +103,25 @@ class FusedWriter:
             return found
         parts = [(node, self._partial[node.outputs[0]], self.made[node.outputs[0]].buffer) for node in self._reductions]
         return [*found, finish(parts, self._parts, rows)]
+
+    def tail(self, value: Value) -> Tail:
+        """What a group without rows does with each element of a value, for the kernel that computes the value."""
+        group, lines = self._group, list[str]()
+        for final in (False, True):
+            outer = joined(group.shape, range(len(group.shape)), self._strides, apart=not final)
+            self._named = {run[-1] for run in outer.runs}
+            self._begin()
+            self._texts[value] = "value"
+            lines = outer.lines("r", self._int)
+            for node in group.nodes:
+                lines += self._statement(node)
+            for stored in self._stored:
+                name = self._pointer(self.made[stored].buffer, stored.dtype, written=True).name
+                lines.append(f"{name}[r] = {self._texts[stored]};")
+        return Tail(tuple(self._parameters.values()), tuple(lines), self._int)
+
+    def _begin(self) -> None:
+        self._strides, self._parameters, self._texts, self._count = [], {}, {}, 0
 
     # --- what Reader asks for ---
 

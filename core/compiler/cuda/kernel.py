@@ -38,6 +38,26 @@ class Parameter:
         return f"{const}{c_type(self.dtype)}* __restrict__ {self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What is done with each element of a result before it is in memory.
+
+    Attributes:
+        parameters: further pointers.
+        lines: statements over the element `value` and its number `r` in order.
+        kind: the type of `r`.
+    """
+
+    parameters: tuple[Parameter, ...]
+    lines: tuple[str, ...]
+    kind: str
+
+    def applied(self, offset: str, value: str, dtype: DType) -> str:
+        """The statements for one element."""
+        start = f"const {self.kind} r = {offset}; const {c_type(dtype)} value = {value};"
+        return "{ " + " ".join([start, *self.lines]) + " }"
+
+
 @dataclass(slots=True, eq=False)
 class Kernel:
     """One launch.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from math import prod
 from typing import Any, cast
 
@@ -14,10 +13,11 @@ from ..native.place import Buffer, Place
 from .axes import INT_ELEMENTS, joined
 from .convolution import convolve, has_tiles
 from .fused import THREADS, FusedWriter
+from .gather import READERS
 from .group import VIEWS, Group, Grouping
-from .kernel import Kernel, Parameter, Work, kernel
+from .kernel import Kernel, Parameter, Tail, Work, kernel
 from .numbers import DType, check
-from .products import multiply
+from .products import is_large, multiply
 from .segments import is_linked, link
 
 
@@ -64,26 +64,64 @@ class Lowering:
             buffer = Buffer(f"source{number}", value.spec.size, value.dtype.itemsize)
             self.result.sources[value] = buffer
             self._places[value] = Place.dense(buffer, value.shape)
-        for item in Grouping(graph, _is_apart).items:
+        items = Grouping(graph, _is_apart).items
+        taken: Group | None = None  # the group that the item before it has taken over
+        for item, following in zip(items, [*items[1:], None], strict=True):
             if isinstance(item, Group):
-                self._group(item)
+                if item is not taken:
+                    self._group(item)
                 continue
-            lowered = convolve if has_tiles(item) else link if is_linked(item) else multiply
-            works, place = lowered(item, self._place, self._new)
-            self.result.works += works
-            self._places[item.outputs[0]] = place
+            taken = following if isinstance(following, Group) and self._is_tail(following, item) else None
+            self._apart(item, taken)
         for value in self._wanted:
             self.result.places[value] = self._dense(value)
 
     def _group(self, group: Group) -> None:
+        writer = self._writer(group, self._place)
+        self.result.works += writer.write()
+        self._places.update(writer.made)
+
+    def _writer(self, group: Group, place_of: Callable[[Value], Place]) -> FusedWriter:
         own = {id(node) for node in group.nodes}
 
         def is_read_outside(value: Value) -> bool:
             return value in self._wanted or bool(self._readers.get(value, set()) - own)
 
-        writer = FusedWriter(group, self._place, is_read_outside, self._new)
-        self.result.works += writer.write()
-        self._places.update(writer.made)
+        return FusedWriter(group, place_of, is_read_outside, self._new)
+
+    def _apart(self, node: Node, following: Group | None) -> None:
+        """A product or a convolution, and what is done with its elements at once."""
+        output = node.outputs[0]
+        if is_linked(node):
+            works, self._places[output] = link(node, self._place, self._new)
+            self.result.works += works
+            return
+        tail: Tail | None = None
+        if following is not None:
+            nowhere = Place.dense(Buffer("register", output.spec.size, output.dtype.itemsize), output.shape)
+            writer = self._writer(following, lambda value: nowhere if value is output else self._place(value))
+            tail = writer.tail(output)
+            self._places.update(writer.made)
+        works, place = (convolve if has_tiles(node) else multiply)(node, self._place, self._new, tail)
+        self.result.works += works
+        if tail is None:
+            self._places[output] = place
+
+    def _is_tail(self, group: Group, node: Node) -> bool:
+        """Whether a group may be done by the kernel of the product before it: it alone reads the product, element by
+        element, and nothing else that is made of it.
+        """
+        output = node.outputs[0]
+        if group.axes or group.shape != output.shape or not output.spec.size or output in self._wanted:
+            return False
+        if is_linked(node) or (not has_tiles(node) and is_large(node)):
+            return False
+        if any(each.op.name in READERS or each.op.name in VIEWS for each in group.nodes):
+            return False
+        made = {value for each in group.nodes for value in each.outputs}
+        outside = {value for each in group.nodes for value in each.values if value not in made}
+        alone = self._readers.get(output, set()) <= {id(each) for each in group.nodes}
+        return alone and output in outside and all(v is output or _origin(v) is not node for v in outside)
 
     def _new(self, elements: int, itemsize: int) -> Buffer:
         buffer = Buffer("arena", elements, itemsize)
@@ -178,17 +216,24 @@ def sliced(place: Place, key: object) -> Place | None:
     return Place(found.buffer, found.shape, tuple(strides), origin)
 
 
+def _origin(value: Value) -> Node | None:
+    """The node that makes what a value is a view of; None for a source."""
+    while value.node is not None and value.node.op.name in VIEWS:
+        (value,) = value.node.values
+    return value.node
+
+
 def _is_apart(node: Node) -> bool:
     return node.op.name in ("matmul", "contract") or has_tiles(node) or is_linked(node)
 
 
 def touched(lowered: Lowered) -> None:
-    """Give every buffer the first and last launch that touches it; what is wanted lives on."""
+    """Give every buffer the first and last launch that touches it; what is wanted lives on, what nothing touches is not
+    planned.
+    """
     for position, work in enumerate(lowered.works):
         for parameter in work.parameters:
             parameter.buffer.touch(position)
-    for buffer in chain(lowered.buffers, lowered.sources.values()):
-        if buffer.last < 0:
-            buffer.first = buffer.last = 0
     for place in lowered.places.values():
         place.buffer.touch(len(lowered.works))
+    lowered.buffers = [buffer for buffer in lowered.buffers if buffer.last >= 0]

@@ -12,7 +12,7 @@ from ..graph import Node, Value
 from ..native.group import Unsupported
 from ..native.place import Buffer, Place
 from .axes import INT_ELEMENTS
-from .kernel import Parameter, Product, Work
+from .kernel import Parameter, Product, Tail, Work
 from .numbers import cast
 from .tiles import Side, Tiles, finish, product, tiles_for
 
@@ -52,13 +52,25 @@ class Labels:
         return prod(self.lengths[label] for label in labels)
 
 
-def multiply(node: Node, place_of: Callable[[Value], Place], new: New) -> tuple[list[Work], Place]:
+def is_large(node: Node) -> bool:
+    """Whether cuBLAS does a product."""
+    left, right = node.values
+    made = node.outputs[0]
+    if node.op.name != "matmul" or made.dtype.kind != "f" or not left.dtype == right.dtype == made.dtype:
+        return False
+    return made.spec.size * left.shape[-1] >= LARGE
+
+
+def multiply(
+    node: Node, place_of: Callable[[Value], Place], new: New, tail: Tail | None = None
+) -> tuple[list[Work], Place]:
     """The launches of a product, and where its result lies.
 
     Args:
         node: `matmul` of at least matrices, or `contract`.
         place_of: where values lie.
         new: makes memory.
+        tail: what becomes of each element, in place of the result in memory; for a product that is not large.
 
     Raises:
         Unsupported: it has more matrices than a grid has blocks.
@@ -84,12 +96,8 @@ def multiply(node: Node, place_of: Callable[[Value], Place], new: New) -> tuple[
         Parameter("b", b.buffer, right.dtype),
         Parameter("y", target.buffer, made.dtype, written=True),
     )
-    if (
-        node.op.name == "matmul"
-        and batch * rows * columns * deep >= LARGE
-        and left.dtype == right.dtype == made.dtype
-        and made.dtype.kind == "f"
-    ):
+    if is_large(node):
+        assert tail is None
         places = (a, b, result)
         found = Product(
             "cublas",
@@ -109,7 +117,7 @@ def multiply(node: Node, place_of: Callable[[Value], Place], new: New) -> tuple[
     sizes = (batch, rows, columns, deep)
     biggest = max(place.buffer.elements for place in (a, b, target)) * max(1, tiles.parts)
     kind = "int" if biggest < INT_ELEMENTS else "long long"
-    return tiled(node.op.name, sizes, x, w, made, target.buffer, tiles, offset, kind, new), target
+    return tiled(node.op.name, sizes, x, w, made, target.buffer, tiles, offset, kind, new, tail), target
 
 
 def _matrices(a: Place, b: Place, made: Place) -> tuple[Place, Place, Place]:
@@ -137,6 +145,7 @@ def tiled(
     offset: str,
     kind: str,
     new: New,
+    tail: Tail | None,
 ) -> list[Work]:
     """The kernel of a product, and one more where K is shared out.
 
@@ -147,13 +156,13 @@ def tiled(
         raise Unsupported(f"{label} of {lengths[0]} matrices of {lengths[1]} rows")
     written = Parameter("y", target, made.dtype, written=True)
     if tiles.parts == 1:
-        return [product(label, lengths, a, b, written, tiles, dtype=made.dtype, offset=offset, kind=kind)]
+        return [product(label, lengths, a, b, written, tiles, dtype=made.dtype, offset=offset, kind=kind, tail=tail)]
     size = made.spec.size
     partial = new(size * tiles.parts, made.dtype.itemsize)
     parts = Parameter("y", partial, made.dtype, written=True)
     return [
         product(label, lengths, a, b, parts, tiles, dtype=made.dtype, offset=offset, kind=kind),
-        finish("finish", tiles.parts, size, Parameter("p", partial, made.dtype), written, dtype=made.dtype),
+        finish("finish", tiles.parts, size, Parameter("p", partial, made.dtype), written, dtype=made.dtype, tail=tail),
     ]
 
 

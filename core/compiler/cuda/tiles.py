@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .kernel import NAME, Kernel, Parameter, kernel
+from .kernel import NAME, Kernel, Parameter, Tail, kernel
 from .numbers import DType, c_type
 
 DEPTH: Final = 16  # elements of k in a tile
@@ -82,6 +82,7 @@ def product(
     dtype: DType,
     offset: str,
     kind: str = "int",
+    tail: Tail | None = None,
 ) -> Kernel:
     """The kernel of a product.
 
@@ -94,6 +95,7 @@ def product(
         dtype: of everything.
         offset: of an element of the result, over `batch`, `m` and `n`.
         kind: the type of indices.
+        tail: what becomes of each element, in place of the result in memory; with one part.
     """
     batch, m, n, k = lengths
     element = c_type(dtype)
@@ -111,6 +113,8 @@ def product(
     store = f"{made.name}[{offset}] = total[i][j];"
     if tiles.parts > 1:
         store = f"{made.name}[({kind})part * {batch * m * n} + ({offset})] = total[i][j];"
+    elif tail is not None:
+        store = tail.applied(offset, "total[i][j]", dtype)
     # Elements of a tile by threads, those side by side that lie side by side in memory.
     a_at = ("e / {d}", "e % {d}") if a.along_k else ("e % {r}", "e / {r}")
     b_at = ("e % {d}", "e / {d}") if b.along_k else ("e / {c}", "e % {c}")
@@ -153,10 +157,20 @@ def product(
         }}
 """
     grid = (_ceil(n, columns), _ceil(m, rows), batch * tiles.parts)
-    return kernel(label, [a.parameter, b.parameter, made], body, grid=grid, block=(threads, 1, 1), functions=functions)
+    parameters = [a.parameter, b.parameter, *([made] if tail is None else tail.parameters)]
+    return kernel(label, parameters, body, grid=grid, block=(threads, 1, 1), functions=functions)
 
 
-def finish(label: str, parts: int, elements: int, partial: Parameter, made: Parameter, *, dtype: DType) -> Kernel:
+def finish(
+    label: str,
+    parts: int,
+    elements: int,
+    partial: Parameter,
+    made: Parameter,
+    *,
+    dtype: DType,
+    tail: Tail | None = None,
+) -> Kernel:
     """Adds up the parts of a product.
 
     Args:
@@ -166,15 +180,18 @@ def finish(label: str, parts: int, elements: int, partial: Parameter, made: Para
         partial: (parts, elements).
         made: (elements,).
         dtype: of both.
+        tail: what becomes of each element, in place of the result in memory.
     """
+    store = f"{made.name}[e] = total;" if tail is None else tail.applied("e", "total", dtype)
+    parameters = [partial, *([made] if tail is None else tail.parameters)]
     body = f"""
-    const long long r = blockIdx.x * 256ll + threadIdx.x;
-    if (r >= {elements}) return;
+    const long long e = blockIdx.x * 256ll + threadIdx.x;
+    if (e >= {elements}) return;
     {c_type(dtype)} total = 0;
-    for (int part = 0; part < {parts}; ++part) total += {partial.name}[part * {elements}ll + r];
-    {made.name}[r] = total;
+    for (int part = 0; part < {parts}; ++part) total += {partial.name}[part * {elements}ll + e];
+    {store}
 """
-    return kernel(label, [partial, made], body, grid=(_ceil(elements, 256), 1, 1), block=(256, 1, 1))
+    return kernel(label, parameters, body, grid=(_ceil(elements, 256), 1, 1), block=(256, 1, 1))
 
 
 def _ceil(a: int, b: int) -> int:

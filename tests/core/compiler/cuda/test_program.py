@@ -54,6 +54,13 @@ def test_a_step_becomes_one_graph(cuda):
     assert cuda.captured == len(program.works) > 2
 
 
+def test_what_follows_a_product_is_done_by_its_kernel(cuda):
+    arrays = [normal(5, 7), normal(7, 3), normal(3)]
+    program, reference = program_of(lambda x, w, b: ops.relu(x @ w + b), *arrays)
+    assert [work.label for work in program.works] == ["matmul"]
+    same(program(on_device(*arrays))[0], reference(arrays)[0])
+
+
 def test_large_products_stand_between_graphs(cuda, monkeypatch):
     monkeypatch.setattr(products, "LARGE", 1)
 
@@ -186,3 +193,25 @@ def test_launches_are_explained(cuda):
     assert told.back_end == "cuda"
     assert any("exp" in launch.title for launch in told.launches)
     assert "cuda" in str(compile(lambda x: x + 1.0, backend="cuda").explain(x))
+
+
+@pytest.mark.gpu
+def test_a_step_on_a_gpu(gpu, monkeypatch):
+    """Graphs, products between them, and the same bits in every run."""
+    monkeypatch.setattr(products, "LARGE", 1 << 12)
+
+    def step(x, w, v):
+        return grad(lambda w, v: ops.mean(ops.softmax(ops.gelu(x @ w) @ v) ** 2), argnums=(0, 1))(w, v)
+
+    arrays = [normal(64, 32), normal(32, 128), normal(128, 10)]
+    graph = optimize(trace(step, *arrays).graph)
+    program, expected = CudaProgram(graph, gpu), ReferenceProgram(graph, CPU)(arrays)
+    first = None
+    for run in range(4):
+        found = program([gpu.put(array) for array in arrays])
+        for actual, wanted in zip(found, expected, strict=True):
+            same(actual, wanted)
+        bits = [array.get().tobytes() for array in found]
+        assert first is None or bits == first
+        first = bits
+        assert bool(program.graphs) == (run > 0)
