@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -27,6 +28,8 @@ from .watched import Surroundings
 if TYPE_CHECKING:
     from .explanation import Explanation
 
+logger = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -49,7 +52,7 @@ def native(graph: Graph, device: Device) -> Program:
         raise CompileError(f"the llvm back end runs on the CPU, the arguments lie on {device}", hint="backend='auto'")
     from .native.program import NativeProgram  # LLVM is loaded when it is first wanted
 
-    return NativeProgram(graph, device)
+    return _checked(NativeProgram, graph, device)
 
 
 def cuda(graph: Graph, device: Device) -> Program:
@@ -60,15 +63,39 @@ def cuda(graph: Graph, device: Device) -> Program:
     """
     from .cuda.program import CudaProgram
 
-    return CudaProgram(graph, device)
+    return _checked(CudaProgram, graph, device)
 
 
 def fastest(graph: Graph, device: Device) -> Program:
     """The fastest back end that can run a graph here."""
     try:
         return native(graph, device) if device.kind == "cpu" else cuda(graph, device)
-    except CompileError:
-        return ReferenceProgram(graph, device)
+    except InternalError as exc:
+        logger.warning("%s runs on the reference back end: %s", graph.name, exc, exc_info=exc)
+    except CompileError as exc:
+        logger.debug("%s runs on the reference back end: %s", graph.name, exc)
+    return ReferenceProgram(graph, device)
+
+
+class InternalError(CompileError):
+    """A back end made a mistake. Who asked for it by name sees it; "auto" logs it and does without."""
+
+
+def _checked(back_end: BackEnd, graph: Graph, device: Device) -> Program:
+    """A program; our own mistakes as an error that says so.
+
+    Raises:
+        CompileError: as the back end does.
+    """
+    try:
+        return back_end(graph, device)
+    except (CompileError, ConfigError):
+        raise
+    except Exception as exc:
+        raise InternalError(
+            f"{graph.name} cannot be compiled: {type(exc).__name__}: {exc}",
+            hint="a mistake of ours: please report it with what `print(compiled.graph(...))` shows",
+        ) from exc
 
 
 BACK_ENDS: dict[str, BackEnd] = {"auto": fastest, "llvm": native, "cuda": cuda, "numpy": ReferenceProgram}

@@ -14,6 +14,7 @@ names the user's line; nothing is ever compiled in part.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -262,6 +263,23 @@ class Trace:
                 self.graph.effects.append(Effect("gradient", _GradientOf(tensor), (tensor.grad.data,)))
                 tensor.grad = None
 
+    def settle(self) -> None:
+        """Make constants of arrays that nobody else holds: the function made them, and nobody can change them."""
+        probe = Capture(Value(Spec((), np.dtype(np.float32))), np.zeros((), np.float32))
+        self._captured[0] = (probe.read(), probe, probe.value)
+        alone = _holders(probe)
+        del self._captured[0]
+        written = {id(update.target) for update in self.graph.updates}
+        for place, (array, capture, value) in list(self._captured.items()):
+            if capture is None or isinstance(capture.tensor, Tensor) or id(capture) in written:
+                continue
+            if type(array) is np.ndarray and array.base is None:
+                del array
+                if _holders(capture) <= alone:
+                    self.graph.constants[value] = capture.read()
+                    self.graph.captures.remove(capture)
+                    self._captured[place] = (capture.read(), None, value)
+
 
 class _GradientOf:
     """Puts a gradient on a leaf, as `backward` left it while the function was traced."""
@@ -271,6 +289,11 @@ class _GradientOf:
 
     def __call__(self, gradient: Array) -> None:
         self._tensor.grad = wrap(gradient.copy())
+
+
+def _holders(capture: Capture) -> int:
+    """How often the array of a capture is referred to, by this function too."""
+    return sys.getrefcount(capture.tensor)
 
 
 def _is_state(tensor: Tensor) -> bool:
@@ -379,6 +402,7 @@ def trace(function: Callable[..., Any], *args: Any, device: Device = CPU) -> Tra
         variables = [leaf for leaf in tree.leaves(given) if isinstance(leaf, Staged) and leaf.node is not None]
         result = function(*given)
         staging.leave(result)
+        staging.settle()
         backward = _split(staging, result, variables)
     return TracedStep(staging.graph, result, backward)
 

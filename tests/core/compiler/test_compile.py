@@ -444,3 +444,39 @@ class TestGraph:
         spoil(graph)
         with pytest.raises(CompileError, match=match):
             graph.verify()
+
+
+class TestWhatATracedFunctionMakes:
+    """Arrays that only the traced function had are constants; what others hold may change."""
+
+    def test_is_constant(self):
+        def step(x, labels):
+            table = Tensor(np.linspace(0, 1, 3).astype(np.float32))
+            return ops.cross_entropy(x * table * Tensor(np.float32(2)), labels, label_smoothing=0.1)
+
+        graph = compile(step).graph(ROWS, np.array([0, 1, 2, 0]))
+        assert not graph.captures
+        same(compile(step)(ROWS, np.array([0, 1, 2, 0])), step(Tensor(ROWS), np.array([0, 1, 2, 0])))
+
+    @pytest.mark.parametrize("back_end", ["auto", "numpy"])
+    def test_is_not_what_somebody_else_holds(self, back_end):
+        number, array = Tensor(np.float32(3)), np.ones(3, np.float32)
+        compiled = compile(lambda x: x * number + array + Tensor(array[:1]), backend=back_end)
+        same(compiled(ROWS), Tensor(ROWS * 3 + 2))
+        number.data[...] = 5
+        array[...] = 2
+        same(compiled(ROWS), Tensor(ROWS * 5 + 4))
+
+
+def test_a_mistake_of_ours_is_not_the_users(monkeypatch, caplog):
+    pytest.importorskip("llvmlite", reason="the native back end needs the extra: compiler")
+    from nasturtium.core.compiler.native import program
+
+    def wrong(*_):
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(program, "lower", wrong)
+    with pytest.raises(CompileError, match="cannot be compiled: AssertionError: a bug"):
+        compile(ops.exp, backend="llvm")(ROWS)
+    same(compile(ops.exp)(ROWS), ops.exp(Tensor(ROWS)))
+    assert "runs on the reference back end" in caplog.text
