@@ -111,7 +111,34 @@ class Grouping:
         if len(makers) != 1 or others:
             return None
         (group,) = makers
-        return group if len(group.nodes) < MOST_NODES and self._fits(node, shape, group) else None
+        if len(group.nodes) >= MOST_NODES or not self._fits(node, shape, group):
+            return None
+        for value in node.values:
+            other = self._inside.get(value)
+            if other is not None and other is not group and self._moves(group, other):
+                self._move(group, other)
+                return other
+        return group
+
+    def _moves(self, group: Group, to: Group) -> bool:
+        """Whether all of a group could be computed in an earlier one of the same shape."""
+        if group.shape != to.shape or len(group.nodes) + len(to.nodes) >= MOST_NODES:
+            return False
+        read = {value for node in group.nodes for value in node.values}
+        there = {value for value in read if self._inside.get(value) in (group, to)}
+        return all(self._ready[value] < self._place[to] for value in read - there)
+
+    def _move(self, group: Group, to: Group) -> None:
+        for node in group.nodes:
+            for output in node.outputs:
+                self._ready[output] = self._place[to]
+                if self._inside.get(output) is group:
+                    self._inside[output] = to
+        to.nodes += group.nodes
+        to.rowwise |= group.rowwise
+        to.channels |= group.channels
+        to.items |= group.items
+        group.nodes = []
 
     def _fits(self, node: Node, shape: Shape, group: Group) -> bool:
         if shape == group.shape:

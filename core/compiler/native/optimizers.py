@@ -125,6 +125,7 @@ def target_places(outer: Lowering, effect: Effect) -> None:
     if _is_vector(given, state):
         return
     vector = outer.new(state.buffer.size)
+    vector.in_parts = True
     outer.vectors[effect] = vector
     for value, segment in zip(_distinct(given, state), state.buffer.segments, strict=True):
         outer.targets.setdefault(value, Place.dense(vector, value.shape, origin=segment.start))

@@ -137,6 +137,7 @@ class Buffer:
         itemsize: bytes of each.
         offset: of the first element, in bytes; the planner's.
         first, last: the first and last record that touches it.
+        in_parts: whether those who write it write different parts of it.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Buffer:
     offset: int = 0
     first: int = 1 << 60
     last: int = -1
+    in_parts: bool = False
 
     @property
     def nbytes(self) -> int:

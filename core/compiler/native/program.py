@@ -220,7 +220,8 @@ def _barriers(lowered: Lowered, scratch: Buffer) -> list[bool]:
         if work.scratch:
             work.memory["scratch"] = scratch
             writes = writes | {scratch}
-        conflict = bool((reads | writes) & written or writes & read) or number in lowered.barriers
+        again = {buffer for buffer in writes & written if not buffer.in_parts}
+        conflict = bool(reads & written or again or writes & read) or number in lowered.barriers
         barriers.append(conflict)
         if conflict:
             phase += 1

@@ -58,10 +58,14 @@ class _Recompute:
         """The nodes of the cheap values that a group reads, in order."""
         own = {output for node in group.nodes for output in node.outputs}
         read = dict.fromkeys(v for node in group.nodes for v in node.values if v not in own)
-        chains = {value: chain for value in read if (chain := self._chain(value, group)) is not None}
+        chains = {value: chain for value in read if (chain := self._chain(value, group, whole=True)) is not None}
+        short = {value: self._chain(value, group, whole=False) or chain for value, chain in chains.items()}
         full = {value for value in read if value not in chains and _is_full(value, group)}
         again: dict[int, Node] = {}
-        for value, (nodes, roots) in sorted(chains.items(), key=lambda each: len(each[1][1])):
+        # First those that leave no choice; then, what they read is there for the others.
+        order = sorted(chains, key=lambda value: (chains[value][1] != short[value][1], len(chains[value][1])))
+        for value in order:
+            nodes, roots = chains[value] if chains[value][1] <= full else short[value]
             fresh = roots - full
             if _is_full(value, group) and len(fresh) > (0 if value in self._pinned else 1):
                 full.add(value)
@@ -70,15 +74,22 @@ class _Recompute:
             again.update((id(node), node) for node in nodes)
         return sorted(again.values(), key=lambda node: self._order[id(node)])
 
-    def _chain(self, value: Value, group: Group) -> tuple[list[Node], set[Value]] | None:
-        """The nodes that compute a value again, and what of the group's shape they read; None if it is not cheap."""
+    def _chain(self, value: Value, group: Group, *, whole: bool) -> tuple[list[Node], set[Value]] | None:
+        """The nodes that compute a value again, and what of the group's shape they read; None if it is not cheap.
+
+        Args:
+            value: it.
+            group: who wants it.
+            whole: go on behind values that are in memory anyway.
+        """
         nodes: dict[int, Node] = {}
         roots: set[Value] = set()
         waiting = [value]
         while waiting:
             each = waiting.pop()
             home, node = self._home.get(each), each.node
-            if node is None or home is None or not self._is_cheap(node, group):
+            stop = not whole and each is not value and each in self._pinned and _is_full(each, group)
+            if node is None or home is None or stop or not self._is_cheap(node, group):
                 if each is value:
                     return None
                 if _is_full(each, group):
