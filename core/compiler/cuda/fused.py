@@ -11,17 +11,17 @@ them: reading them from the cache costs less than keeping them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Final
 
-from ..graph import Input, Node, Value
+from ..graph import Node, Value
 from ..native.place import Buffer, Place
-from .axes import INT_ELEMENTS, Axes, Strides, joined
+from .axes import Axes, joined
 from .expression import expression_of, operand_dtype
 from .gather import READERS
 from .group import REDUCTIONS, VIEWS, Group
-from .kernel import Kernel, Parameter, Tail, kernel
-from .numbers import DType, c_type, cast, number
+from .kernel import Kernel, Tail, kernel
+from .numbers import c_type, cast
+from .operands import Operands
 from .reductions import REDUCERS, accumulated, finish, finished, start_of
 
 THREADS: Final = 256
@@ -30,7 +30,7 @@ PART: Final = 1024  # elements that each of them has, at least
 PART_APART: Final = 128  # where they lie apart
 
 
-class FusedWriter:
+class FusedWriter(Operands):
     """Writes the kernels of one group.
 
     Args:
@@ -50,11 +50,8 @@ class FusedWriter:
         is_read_outside: Callable[[Value], bool],
         new: Callable[[int, int], Buffer],
     ) -> None:
+        super().__init__(group, place_of)
         self.made: dict[Value, Place] = {}
-        self._group = group
-        self._place_of = place_of
-        self._new = new
-        self._own = {output for node in group.nodes for output in node.outputs}
         self._stored = [o for node in group.nodes for o in node.outputs if is_read_outside(o)]
         for value in self._stored:
             self.made[value] = Place.dense(new(value.spec.size, value.dtype.itemsize), value.shape)
@@ -67,16 +64,6 @@ class FusedWriter:
             for node in self._reductions
             if self._parts > 1
         }
-        largest_size = max(
-            [prod(group.shape), *(self._place_of(v).buffer.elements for v in self._outside())], default=0
-        )
-        self._int = "int" if largest_size < INT_ELEMENTS else "long long"
-        # Filled anew by each of two passes: the first finds out in what strides operands are read.
-        self._strides: list[Strides] = []
-        self._named: set[int] = set()  # the axes that have a coordinate
-        self._parameters: dict[tuple[Buffer, bool], Parameter] = {}
-        self._texts: dict[Value, str] = {}
-        self._count = 0
 
     def write(self) -> list[Kernel]:
         """The kernels: one, and one more to finish the sums of rows that are shared out."""
@@ -119,24 +106,6 @@ class FusedWriter:
                 name = self._pointer(self.made[stored].buffer, stored.dtype, written=True).name
                 lines.append(f"{name}[r] = {self._texts[stored]};")
         return Tail(tuple(self._parameters.values()), tuple(lines), self._int)
-
-    def _begin(self) -> None:
-        self._strides, self._parameters, self._texts, self._count = [], {}, {}, 0
-
-    # --- what Reader asks for ---
-
-    def fresh(self, stem: str) -> str:
-        """A name that nothing has yet."""
-        self._count += 1
-        return f"{stem}{self._count}"
-
-    def read(self, item: Input, at: Sequence[str], dtype: DType) -> str:
-        """The element of an input at coordinates."""
-        if not isinstance(item, Value):
-            return number(item, dtype)
-        place = self._place_of(item)
-        terms = [f"({i}) * {step}" for i, step in zip(at, place.strides, strict=True) if step and i != "0"]
-        return cast(self._element(item, place, terms), item.dtype, dtype)
 
     # --- text ---
 
@@ -245,52 +214,7 @@ class FusedWriter:
         self._texts[node.outputs[0]] = name
         return f"const {c_type(dtype)} {name} = {text};"
 
-    # --- operands ---
-
-    def _text(self, item: Input, node: Node) -> str:
-        """An input at the place of the node's output."""
-        if not isinstance(item, Value):
-            return number(item, operand_dtype(item, node))
-        known = self._texts.get(item)
-        if known is not None:
-            return known
-        place = self._place_of(item)
-        strides = self._spread(place, node)
-        self._strides.append(strides)
-        return self._element(item, place, self._offset(strides))
-
-    def _spread(self, place: Place, node: Node) -> Strides:
-        """The strides of an operand along the axes that the group walks."""
-        group, output = self._group, node.outputs[0]
-        if output not in group.rows or node.op.name in REDUCTIONS:
-            return place.broadcast(group.shape).strides
-        wide = place.broadcast(output.shape)
-        if len(output.shape) == len(group.shape):
-            return tuple(0 if axis in group.axes else step for axis, step in enumerate(wide.strides))
-        steps = iter(wide.strides)
-        return tuple(0 if axis in group.axes else next(steps) for axis in range(len(group.shape)))
-
-    def _offset(self, strides: Strides) -> list[str]:
-        """The terms of an offset by the coordinates of rows and within a row."""
-        terms = [(axis, step) for axis, step in enumerate(strides) if step and axis in self._named]
-        return [f"i{axis}" if step == 1 else f"i{axis} * {step}" for axis, step in terms]
-
-    def _element(self, value: Value, place: Place, terms: Sequence[str]) -> str:
-        name = self._pointer(place.buffer, value.dtype, written=False).name
-        origin = [str(place.origin)] if place.origin or not terms else []
-        return f"{name}[{' + '.join([*origin, *terms])}]"
-
-    def _pointer(self, buffer: Buffer, dtype: DType, *, written: bool) -> Parameter:
-        key = (buffer, written)
-        if key not in self._parameters:
-            name = f"{'y' if written else 'x'}{len(self._parameters)}"
-            self._parameters[key] = Parameter(name, buffer, dtype, written)
-        return self._parameters[key]
-
     # --- structure ---
-
-    def _outside(self) -> list[Value]:
-        return [value for node in self._group.nodes for value in node.values if value not in self._own]
 
     def _id(self, node: Node) -> int:
         return self._group.nodes.index(node)
