@@ -153,7 +153,7 @@ class Preparation:
                         self._tell_key(exc.grant, len(exc.waiting))
                         return exc.grant
                 there = {site.name for node in courier.nodes() if (site := hub.sites.get(node)) is not None}
-                known = {site: "not connected" for site in exc.waiting if site not in there} | reasons
+                known = reasons | {site: "not connected" for site in exc.waiting if site not in there}
                 told = "; ".join(f"{site}: {known[site]}" for site in exc.waiting if site in known)
                 reason = f"{exc.message}; {told}" if told else exc.message
                 self.say(reason)
