@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from math import ceil, floor, log10
 from typing import Final
@@ -10,6 +10,8 @@ from typing import Final
 from .explained_text import count_text, size_text, time_text
 from .explanation import Arena, Explanation, Launch, ProgramReport
 from .roofline import Roofline
+
+Point = tuple[float, float]
 
 LEFT, RIGHT, WIDTH = 80, 24, 1120
 PLAN_HEIGHT, CHART_HEIGHT = 420, 340
@@ -78,6 +80,7 @@ def _plan(program: ProgramReport, arena: Arena, top: float) -> list[str]:
         return bottom - PLAN_HEIGHT * offset / high
 
     out: list[str] = []
+    line = y_of(arena.bound_bytes)
     for each in arena.parts:
         left, right = x_of(each.first), min(x_of(each.last + 1), LEFT + step * count)
         low, up = y_of(each.offset), y_of(each.offset + each.nbytes)
@@ -88,13 +91,13 @@ def _plan(program: ProgramReport, arena: Arena, top: float) -> list[str]:
         )
         room = int((right - left - 6) / CHARACTER)
         if low - up >= HIGH_LABEL and room >= min(len(each.label), 6):
-            out.append(_text(left + 3, up + LOW_LABEL, _cut(each.label, room)))
+            crossed = up < line < up + HIGH_LABEL and low - up >= 2 * HIGH_LABEL
+            out.append(_text(left + 3, up + LOW_LABEL + HIGH_LABEL * crossed, _cut(each.label, room)))
     marks = [high * share / 4 for share in range(5)]
     out += [_text(LEFT - 6, y_of(mark) + 3, size_text(mark), "soft", "end") for mark in marks]
     out.append(f'<path d="M{LEFT} {top}V{bottom}H{LEFT + step * count:.1f}" class="axis"/>')
     numbers = range(0, count, _round_up(count / 20))
     out += [_text(LEFT + step * (number + 0.5), bottom + 14, str(number), "soft", "middle") for number in numbers]
-    line = y_of(arena.bound_bytes)
     out.append(f'<path d="M{LEFT} {line:.1f}H{LEFT + step * count:.1f}" class="bound"/>')
     out.append(_text(LEFT, bottom + 30, "launch", "soft"))
     told = (
@@ -152,34 +155,40 @@ def _chart(launches: Sequence[Launch], machine: Roofline, top: float) -> list[st
             f"{time_text(each.measured_ns)}, predicted {time_text(each.predicted_ns)}"
         )
         out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="dot"><title>{escape(hint)}</title></circle>')
-    out += _names(shown, places, right)
+
+    def roof_at(x: float) -> float:
+        return y_of(machine.attainable(10.0 ** (first[0] + (x - LEFT) / (right - LEFT) * (last[0] - first[0]))))
+
+    out += _names(shown, places, right, roof_at)
     out.append(
         _text(LEFT, bottom + 30, "FLOP a byte; upwards GFLOP/s of one core; numbers are those of launches", "soft")
     )
     return out
 
 
-def _names(shown: Sequence[Launch], places: Sequence[tuple[float, float]], right: float) -> list[str]:
-    """Numbers beside the dots of the dearest launches, where they hide no other."""
-    taken: list[tuple[float, float, float]] = []
+def _names(shown: Sequence[Launch], places: Sequence[Point], right: float, roof: Callable[[float], float]) -> list[str]:
+    """Numbers beside the dots of the dearest launches, where they hide no other and not the roof."""
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
     out: list[str] = []
     dearest = sorted(range(len(shown)), key=lambda place: -(shown[place].measured_ns or 0))[:NAMED]
     for number in dearest:
         x, y = places[number]
         text = f"{shown[number].number} {_cut(shown[number].title, 24)}"
         width = CHARACTER * len(text)
-        for left, base in (
-            (x + 7, y + 3),
-            (x - 7 - width, y + 3),
-            (x + 7, y + 15),
-            (x + 7, y - 9),
-            (x - 7 - width, y + 15),
-        ):
-            free = all(abs(base - other) >= 11 or left + width < a or left > b for a, b, other in taken)
-            if free and left >= LEFT and left + width <= right:
-                taken.append((left, left + width, base))
-                out.append(_text(left, base, text))
+        for down in (3, 15, -9, 27, -21, 39):
+            for left in (x + 7, x - 7 - width):
+                box = (left, y + down - 9, left + width, y + down + 2)
+                hidden = any(box[0] < c and a < box[2] and box[1] < d and b < box[3] for a, b, c, d in taken)
+                above = {roof(at) < box[1] for at in (left, left + width / 2, left + width)}
+                below = {roof(at) > box[3] for at in (left, left + width / 2, left + width)}
+                if hidden or (above != {True} and below != {True}) or left < LEFT or box[2] > right:
+                    continue
+                taken.append(box)
+                out.append(_text(left, y + down, text))
                 break
+            else:
+                continue
+            break
     return out
 
 
