@@ -369,6 +369,12 @@ def _isnan(graph: Apart, node: Node, inputs: Sequence[Any]) -> Sequence[Value]:
     return graph.add(OPS["not_equal"], [inputs[0], inputs[0]], {}, node.where)
 
 
+def _invert(graph: Apart, node: Node, inputs: Sequence[Any]) -> Sequence[Value]:
+    if inputs[0].dtype == np.bool_:
+        return graph.add(OPS["logical_not"], inputs, {}, node.where)
+    return graph.add(OPS["bitwise_xor"], [inputs[0], -1], {}, node.where)
+
+
 def _finite(graph: Apart, node: Node, inputs: Sequence[Any]) -> Sequence[Value]:
     size = graph.make("absolute", inputs[0], like=node)
     return graph.add(OPS["less" if node.op.name == "isfinite" else "equal"], [size, np.inf], {}, node.where)
@@ -405,6 +411,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "triu": _triangle,
     "pad": _pad,
     "place": _place,
+    "bitwise_invert": _invert,
     "isnan": _isnan,
     "isfinite": _finite,
     "isinf": _finite,

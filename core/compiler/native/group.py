@@ -29,9 +29,11 @@ INTEGERS: Final = frozenset({"int32", "int64"})
 OF_INTEGERS: Final = frozenset(
     {"add", "subtract", "multiply", "negative", "absolute", "maximum", "minimum", "where", "astype", "one_hot"}
     | {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
+    | {"bitwise_and", "bitwise_or", "bitwise_xor"}
 )
 OF_TRUTHS: Final = frozenset(
     {"logical_and", "logical_or", "logical_xor", "logical_not", "equal", "not_equal", "where", "astype", "masked_scale"}
+    | {"bitwise_and", "bitwise_or", "bitwise_xor"}
 )
 
 
