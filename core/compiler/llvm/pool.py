@@ -47,6 +47,7 @@ class Pool:
         if not 1 <= threads <= MOST_THREADS:
             raise ConfigError(f"expected 1 to {MOST_THREADS} threads, got {threads}")
         self.threads = threads
+        self._cache = cache  # in whose memory the code is that is called below
         target = cache.engine.target
         run, work, stop, pause, control = cache.functions(layout.loop_source(target), layout.FUNCTIONS)
         pointer, number = ctypes.c_void_p, ctypes.c_int64

@@ -102,6 +102,7 @@ class Program:
     def __init__(self, records: Sequence[Record], cache: KernelCache, pool: Pool) -> None:
         self.records = tuple(records)
         self._pool = pool
+        self._cache = cache  # in whose memory the kernels are
         self._lock = threading.Lock()  # the slots and the buffers belong to one run at a time
         calls = [record for record in self.records if isinstance(record, Call)]
         addresses = iter(cache.addresses([each.kernel for each in calls]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import textwrap
 import threading
@@ -13,7 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasturtium.core.compiler.llvm import BARRIER, Kernel, KernelCache, Pointer, Pool, Program, Scalar, Slot, call
+from nasturtium.core.compiler.llvm import (
+    BARRIER,
+    Engine,
+    Kernel,
+    KernelCache,
+    Pointer,
+    Pool,
+    Program,
+    Scalar,
+    Slot,
+    call,
+)
 from nasturtium.core.compiler.llvm.cores import usable_threads
 from nasturtium.core.errors import ConfigError
 
@@ -316,3 +328,20 @@ def test_without_the_variable_threads_are_the_usable_cores(monkeypatch: pytest.M
 def test_a_pool_has_limits(kernel_cache: KernelCache, threads: int):
     with pytest.raises(ConfigError, match="1 to 256 threads"):
         Pool(kernel_cache, threads)
+
+
+def test_code_lives_as_long_as_who_calls_it():
+    engine = Engine()
+    cache = KernelCache(engine)
+    pool = Pool(cache, 2)
+    counts = np.zeros(8, np.int64)
+    program = Program([call(COUNT, threads=counts.ctypes.data), BARRIER], cache, pool)
+    known = weakref.ref(engine)
+    del engine, cache
+    gc.collect()
+    assert known() is not None
+    program.run(threads=2)
+    pool.close()
+    del program, pool
+    gc.collect()
+    assert known() is None
