@@ -26,7 +26,7 @@ from .buffer import ParameterBuffer, Segment
 from .clip import clip_by_norm, clip_by_value, l2_norm
 from .lamb import LAMB
 from .lion import Lion
-from .optimizer import Optimizer, OptimizerState
+from .optimizer import Optimizer, OptimizerState, staged
 from .scaling import LossScaler, ScalerState
 from .schedule import Constant, Cosine, OneCycle, Polynomial, Schedule, StepDecay, WarmUp, cosine_schedule
 from .sgd import SGD
@@ -60,5 +60,6 @@ __all__ = [
     "clip_by_value",
     "cosine_schedule",
     "l2_norm",
+    "staged",
     "swapped",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core import Metrics, ModelSpec, Tensor, Trainer, TrainingConfig, build, derive_rng, evaluate
 from ...core.nn import Module
-from ...core.optim import Optimizer, OptimizerState
+from ...core.optim import Optimizer, OptimizerState, staged
 from ..protocol.rounds import LocalTraining, RoundPlan
 from ..site_data.rows import Rows
 from ..strategies import Correction, LocalStart
@@ -109,6 +109,7 @@ class CorrectedOptimizer:
         """See `Optimizer`."""
         return self.inner.init(parameters)
 
+    @staged  # a correction looks at arrays
     def step(
         self, state: OptimizerState, gradients: Sequence[Tensor] | Array, *, learning_rate: float | None = None
     ) -> OptimizerState:

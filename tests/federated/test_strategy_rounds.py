@@ -160,6 +160,18 @@ def test_a_pull_holds_sites_back(make_site, make_plan, run_rounds, make_sites):
     assert moved[0] > moved[1] > moved[2]
 
 
+@pytest.mark.parametrize("made", [FedProx(mu=5.0), Scaffold()], ids=["fedprox", "scaffold"])
+def test_corrected_steps_are_the_same_where_they_are_compiled(made, run_rounds, make_sites, monkeypatch):
+    found = []
+    for switch in ("on", "off"):
+        monkeypatch.setenv("NASTURTIUM_COMPILE", switch)
+        sites = make_sites()
+        run_rounds(sites, 2, training=LocalTraining(epochs=20, batch_size=4, max_rows=100), **said(made))
+        found.append(weights(sites[0]))
+    for name, compiled in found[0].items():
+        np.testing.assert_allclose(compiled, found[1][name], rtol=0, atol=2e-3)  # updates are quantised
+
+
 def test_a_pull_is_the_gradient_of_its_term(make_plan):
     """mu/2 |w - w0|^2 by the core's own derivative."""
     start = np.random.default_rng(0).standard_normal(7).astype(np.float32)
