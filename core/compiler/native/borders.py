@@ -53,8 +53,8 @@ def size_of(shape: tuple[int, ...]) -> tuple[int, int]:
     return (1, shape[2]) if len(shape) == 3 else (shape[2], shape[3])
 
 
-def borders_of(graph: Graph) -> dict[Value, Border]:
-    """The pixels of zeros that are read around images, in either form."""
+def borders_of(graph: Graph) -> tuple[dict[Value, Border], dict[Value, Border]]:
+    """The pixels of zeros that are read around images: of values (N, C, *spatial), and of those with channels last."""
     found: dict[Value, Border] = {}
     for node in graph.nodes:
         name = node.op.name
@@ -72,7 +72,14 @@ def borders_of(graph: Graph) -> dict[Value, Border]:
             case _:
                 inputs = size_of(node.outputs[0].shape)
                 _widen(found, first, gradient_border(conv, *inputs, *size_of(first.shape)))
-    return found
+    last: dict[Value, Border] = {}
+    for value, border in found.items():  # whoever makes what a view is of makes it with its border
+        rank = len(value.shape)
+        node = value.node
+        turned = (0, rank - 1, *range(1, rank - 1))
+        if node is not None and node.op.name == "transpose" and node.params["axes"] == turned:
+            _widen(last, next(node.values), border)
+    return found, last
 
 
 def _widen(found: dict[Value, Border], value: Value, border: Border) -> None:
@@ -80,8 +87,6 @@ def _widen(found: dict[Value, Border], value: Value, border: Border) -> None:
         return
     above, below, left, right = (max(a, b) for a, b in zip(border, found.get(value, (0, 0, 0, 0)), strict=True))
     found[value] = (above, below, left, right)
-    if value.node is not None and value.node.op.name == "transpose":  # whoever makes it makes it with its border
-        _widen(found, next(value.node.values), border)
 
 
 def border_fills(target: Target, images: Images, border: Border) -> list[Launch]:

@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from ..graph import Input, Node, Value
-from ..llvm import normalisation
+from ..llvm import attention, normalisation
 from ..llvm.expression import Operand, term_of
 from ..llvm.formula import SHARDS, Formula, Term
 from ..llvm.fusion import Rows, Where, fuse
@@ -47,7 +47,7 @@ class GroupLowering:
         by_itself = bool(labels) or group.rowwise or group.channels
         by_itself |= any(p.layout != "total" for p in self._read_in_parts.values())
         self._moments: dict[Buffer, tuple[Term, Term]] = {}
-        self._images = {v: self._image(v, outer.borders[v]) for v in group.stores if self._has_border(v)}
+        self._images = {v: self._image(v, outer.last_borders[v]) for v in group.stores if self._has_border(v)}
         images = [place for _, _, place in self._images.values()]
 
         def walk() -> Walk:
@@ -63,10 +63,10 @@ class GroupLowering:
 
         try:
             self._walk = walk()
-        except Unsupported:  # they lie in too many orders
+        except Unsupported:  # they lie in too many orders, or repeat along too many axes
             for value, place in self._operands.items():
-                if prod(value.shape) == prod(group.shape):
-                    self._operands[value] = outer.dense_copy(place)
+                if value not in labels and prod(value.shape) > 1:
+                    self._operands[value] = outer.dense_copy(place.broadcast(group.shape))
             self._walk = walk()
 
     def run(self) -> None:
@@ -110,8 +110,7 @@ class GroupLowering:
             reduced = {"sum": x.row_sum, "mean": x.row_sum, "max": x.row_max, "min": x.row_min}[name]()
             return reduced * (1.0 / count) if name == "mean" else reduced
         if name == "log_softmax":
-            shifted = (x := self._term(node.inputs[0])) - x.row_max()
-            return shifted - shifted.exp().row_sum().log()
+            return attention.log_softmax(self._term(node.inputs[0]))
         if name == "standardize":
             return normalisation.standardise_row(self._term(node.inputs[0]), node.params["epsilon"]).value
         if name == "rms_standardize":
@@ -197,7 +196,7 @@ class GroupLowering:
     def _has_border(self, value: Value) -> bool:
         shape = self._group.shape
         images = value.shape == shape and 3 <= len(shape) <= 4 and value.dtype.name == "float32"
-        return images and value in self._outer.borders
+        return images and value in self._outer.last_borders
 
     def _image(self, value: Value, border: Border) -> tuple[Buffer, Images, Place]:
         """Memory for images with the zeros around them that convolutions read."""

@@ -146,7 +146,7 @@ class Grouping:
         if shape == group.shape:
             return True
         rows = (*group.shape[:-1], 1)
-        return shape == rows and reduction_of(node) is None and node.op.name not in ROW_OPS
+        return bool(group.shape) and shape == rows and reduction_of(node) is None and node.op.name not in ROW_OPS
 
 
 def shape_of(node: Node) -> Shape:

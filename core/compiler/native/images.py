@@ -112,7 +112,7 @@ class ImageLowering:
         """The same for (N, *spatial, C)."""
         count, *spatial, channels = value.shape
         height, width = (1, *spatial) if len(spatial) == 1 else spatial
-        border = self.outer.borders.get(value, NO_BORDER)
+        border = self.outer.last_borders.get(value, NO_BORDER)
         buffer, images = self.outer.new_images(count, height, width, channels, border)
         order = (0, *range(2, len(value.shape)), 1)
         self.outer.places[value] = as_place(buffer, images, (count, channels, *spatial)).transposed(order)
@@ -236,7 +236,11 @@ class ImageLowering:
                 place = place.reshaped((1, last.spec.size // channels, channels))
                 assert place is not None
             rank = len(place.shape)
-            images = as_images(place.transposed((0, rank - 1, *range(1, rank - 1))))
+            turned = (0, rank - 1, *range(1, rank - 1))
+            images = as_images(place.transposed(turned))
+            if images is None:
+                place = outer.dense_copy(place)
+                images = as_images(place.transposed(turned))
             f = Formula()
             f.channel_moments("moments", f.full("x"))
             if images is None:

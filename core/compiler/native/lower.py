@@ -43,7 +43,8 @@ class Lowering:
         target: the CPU.
         places: where values lie that are whole.
         partials: sums that are still in parts.
-        borders: of images, the zeros that their readers want around them.
+        borders: of images (N, C, *spatial), the zeros that their readers want around them.
+        last_borders: the same of images (N, *spatial, C).
         bordered: of buffers of images, the zeros that they have.
         targets: of gradients, where an optimiser's step will read them.
         vectors: of such steps, the memory of all their gradients.
@@ -60,7 +61,7 @@ class Lowering:
         self.places = self.result.lying
         self.nodes: tuple[Node, ...] = ()
         self.partials: dict[Value, Partial] = {}
-        self.borders = borders_of(graph)
+        self.borders, self.last_borders = borders_of(graph)
         self.bordered: dict[Buffer, Border] = {}
         for number, value in enumerate(graph.sources()):
             if value.dtype.name not in DTYPES:

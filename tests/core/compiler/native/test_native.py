@@ -121,6 +121,21 @@ def test_memory_is_planned():
     np.testing.assert_allclose(program([x])[0], step(Tensor(x)).numpy(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("turned", [False, True])
+def test_images_that_are_made_before_a_convolution(channels, turned):
+    rng = np.random.default_rng(0)
+    weight = Tensor(rng.standard_normal((3, channels, 3, 3)).astype(np.float32))
+
+    def step(x):
+        image = ops.tanh(x)  # not by way of a convolution: channels are not last
+        return ops.conv2d(ops.transpose(image, axes=(0, 1, 3, 2)) if turned else image, weight, stride=2, padding=1)
+
+    x = rng.standard_normal((2, channels, 4, 7)).astype(np.float32)
+    found = NativeProgram(optimize(trace(step, x).graph), CPU)([x])[0]
+    np.testing.assert_allclose(found, step(Tensor(x)).numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_inputs_that_are_not_in_order():
     x = np.arange(24, dtype=np.float32).reshape(4, 6)
     compiled = compile(lambda a: a * 2.0 + 1.0, backend="llvm")
@@ -135,3 +150,13 @@ def test_what_it_has_no_kernels_for():
     np.testing.assert_array_equal(compile(ops.exp)(x).numpy(), np.exp(x))
     for leaf in tree.leaves(compile(lambda a: (ops.inv(a), a))(np.eye(3, dtype=np.float32))):
         np.testing.assert_array_equal(leaf.numpy(), np.eye(3))
+
+
+def test_rows_with_nan_are_nan():
+    x = np.random.default_rng(0).standard_normal((6, 37)).astype(np.float32)
+    x[1, 5] = x[2, 0] = x[3, 36] = np.nan
+    x[4, 1] = np.inf
+    x[5] = -np.inf
+    found = NativeProgram(optimize(trace(lambda a: ops.log_softmax(a, axis=1), x).graph), CPU)([x])[0]
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(found, ops.log_softmax(Tensor(x), axis=1).numpy(), rtol=1e-5)
