@@ -11,7 +11,6 @@ from ..llvm import attention, normalisation
 from ..llvm.expression import Operand, term_of
 from ..llvm.formula import SHARDS, Formula, Term
 from ..llvm.fusion import Rows, Where, fuse
-from ..llvm.geometry import Border
 from ..llvm.launch import Images
 from .group import Group, Unsupported, reduction_of
 from .lowered import DTYPES, Partial
@@ -31,6 +30,7 @@ class GroupLowering:
         self._group = group
         self._formula = Formula()
         self._terms: dict[Value, Term] = {}
+        self._labels: dict[Value, Term] = {}  # of a value that has one element per row
         self._memory: dict[str, Buffer] = {}
         self._where: dict[str, Where] = {}
         self._writes: list[str] = []
@@ -141,7 +141,8 @@ class GroupLowering:
         if not isinstance(value, Value):
             assert isinstance(value, int | float)
             return self._formula.constant(value)
-        known = self._terms.get(value)
+        terms = self._labels if expand else self._terms
+        known = terms.get(value)
         if known is not None:
             return known
         name = f"x{len(self._memory)}"
@@ -156,7 +157,7 @@ class GroupLowering:
             self._memory[name] = place.buffer
             term = self._walk.operand(self._formula, name, place, DTYPES[value.dtype.name])
             self._where[name] = self._walk.where(place)
-        self._terms[value] = term
+        terms[value] = term
         return term
 
     def _part(self, name: str, partial: Partial) -> Term:
@@ -197,14 +198,6 @@ class GroupLowering:
         shape = self._group.shape
         images = value.shape == shape and 3 <= len(shape) <= 4 and value.dtype.name == "float32"
         return images and value in self._outer.last_borders
-
-    def _image(self, value: Value, border: Border) -> tuple[Buffer, Images, Place]:
-        """Memory for images with the zeros around them that convolutions read."""
-        count, *spatial, channels = value.shape
-        height, width = (1, *spatial) if len(spatial) == 1 else spatial
-        buffer, images = self._outer.new_images(count, height, width, channels, border)
-        steps = (images.pixel,) if len(spatial) == 1 else (images.row, images.pixel)
-        return buffer, images, Place(buffer, value.shape, (images.image, *steps, 1), images.origin)
 
     def _store_images(self, value: Value, term: Term) -> None:
         buffer, images, place = self._images[value]

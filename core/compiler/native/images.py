@@ -110,12 +110,7 @@ class ImageLowering:
 
     def _made_last(self, value: Value) -> tuple[Buffer, Images]:
         """The same for (N, *spatial, C)."""
-        count, *spatial, channels = value.shape
-        height, width = (1, *spatial) if len(spatial) == 1 else spatial
-        border = self.outer.last_borders.get(value, NO_BORDER)
-        buffer, images = self.outer.new_images(count, height, width, channels, border)
-        order = (0, *range(2, len(value.shape)), 1)
-        self.outer.places[value] = as_place(buffer, images, (count, channels, *spatial)).transposed(order)
+        buffer, images, self.outer.places[value] = self.outer.new_images_last(value)
         return buffer, images
 
     # --- convolutions ---

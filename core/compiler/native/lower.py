@@ -132,6 +132,14 @@ class Lowering:
             self.bordered[buffer] = border
         return buffer, images
 
+    def new_images_last(self, value: Value) -> tuple[Buffer, Images, Place]:
+        """Memory for a value (N, *spatial, C), with the zeros around its images that its readers want."""
+        count, *spatial, channels = value.shape
+        height, width = (1, *spatial) if len(spatial) == 1 else spatial
+        buffer, images = self.new_images(count, height, width, channels, self.borders.get(value, NO_BORDER))
+        steps = (images.pixel,) if len(spatial) == 1 else (images.row, images.pixel)
+        return buffer, images, Place(buffer, value.shape, (images.image, *steps, 1), images.origin)
+
     def clear_border(self, buffer: Buffer, images: Images) -> None:
         """Launches that make a border zero; to stand behind whatever makes the images."""
         for launch in border_fills(self.target, images, self.bordered.get(buffer, NO_BORDER)):

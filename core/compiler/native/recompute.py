@@ -39,6 +39,8 @@ class _Recompute:
         self._wanted = set(graph.wanted())
         self._home: dict[Value, Group] = {}
         self._pinned = set(self._wanted)  # in memory whatever groups do
+        # Of these there is one for each row, whatever their shape looks like.
+        self._labels = {value for node in graph.nodes if node.op.name == "one_hot" for value in node.values}
         self._order = {id(node): place for place, node in enumerate(graph.nodes)}
         self._again: dict[Group, list[Node]] = {}
         for item in items:
@@ -104,6 +106,8 @@ class _Recompute:
 
     def _is_cheap(self, node: Node, group: Group) -> bool:
         if not node.op.elementwise or node.op.name in ROW_OPS or reduction_of(node) is not None:
+            return False
+        if node.outputs[0] in self._labels:
             return False
         shape, mine = node.outputs[0].shape, group.shape
         if len(shape) > len(mine) or any(n not in (1, m) for n, m in zip(shape[::-1], mine[::-1], strict=False)):

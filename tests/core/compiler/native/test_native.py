@@ -136,6 +136,20 @@ def test_images_that_are_made_before_a_convolution(channels, turned):
     np.testing.assert_allclose(found, step(Tensor(x)).numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rows", [4, 5])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_labels_that_are_left_out(rows, reduction):
+    x, labels = np.random.default_rng(0).standard_normal((rows, 5)).astype(np.float32), np.array([0, 3, 2, 3, 1][:rows])
+
+    def step(x):
+        loss = ops.cross_entropy(x, labels, ignore_index=3, reduction=reduction)
+        return [loss, *grad(ops.sum(loss), [x])]
+
+    x = Tensor(x, requires_grad=True)
+    for actual, wanted in zip(compile(step, backend="llvm")(x), step(x), strict=True):
+        np.testing.assert_allclose(actual.detach().numpy(), wanted.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_inputs_that_are_not_in_order():
     x = np.arange(24, dtype=np.float32).reshape(4, 6)
     compiled = compile(lambda a: a * 2.0 + 1.0, backend="llvm")
