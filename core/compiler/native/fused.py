@@ -47,7 +47,7 @@ class GroupLowering:
         by_itself = bool(labels) or group.rowwise or group.channels
         by_itself |= any(p.layout != "total" for p in self._read_in_parts.values())
         self._moments: dict[Buffer, tuple[Term, Term]] = {}
-        self._images = {v: self._image(v, outer.last_borders[v]) for v in group.stores if self._has_border(v)}
+        self._images = {v: outer.new_images_last(v) for v in group.stores if self._has_border(v)}
         images = [place for _, _, place in self._images.values()]
 
         def walk() -> Walk:

@@ -136,7 +136,7 @@ class Lowering:
         """Memory for a value (N, *spatial, C), with the zeros around its images that its readers want."""
         count, *spatial, channels = value.shape
         height, width = (1, *spatial) if len(spatial) == 1 else spatial
-        buffer, images = self.new_images(count, height, width, channels, self.borders.get(value, NO_BORDER))
+        buffer, images = self.new_images(count, height, width, channels, self.last_borders.get(value, NO_BORDER))
         steps = (images.pixel,) if len(spatial) == 1 else (images.row, images.pixel)
         return buffer, images, Place(buffer, value.shape, (images.image, *steps, 1), images.origin)
 
