@@ -88,7 +88,8 @@ class Surroundings:
                 if len(holder) != size:
                     return False
             for cell, value in self._cells:
-                if cell.cell_contents is not value:
+                now = cell.cell_contents
+                if now is not value and not (value.__class__ is tuple and _same(now, value)):
                     return self.changed() is None
             for holder, name, value in self._named:
                 now = holder[name]
