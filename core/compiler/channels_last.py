@@ -8,7 +8,7 @@ the last form, in which a batch norm's statistics are sums over leading axes. Th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from ..op import OPS
 from .graph import Graph, Input, Node, Value
@@ -33,6 +33,7 @@ class _ChannelsLast(Rewriting):
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self.last: dict[Value, Value] = {}
+        self._wide: dict[tuple[Value, int], Value] = {}  # with axes of length 1 in front
         self._is_image: set[Value] = set()
 
     def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
@@ -56,8 +57,8 @@ class _ChannelsLast(Rewriting):
         """A reduction, or what else has axes."""
         rank = len(image.shape)
         order = (0, *range(2, rank), 1)  # of the axes, channels last
-        axis: Any = node.params["axis"]
-        axes: tuple[int, ...] = tuple(range(rank)) if axis is None else axis if type(axis) is tuple else (axis,)
+        axis: int | tuple[int, ...] | None = node.params["axis"]
+        axes = tuple(range(rank)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         moved = tuple(sorted(order.index(a % rank) for a in axes))
         params = {**node.params, "axis": moved if axis is None or isinstance(axis, tuple) else moved[0]}
         (output,) = self.add(node.op, [self._turned(image, rank)], params, node.where)
@@ -71,14 +72,16 @@ class _ChannelsLast(Rewriting):
 
     def _turned(self, value: Value, rank: int) -> Value:
         """A value with its channels last, and of full rank."""
-        known = self.last.get(value)
+        whole = value
+        if len(value.shape) < rank:  # an image of another rank, perhaps: its own last form does not count
+            shape = (1,) * (rank - len(value.shape)) + value.shape
+            found = self._wide.get((value, rank))
+            whole = self.add(OPS["reshape"], [value], {"shape": shape})[0] if found is None else found
+            self._wide[value, rank] = whole
+        known = self.last.get(whole)
         if known is None:
-            whole = value
-            if len(value.shape) < rank:
-                shape = (1,) * (rank - len(value.shape)) + value.shape
-                (whole,) = self.add(OPS["reshape"], [value], {"shape": shape})
             (known,) = self.add(OPS["transpose"], [whole], {"axes": (0, *range(2, rank), 1)})
-            self.last[value] = known
+            self.last[whole] = known
         return known
 
     def _back(self, last: Value) -> Value:

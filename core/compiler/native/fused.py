@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..graph import Input, Node, Value
 from ..llvm import attention, normalisation
 from ..llvm.expression import Operand, term_of
-from ..llvm.formula import SHARDS, Formula, Term
+from ..llvm.formula import CHANNELS, SHARDS, Formula, Term
 from ..llvm.fusion import Rows, Where, fuse
 from ..llvm.launch import Images
 from .group import Group, Unsupported, reduction_of
@@ -240,6 +240,8 @@ class GroupLowering:
         if kind == "channel":
             self._formula.channel_sum(name, term)
         elif term.step.varies:
+            if not term.step.varies & CHANNELS:  # a kernel adds it once for each pixel
+                factor *= self._walk.grid[3]
             self._formula.total_sum(name, term)
         else:  # one element repeated
             self._formula.store(name, term * (factor * prod(self._group.shape)), layout="scalar")

@@ -150,6 +150,26 @@ def test_labels_that_are_left_out(rows, reduction):
         np.testing.assert_allclose(actual.detach().numpy(), wanted.detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_the_sum_of_what_repeats_along_rows():
+    def step(x):
+        rows = ops.tanh(ops.broadcast_to(x, shape=(3, 4)))
+        return ops.mean(ops.square(rows + ops.standardize(rows, axis=(1,), epsilon=0.1)))
+
+    x = np.random.default_rng(0).standard_normal((3, 1)).astype(np.float32)
+    np.testing.assert_allclose(compile(step, backend="llvm")(x).numpy(), step(Tensor(x)).numpy(), rtol=1e-5)
+
+
+def test_images_of_two_ranks():
+    lines, planes = (np.random.default_rng(0).standard_normal(s).astype(np.float32) for s in ((1, 1, 5), (2, 1, 4, 6)))
+    weight = Tensor(np.ones((3, 1, 1), np.float32))
+
+    def step(x, y):
+        return ops.max_pool2d(y, size=(2, 2), stride=1) + ops.conv1d(ops.tanh(x), weight) * 0.5
+
+    found = compile(step, backend="llvm")(lines, planes)
+    np.testing.assert_allclose(found.numpy(), step(Tensor(lines), Tensor(planes)).numpy(), rtol=1e-5)
+
+
 def test_inputs_that_are_not_in_order():
     x = np.arange(24, dtype=np.float32).reshape(4, 6)
     compiled = compile(lambda a: a * 2.0 + 1.0, backend="llvm")
