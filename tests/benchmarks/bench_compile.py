@@ -135,7 +135,9 @@ def compare(report: Report, runner: Path, workloads: str, seconds: float) -> Non
         best = min(peers, key=lambda name: peers[name]["median_ms"])
         ratio = peers[best]["median_ms"] / ours["median_ms"]
         least = ours["median_ms"], ours["min_ms"], peers[best]["median_ms"], peers[best]["min_ms"]
-        print(f"  {workload}: ours {least[0]:.3f} ms (min {least[1]:.3f}), {best} {least[2]:.3f} ms (min {least[3]:.3f})")
+        print(
+            f"  {workload}: ours {least[0]:.3f} ms (min {least[1]:.3f}), {best} {least[2]:.3f} ms (min {least[3]:.3f})"
+        )
         report.bar(f"{workload}_times", ratio, "x", TIMES[workload], least=True)
         if workload in MEMORY_MB:
             report.bar(f"{workload}_memory", ours["peak_rss"], "MB", MEMORY_MB[workload], least=False)

@@ -113,9 +113,7 @@ class Transformer(nn.Module):
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__()
-        self.layers = [
-            nn.TransformerEncoderLayer(128, 4, hidden=512, activation="gelu_erf", rng=rng) for _ in range(2)
-        ]
+        self.layers = [nn.TransformerEncoderLayer(128, 4, hidden=512, activation="gelu_erf", rng=rng) for _ in range(2)]
         self.norm = nn.LayerNorm(128, over="last")
         self.mean = nn.SequenceMean()
         self.classifier = linear(128, 10, rng)
