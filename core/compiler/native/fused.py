@@ -65,8 +65,9 @@ class GroupLowering:
             self._walk = walk()
         except Unsupported:  # they lie in too many orders, or repeat along too many axes
             for value, place in self._operands.items():
-                if value not in labels and prod(value.shape) > 1:
-                    self._operands[value] = outer.dense_copy(place.broadcast(group.shape))
+                if value not in labels and prod(value.shape) > 1:  # what repeats along a row still does
+                    wide = (*group.shape[:-1], value.shape[-1])
+                    self._operands[value] = outer.dense_copy(place.broadcast(wide))
             self._walk = walk()
 
     def run(self) -> None:

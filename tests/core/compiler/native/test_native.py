@@ -194,3 +194,15 @@ def test_rows_with_nan_are_nan():
     found = NativeProgram(optimize(trace(lambda a: ops.log_softmax(a, axis=1), x).graph), CPU)([x])[0]
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(found, ops.log_softmax(Tensor(x), axis=1).numpy(), rtol=1e-5)
+
+
+def test_operands_that_repeat_along_many_axes():
+    def step(x, y):
+        z = ops.tanh(x - y)
+        rows = ops.sum(z, axis=(4,), keepdims=True)
+        return z, rows * y * 0.5, ops.mean(z * z)
+
+    x, y = (np.random.default_rng(0).standard_normal(s).astype(np.float32) for s in ((5, 1, 2, 1, 3), (1, 4, 1, 3, 1)))
+    found = NativeProgram(optimize(trace(step, x, y).graph), CPU)([x, y])
+    for actual, wanted in zip(found, step(Tensor(x), Tensor(y)), strict=True):
+        np.testing.assert_allclose(actual, wanted.numpy(), rtol=1e-5, atol=1e-6)
