@@ -1,10 +1,10 @@
 """Compiled training steps against PyTorch and JAX: time, first calls, memory.
 
-Run alone: `python tests/benchmarks/bench_compile.py --runner FOLDER [--workloads abcdefg] [--rounds 9]`, where the folder
-holds the runner (`run.py`, `common.py`, one `w_PEER.py` for each peer); it alternates between peers, each in a process
-of its own, and compares the losses of the first steps. Needs `torch` and `jax` beside `nasturtium[compiler]`; a peer that
-is not there, or fails, is left out and named. Prints the table, and one line per bar, `BAR name value unit limit
-ok|short`; exits with 1 if any is short.
+Run alone: `python tests/benchmarks/bench_compile.py --runner FOLDER [--workloads abcdefg]`, where the folder holds the
+runner (`run.py`, `common.py`, one `w_PEER.py` for each peer); it alternates between peers, each in a process of its own,
+and compares the losses of the first steps. Needs `torch` and `jax` beside `nasturtium[compiler]`; a peer that is not
+there, or fails, is left out and named. Prints the table, and one line per bar, `BAR name value unit limit ok|short`;
+exits with 1 if any is short.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def run(code: str, *words: str, runner: Path, cache: str) -> float:
     path = os.pathsep.join([str(runner), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "NASTURTIUM_CACHE": cache, "NASTURTIUM_NUM_THREADS": "2"}
     command = [sys.executable, "-c", code, *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
 
@@ -116,7 +116,7 @@ def compare(report: Report, runner: Path, workloads: str, seconds: float) -> Non
         out = Path(folder, "out.json")
         environment = {**os.environ, "BENCH_PEERS": str(HERE), "BUDGET": str(seconds)}
         command = [sys.executable, str(runner / "run.py"), str(out), workloads, OURS, *PEERS]
-        subprocess.run(command, env=environment, cwd=runner, check=True)  # noqa: S603
+        subprocess.run(command, env=environment, cwd=runner, check=True)
         found = json.loads(out.read_text())
     for workload in workloads:
         rows = found[workload]
