@@ -1,7 +1,7 @@
 """Compiled training steps against PyTorch and JAX: time, first calls, memory.
 
 Run alone: `python tests/benchmarks/bench_compile.py --runner FOLDER [--workloads abcdefg]`, where the folder holds the
-runner (`run.py`, `common.py`, one `w_PEER.py` for each peer); it alternates between peers, each in a process of its own,
+runner (`run.py`, `common.py`, one `w_PEER.py` for each peer); it alternates between peers, each in its own process,
 and compares the losses of the first steps. Needs `torch` and `jax` beside `nasturtium[compiler]`; a peer that is not
 there, or fails, is left out and named. Prints the table, and one line per bar, `BAR name value unit limit ok|short`;
 exits with 1 if any is short.
