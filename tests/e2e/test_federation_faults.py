@@ -130,7 +130,8 @@ def test_flowers_servers_are_started_again_and_the_run_goes_on(make_federation):
 @needs_root
 def test_a_network_that_is_cut_for_a_minute(make_federation):
     federation = make_federation(network=True)
-    job = federation.train(ROUNDS)
+    rounds = 40  # more than the others close within that minute
+    job = federation.train(rounds)
     federation.start()
     federation.wait_rounds(job, 1)
     federation.cut("d")
@@ -146,7 +147,7 @@ def test_a_network_that_is_cut_for_a_minute(make_federation):
     time.sleep(60)
     assert len(federation.closed(job)) <= number + 1  # what was on its way
     federation.mend(*NAMES)
-    check_whole(federation, job)
+    check_whole(federation, job, rounds)
 
 
 def test_a_site_that_is_slow_is_not_waited_for_and_catches_up(make_federation):
