@@ -23,6 +23,7 @@ settings.load_profile(os.environ.get("NASTURTIUM_HYPOTHESIS", "repeatable"))
 # Of PyTorch, scikit-learn and XGBoost: threads of OpenMP spin while they wait for one that has no core, and the tests
 # leave none. Four times the CPU time of the tests of convolution, measured with two workers on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NASTURTIUM_NUM_THREADS", "1")  # two workers on two cores have one each
 
 # What takes longest, or waits for other processes: begun first, lest one worker ends alone with them.
 LONG = ("tests/e2e/", "tests/test_readme.py", "tests/test_packaging.py", "tests/nas/test_ray.py")
