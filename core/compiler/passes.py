@@ -10,7 +10,7 @@ import numpy as np
 from ..device import CPU, Array
 from ..dispatch import apply
 from ..op import Flags, OpDef
-from ..shapes import spec_of
+from ..shapes import Spec, spec_of
 from ..tensor import as_array
 from .graph import Effect, Graph, Input, Node, Update, Value, inferred
 
@@ -48,6 +48,8 @@ class Rewriting:
         if all(new is old for new, old in zip(inputs, node.inputs, strict=True)):
             self.nodes.append(node)  # graphs share nodes, which nobody changes
             return node.outputs
+        if all(map(_is_like, inputs, node.inputs)):
+            return self._made(Node(node.op, inputs, node.params, where=node.where), [v.spec for v in node.outputs])
         return self.add(node.op, inputs, node.params, node.where)
 
     def add(
@@ -56,7 +58,11 @@ class Rewriting:
         """One more node; its outputs."""
         node = Node(op, tuple(inputs), params, where=where)
         specs, _ = inferred(op, node.inputs, params)
+        return self._made(node, specs)
+
+    def _made(self, node: Node, specs: Sequence[Spec]) -> tuple[Value, ...]:
         node.outputs = tuple(Value(spec, node, index) for index, spec in enumerate(specs))
+        node.checked = True
         self.nodes.append(node)
         return node.outputs
 
@@ -80,6 +86,13 @@ class Rewriting:
                 for each in graph.effects
             ],
         )
+
+
+def _is_like(new: Input, old: Input) -> bool:
+    """Whether an op infers the same from both."""
+    if isinstance(new, Value):
+        return isinstance(old, Value) and new.spec == old.spec
+    return new is old
 
 
 class _Living(Rewriting):

@@ -6,7 +6,7 @@ What changes from step to step, the rate and the corrections of averages, Python
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod, sqrt
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -54,6 +54,7 @@ class NativeStep:
         rate: the learning rate, or the argument that holds it.
         names: of the program's scalars, by those of the kernel.
         vectors: what is bound, by the names of buffers.
+        known: the numbers as the program has them.
     """
 
     state: OptimizerState
@@ -61,6 +62,7 @@ class NativeStep:
     rate: float | Value
     names: dict[str, str]
     vectors: dict[str, Array]
+    known: Numbers = field(default_factory=dict[str, float])
 
     def prepare(self, program: Program, read: Callable[[Value], Array]) -> None:
         """Before a run.
@@ -74,7 +76,9 @@ class NativeStep:
         """
         rate = checked_rate(float(read(self.rate)) if isinstance(self.rate, Value) else self.rate)
         for name, value in self.method.numbers(self.state.step + 1, rate).items():
-            program.set(self.names[name], value)
+            if self.known.get(name) != value:
+                program.set(self.names[name], value)
+                self.known[name] = value
 
 
 def native_steps(graph: Graph) -> list[Effect]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from ...device import Array
 from ...errors import BoundsError, ShapeError
@@ -25,6 +27,8 @@ from .place import Place
 
 if TYPE_CHECKING:
     from .lower import Lowering
+
+UNSIGNED: Final = {4: np.uint32, 8: np.uint64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,9 @@ class Bounds:
             BoundsError: a number is out of bounds; for classes a `ShapeError`.
         """
         if not array.size:
+            return
+        # As numbers without sign, those below zero are the largest: one look at them instead of two.
+        if array.view(UNSIGNED[array.dtype.itemsize]).max() < self.length:
             return
         lowest, highest = int(array.min()), int(array.max())
         first = 0 if self.op == "one_hot" else -self.length
