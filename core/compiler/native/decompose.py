@@ -51,8 +51,7 @@ CHANNEL_MOMENTS: Final = OpDef(
 def decompose(graph: Graph) -> Graph:
     """The graph as sums, products and elementwise ops; computes the same to rounding."""
     graph = optimize(Apart(graph).run())
-    graph = optimize(_Statistics(graph).run())
-    return optimize(_Sums(graph).run())
+    return optimize(_Sums(_Statistics(graph).run()).run())
 
 
 def even_pools(graph: Graph) -> Graph:

@@ -25,7 +25,7 @@ READ_BEHIND: Final = 64  # bytes behind anything else
 # What is done to a graph before it is lowered, in order.
 STAGES: Final[tuple[tuple[str, Pass], ...]] = (
     ("even pools", even_pools),
-    ("channels last", lambda graph: optimize(channels_last(graph))),
+    ("channels last", lambda graph: graph if (turned := channels_last(graph)) is graph else optimize(turned)),
     ("decomposed", decompose),
 )
 PAGE: Final = 4096
