@@ -19,6 +19,8 @@ VARIABLE: Final = "NASTURTIUM_COMPILE"
 # The first steps of a run are taken as they are: compiling takes as long as some dozens of steps of a small network,
 # and many a run is over by then. Counted in steps of the run: one that goes on from a checkpoint does the same.
 FIRST: Final = 32
+# And a run that is shorter than this by its plan, such as a round of a federation, is over too soon to be worth it.
+LEAST: Final = 256
 
 Step = Callable[[Tensor, Tensor, float], tuple[Tensor, ...]]
 
@@ -42,18 +44,19 @@ class CompiledStep:
         if os.environ.get(VARIABLE, "") == "off":
             self._program = None
 
-    def run(self, inputs: Array, targets: Array, rate: float, done: int) -> tuple[float, ...] | None:
+    def run(self, inputs: Array, targets: Array, rate: float, *, done: int, planned: int) -> tuple[float, ...] | None:
         """Take a step.
 
         Args:
             inputs, targets: of the batch.
             rate: the learning rate.
             done: steps of this run so far.
+            planned: steps that the run has if nothing ends it early.
 
         Returns:
             The scalars; None where the step is to be taken uncompiled, and nothing was done.
         """
-        if self._program is None or done < FIRST:
+        if self._program is None or done < FIRST or planned < LEAST:
             return None
         kind = (inputs.shape, inputs.dtype, targets.shape, targets.dtype)
         if self._kind is None:

@@ -42,6 +42,7 @@ class TrainingStep:
         state: of the optimiser.
         loss: of the last batch; NaN before the first.
         learning_rate: of the last step taken; NaN before the first.
+        planned: steps of the whole run; it says whether compiling is worth it.
         gradient_norm: L2 norm of the last gradient before clipping; NaN where nothing is clipped.
     """
 
@@ -58,6 +59,7 @@ class TrainingStep:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.state: OptimizerState = optimizer.init(self.parameters)
         self.loss = self.learning_rate = self.gradient_norm = float("nan")
+        self.planned = 0
         self._model = model
         self._config = config
         self._criterion = criterion
@@ -82,7 +84,7 @@ class TrainingStep:
         """
         rate = self._optimizer.learning_rate * factor
         if self._compiled is not None and len(targets):
-            found = self._compiled.run(inputs, targets, rate, self.state.step)
+            found = self._compiled.run(inputs, targets, rate, done=self.state.step, planned=self.planned)
             if found is not None:
                 self.loss, self.gradient_norm = found
                 self.learning_rate = rate

@@ -295,6 +295,7 @@ class Trainer:
         self, feed: Feed, validation: Validation | None, until: int | None, callbacks: Sequence[Callback]
     ) -> Curves:
         self._batches = feed.batches
+        self._step.planned = self.config.epochs * feed.batches
         while not self.finished and (until is None or self.epoch < until):
             loss = self._run_epoch(feed, callbacks)
             self._log("train_loss", loss)
