@@ -25,7 +25,8 @@ PAIR_ROUNDS, FINAL_ROUNDS = 10, 30
 def measure(kind: str, *arguments: int) -> dict[str, Any]:
     """What a fresh process finds out."""
     command = [sys.executable, __file__, kind, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}  # as the command line does
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{kind} ended with {done.returncode}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
