@@ -8,6 +8,7 @@ import textwrap
 import threading
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,8 +233,12 @@ def test_a_closed_pool_runs_in_the_calling_thread(kernel_cache: KernelCache):
 
 @posix
 def test_a_pool_that_nobody_holds_takes_its_threads_along(kernel_cache: KernelCache):
+    threads = Path("/proc/self/task")
+    before = len(list(threads.iterdir())) if threads.exists() else 0
     for _ in range(3):
         Program([BARRIER], kernel_cache, Pool(kernel_cache, 3)).run()
+    gc.collect()
+    assert not threads.exists() or len(list(threads.iterdir())) <= before
 
 
 @posix
