@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import Any, Final
 
@@ -17,9 +18,12 @@ import numpy as np
 
 from .. import ops
 from ..op import OPS
+from ..tape import recording
 from ..tensor import wrap
-from .graph import Node, Value
+from .graph import Input, Node, Value
 from .native.group import Unsupported
+from .passes import Rewriting
+from .trace import trace
 
 STEPS: Final = 512  # of a recurrent network, each of which is some kernels
 SCORES: Final = 1 << 28  # elements of the scores of an attention, which are in memory
@@ -143,3 +147,24 @@ COMPOSITIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "gru_scan": _gru,
     "resample": _resample,
 }
+
+
+def spliced(rewriting: Rewriting, function: Callable[..., Any], node: Node, inputs: Sequence[Input]) -> Sequence[Value]:
+    """The nodes of a function in place of one node, each visited by who rewrites; its values.
+
+    Args:
+        rewriting: the pass.
+        function: takes the node's inputs, and its parameters by name.
+        node: what it stands for.
+        inputs: of the node, as they are by now.
+    """
+    with recording(False):
+        graph = trace(partial(function, **node.params), *inputs).graph
+    into: dict[Value, Value] = dict(zip(graph.arguments, (v for v in inputs if isinstance(v, Value)), strict=True))
+    rewriting.constants |= graph.constants
+    into |= {value: value for value in graph.constants}
+    for each in graph.nodes:
+        given = tuple(into[item] if isinstance(item, Value) else item for item in each.inputs)
+        outputs = rewriting.visit(Node(each.op, given, each.params, each.outputs, node.where), given)
+        into |= zip(each.outputs, outputs, strict=True)
+    return [into[value] for value in graph.results]

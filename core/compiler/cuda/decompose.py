@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 from ...op import OPS
-from ...tape import recording
-from ..compositions import composition_of
+from ..compositions import composition_of, spliced
 from ..graph import Graph, Input, Node, Value
 from ..passes import Rewriting
-from ..trace import trace
 
 Rule = Callable[["Apart", Node, Sequence[Any]], Sequence[Value]]
 
@@ -25,23 +22,7 @@ class Apart(Rewriting):
         if rule is not None:
             return rule(self, node, inputs)
         function = composition_of(node, inputs)
-        return super().visit(node, inputs) if function is None else self.spliced(function, node, inputs)
-
-    def spliced(self, function: Callable[..., Any], node: Node, inputs: Sequence[Input]) -> Sequence[Value]:
-        """The nodes of a function in place of one node."""
-        with recording(False):
-            graph = trace(partial(function, **node.params), *inputs).graph
-        into: dict[Value, Value] = dict(zip(graph.arguments, (v for v in inputs if isinstance(v, Value)), strict=True))
-        self.constants |= graph.constants
-        into |= {value: value for value in graph.constants}
-        for each in graph.nodes:
-            given = tuple(into[item] if isinstance(item, Value) else item for item in each.inputs)
-            into |= zip(
-                each.outputs,
-                self.visit(Node(each.op, given, each.params, each.outputs, node.where), given),
-                strict=True,
-            )
-        return [into[value] for value in graph.results]
+        return super().visit(node, inputs) if function is None else spliced(self, function, node, inputs)
 
     def make(self, name: str, *inputs: Input, like: Node, **params: Any) -> Value:
         """One more node of one output, with the defaults of its op."""

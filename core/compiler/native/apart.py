@@ -17,12 +17,10 @@ from ...dispatch import apply
 from ...op import OPS
 from ...ops.attention import TILE
 from ...shapes import Spec
-from ...tape import recording
 from ...tensor import as_array
-from ..compositions import composition_of
+from ..compositions import composition_of, spliced
 from ..graph import Draw, Graph, Input, Node, Value, inferred
 from ..passes import Rewriting
-from ..trace import trace
 from .axes import axes_of, back, is_plain, last_order, runs_of, trailing
 
 Shape = tuple[int, ...]
@@ -48,7 +46,7 @@ class Apart(Rewriting):
         if found is not None:
             return found
         function = composition_of(node, inputs) if node.op.name not in ATTENTIONS else None
-        return super().visit(node, inputs) if function is None else self._spliced(function, node, inputs)
+        return super().visit(node, inputs) if function is None else spliced(self, function, node, inputs)
 
     def run(self) -> Graph:
         """The new graph."""
@@ -95,19 +93,6 @@ class Apart(Rewriting):
             simplefilter("ignore")  # the mean of nothing
             made: Any = apply(node.op, arrays, node.params)
         return [self.constant(as_array(item)) for item in (made if made.__class__ is tuple else (made,))]
-
-    def _spliced(self, function: Callable[..., Any], node: Node, inputs: Sequence[Input]) -> Sequence[Value]:
-        """The nodes of a function in place of one node."""
-        with recording(False):
-            graph = trace(partial(function, **node.params), *inputs).graph
-        into: dict[Value, Value] = dict(zip(graph.arguments, (v for v in inputs if isinstance(v, Value)), strict=True))
-        self.constants |= graph.constants
-        into |= {value: value for value in graph.constants}
-        for each in graph.nodes:
-            given = tuple(into[item] if isinstance(item, Value) else item for item in each.inputs)
-            outputs = self.visit(Node(each.op, given, each.params, each.outputs, node.where), given)
-            into |= zip(each.outputs, outputs, strict=True)
-        return [into[value] for value in graph.results]
 
 
 # --- products and attention ---
