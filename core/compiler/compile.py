@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import update_wrapper
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, cast
@@ -240,11 +242,12 @@ class Compiled(Generic[P, R]):
     def _compile(self, key: Hashable, args: Any, kwargs: Any, leaves: Sequence[Any]) -> _Entry:
         if self._compilations >= PATIENCE:
             warnings.warn(RecompilationWarning(self._why(key)), stacklevel=3)
-        step = self._trace(args, kwargs)
-        for graph in (step.graph, step.pullback.graph) if step.pullback else (step.graph,):
-            graph.verify()
-        fixed = [leaf for leaf in leaves if not _varies(leaf)]
-        entry = _Entry(step, BACK_ENDS[self._back_end], _device(leaves), Surroundings(self._function, *fixed))
+        with _without_collections():
+            step = self._trace(args, kwargs)
+            for graph in (step.graph, step.pullback.graph) if step.pullback else (step.graph,):
+                graph.verify()
+            fixed = [leaf for leaf in leaves if not _varies(leaf)]
+            entry = _Entry(step, BACK_ENDS[self._back_end], _device(leaves), Surroundings(self._function, *fixed))
         self._entries.setdefault(key, []).append(entry)
         self._compilations += 1
         while sum(map(len, self._entries.values())) > CAPACITY:
@@ -307,6 +310,18 @@ def compile(function: Callable[P, R], *, backend: str = "auto") -> Compiled[P, R
     if backend not in BACK_ENDS:
         raise ConfigError(f"compile: expected a backend of {', '.join(BACK_ENDS)}, got {backend!r}")
     return Compiled(function, backend)
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Garbage waits: graphs are many objects that live, and going through all of a process takes 20 ms each time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _varies(leaf: Any) -> bool:

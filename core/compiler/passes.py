@@ -20,14 +20,11 @@ Pass = Callable[[Graph], Graph]
 
 
 def optimize(graph: Graph) -> Graph:
-    """All passes, until nothing changes; the verifier runs between them."""
-    while True:
-        before = len(graph.nodes)
-        for each in PASSES:
-            graph = each(graph)
-            graph.verify()
-        if len(graph.nodes) >= before:
-            return graph
+    """All passes; the verifier runs between them. Each leaves nothing to do for those before it: once is enough."""
+    for each in PASSES:
+        graph = each(graph)
+        graph.verify()
+    return graph
 
 
 class Rewriting:
@@ -118,17 +115,33 @@ class _Living(Rewriting):
         return made
 
 
-class _Merging(Rewriting):
-    """Computes every value once: common subexpressions, and constants with the same elements."""
+class _Simplifying(Rewriting):
+    """Computes what constants alone decide, leaves out what does nothing, and computes every value once."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self._known: dict[Hashable, tuple[Value, ...]] = {}
-        first: dict[Hashable, Value] = {}
+        self._contents: dict[Hashable, Value] = {}
         for value, array in graph.constants.items():
-            self.into[value] = first.setdefault((value.spec, np.ascontiguousarray(CPU.put(array)).tobytes()), value)
+            self.into[value] = self._first(value, array)
 
     def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        if _does_nothing(node, inputs):
+            return [cast("Value", inputs[0])]
+        arrays = [self.constants.get(item) if isinstance(item, Value) else item for item in inputs]
+        small = sum(output.nbytes for output in node.outputs) <= FOLDED_BYTES
+        if small and all(array is not None for array in arrays):
+            return self._folded(node, arrays)
+        if node.op.elementwise:
+            inputs = self._with_numbers(node, inputs)
+        if node.op.name == "multiply" and 1.0 in (item for item in inputs if isinstance(item, float)):
+            rest = [item for item in inputs if isinstance(item, Value)]
+            if len(rest) == 1 and rest[0].spec == node.outputs[0].spec:
+                return rest
+        return self._merged(node, inputs)
+
+    def _merged(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
+        """The outputs of the first node that computes the same."""
         params = tuple(node.params.items())
         if node.op.flags & Flags.NONDETERMINISTIC or not _hashable(params):
             return super().visit(node, inputs)
@@ -140,27 +153,9 @@ class _Merging(Rewriting):
             found = self._known[key] = tuple(super().visit(node, inputs))
         return found
 
-
-class _Folding(Rewriting):
-    """Computes what constants alone decide, and leaves out what does nothing."""
-
-    def visit(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
-        if _does_nothing(node, inputs):
-            return [cast("Value", inputs[0])]
-        arrays = [self.constants.get(item) if isinstance(item, Value) else item for item in inputs]
-        small = sum(output.nbytes for output in node.outputs) <= FOLDED_BYTES
-        if small and all(array is not None for array in arrays):
-            return self._folded(node, arrays)
-        numbers = tuple(self._number(item) if isinstance(item, Value) else item for item in inputs)
-        if node.op.elementwise and numbers != inputs and any(isinstance(item, Value) for item in numbers):
-            made = tuple(output.spec for output in node.outputs)
-            if inferred(node.op, numbers, node.params)[0] == made:
-                inputs = numbers
-        if node.op.name == "multiply" and 1.0 in (item for item in inputs if isinstance(item, float)):
-            rest = [item for item in inputs if isinstance(item, Value)]
-            if len(rest) == 1 and rest[0].spec == node.outputs[0].spec:
-                return rest
-        return self.add(node.op, inputs, node.params, node.where)
+    def _first(self, value: Value, array: Array) -> Value:
+        """The constant that has these elements."""
+        return self._contents.setdefault((value.spec, np.ascontiguousarray(CPU.put(array)).tobytes()), value)
 
     def _folded(self, node: Node, arrays: Sequence[Any]) -> Sequence[Value]:
         made: Any = apply(node.op, arrays, node.params)
@@ -168,10 +163,18 @@ class _Folding(Rewriting):
         for item in made if made.__class__ is tuple else (made,):
             array = as_array(item)
             value = Value(spec_of(array))
-            self.constants[value] = array
-            self.into[value] = value
-            outputs.append(value)
+            first = self._first(value, array)
+            self.constants.setdefault(first, array)
+            outputs.append(first)
         return outputs
+
+    def _with_numbers(self, node: Node, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+        """Numbers in place of constants that are the same everywhere, if the outputs stay what they are."""
+        numbers = tuple(self._number(item) if isinstance(item, Value) else item for item in inputs)
+        if numbers == inputs or not any(isinstance(item, Value) for item in numbers):
+            return inputs
+        made = tuple(output.spec for output in node.outputs)
+        return numbers if inferred(node.op, numbers, node.params)[0] == made else inputs
 
     def _number(self, value: Value) -> Input:
         """A constant that is the same everywhere as a Python number, as far as that says the same."""
@@ -212,16 +215,11 @@ def eliminate_dead_code(graph: Graph) -> Graph:
     return _Living(graph).run()
 
 
-def merge_equal(graph: Graph) -> Graph:
-    """With every value computed once."""
-    return _Merging(graph).run()
-
-
-def fold_constants(graph: Graph) -> Graph:
-    """With what constants decide computed now, numbers in place of arrays that are the same everywhere, and nothing
-    done in vain.
+def simplify(graph: Graph) -> Graph:
+    """With what constants decide computed now, numbers in place of arrays that are the same everywhere, nothing done in
+    vain, and every value computed once.
     """
-    return _Folding(graph).run()
+    return _Simplifying(graph).run()
 
 
-PASSES: Final[tuple[Pass, ...]] = (fold_constants, merge_equal, eliminate_dead_code)
+PASSES: Final[tuple[Pass, ...]] = (eliminate_dead_code, simplify, eliminate_dead_code)
