@@ -165,6 +165,7 @@ def spliced(rewriting: Rewriting, function: Callable[..., Any], node: Node, inpu
     into |= {value: value for value in graph.constants}
     for each in graph.nodes:
         given = tuple(into[item] if isinstance(item, Value) else item for item in each.inputs)
-        outputs = rewriting.visit(Node(each.op, given, each.params, each.outputs, node.where), given)
-        into |= zip(each.outputs, outputs, strict=True)
+        copy = Node(each.op, given, each.params, where=node.where)
+        copy.outputs = tuple(Value(output.spec, copy, output.index) for output in each.outputs)
+        into |= zip(each.outputs, rewriting.visit(copy, given), strict=True)
     return [into[value] for value in graph.results]
