@@ -7,7 +7,7 @@ import gc
 import logging
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from functools import update_wrapper
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, cast
@@ -76,7 +76,12 @@ def fastest(graph: Graph, device: Device) -> Program:
         logger.warning("%s runs on the reference back end: %s", graph.name, exc, exc_info=exc)
     except CompileError as exc:
         logger.debug("%s runs on the reference back end: %s", graph.name, exc)
-    return ReferenceProgram(graph, device)
+    return reference(graph, device)
+
+
+def reference(graph: Graph, device: Device) -> Program:
+    """The `numpy` back end."""
+    return ReferenceProgram(optimize(graph), device)
 
 
 class InternalError(CompileError):
@@ -100,7 +105,7 @@ def _checked(back_end: BackEnd, graph: Graph, device: Device) -> Program:
         ) from exc
 
 
-BACK_ENDS: dict[str, BackEnd] = {"auto": fastest, "llvm": native, "cuda": cuda, "numpy": ReferenceProgram}
+BACK_ENDS: dict[str, BackEnd] = {"auto": fastest, "llvm": native, "cuda": cuda, "numpy": reference}
 
 
 class RecompilationWarning(UserWarning):
@@ -114,8 +119,8 @@ class _Entry:
         self.graph = step.graph
         self.surroundings = surroundings
         self._step = step
-        self._program = back_end(optimize(step.graph), device)
-        self._pullback = back_end(optimize(step.pullback.graph), device) if step.pullback else None
+        self._program = back_end(step.graph, device)
+        self._pullback = back_end(step.pullback.graph, device) if step.pullback else None
         self._count = len(step.graph.results) - (step.pullback.saved if step.pullback else 0)
 
     def answer(self, leaves: Sequence[Any]) -> Any:
@@ -313,7 +318,7 @@ def compile(function: Callable[P, R], *, backend: str = "auto") -> Compiled[P, R
 
 
 @contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
+def _without_collections() -> Generator[None]:
     """Garbage waits: graphs are many objects that live, and going through all of a process takes 20 ms each time."""
     enabled = gc.isenabled()
     gc.disable()

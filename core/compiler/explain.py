@@ -17,7 +17,8 @@ from .arithmetic import macs_of, operations_of
 from .explanation import Arena, Explanation, Launch, ProgramReport, Stage
 from .graph import Graph, Node, Value
 from .native.group import VIEWS
-from .native.program import STAGES, NativeProgram
+from .native.planning import STAGES
+from .native.program import NativeProgram
 from .passes import Pass, optimize
 from .reference import Program, ReferenceProgram
 from .roofline import Roofline, machine_roofline

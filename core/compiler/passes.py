@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import EllipsisType
 from typing import Any, Final, cast
 
 import numpy as np
@@ -142,12 +143,11 @@ class _Simplifying(Rewriting):
 
     def _merged(self, node: Node, inputs: tuple[Input, ...]) -> Sequence[Value]:
         """The outputs of the first node that computes the same."""
-        params = tuple(node.params.items())
-        if node.op.flags & Flags.NONDETERMINISTIC or not _hashable(params):
+        if node.op.flags & Flags.NONDETERMINISTIC or not all(map(is_plain, node.params.values())):
             return super().visit(node, inputs)
         # 1, 1.0 and True are equal, and so are 0.0 and -0.0
         given = tuple(item if isinstance(item, Value) else repr(item) for item in inputs)
-        key = (node.op, given, repr(params))
+        key = (node.op, given, repr(node.params))
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = tuple(super().visit(node, inputs))
@@ -198,16 +198,11 @@ def _does_nothing(node: Node, inputs: tuple[Input, ...]) -> bool:
     return node.op.name in {"alias", "positive", "reshape", "broadcast_to", "astype"}
 
 
-def _hashable(params: tuple[tuple[str, Any], ...]) -> bool:
-    """Whether parameters can be compared by what they print: plain values, not arrays or functions."""
-    plain = (bool, int, float, complex, str, type(None), slice, type(Ellipsis))
-
-    def is_plain(item: Any) -> bool:
-        if isinstance(item, tuple):
-            return all(is_plain(part) for part in cast("tuple[Any, ...]", item))
-        return isinstance(item, plain)
-
-    return all(is_plain(value) for _, value in params)
+def is_plain(item: Any) -> bool:
+    """Whether a parameter can be compared by what it prints: plain values, not arrays or functions."""
+    if isinstance(item, tuple):
+        return all(map(is_plain, cast("tuple[Any, ...]", item)))
+    return isinstance(item, bool | int | float | complex | str | None | slice | EllipsisType)
 
 
 def eliminate_dead_code(graph: Graph) -> Graph:

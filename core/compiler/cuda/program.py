@@ -46,7 +46,7 @@ class CudaProgram:
         if device.kind != "cuda":
             raise Unsupported(f"the device {device}")
         self._device = device
-        self._graph = graph = optimize(decompose(graph))
+        self._graph = graph = optimize(decompose(optimize(graph)))
         self._lowered = lowered = Lowering(graph).result
         # What is handed in or drawn is copied to where it stays from run to run: addresses are part of a CUDA graph.
         self._copied = [*graph.arguments, *(draw.value for draw in graph.draws if draw.value is not None)]

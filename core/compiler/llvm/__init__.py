@@ -1,8 +1,8 @@
 """Machine code for CPUs through LLVM: kernels as IR text, an engine that compiles and keeps them, one native call."""
 
 from .cache import KernelCache, default_cache
-from .engine import CompilerUnavailable, Engine, KernelError
-from .kernel import Kernel, Slot, SlotKind
+from .engine import CompilerUnavailable, Engine, KernelError, KernelUnknownError
+from .kernel import Kernel, KernelReference, Slot, SlotKind
 from .pool import Pool, default_pool
 from .program import BARRIER, Barrier, Call, Pointer, Program, Record, Scalar, Value, call
 from .target import Target, describe_target
@@ -16,6 +16,8 @@ __all__ = [
     "Kernel",
     "KernelCache",
     "KernelError",
+    "KernelReference",
+    "KernelUnknownError",
     "Pointer",
     "Pool",
     "Program",

@@ -1,8 +1,9 @@
 """`KernelCache`: every kernel is compiled once in a process, and once on a machine.
 
 On disk an entry is object code, named by the SHA-256 of its source and of all that the code depends on: versions, CPU,
-features. It starts with a checksum of the rest: what was cut short or damaged is compiled again, never run. Whoever can
-write into the folder can run code in our name, so it must belong to the user and be writable for nobody else.
+features; or a plan of a program that calls such code, see `native.plan`. It starts with a checksum of the rest: what
+was cut short or damaged is made again, never run. Whoever can write into the folder can run code in our name, so it
+must belong to the user and be writable for nobody else.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ConfigError
-from .engine import Engine, symbol_of
-from .kernel import Kernel
+from .engine import Engine, KernelUnknownError, symbol_of
+from .kernel import Kernel, KernelReference, digest_of
 
 logger = logging.getLogger(__name__)
 
-FORMAT = b"nasturtium kernel 1\n"
-SUFFIX = ".kernel"
+FORMAT = b"nasturtium kernel 2\n"
+KERNEL_SUFFIX, PLAN_SUFFIX = SUFFIXES = (".kernel", ".plan")
 LARGEST_ENTRY = 16 << 20  # bytes; nothing larger is read
 MOST_BYTES = 256 << 20  # of a folder: the entries used longest ago are removed. A kernel takes 2 to 20 kB
 
@@ -56,67 +57,91 @@ class KernelCache:
         self.engine = engine
         self.folder = folder
         self.counts = CacheCounts()
-        self._addresses: dict[tuple[str, str], int] = {}  # (source, name) -> address
+        self._addresses: dict[tuple[str, str], int] = {}  # (digest of the source, name) -> address
         self._writes = 0
         if folder is not None:
             _open_folder(folder)
 
-    def addresses(self, kernels: Sequence[Kernel]) -> list[int]:
+    def addresses(self, kernels: Sequence[Kernel | KernelReference]) -> list[int]:
         """Where the kernels start, in order; compiles or reads those not met before.
 
         Raises:
             KernelError: LLVM does not take a kernel.
+            KernelUnknownError: a reference to a kernel that is not kept here.
         """
-        missing = {kernel.source: (kernel.name,) for kernel in kernels if self._missing(kernel.source, kernel.name)}
+        missing = {
+            kernel.digest: _Module(kernel.source if isinstance(kernel, Kernel) else None, (kernel.name,))
+            for kernel in kernels
+            if (kernel.digest, kernel.name) not in self._addresses
+        }
         if missing:
             self._bring(missing)
-        return [self._addresses[kernel.source, kernel.name] for kernel in kernels]
+        return [self._addresses[kernel.digest, kernel.name] for kernel in kernels]
 
     def functions(self, source: str, names: Sequence[str]) -> list[int]:
         """Where functions of a module of several start."""
-        if any(self._missing(source, name) for name in names):
-            self._bring({source: tuple(names)})
-        return [self._addresses[source, name] for name in names]
+        digest = digest_of(source)
+        if any((digest, name) not in self._addresses for name in names):
+            self._bring({digest: _Module(source, tuple(names))})
+        return [self._addresses[digest, name] for name in names]
 
-    def _missing(self, source: str, name: str) -> bool:
-        return (source, name) not in self._addresses
+    def read(self, name: str) -> bytes | None:
+        """What was kept under a name; None if nothing was, or nothing that is whole."""
+        return None if self.folder is None else _read_entry(self.folder / name)
 
-    def _bring(self, modules: dict[str, tuple[str, ...]]) -> None:
-        """Load modules: source -> the functions that are asked for."""
-        with self.engine.lock:
-            modules = {source: names for source, names in modules.items() if self._missing(source, names[0])}
-            keys = [(source, name) for source, names in modules.items() for name in names]
-            objects = [self._object_code(source, names) for source, names in modules.items()]
-            symbols = [symbol_of(source, name) for source, name in keys]
-            self._addresses.update(zip(keys, self.engine.load(objects, symbols), strict=True))
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep something beside the kernels, at most `LARGEST_ENTRY` bytes; as long as there is a folder and room.
 
-    def _object_code(self, source: str, names: tuple[str, ...]) -> bytes:
-        path = None if self.folder is None else self.folder / (self._digest(source, names) + SUFFIX)
-        if path is not None and (found := _read_entry(path)) is not None:
-            self.counts.read += 1
-            return found
-        start = time.perf_counter()
-        code = self.engine.compile(source, names)
-        self.counts.compiled += 1
-        self.counts.compile_s += time.perf_counter() - start
-        if path is not None:
-            self._keep(path, code)
-        return code
-
-    def _keep(self, path: Path, code: bytes) -> None:
+        Args:
+            name: of the file; ends with one of `SUFFIXES`.
+            content: of it.
+        """
+        if self.folder is None or len(content) > LARGEST_ENTRY:
+            return
         try:
-            _write_entry(path, code)
+            _write_entry(self.folder / name, content)
             if self._writes == 0:
-                _tidy(path.parent, MOST_BYTES)
+                _tidy(self.folder, MOST_BYTES)
             self._writes += 1
         except OSError as exc:  # a full disk or a read-only folder is no reason to stop
             logger.warning("compiled kernels are not kept any more: %s", exc)
             self.folder = None
 
-    def _digest(self, source: str, names: tuple[str, ...]) -> str:
-        """Of everything that the object code depends on."""
-        parts = (FORMAT.decode(), self.engine.fingerprint, *names, source)
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    def _bring(self, modules: dict[str, _Module]) -> None:
+        """Load modules, by their digests."""
+        with self.engine.lock:
+            wanted = {key: each for key, each in modules.items() if (key, each.names[0]) not in self._addresses}
+            keys = [(digest, name) for digest, each in wanted.items() for name in each.names]
+            objects = [self._object_code(digest, each) for digest, each in wanted.items()]
+            symbols = [symbol_of(digest, name) for digest, name in keys]
+            self._addresses.update(zip(keys, self.engine.load(objects, symbols), strict=True))
+
+    def _object_code(self, digest: str, module: _Module) -> bytes:
+        entry = self._entry(digest, module.names)
+        if (found := self.read(entry)) is not None:
+            self.counts.read += 1
+            return found
+        if module.source is None:
+            raise KernelUnknownError(f"kernel {module.names[0]} is not kept here")
+        start = time.perf_counter()
+        code = self.engine.compile(module.source, module.names)
+        self.counts.compiled += 1
+        self.counts.compile_s += time.perf_counter() - start
+        self.keep(entry, code)
+        return code
+
+    def _entry(self, digest: str, names: tuple[str, ...]) -> str:
+        """Names the file of a module, by everything that the object code depends on."""
+        parts = (FORMAT.decode(), self.engine.fingerprint, *names, digest)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest() + KERNEL_SUFFIX
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """A module to be loaded: its text, unless only its digest is known, and the functions that are asked for."""
+
+    source: str | None
+    names: tuple[str, ...]
 
 
 @functools.cache
@@ -166,7 +191,7 @@ def _only_ours(status: os.stat_result) -> bool:
 
 
 def _read_entry(path: Path) -> bytes | None:
-    """Object code, or None where there is none, none of ours, or none that is whole."""
+    """The content of an entry, or None where there is none, none of ours, or none that is whole."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
     except OSError:
@@ -181,7 +206,7 @@ def _read_entry(path: Path) -> bytes | None:
     head = len(FORMAT) + hashlib.sha256().digest_size
     code = content[head:]
     if content[:head] != FORMAT + hashlib.sha256(code).digest():
-        logger.warning("a compiled kernel is damaged and will be compiled again: %s", path)
+        logger.warning("an entry of the cache is damaged and will be made again: %s", path)
         return None
     return code
 
@@ -206,7 +231,7 @@ def _tidy(folder: Path, most_bytes: int) -> None:
         for entry in os.scandir(folder):
             with contextlib.suppress(FileNotFoundError):  # another process may tidy, too
                 status = entry.stat(follow_symlinks=False)
-                if entry.name.endswith(SUFFIX):
+                if entry.name.endswith(SUFFIXES):
                     found.append((status.st_mtime, status.st_size, Path(entry)))
                 elif entry.name.endswith(".new") and now - status.st_mtime > 3600:
                     Path(entry).unlink(missing_ok=True)

@@ -11,7 +11,6 @@ llvmlite is imported when the first engine is made: 30 ms and 30 MB that a proce
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import importlib
 import mmap
 import os
@@ -22,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import CompileError
+from .kernel import digest_of
 from .target import Target, describe_target
 
 CODEGEN_LEVEL = 2
@@ -34,6 +34,10 @@ class CompilerUnavailable(CompileError):  # noqa: N818  callers do without, as a
 
 class KernelError(CompileError):
     """IR that LLVM does not take, or code that cannot be loaded: a mistake of whoever wrote the kernel."""
+
+
+class KernelUnknownError(CompileError):
+    """A kernel that is asked for without its text, and is not kept any more: it has to be written again."""
 
 
 class Engine:
@@ -80,7 +84,7 @@ class Engine:
         )
 
     def compile(self, source: str, names: Sequence[str]) -> bytes:
-        """The object code of one module; its functions `names` get the names `symbol_of(source, name)`.
+        """The object code of one module; its functions `names` get the names `symbol_of(digest_of(source), name)`.
 
         Raises:
             KernelError: the text is too long, LLVM does not take it, or it does not define one of `names`.
@@ -98,8 +102,9 @@ class Engine:
                 module.data_layout = str(self._machine.target_data)
                 module.verify()
                 _check_closed(module)
+                digest = digest_of(source)
                 for name in names:
-                    module.get_function(name).name = symbol_of(source, name)
+                    module.get_function(name).name = symbol_of(digest, name)
                 return bytes(self._machine.emit_object(module))
             except (RuntimeError, NameError) as exc:
                 raise KernelError(f"kernel {names[0]} does not compile: {exc}") from exc
@@ -131,9 +136,9 @@ class Engine:
         return addresses
 
 
-def symbol_of(source: str, name: str) -> str:
-    """What function `name` of a module is called in object code: no two modules of one process clash."""
-    return f"{name}.{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+def symbol_of(digest: str, name: str) -> str:
+    """What function `name` of the module with this digest is called in object code: no two of a process clash."""
+    return f"{name}.{digest[:16]}"
 
 
 def _check_closed(module: Any) -> None:

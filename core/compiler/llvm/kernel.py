@@ -8,6 +8,7 @@ made for a pattern and a tile, never for one network.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,26 @@ class Slot:
 
     name: str
     kind: SlotKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelReference:
+    """A kernel without its text: enough to call it where it is known.
+
+    Attributes:
+        name: of the function.
+        digest: of the module's text, see `digest_of`.
+        slots: as the kernel's.
+    """
+
+    name: str
+    digest: str
+    slots: tuple[Slot, ...]
+
+    @property
+    def reference(self) -> KernelReference:
+        """Itself."""
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +79,21 @@ class Kernel:
         return "\n".join((*sorted(set(self.declares)), self.ir, ""))
 
     @cached_property
+    def digest(self) -> str:
+        """Names the text."""
+        return digest_of(self.source)
+
+    @property
+    def reference(self) -> KernelReference:
+        """It without its text."""
+        return KernelReference(name=self.name, digest=self.digest, slots=self.slots)
+
+    @cached_property
     def index(self) -> dict[str, int]:
         """Of every slot, its place in `slots`."""
         return {slot.name: place for place, slot in enumerate(self.slots)}
+
+
+def digest_of(source: str) -> str:
+    """Names the text of a module: its SHA-256, as hex."""
+    return hashlib.sha256(source.encode()).hexdigest()

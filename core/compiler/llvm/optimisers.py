@@ -7,36 +7,13 @@ The formulas are those of `core/optim`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 from .elementwise import emit_flat
 from .formula import Formula, Pattern, Term
 from .kernel import Kernel
+from .step import Method, Step
 from .target import Target
-
-Method = Literal["sgd", "momentum", "nesterov", "adam", "adamw", "adagrad", "rmsprop", "rmsprop_momentum"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What a step does.
-
-    Attributes:
-        method: the slots that it takes, beside `count`, `parameters`, `gradient` and `rate`:
-            "sgd": none; "momentum", "nesterov": `velocity`, `momentum`;
-            "adam", "adamw": `first`, `second`, `beta1`, `beta2`, `epsilon`, `correction` = 1 / sqrt(1 - beta2^t), and
-            `rate` divided by 1 - beta1^t; adamw with `shrink` = 1 - rate * decay;
-            "adagrad": `sum`, `epsilon`; "rmsprop": `second`, `alpha`, `epsilon`; with momentum also `velocity`,
-            `momentum`.
-        decays: weight decay is added to the gradient: slot `decay`.
-        clips: the gradient is scaled down to a norm of at most `bound`: slots `squares`, `bound`.
-    """
-
-    method: Method
-    decays: bool = False
-    clips: bool = False
 
 
 @lru_cache(256)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import ConfigError
 from .cache import KernelCache
-from .kernel import SLOT_BYTES, Kernel, SlotKind
+from .kernel import SLOT_BYTES, Kernel, KernelReference, SlotKind
 from .pool import Pool
 
 LINE = 64  # bytes; arguments of one kernel start at a cache line
@@ -46,7 +46,7 @@ Value = int | float | Pointer | Scalar
 class Call:
     """One record: a kernel and a value for each of its slots, in order; see `call`."""
 
-    kernel: Kernel
+    kernel: Kernel | KernelReference
     values: tuple[Value, ...]
 
 
@@ -96,6 +96,7 @@ class Program:
 
     Raises:
         KernelError: a kernel does not compile.
+        KernelUnknownError: a kernel is referred to that is not kept.
         ConfigError: one name is used for a buffer and for a number.
     """
 

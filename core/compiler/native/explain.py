@@ -44,7 +44,7 @@ def explained(
     measured: list[float] = []
     phases: list[int] = []
     phase = 0
-    for barrier in program.barriers:
+    for barrier in program.planning.barriers:
         if barrier:
             next(times)
             phase += 1
@@ -54,7 +54,7 @@ def explained(
     known: set[Node] = set()
     launches: list[Launch] = []
     for number, (work, (macs, operations, share)) in enumerate(zip(works, shares, strict=True)):
-        read, written = _traffic(work, program.lowered, share)
+        read, written = _traffic(work, program.planning.lowered, share)
         nodes = _origin(work)
         again = [node for node in work.nodes if node in known] if _is_first(works, number) else []
         launches.append(
@@ -160,7 +160,7 @@ def _traffic(work: Work, lowered: Lowered, share: float) -> tuple[int, int]:
 
 
 def _arena(program: NativeProgram) -> Arena:
-    lowered, works = program.lowered, program.works
+    lowered, works = program.planning.lowered, program.works
     buffers = [buffer for buffer in lowered.buffers if buffer.last >= 0]
     scratch = {work.memory["scratch"] for work in works if "scratch" in work.memory}
     values: dict[Buffer, list[Value]] = {}

@@ -20,11 +20,12 @@ from .fused import GroupLowering
 from .group import IMAGES, MOVES, PRODUCTS, Group, Grouping, Unsupported
 from .images import ImageLowering
 from .lowered import DTYPES, Lowered, Partial, Work
-from .optimizers import lower_step, native_steps, target_places
+from .optimizers import lower_step, target_places
 from .place import Buffer, Place
 from .products import lower_product
 from .recompute import recomputed
 from .rows import lower_segment_sum, lower_take
+from .steps import native_steps
 from .tails import Tail, tails
 from .walk import Walk
 
@@ -99,7 +100,8 @@ class Lowering:
         self.nodes = ()
         for value in kept:
             self.result.places[value] = self._dense(value)
-        self.result.steps = [lower_step(self, effect, number) for number, effect in enumerate(steps)]
+        for number, effect in enumerate(steps):
+            lower_step(self, effect, number)
 
     # --- memory ---
 

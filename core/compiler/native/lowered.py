@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from ...device import Array
 from ..graph import Node, Value
 from ..llvm.formula import DType
 from ..llvm.fusion import Rows
 from ..llvm.launch import Launch
+from .bounds import Bounds
 from .place import Buffer, Place
-
-if TYPE_CHECKING:
-    from .optimizers import NativeStep
-    from .rows import Bounds
 
 DTYPES: Final[Mapping[str, DType]] = {"float32": "f32", "bool": "bool", "int32": "i32", "int64": "i64"}
 
@@ -80,7 +77,6 @@ class Lowered:
         places: of the values that are wanted, dense.
         lying: where values lie that are whole, wanted in the end or not.
         barriers: works before which all threads meet, whatever they touch.
-        steps: of optimisers, that are among the works.
         bounds: what numbers of rows are looked at before a run.
     """
 
@@ -91,5 +87,4 @@ class Lowered:
     places: dict[Value, Place] = field(default_factory=dict[Value, Place])
     lying: dict[Value, Place] = field(default_factory=dict[Value, Place])
     barriers: set[int] = field(default_factory=set[int])
-    steps: list[NativeStep] = field(default_factory=list["NativeStep"])
-    bounds: list[Bounds] = field(default_factory=list["Bounds"])
+    bounds: list[Bounds] = field(default_factory=list[Bounds])

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ...device import Array, Device
-from ..arithmetic import macs_of, operations_of
-from ..channels_last import channels_last
-from ..graph import Graph, Value
-from ..llvm import BARRIER, Call, Pointer, Program, Record, default_cache, default_pool
-from ..passes import Pass, optimize
+from ..graph import Capture, Draw, Graph
+from ..llvm import Call, KernelUnknownError, Program, default_cache, default_pool
+from ..llvm.cache import PLAN_SUFFIX
 from ..undisturbed import undisturbed
-from .arena import ALIGNMENT, plan
-from .decompose import decompose, even_pools
-from .lower import lower
-from .lowered import Lowered, Work
-from .place import Buffer, Place
+from .plan import Plan, Read, decode, encode, key_of
+from .steps import native_step
 
+if TYPE_CHECKING:
+    from .lowered import Work
+    from .planning import Planning
+
+logger = logging.getLogger(__name__)
+
+ALIGNMENT: Final = 64  # bytes: a cache line, and the widest vector
 BEYOND: Final = 4096  # bytes behind the arena that kernels may read
 READ_BEHIND: Final = 64  # bytes behind anything else
-# What is done to a graph before it is lowered, in order.
-STAGES: Final[tuple[tuple[str, Pass], ...]] = (
-    ("even pools", even_pools),
-    ("channels last", lambda graph: graph if (turned := channels_last(graph)) is graph else optimize(turned)),
-    ("decomposed", decompose),
-)
 PAGE: Final = 4096
-# What one core does, roughly, and what work a barrier must save to be worth it, among two threads.
-MACS_PER_NS: Final = 100.0
-OPERATIONS_PER_NS: Final = 10.0
-BARRIER_NS: Final = 2500.0
 
 
 class NativeProgram:
@@ -42,57 +35,75 @@ class NativeProgram:
         graph: verified.
         device: the CPU.
 
-    Attributes:
-        arena_bytes: memory that the program keeps.
-        barriers: of every launch, whether all threads meet before it.
-
     Raises:
         Unsupported: the graph has something that there are no kernels for.
         CompilerUnavailable: no native code can be made here.
     """
 
     def __init__(self, graph: Graph, device: Device) -> None:
-        cache, pool = default_cache(), default_pool()
-        for _, stage in STAGES:
-            graph = stage(graph)
+        self._cache, self._pool = default_cache(), default_pool()
         self._graph = graph
-        self._lowered = lowered = lower(graph, cache.engine.target)
-        self._most_threads = pool.threads
-        scratch = Buffer("arena", max((work.scratch for work in lowered.works), default=0) * pool.threads)
-        self.barriers = barriers = _barriers(lowered, scratch)
-        self.arena_bytes = plan(
-            [*(b for b in lowered.buffers if b.last >= 0), *([scratch] if scratch.elements else [])]
-        )
-        self._usual_threads = pool.threads if _nanoseconds(graph) > BARRIER_NS * sum(barriers) else 1
-        records: list[Record] = []
-        for work, barrier in zip(lowered.works, barriers, strict=True):
-            if barrier:
-                records.append(BARRIER)
-            records.append(work.launch.call(**{n: Pointer(b.name, b.offset) for n, b in work.memory.items()}))
-        self._program = Program(records, cache, pool)
-        block = np.zeros(self.arena_bytes + ALIGNMENT + BEYOND, np.uint8)
-        self._arena = block[-block.ctypes.data % ALIGNMENT :][: self.arena_bytes]
+        self._planning: Planning | None = None
+        key = None if self._cache.folder is None else key_of(graph, self._cache, self._pool.threads)
+        self._plan, self._program = self._kept(key) or self._made(key)
+        plan = self._plan
+        self._draws: Sequence[Draw] = graph.draws if self._planning is None else self._planning.draws
+        self._usual_threads = min(plan.threads, self._pool.threads)
+        block = np.zeros(plan.arena_bytes + ALIGNMENT + BEYOND, np.uint8)
+        self._arena = block[-block.ctypes.data % ALIGNMENT :][: plan.arena_bytes]
         self._program.bind("arena", self._arena.ctypes.data, block)
-        self._given: dict[Value, Array] = {}  # what was bound last
-        self._held: dict[Value, Array] = {}  # the same, in order and without gaps
-        for value, array in graph.constants.items():
-            self._bind(value, array)
-        fixed = {buffer.name: numbers for buffer, numbers in lowered.tables.items()}
-        for name, array in [*fixed.items(), *(each for step in lowered.steps for each in step.vectors.items())]:
-            self._program.bind(name, array.ctypes.data, array)
-        self._effects = graph.effects[len(lowered.steps) :]
-        self._sources = {buffer: value for value, buffer in lowered.sources.items()}
-        self._views = {value: self._view(place) for value, place in lowered.places.items()}
+        self._given: dict[str, Array] = {}  # what was bound last
+        self._held: dict[str, Array] = {}  # the same, in order and without gaps
+        self._arguments: list[tuple[str, int]] = []
+        self._captures: list[tuple[str, Capture]] = []
+        drawn: dict[int, str] = {}
+        constants = list(graph.constants.values())
+        for source in plan.sources:
+            match source.kind:
+                case "argument":
+                    self._arguments.append((source.name, source.number))
+                case "capture":
+                    self._captures.append((source.name, graph.captures[source.number]))
+                case "draw":
+                    drawn[source.number] = source.name
+                case "constant":
+                    self._bind(source.name, constants[source.number])
+        self._drawn = [(drawn.get(number), draw) for number, draw in enumerate(self._draws)]
+        for name, array in plan.tables.items():
+            self._bind(name, array)
+        count = len(plan.rates)
+        self._steps = [
+            native_step(effect, number, rate)
+            for number, (effect, rate) in enumerate(zip(graph.effects[:count], plan.rates, strict=True))
+        ]
+        for step in self._steps:
+            for name, array in step.vectors.items():
+                self._program.bind(name, array.ctypes.data, array)
+        self._results = [self._view(read) for read in plan.results]
+        self._updates = [(each, self._view(read)) for each, read in zip(graph.updates, plan.updates, strict=True)]
+        self._effects = [
+            (effect, [self._view(read) for read in reads])
+            for effect, reads in zip(graph.effects[count:], plan.effects, strict=True)
+        ]
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory that the program keeps for values."""
+        return self._plan.arena_bytes
+
+    @property
+    def planning(self) -> Planning:
+        """Where its plan comes from; made again where the plan was kept from another process."""
+        if self._planning is None:
+            from .planning import planned
+
+            self._planning = planned(self._graph, self._cache.engine.target, self._pool.threads)
+        return self._planning
 
     @property
     def works(self) -> Sequence[Work]:
         """The launches, in order."""
-        return self._lowered.works
-
-    @property
-    def lowered(self) -> Lowered:
-        """The graph as launches."""
-        return self._lowered
+        return self.planning.lowered.works
 
     def __call__(self, arguments: Sequence[Array], *, threads: int = 0) -> list[Array]:
         """Run it. What it returns is nobody else's memory.
@@ -102,17 +113,16 @@ class NativeProgram:
             threads: at most so many; 0 for as many as there are cores, or one where the work is little. The results
                 have the same bits for any.
         """
-        graph, steps = self._graph, self._lowered.steps
         self._prepare(arguments)
-        self._program.run(threads=min(threads or self._usual_threads, self._most_threads))
-        for step in steps:
+        self._program.run(threads=min(threads or self._usual_threads, self._pool.threads))
+        for step in self._steps:
             step.state.advanced()
-        results = [self._read(value).copy() for value in graph.results]
-        values = [self._read(update.value).copy() for update in graph.updates]
-        for update, array in zip(graph.updates, values, strict=True):
+        results = [self._read(view).copy() for view in self._results]
+        values = [self._read(view).copy() for _, view in self._updates]
+        for (update, _), array in zip(self._updates, values, strict=True):
             update.target.read()[...] = array
-        for effect in self._effects:
-            effect.run(*(self._read(value) for value in effect.inputs))
+        for effect, views in self._effects:
+            effect.run(*map(self._read, views))
         return results
 
     def time(self) -> list[tuple[Work | None, int]]:
@@ -134,9 +144,9 @@ class NativeProgram:
         Returns:
             Of every record the nanoseconds of each run, and the results.
         """
-        with undisturbed(self._graph.draws):
+        with undisturbed(self._draws):
             self._prepare(arguments)
-        own = {name: array for step in self._lowered.steps for name, array in step.vectors.items()}
+        own = {name: array for step in self._steps for name, array in step.vectors.items()}
         try:
             for name, array in own.items():  # what the steps of optimisers change
                 copy = array.copy()
@@ -145,27 +155,49 @@ class NativeProgram:
         finally:
             for name, array in own.items():
                 self._program.bind(name, array.ctypes.data, array)
-        return np.transpose(times).tolist(), [self._read(value).copy() for value in self._graph.results]
+        return np.transpose(times).tolist(), [self._read(view).copy() for view in self._results]
+
+    def _kept(self, key: str | None) -> tuple[Plan, Program] | None:
+        """A plan that was made before, here or in another process, if all its kernels are still there."""
+        content = None if key is None else self._cache.read(key + PLAN_SUFFIX)
+        if content is None:
+            return None
+        try:
+            plan = decode(content)
+            return plan, Program(plan.records, self._cache, self._pool)
+        except KernelUnknownError as exc:
+            logger.debug("%s is planned again: %s", self._graph.name, exc)
+            return None
+
+    def _made(self, key: str | None) -> tuple[Plan, Program]:
+        """A new plan, which is kept."""
+        planning = self.planning
+        program = Program(planning.plan.records, self._cache, self._pool)
+        if key is not None and planning.is_portable and (content := encode(planning.plan)) is not None:
+            self._cache.keep(key + PLAN_SUFFIX, content)
+        return planning.plan, program
 
     def _prepare(self, arguments: Sequence[Array]) -> None:
         """Bind what a run reads."""
-        graph = self._graph
-        for value, array in zip(graph.arguments, arguments, strict=True):
-            self._bind(value, array)
-        for capture in graph.captures:
-            self._bind(capture.value, capture.read())
-        for draw in graph.draws:
+        given = self._given
+        for name, number in self._arguments:
+            if given.get(name) is not arguments[number]:
+                self._bind(name, arguments[number])
+        for name, capture in self._captures:
+            array = capture.read()
+            if given.get(name) is not array:
+                self._bind(name, array)
+        for name, draw in self._drawn:
             made = draw.make()
-            if draw.value is not None:
-                self._bind(draw.value, made)
-        for bounds in self._lowered.bounds:
+            if name is not None:
+                self._bind(name, made)
+        for bounds in self._plan.bounds:
             bounds.check(self._held[bounds.numbers])
-        for step in self._lowered.steps:
-            step.prepare(self._program, self._held.__getitem__)
+        for step in self._steps:
+            step.prepare(self._program, arguments)
 
-    def _bind(self, value: Value, array: Array) -> None:
-        if self._given.get(value) is array:
-            return  # the same memory, whatever is in it
+    def _bind(self, name: str, array: Array) -> None:
+        """Let a source be an array: the same one is the same memory, whatever is in it."""
         dense = array if type(array) is np.ndarray and array.flags.c_contiguous else np.ascontiguousarray(array)
         end = dense.ctypes.data + dense.nbytes
         if -end % PAGE < READ_BEHIND:  # what kernels read behind it may not be ours
@@ -173,63 +205,20 @@ class NativeProgram:
             copy = padded[: dense.nbytes].view(dense.dtype).reshape(dense.shape)
             copy[...] = dense
             dense = copy
-        self._program.bind(self._lowered.sources[value].name, dense.ctypes.data, dense)
-        self._held[value] = dense
+        self._program.bind(name, dense.ctypes.data, dense)
+        self._held[name] = dense
         if dense is array:
-            self._given[value] = array
+            self._given[name] = array
         else:
-            self._given.pop(value, None)
+            self._given.pop(name, None)
 
-    def _read(self, value: Value) -> Array:
-        view = self._views[value]
-        if view is None:
-            source = self._sources[self._lowered.places[value].buffer]
-            return self._held[source].reshape(value.shape)
-        return view
+    def _view(self, read: Read) -> Array | Read:
+        """A value in the arena; one that is a source has to be looked up in each run."""
+        if read.buffer != "arena":
+            return read
+        dtype = np.dtype(read.dtype)
+        nbytes = int(np.prod(read.shape)) * dtype.itemsize
+        return self._arena[read.offset : read.offset + nbytes].view(dtype).reshape(read.shape)
 
-    def _view(self, place: Place) -> Array | None:
-        """A value in the arena."""
-        if place.buffer.name != "arena":
-            return None
-        start = place.buffer.offset
-        part = self._arena[start : start + place.buffer.nbytes]
-        dtype = next(value.dtype for value, known in self._lowered.places.items() if known is place)
-        return part.view(dtype).reshape(place.shape)
-
-
-def _nanoseconds(graph: Graph) -> float:
-    """About how long one thread takes."""
-    macs = sum(macs_of(node) for node in graph.nodes)
-    return macs / MACS_PER_NS + sum(operations_of(node) for node in graph.nodes) / OPERATIONS_PER_NS
-
-
-def _barriers(lowered: Lowered, scratch: Buffer) -> list[bool]:
-    """Whether a barrier stands before each launch: it touches what others have. Notes lifetimes, in barriers."""
-    barriers: list[bool] = []
-    read: set[Buffer] = set()
-    written: set[Buffer] = set()
-    phase = 0
-    for number, work in enumerate(lowered.works):
-        if work.beside:
-            barriers.append(False)
-            for buffer in work.memory.values():
-                buffer.touch(phase)
-            continue
-        writes = {work.memory[name] for name in work.writes if name in work.memory}
-        reads = {buffer for name, buffer in work.memory.items() if name not in work.writes}
-        if work.scratch:
-            work.memory["scratch"] = scratch
-            writes = writes | {scratch}
-        again = {buffer for buffer in writes & written if not buffer.in_parts}
-        conflict = bool(reads & written or again or writes & read) or number in lowered.barriers
-        barriers.append(conflict)
-        if conflict:
-            phase += 1
-            read, written = set(), set()
-        read |= reads
-        written |= writes
-        for buffer in work.memory.values():
-            buffer.touch(phase)
-    for place in lowered.places.values():
-        place.buffer.touch(phase + 1)
-    return barriers
+    def _read(self, view: Array | Read) -> Array:
+        return self._held[view.buffer].reshape(view.shape) if isinstance(view, Read) else view

@@ -6,14 +6,9 @@ before a run, so they must be there then: an argument, a draw, something capture
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ...device import Array
-from ...errors import BoundsError, ShapeError
 from ..graph import Node, Value
 from ..llvm.elementwise import tile_for
 from ..llvm.embedding import emit_row_gradient
@@ -21,51 +16,13 @@ from ..llvm.formula import Formula
 from ..llvm.fusion import Rows, Where, fuse
 from ..llvm.launch import Images, Launch
 from .axes import back
+from .bounds import Bounds
 from .group import INTEGERS, Unsupported
 from .lowered import DTYPES
 from .place import Place
 
 if TYPE_CHECKING:
     from .lower import Lowering
-
-UNSIGNED: Final = {4: np.uint32, 8: np.uint64}
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What numbers must be for a run.
-
-    Attributes:
-        numbers: a source.
-        length: how many rows there are.
-        op: that reads them.
-    """
-
-    numbers: Value
-    length: int
-    op: str
-
-    def check(self, array: Array) -> None:
-        """Look at the numbers of a run.
-
-        Raises:
-            BoundsError: a number is out of bounds; for classes a `ShapeError`.
-        """
-        if not array.size:
-            return
-        # As numbers without sign, those below zero are the largest: one look at them instead of two.
-        if array.view(UNSIGNED[array.dtype.itemsize]).max() < self.length:
-            return
-        lowest, highest = int(array.min()), int(array.max())
-        first = 0 if self.op == "one_hot" else -self.length
-        if first <= lowest and highest < self.length:
-            return
-        wrong = highest if highest >= self.length else lowest
-        if self.op == "one_hot":
-            raise ShapeError(
-                f"one_hot: an index names class {wrong} of {self.length}: expected [0, {self.length})"
-            )  # fmt: skip
-        raise BoundsError(f"{self.op}: index {wrong} is out of bounds for {self.length}")
 
 
 def source_of(value: Value) -> Value | None:
@@ -147,7 +104,7 @@ def _check(outer: Lowering, node: Node, x: Value, numbers: Value, length: int) -
     source = source_of(numbers)
     if source is None:
         raise Unsupported(f"{name} by numbers that are computed")
-    outer.result.bounds.append(Bounds(source, length, name))
+    outer.result.bounds.append(Bounds(outer.result.sources[source].name, length, name))
 
 
 def _rows(outer: Lowering, place: Place, lead: int) -> Place:
@@ -189,4 +146,4 @@ def bounds_of_label(outer: Lowering, label: Value, classes: int) -> None:
     """Remember that the labels of a `one_hot` are to be looked at, where they are there before a run."""
     source = source_of(label)
     if source is not None:
-        outer.result.bounds.append(Bounds(source, classes, "one_hot"))
+        outer.result.bounds.append(Bounds(outer.result.sources[source].name, classes, "one_hot"))

@@ -87,7 +87,7 @@ def compiled(kernel: Kernel) -> Callable[..., None]:
     from nasturtium.core.compiler.llvm.engine import symbol_of
 
     code = engine().compile(kernel.source, [kernel.name])
-    (address,) = engine().load([code], [symbol_of(kernel.source, kernel.name)])
+    (address,) = engine().load([code], [symbol_of(kernel.digest, kernel.name)])
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
 
 

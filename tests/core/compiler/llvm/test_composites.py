@@ -12,8 +12,9 @@ from nasturtium.core import Tensor, ops, optim, vjp
 from nasturtium.core.compiler.llvm import activations, attention, loss, normalisation
 from nasturtium.core.compiler.llvm.elementwise import emit_flat, emit_image, scratch_rows, tile_for
 from nasturtium.core.compiler.llvm.formula import SHARDS, Formula, Pattern
-from nasturtium.core.compiler.llvm.optimisers import Step, emit_squares, emit_step
+from nasturtium.core.compiler.llvm.optimisers import emit_squares, emit_step
 from nasturtium.core.compiler.llvm.reduction import emit_rows, row_scratch, row_tile_for
+from nasturtium.core.compiler.llvm.step import Step
 
 from .fused import DTYPES, Array, bound, outputs, run, target
 

@@ -12,6 +12,7 @@ import pytest
 
 from nasturtium.core.compiler.llvm import CompilerUnavailable, Engine, Kernel, KernelError, Slot, describe_target
 from nasturtium.core.compiler.llvm.engine import LONGEST_SOURCE, symbol_of
+from nasturtium.core.compiler.llvm.kernel import digest_of
 from nasturtium.core.compiler.llvm.native_loop import FUNCTIONS, family_of, loop_source
 
 SEVEN = "define i64 @seven() nounwind {\n  ret i64 7\n}\n"
@@ -30,14 +31,14 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_text_becomes_code_that_runs(llvm_engine: Engine):
     code = llvm_engine.compile(SEVEN, ["seven"])
-    (address,) = llvm_engine.load([code], [symbol_of(SEVEN, "seven")])
+    (address,) = llvm_engine.load([code], [symbol_of(digest_of(SEVEN), "seven")])
     assert ctypes.CFUNCTYPE(ctypes.c_int64)(address)() == 7
 
 
 def test_functions_of_one_name_do_not_clash(llvm_engine: Engine):
     sources = [SEVEN.replace("7", str(number)) for number in (8, 9)]
     codes = [llvm_engine.compile(source, ["seven"]) for source in sources]
-    addresses = llvm_engine.load(codes, [symbol_of(source, "seven") for source in sources])
+    addresses = llvm_engine.load(codes, [symbol_of(digest_of(source), "seven") for source in sources])
     assert [ctypes.CFUNCTYPE(ctypes.c_int64)(address)() for address in addresses] == [8, 9]
 
 

@@ -1,0 +1,167 @@
+"""From a graph to a plan: passes, lowering, barriers, offsets in one block of memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ...device import Array
+from ..arithmetic import macs_of, operations_of
+from ..channels_last import channels_last
+from ..graph import Draw, Graph, Value
+from ..llvm import BARRIER, Pointer, Record, Target
+from ..passes import Pass, optimize
+from .arena import plan as placed
+from .decompose import decompose, even_pools
+from .lower import lower
+from .lowered import Lowered
+from .place import Buffer
+from .plan import Kind, Plan, Read, Source
+from .steps import native_steps, rate_of
+
+# What is done to an optimised graph before it is lowered, in order.
+STAGES: Final[tuple[tuple[str, Pass], ...]] = (
+    ("even pools", even_pools),
+    ("channels last", lambda graph: graph if (turned := channels_last(graph)) is graph else optimize(turned)),
+    ("decomposed", decompose),
+)
+# What one core does, roughly, and what work a barrier must save to be worth it, among two threads.
+MACS_PER_NS: Final = 100.0
+OPERATIONS_PER_NS: Final = 10.0
+BARRIER_NS: Final = 2500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """A plan, and where it comes from.
+
+    Attributes:
+        plan: it.
+        lowered: the launches.
+        barriers: of every launch, whether all threads meet before it.
+        traced, graph: what was planned, and what became of it.
+    """
+
+    plan: Plan
+    lowered: Lowered
+    barriers: list[bool]
+    traced: Graph
+    graph: Graph
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether the plan is right for any graph that is traced alike: passes left nothing to Python."""
+        return len(self.draws) == len(self.traced.draws)
+
+    @property
+    def draws(self) -> list[Draw]:
+        """What Python makes before each run."""
+        return self.graph.draws
+
+
+def planned(traced: Graph, target: Target, threads: int) -> Planning:
+    """Plan a graph.
+
+    Args:
+        traced: verified.
+        target: the CPU.
+        threads: of the pool that runs the plan.
+
+    Raises:
+        Unsupported: the graph has something that there are no kernels for.
+    """
+    graph = optimize(traced)
+    for _, stage in STAGES:
+        graph = stage(graph)
+    lowered = lower(graph, target)
+    scratch = Buffer("arena", max((work.scratch for work in lowered.works), default=0) * threads)
+    barriers = _barriers(lowered, scratch)
+    buffers = [*(each for each in lowered.buffers if each.last >= 0), *([scratch] if scratch.elements else [])]
+    arena_bytes = placed(buffers)
+    records: list[Record] = []
+    for work, barrier in zip(lowered.works, barriers, strict=True):
+        if barrier:
+            records.append(BARRIER)
+        records.append(work.launch.call(**{n: Pointer(b.name, b.offset) for n, b in work.memory.items()}))
+    steps = native_steps(graph)
+    rates = [rate_of(effect) for effect in steps]
+    sources, constants = _sources(traced, graph, lowered)
+
+    def read(value: Value) -> Read:
+        place = lowered.places[value]
+        assert not place.origin
+        offset = place.buffer.offset if place.buffer.name == "arena" else 0
+        return Read(place.buffer.name, offset, value.shape, value.dtype.name)
+
+    plan = Plan(
+        arena_bytes=arena_bytes,
+        threads=threads if _nanoseconds(graph) > BARRIER_NS * sum(barriers) else 1,
+        records=records,
+        sources=sources,
+        tables=constants | {buffer.name: numbers for buffer, numbers in lowered.tables.items()},
+        bounds=lowered.bounds,
+        rates=[graph.arguments.index(rate) if isinstance(rate, Value) else None for rate in rates],
+        results=[read(value) for value in graph.results],
+        updates=[read(update.value) for update in graph.updates],
+        effects=[[read(value) for value in effect.inputs] for effect in graph.effects[len(steps) :]],
+    )
+    return Planning(plan, lowered, barriers, traced, graph)
+
+
+def _sources(traced: Graph, graph: Graph, lowered: Lowered) -> tuple[list[Source], dict[str, Array]]:
+    """Where sources come from, and the constants that passes have made."""
+    known: dict[Value, tuple[Kind, int]] = {}
+    every: dict[Kind, list[Value | None]] = {
+        "argument": [*traced.arguments],
+        "capture": [each.value for each in traced.captures],
+        "draw": [each.value for each in graph.draws],
+        "constant": [*traced.constants],
+    }
+    for kind, values in every.items():
+        known |= {value: (kind, number) for number, value in enumerate(values) if value is not None}
+    sources: list[Source] = []
+    constants: dict[str, Array] = {}
+    for value, buffer in lowered.sources.items():
+        if value in known:
+            sources.append(Source(*known[value], buffer.name))
+        else:
+            constants[buffer.name] = graph.constants[value]
+    return sources, constants
+
+
+def _nanoseconds(graph: Graph) -> float:
+    """About how long one thread takes."""
+    macs = sum(macs_of(node) for node in graph.nodes)
+    return macs / MACS_PER_NS + sum(operations_of(node) for node in graph.nodes) / OPERATIONS_PER_NS
+
+
+def _barriers(lowered: Lowered, scratch: Buffer) -> list[bool]:
+    """Whether a barrier stands before each launch: it touches what others have. Notes lifetimes, in barriers."""
+    barriers: list[bool] = []
+    read: set[Buffer] = set()
+    written: set[Buffer] = set()
+    phase = 0
+    for number, work in enumerate(lowered.works):
+        if work.beside:
+            barriers.append(False)
+            for buffer in work.memory.values():
+                buffer.touch(phase)
+            continue
+        writes = {work.memory[name] for name in work.writes if name in work.memory}
+        reads = {buffer for name, buffer in work.memory.items() if name not in work.writes}
+        if work.scratch:
+            work.memory["scratch"] = scratch
+            writes = writes | {scratch}
+        again = {buffer for buffer in writes & written if not buffer.in_parts}
+        conflict = bool(reads & written or again or writes & read) or number in lowered.barriers
+        barriers.append(conflict)
+        if conflict:
+            phase += 1
+            read, written = set(), set()
+        read |= reads
+        written |= writes
+        for buffer in work.memory.values():
+            buffer.touch(phase)
+    for place in lowered.places.values():
+        place.buffer.touch(phase + 1)
+    return barriers
