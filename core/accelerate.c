@@ -1,8 +1,8 @@
 /* The hot loops of training in C: calling an op of one to three inputs on tensors, the reverse pass over plain arrays,
-   steps of SGD and Adam.
+   steps of SGD and Adam; and what stands around the one native call of a compiled step.
 
    What they do is written down in Python in `dispatch.py` (unary, binary, ternary), `tape.py` (reachable, pullback) and
-   `optim/adam.py`, which is what runs where this module could not be built, and what the tests compare it with to the bit.
+   `optim/adam.py`, `compiler/watched.py`, `native/bounds.py`, `llvm/pool.py`, which is what runs where this module could not be built, and what the tests compare it with to the bit.
    Arrays are opaque objects here, or buffers: nothing depends on NumPy's headers or memory layout. Whatever is not the
    common case goes back to Python. */
 
@@ -631,6 +631,88 @@ static PyObject *mask_positive(PyObject *module, PyObject *args) {
     return release(v, taken);
 }
 
+/* ---- around a compiled step ---- */
+
+/* Whether a place holds what it held: the same object, or, for a list that was noted as a tuple, the same items. */
+static inline int same_object(PyObject *now, PyObject *then) {
+    if (now == then) return 1;
+    if (!PyTuple_CheckExact(then) || !PyList_CheckExact(now) || PyList_GET_SIZE(now) != PyTuple_GET_SIZE(then)) return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(then); i++)
+        if (PyList_GET_ITEM(now, i) != PyTuple_GET_ITEM(then, i)) return 0;
+    return 1;
+}
+
+/* unchanged(sizes, cells, named): (dict, length) pairs, (cell, object) pairs, (dict, key, object) triples, in tuples.
+   False for everything that is not the very same: then Python looks. */
+static PyObject *unchanged(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 3 || !PyTuple_CheckExact(args[0]) || !PyTuple_CheckExact(args[1]) || !PyTuple_CheckExact(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "expected three tuples");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); i++) {
+        PyObject *holder, *size;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args[0], i), "OO", &holder, &size)) return NULL;
+        if (!PyDict_CheckExact(holder) || PyDict_GET_SIZE(holder) != PyLong_AsSsize_t(size)) Py_RETURN_FALSE;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[1]); i++) {
+        PyObject *cell, *then;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args[1], i), "OO", &cell, &then)) return NULL;
+        PyObject *now = PyCell_Check(cell) ? PyCell_GET(cell) : NULL;
+        if (now == NULL || !same_object(now, then)) Py_RETURN_FALSE;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[2]); i++) {
+        PyObject *holder, *name, *then;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args[2], i), "OOO", &holder, &name, &then)) return NULL;
+        PyObject *now = PyDict_CheckExact(holder) ? PyDict_GetItemWithError(holder, name) : NULL;
+        if (now == NULL && PyErr_Occurred()) return NULL;
+        if (now == NULL || !same_object(now, then)) Py_RETURN_FALSE;
+    }
+    Py_RETURN_TRUE;
+}
+
+/* below(numbers, limit): whether all of a contiguous vector of 32- or 64-bit integers, read without their sign, are. */
+static PyObject *below(PyObject *module, PyObject *args) {
+    PyObject *numbers;
+    unsigned long long limit;
+    Py_buffer view;
+    if (!PyArg_ParseTuple(args, "OK", &numbers, &limit)) return NULL;
+    if (PyObject_GetBuffer(numbers, &view, PyBUF_C_CONTIGUOUS) < 0) return NULL;
+    uint64_t highest = 0;
+    if (view.itemsize == 4) {
+        const uint32_t *items = view.buf;
+        uint32_t found = 0;
+        for (Py_ssize_t i = 0; i < view.len / 4; i++) found = items[i] > found ? items[i] : found;
+        highest = found;
+    } else if (view.itemsize == 8) {
+        const uint64_t *items = view.buf;
+        for (Py_ssize_t i = 0; i < view.len / 8; i++) highest = items[i] > highest ? items[i] : highest;
+    } else {
+        PyErr_SetString(PyExc_TypeError, "expected integers of 32 or 64 bits");
+    }
+    int found = view.len == 0 || highest < limit;
+    PyBuffer_Release(&view);
+    if (PyErr_Occurred()) return NULL;
+    return PyBool_FromLong(found);
+}
+
+/* call(function, team, table, records, threads, control): the native loop's `run`, without times. */
+static PyObject *call(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 6) {
+        PyErr_SetString(PyExc_TypeError, "expected six whole numbers");
+        return NULL;
+    }
+    long long v[6];
+    for (int i = 0; i < 6; i++) v[i] = PyLong_AsLongLong(args[i]);
+    if (PyErr_Occurred()) return NULL;
+    void (*run)(void *, void *, int64_t, int64_t, int64_t, void *);
+    uintptr_t address = (uintptr_t)v[0];
+    memcpy(&run, &address, sizeof run);
+    Py_BEGIN_ALLOW_THREADS;
+    run((void *)(uintptr_t)v[1], (void *)(uintptr_t)v[2], v[3], v[4], v[5], NULL);
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
 /* ---- module ---- */
 
 /* Where a type keeps one of its __slots__; -1 with an error if it has no such slot. */
@@ -672,11 +754,14 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs) {
 }
 
 static PyMethodDef functions[] = {
+    {"below", below, METH_VARARGS, "Whether integers are from 0 up to a limit."},
+    {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, "Run a table of native records."},
     {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Hand over the types to work on."},
     {"adam_direction", adam_direction, METH_VARARGS, "Update Adam's averages and write the direction they give."},
     {"descend", descend, METH_VARARGS, "weights -= gradient * rate, in place."},
     {"mask_positive", mask_positive, METH_VARARGS, "out = gradient where y > 0, 0 elsewhere."},
     {"pullback", (PyCFunction)(void (*)(void))pullback, METH_FASTCALL, "The reverse pass over plain arrays."},
+    {"unchanged", (PyCFunction)(void (*)(void))unchanged, METH_FASTCALL, "Whether places hold what they held."},
     {NULL},
 };
 

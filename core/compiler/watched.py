@@ -12,6 +12,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from ..device import current_device
+from ..native import accelerate
 from ..nn.module import Module
 from ..tape import current_mode
 from ..tensor import Tensor
@@ -75,14 +76,16 @@ class Surroundings:
         self._device = current_device()
         # The same by kind, for a glance at each run.
         named = [place for place in self._places if place.name not in ("", "cell_contents")]
-        self._sizes = [(place.holder, len(place.value)) for place in self._places if place.name == ""]
-        self._cells = [(place.holder, place.value) for place in self._places if place.name == "cell_contents"]
-        self._named = [(place.holder, place.name, place.value) for place in named]
+        self._sizes = tuple((place.holder, len(place.value)) for place in self._places if place.name == "")
+        self._cells = tuple((place.holder, place.value) for place in self._places if place.name == "cell_contents")
+        self._named = tuple((place.holder, place.name, place.value) for place in named)
 
     def same(self) -> bool:
         """Whether all is as it was."""
         if current_mode() is not self._mode or current_device() != self._device:
             return False
+        if accelerate is not None and accelerate.unchanged(self._sizes, self._cells, self._named):
+            return True
         try:
             for holder, size in self._sizes:
                 if len(holder) != size:

@@ -304,3 +304,27 @@ def test_vectors_that_may_not_be_written_are_left_alone():
     frozen.flags.writeable = False
     with pytest.raises((BufferError, ValueError)):
         native.accelerate.descend(frozen, np.ones(3), 0.1)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize(
+    ("numbers", "limit"), [([], 1), ([0], 1), ([0, 3], 3), ([0, 3], 4), ([-1], 1 << 40), ([5] * 99, 6)]
+)
+def test_whole_numbers_below_a_limit(dtype, numbers, limit):
+    array = np.array(numbers, dtype)
+    expected = all(0 <= number < limit for number in numbers)
+    if dtype == "int32" and numbers == [-1]:  # read without its sign it is 2^32 - 1
+        expected = True
+    assert native.accelerate.below(array, limit) is expected
+
+
+@pytest.mark.parametrize("array", [np.zeros(3, np.float16), np.zeros((4, 4), np.int32)[:, ::2], "text", None])
+def test_only_vectors_of_integers_are_compared(array):
+    with pytest.raises((TypeError, ValueError, BufferError)):
+        native.accelerate.below(array, 3)
+
+
+@pytest.mark.parametrize("args", [(), (1, 2, 3), (((1,),), (), ()), ((), (), ((1, 2),))])
+def test_places_that_are_none(args):
+    with pytest.raises(TypeError):
+        native.accelerate.unchanged(*args)

@@ -19,6 +19,7 @@ import weakref
 from typing import Any
 
 from ...errors import ConfigError
+from ...native import accelerate
 from . import native_loop as layout
 from .cache import KernelCache, default_cache
 from .cores import MOST_THREADS, usable_threads
@@ -51,7 +52,8 @@ class Pool:
         target = cache.engine.target
         run, work, stop, pause, control = cache.functions(layout.loop_source(target), layout.FUNCTIONS)
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        self._run = ctypes.CFUNCTYPE(None, pointer, pointer, number, number, number, pointer)(run)
+        self._address = run
+        self._timed = ctypes.CFUNCTYPE(None, pointer, pointer, number, number, number, pointer)(run)
         self._work = work
         self._stop = ctypes.CFUNCTYPE(None, pointer)(stop)
         self._pauses_per_us = _measure(ctypes.CFUNCTYPE(None, number)(pause))
@@ -80,12 +82,18 @@ class Pool:
         if self._libc is None:
             threads, times = 1, None
         if threads == 1:
-            self._run(self._team, table, records, 1, control, times)
+            self._call(table, records, 1, control, times)
             return
         with self.lock:
             if len(self._workers) < threads - 1:
                 self._start(threads - 1)
-            self._run(self._team, table, records, min(threads, len(self._workers) + 1), control, times)
+            self._call(table, records, min(threads, len(self._workers) + 1), control, times)
+
+    def _call(self, table: int, records: int, threads: int, control: int, times: int | None) -> None:
+        if accelerate is not None and times is None:
+            accelerate.call(self._address, self._team, table, records, threads, control)
+        else:
+            self._timed(self._team, table, records, threads, control, times)
 
     def close(self) -> None:
         """End the workers. Later runs use the calling thread alone."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...device import Array
 from ...errors import BoundsError, ShapeError
+from ...native import accelerate
 
 UNSIGNED: Final = {4: np.uint32, 8: np.uint64}
 
@@ -33,10 +34,7 @@ class Bounds:
         Raises:
             BoundsError: a number is out of bounds; for classes a `ShapeError`.
         """
-        if not array.size:
-            return
-        # As numbers without sign, those below zero are the largest: one look at them instead of two.
-        if array.view(UNSIGNED[array.dtype.itemsize]).max() < self.length:
+        if not array.size or _below(array, self.length):
             return
         lowest, highest = int(array.min()), int(array.max())
         first = 0 if self.op == "one_hot" else -self.length
@@ -48,3 +46,10 @@ class Bounds:
                 f"one_hot: an index names class {wrong} of {self.length}: expected [0, {self.length})"
             )  # fmt: skip
         raise BoundsError(f"{self.op}: index {wrong} is out of bounds for {self.length}")
+
+
+def _below(array: Array, limit: int) -> bool:
+    """Whether integers are from 0 up to a limit: read without their sign, those below zero are the largest."""
+    if accelerate is not None:
+        return accelerate.below(array, limit)
+    return bool(array.view(UNSIGNED[array.dtype.itemsize]).max() < limit)
