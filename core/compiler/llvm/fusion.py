@@ -16,7 +16,7 @@ from .elementwise import emit_flat, emit_image, scratch_rows, tile_for
 from .formula import CHANNELS, REDUCTIONS, SHARDS, Operand, Pattern
 from .ir import FLOAT_BYTES
 from .kernel import Kernel
-from .launch import Images, Launch
+from .launch import Images, Launch, Share
 from .memory import BYTES
 from .reduction import emit_rows, row_scratch, row_tile_for
 from .target import Target
@@ -157,6 +157,7 @@ def fuse(
             launch = _launch(kernel, pattern, where, grid, {"count": grid.pixels * grid.channels})
             return Fused(launch, 0, 1, pixels, "flat")
         grid = grid.in_lines() if grid.rows == 1 else grid
+    share = _share(pattern, grid, where)
     if rowwise:
         tile = row_tile_for(target, pattern, grid.channels)
         kernel, scratch = emit_rows(target, pattern, tile, stream), row_scratch(pattern, tile)
@@ -167,7 +168,7 @@ def fuse(
         scratch = scratch_rows(pattern)
     numbers: dict[str, int | float] = {"items": grid.items, "rows": grid.rows}
     numbers |= {"pixels": grid.pixels, "channels": grid.channels, "scratch.thread": scratch * grid.channels}
-    launch = _launch(kernel, pattern, where, grid, numbers)
+    launch = replace(_launch(kernel, pattern, where, grid, numbers), share=share)
     return Fused(launch, scratch * grid.channels, grid.items * grid.rows, pixels, "rows" if rowwise else "image")
 
 
@@ -180,6 +181,20 @@ def _is_rowwise(pattern: Pattern) -> bool:
         or (store.kind == "total" and not pattern.steps[store.value].varies & CHANNELS)
         for store in pattern.stores
     )
+
+
+def _share(pattern: Pattern, grid: _Grid, where: Mapping[str, Where]) -> Share | None:
+    """How threads divide the pixels, if each has a run of them."""
+    kinds = {store.kind for store in pattern.stores}
+    if grid.items != 1 or not grid.rows_join or "item_sum" in kinds or any(each.shifted for each in pattern.operands):
+        return None
+    wide = {operand.name: grid.channels if operand.layout == "full" else 1 for operand in pattern.operands}
+    strides = {
+        name: pixel
+        for name, (_, _, pixel) in grid.steps.items()
+        if pixel >= wide.get(name, pixel + 1) and f"{name}.channel" not in where
+    }
+    return Share(grid.rows, grid.pixels, SHARDS if kinds - {"store"} else 0, strides)
 
 
 def _is_aligned(target: Target, at: Where) -> bool:

@@ -10,6 +10,32 @@ from .kernel import Kernel
 from .program import Call, Pointer, Scalar, call
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How threads divide the rows of a launch among themselves: each has a run of them, and touches no others.
+
+    Attributes:
+        units: pieces that a thread has wholly or not at all.
+        rows: of each.
+        shards: where not 0, the units are first divided into so many shards, and threads have whole shards.
+        strides: of the operands whose rows are divided, the elements from one to the next; other operands may be read
+            anywhere.
+    """
+
+    units: int
+    rows: int
+    shards: int
+    strides: Mapping[str, int]
+
+    def bounds(self, threads: int) -> tuple[int, ...]:
+        """The first row of each thread, and the number of rows."""
+        pieces = self.shards or self.units
+        firsts = [pieces * thread // threads for thread in range(threads + 1)]
+        if self.shards:
+            firsts = [self.units * first // self.shards for first in firsts]
+        return tuple(first * self.rows for first in firsts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """All that a record of a program needs but the memory.
@@ -20,12 +46,14 @@ class Launch:
         offsets: of every pointer slot, how many floats behind the start of the operand of that name it points; may be
             negative where an operand has a border.
         sizes: bytes of an element of those operands whose offsets count other elements than floats.
+        share: how threads divide it, where they do so by rows; else None.
     """
 
     kernel: Kernel
     numbers: Mapping[str, int | float | Scalar]
     offsets: Mapping[str, int]
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    share: Share | None = None
 
     def __post_init__(self) -> None:
         given = {*self.numbers, *self.offsets}

@@ -1,10 +1,10 @@
 """The native loop that runs a program, and how its threads meet: LLVM IR, compiled once for a machine.
 
-Every thread walks the same table of records (kernel, its arguments) and calls `kernel(args, tid, nt)`; a record without
-a kernel is a barrier. Workers wait for the job word of their team to change: they spin for a while, which costs a
-microsecond where work follows work, and then sleep on a condition variable of the C library. The job word holds a
-count of jobs above sixteen bits of how many threads take part, so that whoever does not take part learns it in the
-same load and touches nothing else.
+Every thread walks the same table of records (kernel, its arguments) and calls `kernel(args, tid, nt)`. A record without
+a kernel is a barrier; in place of the arguments stands the number of threads that need not meet there, or 0. Workers
+wait for the job word of their team to change: they spin for a while, which costs a microsecond where work follows work,
+and then sleep on a condition variable of the C library. The job word holds a count of jobs above sixteen bits of how
+many threads take part, so that whoever does not take part learns it in the same load and touches nothing else.
 
 The functions of the module:
 
@@ -273,7 +273,10 @@ call:
   br label %after
 alone:
   %single = icmp eq i64 %nt, 1
-  br i1 %single, label %after, label %together
+  %free = ptrtoint ptr %args to i64
+  %exempt = icmp eq i64 %nt, %free
+  %pass = or i1 %single, %exempt
+  br i1 %pass, label %after, label %together
 together:
   call void @barrier(ptr %team, i64 %nt)
   br label %after

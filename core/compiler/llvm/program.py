@@ -52,7 +52,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """A record: no thread goes on before all have come here, and all see what the others wrote."""
+    """A record: no thread goes on before all have come here, and all see what the others wrote.
+
+    Attributes:
+        unless: with so many threads, none reads or writes behind it what another one touched before it, and nobody
+            waits; 0: always needed.
+    """
+
+    unless: int = 0
 
 
 BARRIER: Final = Barrier()
@@ -119,6 +126,7 @@ class Program:
         place = first
         for number, record in enumerate(self.records):
             if not isinstance(record, Call):
+                self._block[2 * number + 1] = record.unless
                 continue
             self._block[2 * number : 2 * number + 2] = next(addresses), base + place * SLOT_BYTES
             for word, (slot, value) in enumerate(zip(record.kernel.slots, record.values, strict=True), place):

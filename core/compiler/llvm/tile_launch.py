@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .geometry import Pair
-from .launch import Images, Launch
+from .launch import Images, Launch, Share
 from .target import Target
 from .tile import BLOCK, emit_tile
 from .tiling import PLAIN, Epilogue, moments_row, strides_of
@@ -141,7 +141,13 @@ def tile_launches(
             numbers["moments_shard"] = moments_row(all_channels or y.channels)
         if steps is not None:
             numbers |= {"x_depth": steps[0], "w_depth": steps[1]}
-        launches.append(Launch(kernel=kernel, numbers=numbers, offsets=offsets))
+        share = None
+        if y.count == y.height == 1 and y.width % pixels == 0 and not epilogue.moments:
+            strides = {name: image.pixel for name, image in outputs.items()}
+            if (steps or (1, 1))[0] == 1 and taps.rows == taps.columns == 1:
+                strides["x"] = x_strides[2]
+            share = Share(tiles, pixels, 0, strides)
+        launches.append(Launch(kernel=kernel, numbers=numbers, offsets=offsets, share=share))
         done += here
     return launches
 

@@ -45,9 +45,9 @@ def explained(
     phases: list[int] = []
     phase = 0
     for barrier in program.planning.barriers:
-        if barrier:
+        if barrier is not None:
             next(times)
-            phase += 1
+            phase += not barrier.unless
         phases.append(phase)
         measured.append(float(median(next(times))))
     shares = _shares(works)

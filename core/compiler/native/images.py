@@ -123,7 +123,7 @@ class ImageLowering:
         y, y_images = self.made(output) if tail is None else self._made_last(tail.output)
         memory = {"x": x, "w": self._pack(weights, conv), "y": y}
         epilogue, shift = PLAIN, 0
-        if tail is not None:
+        if tail is not None and tail.bias is not None:
             epilogue = Epilogue(bias=True, relu=tail.relu)
             memory["bias"], shift = outer.channels(tail.bias)
         elif output in self._measured:

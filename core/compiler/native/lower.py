@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from ...device import Array
-from ..graph import Effect, Graph, Input, Node, Value
+from ..graph import Effect, Graph, Input, Node, Value, uses
 from ..llvm.formula import DType, Formula
 from ..llvm.fusion import Where, fuse
 from ..llvm.geometry import Border
@@ -22,11 +22,11 @@ from .images import ImageLowering
 from .lowered import DTYPES, Lowered, Partial, Work
 from .optimizers import lower_step, target_places
 from .place import Buffer, Place
-from .products import lower_product
+from .products import lower_column_sums, lower_product
 from .recompute import recomputed
 from .rows import lower_segment_sum, lower_take
 from .steps import native_steps
-from .tails import Tail, tails
+from .tails import nodes_of, tails
 from .walk import Walk
 
 NO_BORDER: Border = (0, 0, 0, 0)
@@ -77,15 +77,16 @@ class Lowering:
         self.vectors: dict[Effect, Buffer] = {}
         for effect in steps:
             target_places(self, effect)
+        self._move_targets(graph)
         for value in kept:
             self.targets.pop(value, None)
         images = ImageLowering(self, graph)
         items = recomputed(Grouping(graph).items, graph)
         self.tails, absorbed = tails(items, graph)
         for item in items:
-            self.nodes = tuple(item.nodes) if isinstance(item, Group) else (item, *_ending(self.tails.get(item)))
+            self.nodes = tuple(item.nodes) if isinstance(item, Group) else (item, *nodes_of(self.tails.get(item)))
             if isinstance(item, Group):
-                if item not in absorbed:
+                if item not in absorbed and not lower_column_sums(self, item):
                     GroupLowering(self, item).run()
             elif item.op.name in PRODUCTS:
                 lower_product(self, item)
@@ -102,6 +103,16 @@ class Lowering:
             self.result.places[value] = self._dense(value)
         for number, effect in enumerate(steps):
             lower_step(self, effect, number)
+
+    def _move_targets(self, graph: Graph) -> None:
+        """Let what is only reshaped on its way to a target be made there."""
+        counts = uses(graph.nodes)
+        for node in reversed(graph.nodes):
+            if node.op.name == "reshape" and (target := self.targets.get(node.outputs[0])) is not None:
+                (value,) = node.values
+                place = target.reshaped(value.shape)
+                if counts[value] == 1 and place is not None:
+                    self.targets.setdefault(value, place)
 
     # --- memory ---
 
@@ -291,15 +302,6 @@ class Lowering:
                 at = whole.origin + start * whole.strides[axis]
                 self.copied(self.place(value), replace(whole, shape=value.shape, origin=at))
             start += value.shape[axis]
-
-
-def _ending(tail: Tail | None) -> list[Node]:
-    """The nodes of a tail, in order."""
-    last = None if tail is None else tail.output.node
-    if tail is None or last is None:
-        return []
-    first = next(last.values).node if tail.relu else None
-    return [last] if first is None else [first, last]
 
 
 def lower(graph: Graph, target: Target) -> Lowered:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...device import CPU, Array
 from ..graph import Effect, Graph, Value
-from ..llvm import BARRIER, Barrier, Call, KernelCache, KernelReference, Pointer, Record, Scalar, Slot, SlotKind
+from ..llvm import Barrier, Call, KernelCache, KernelReference, Pointer, Record, Scalar, Slot, SlotKind
 from ..passes import is_plain
 from .bounds import Bounds
 from .steps import method_of, rate_of, state_of
@@ -151,7 +151,7 @@ def encode(plan: Plan) -> bytes | None:
         "arena_bytes": plan.arena_bytes,
         "threads": plan.threads,
         "kernels": [[each.name, each.digest, [[slot.name, slot.kind] for slot in each.slots]] for each in kernels],
-        "records": [None if isinstance(each, Barrier) else _call(each, numbers) for each in plan.records],
+        "records": [each.unless if isinstance(each, Barrier) else _call(each, numbers) for each in plan.records],
         "sources": [[each.kind, each.number, each.name] for each in plan.sources],
         "tables": {name: _array(array) for name, array in plan.tables.items()},
         "bounds": [[each.numbers, each.length, each.op] for each in plan.bounds],
@@ -200,10 +200,10 @@ def _call(call: Call, numbers: Mapping[KernelReference, int]) -> list[Any]:
     return made
 
 
-def _records(found: Sequence[Sequence[Any] | None], kernels: Sequence[KernelReference]) -> Iterator[Record]:
+def _records(found: Sequence[Sequence[Any] | int], kernels: Sequence[KernelReference]) -> Iterator[Record]:
     for each in found:
-        if each is None:
-            yield BARRIER
+        if isinstance(each, int):
+            yield Barrier(each)
             continue
         number: int = each[0]
         values: list[int | float | Pointer | Scalar] = []

@@ -9,12 +9,13 @@ from ...device import Array
 from ..arithmetic import macs_of, operations_of
 from ..channels_last import channels_last
 from ..graph import Draw, Graph, Value
-from ..llvm import BARRIER, Pointer, Record, Target
+from ..llvm import BARRIER, Barrier, Pointer, Record, Target
 from ..passes import Pass, optimize
 from .arena import plan as placed
 from .decompose import decompose, even_pools
 from .lower import lower
 from .lowered import Lowered
+from .phases import phased
 from .place import Buffer
 from .plan import Kind, Plan, Read, Source
 from .steps import native_steps, rate_of
@@ -38,13 +39,13 @@ class Planning:
     Attributes:
         plan: it.
         lowered: the launches.
-        barriers: of every launch, whether all threads meet before it.
+        barriers: of every launch, what threads do before it.
         traced, graph: what was planned, and what became of it.
     """
 
     plan: Plan
     lowered: Lowered
-    barriers: list[bool]
+    barriers: list[Barrier | None]
     traced: Graph
     graph: Graph
 
@@ -75,13 +76,13 @@ def planned(traced: Graph, target: Target, threads: int) -> Planning:
         graph = stage(graph)
     lowered = lower(graph, target)
     scratch = Buffer("arena", max((work.scratch for work in lowered.works), default=0) * threads)
-    barriers = _barriers(lowered, scratch)
+    barriers = phased(lowered, scratch, threads)
     buffers = [*(each for each in lowered.buffers if each.last >= 0), *([scratch] if scratch.elements else [])]
     arena_bytes = placed(buffers)
     records: list[Record] = []
     for work, barrier in zip(lowered.works, barriers, strict=True):
-        if barrier:
-            records.append(BARRIER)
+        if barrier is not None:
+            records.append(barrier)
         records.append(work.launch.call(**{n: Pointer(b.name, b.offset) for n, b in work.memory.items()}))
     steps = native_steps(graph)
     rates = [rate_of(effect) for effect in steps]
@@ -95,7 +96,7 @@ def planned(traced: Graph, target: Target, threads: int) -> Planning:
 
     plan = Plan(
         arena_bytes=arena_bytes,
-        threads=threads if _nanoseconds(graph) > BARRIER_NS * sum(barriers) else 1,
+        threads=threads if _nanoseconds(graph) > BARRIER_NS * barriers.count(BARRIER) else 1,
         records=records,
         sources=sources,
         tables=constants | {buffer.name: numbers for buffer, numbers in lowered.tables.items()},
@@ -133,35 +134,3 @@ def _nanoseconds(graph: Graph) -> float:
     """About how long one thread takes."""
     macs = sum(macs_of(node) for node in graph.nodes)
     return macs / MACS_PER_NS + sum(operations_of(node) for node in graph.nodes) / OPERATIONS_PER_NS
-
-
-def _barriers(lowered: Lowered, scratch: Buffer) -> list[bool]:
-    """Whether a barrier stands before each launch: it touches what others have. Notes lifetimes, in barriers."""
-    barriers: list[bool] = []
-    read: set[Buffer] = set()
-    written: set[Buffer] = set()
-    phase = 0
-    for number, work in enumerate(lowered.works):
-        if work.beside:
-            barriers.append(False)
-            for buffer in work.memory.values():
-                buffer.touch(phase)
-            continue
-        writes = {work.memory[name] for name in work.writes if name in work.memory}
-        reads = {buffer for name, buffer in work.memory.items() if name not in work.writes}
-        if work.scratch:
-            work.memory["scratch"] = scratch
-            writes = writes | {scratch}
-        again = {buffer for buffer in writes & written if not buffer.in_parts}
-        conflict = bool(reads & written or again or writes & read) or number in lowered.barriers
-        barriers.append(conflict)
-        if conflict:
-            phase += 1
-            read, written = set(), set()
-        read |= reads
-        written |= writes
-        for buffer in work.memory.values():
-            buffer.touch(phase)
-    for place in lowered.places.values():
-        place.buffer.touch(phase + 1)
-    return barriers

@@ -5,16 +5,20 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..graph import Node, Value
 from ..llvm.launch import Images
 from ..llvm.matmul import matrices, multiply, pack_right, packed_right_size
 from ..llvm.tiling import PLAIN, Epilogue
-from .group import Unsupported
+from .group import Group, Unsupported, reduction_of
 from .place import Place
 from .tails import Tail
 
 if TYPE_CHECKING:
     from .lower import Lowering
+
+FEW_ROWS, MANY_COLUMNS = 256, 4096  # whose sums one thread can do without being waited for
 
 
 def lower_product(outer: Lowering, node: Node) -> None:
@@ -48,6 +52,29 @@ def lower_product(outer: Lowering, node: Node) -> None:
     _multiply(outer, a, b, made, node.where or "matmul", tail)
 
 
+def lower_column_sums(outer: Lowering, group: Group) -> bool:
+    """A group that is nothing but the sums of the columns of a small matrix, such as the gradient of a bias, as a
+    product with a row of ones: it is whole when the launch ends. False for any other, of which nothing is lowered.
+    """
+    (node, *others) = group.nodes
+    if others or node.op.name != "sum" or reduction_of(node) != "channel":
+        return False
+    (value,) = node.values
+    rows, columns = prod(value.shape[:-1]), value.shape[-1]
+    if value in outer.partials or not 0 < rows <= FEW_ROWS or not 0 < columns <= MANY_COLUMNS:
+        return False
+    matrix = outer.place(value).reshaped((rows, columns))
+    if matrix is None or matrix.strides[-1] != 1:
+        return False
+    ones = Place.dense(outer.table(np.ones(rows)), (rows, 1))
+    output = outer.places[node.outputs[0]] = outer.new_place(node.outputs[0])
+    made = Place.dense(output.buffer, (1, columns), origin=output.origin)
+    memory = {"x": ones.buffer, "w": matrix.buffer, "y": made.buffer}
+    for launch in multiply(outer.target, "tn", _matrices(ones), _matrices(matrix), _matrices(made)):
+        outer.add(launch, memory, ["y"], node.where or "sum")
+    return True
+
+
 def _batched(outer: Lowering, place: Place, batch: tuple[int, ...]) -> Place:
     wide = place.broadcast((*batch, *place.shape[-2:]))
     shape = (prod(batch), *place.shape[-2:])
@@ -69,11 +96,17 @@ def _multiply(outer: Lowering, a: Place, b: Place, c: Place, label: str, tail: T
         outer.add(pack_right(outer.target, right), {"source": b.buffer, "result": packed}, ["result"], "pack")
         memory["w"] = packed
     form = "tn" if turned_a else "nt" if turned_b else "nn"
-    epilogue, shift = PLAIN, 0
-    if tail is not None:
+    epilogue, shift, others = PLAIN, 0, dict[str, Images]()
+    if tail is not None and tail.bias is not None:
         epilogue = Epilogue(bias=True, relu=tail.relu)
         memory["bias"], shift = outer.channels(tail.bias)
-    for launch in multiply(outer.target, form, left, right, _matrices(c), epilogue=epilogue):
+    elif tail is not None and tail.mask is not None:
+        epilogue = Epilogue(mask=True)
+        place = outer.place(tail.mask)
+        mask = (place if place.is_dense else outer.dense_copy(place)).reshaped(c.shape)
+        assert mask is not None
+        memory["mask"], others["mask"] = mask.buffer, _matrices(mask)
+    for launch in multiply(outer.target, form, left, right, _matrices(c), epilogue=epilogue, others=others):
         outer.add(launch.shifted("bias", shift), memory, ["y"], label)
 
 

@@ -1,4 +1,7 @@
-"""What a product or convolution does to its sums before it stores them: a bias, a ReLU. It saves a pass over memory."""
+"""What a product or convolution does to its sums before it stores them: a bias and a ReLU, or the gradient of one.
+
+It saves a pass over memory.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,21 @@ from .group import Group, Item
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """A group that becomes part of what comes before it.
+    """Elementwise nodes that become part of what comes before them.
 
     Attributes:
-        bias: one number per channel.
-        relu: whether the sum is cut off at zero.
         output: what is stored.
+        bias: one number per channel, or None.
+        relu: whether the sum is cut off at zero.
+        mask: of the shape of the output: zeros are stored where it is not positive; or None.
         last: whether the output has its channels last where the maker's has them in the middle.
     """
 
-    bias: Value
-    relu: bool
     output: Value
-    last: bool
+    bias: Value | None = None
+    relu: bool = False
+    mask: Value | None = None
+    last: bool = False
 
 
 def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Group]]:
@@ -55,10 +60,16 @@ def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Gr
                 continue
             value, last = view.outputs[0], True
         group = _only_reader(value, readers, wanted)
-        tail = _tail(group, value, last) if isinstance(group, Group) else None
-        if tail is not None and isinstance(group, Group) and tail.bias in there:
+        if not isinstance(group, Group):
+            continue
+        if (tail := _biased(group, value, last)) is not None and tail.bias in there:
             found[item] = tail
             gone.add(group)
+        elif item.op.name == "matmul" and (tail := _masked(group, value, there)) is not None:
+            found[item] = tail
+            _without(group, tail)
+            if not group.nodes:
+                gone.add(group)
     return found, gone
 
 
@@ -67,7 +78,8 @@ def _only_reader(value: Value, readers: dict[Value, list[Item]], wanted: set[Val
     return found[0] if len(found) == 1 and value not in wanted else None
 
 
-def _tail(group: Group, value: Value, last: bool) -> Tail | None:
+def _biased(group: Group, value: Value, last: bool) -> Tail | None:
+    """A group that is no more than a bias, and perhaps a ReLU."""
     names = [node.op.name for node in group.nodes]
     if names not in (["add"], ["add", "relu"]) or value.shape != group.shape:
         return None
@@ -80,4 +92,39 @@ def _tail(group: Group, value: Value, last: bool) -> Tail | None:
     output = group.nodes[-1].outputs[0]
     chained = len(names) == 1 or group.nodes[1].inputs[0] is add.outputs[0]
     fits = bias.shape[-1:] == (channels,) and prod(bias.shape) == channels and bias.dtype.name == "float32"
-    return Tail(bias, len(names) == 2, output, last) if fits and chained and group.stores == {output} else None
+    if not fits or not chained or group.stores != {output}:
+        return None
+    return Tail(output, bias=bias, relu=len(names) == 2, last=last)
+
+
+def _masked(group: Group, value: Value, there: set[Value]) -> Tail | None:
+    """The beginning of a group that lets a value pass where another one is positive."""
+    reader, *others = [node for node in group.nodes if value in node.inputs]
+    if others or reader.op.name != "where" or reader.inputs[1] is not value or reader.inputs[2] != 0.0:
+        return None
+    test = reader.inputs[0]
+    if not isinstance(test, Value) or test.node not in group.nodes or test in group.stores:
+        return None
+    if test.node.op.name != "greater" or test.node.inputs[1] != 0.0:
+        return None
+    mask = test.node.inputs[0]
+    if not isinstance(mask, Value) or mask not in there or mask.spec != value.spec:
+        return None
+    alone = sum(test in node.inputs for node in group.nodes) == 1
+    return Tail(reader.outputs[0], mask=mask) if alone else None
+
+
+def _without(group: Group, tail: Tail) -> None:
+    """Take the nodes of a tail out of a group."""
+    gone = nodes_of(tail)
+    group.nodes = [node for node in group.nodes if node not in gone]
+    group.stores.discard(tail.output)
+
+
+def nodes_of(tail: Tail | None) -> list[Node]:
+    """The nodes of a tail, in order."""
+    last = None if tail is None else tail.output.node
+    if tail is None or last is None:
+        return []
+    first = next(last.values).node if tail.relu or tail.mask is not None else None
+    return [last] if first is None else [first, last]

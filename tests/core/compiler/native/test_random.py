@@ -16,7 +16,7 @@ from nasturtium.core.compiler.reference import ReferenceProgram
 from nasturtium.core.compiler.trace import trace
 from nasturtium.core.device import CPU
 
-from .training import agree
+from .training import agree, in_turn
 
 pytest.importorskip("llvmlite", reason="the native back end needs the extra: compiler")
 
@@ -183,8 +183,11 @@ def check(composition, seed):
         program = NativeProgram(graph, CPU)
         found = program(arrays, threads=1)
         agree(found, ReferenceProgram(graph, CPU)(arrays), rounding=2e-4)
-        for actual, wanted in zip(program(arrays, threads=2), found, strict=True):
-            assert actual.tobytes() == wanted.tobytes()
+        for order in (None, (0, 1), (1, 0)):
+            if order is not None:
+                in_turn(program, order)
+            for actual, wanted in zip(program(arrays, threads=2), found, strict=True):
+                assert actual.tobytes() == wanted.tobytes()
     except Exception as exc:
         exc.add_note(graph.text(lines=False))
         raise
