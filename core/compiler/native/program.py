@@ -15,6 +15,7 @@ from ..llvm.cache import PLAN_SUFFIX
 from ..undisturbed import undisturbed
 from .plan import Plan, Read, decode, encode, key_of
 from .steps import native_step
+from .team import Team
 
 if TYPE_CHECKING:
     from .lowered import Work
@@ -48,7 +49,7 @@ class NativeProgram:
         self._plan, self._program = self._kept(key) or self._made(key)
         plan = self._plan
         self._draws: Sequence[Draw] = graph.draws if self._planning is None else self._planning.draws
-        self._usual_threads = min(plan.threads, self._pool.threads)
+        self._team = Team(min(plan.threads, self._pool.threads))
         block = np.zeros(plan.arena_bytes + ALIGNMENT + BEYOND, np.uint8)
         self._arena = block[-block.ctypes.data % ALIGNMENT :][: plan.arena_bytes]
         self._program.bind("arena", self._arena.ctypes.data, block)
@@ -110,11 +111,13 @@ class NativeProgram:
 
         Args:
             arguments: arrays of the graph's arguments, of any layout.
-            threads: at most so many; 0 for as many as there are cores, or one where the work is little. The results
-                have the same bits for any.
+            threads: at most so many; 0 for as many as are worth it, see `Team`. The results have the same bits for any.
         """
         self._prepare(arguments)
-        self._program.run(threads=min(threads or self._usual_threads, self._pool.threads))
+        if threads:
+            self._program.run(threads=min(threads, self._pool.threads))
+        else:
+            self._team.run(self._program)
         for step in self._steps:
             step.state.advanced()
         results = [self._read(view).copy() for view in self._results]
