@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, cast
 
 from ..graph import Graph, Node, Value
 from ..native.group import Unsupported
-from ..native.place import Buffer, Place
+from ..native.place import Buffer, Place, view_of
 from .axes import INT_ELEMENTS, joined
 from .convolution import convolve, has_tiles
 from .fused import THREADS, FusedWriter
@@ -138,17 +137,7 @@ class Lowering:
         assert node.op.name in VIEWS, node.op.name
         (viewed,) = node.values
         source = self._place(viewed)
-        match node.op.name:
-            case "transpose":
-                found = source.transposed(node.params["axes"])
-            case "broadcast_to":
-                found = source.broadcast(value.shape)
-            case "getitem":
-                found = sliced(source, node.params["key"])
-            case _:
-                found = source.reshaped(value.shape)
-                if found is None:
-                    found = self._copied(source, value.dtype).reshaped(value.shape)
+        found = view_of(node, source) or view_of(node, self._copied(source, value.dtype))
         if found is None:
             raise Unsupported(f"{node.op.name} with {dict(node.params)}")
         self._places[value] = found
@@ -182,38 +171,6 @@ def copy(source: Place, target: Place, dtype: DType) -> Kernel:
     parameters = [Parameter("x", source.buffer, dtype), Parameter("y", target.buffer, dtype, written=True)]
     body = "".join(f"    {line}\n" for line in lines)
     return kernel("copy", parameters, body, grid=(-(-axes.size // THREADS), 1, 1), block=(THREADS, 1, 1))
-
-
-def sliced(place: Place, key: object) -> Place | None:
-    """A basic index of a place, with steps backwards too; None for other keys."""
-    found = place.indexed(key)
-    if found is not None:
-        return found
-    parts: list[Any] = list(cast("tuple[Any, ...]", key)) if isinstance(key, tuple) else [key]
-    if not all(part is None or part is Ellipsis or type(part) in (int, slice) for part in parts):
-        return None
-    used = sum(part is not None and part is not Ellipsis for part in parts)
-    where = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
-    rest = [slice(None)] * (len(place.shape) - used)
-    whole: Sequence[Any] = [*parts[:where], *rest, *parts[where + 1 :]]
-    forwards: list[Any] = []
-    turned: list[int] = []  # axes of the result that go backwards
-    lengths = iter(place.shape)
-    for part in whole:
-        length = next(lengths) if part is not None else 1
-        if isinstance(part, slice):
-            steps = range(*part.indices(length))
-            if steps.step < 0:
-                turned.append(sum(type(item) is not int for item in forwards))
-                part = slice(steps[-1], steps[0] + 1, -steps.step) if steps else slice(0, 0)
-        forwards.append(part)
-    found = place.indexed(tuple(forwards))
-    assert found is not None
-    strides, origin = list(found.strides), found.origin
-    for axis in turned:
-        origin += max(found.shape[axis] - 1, 0) * strides[axis]
-        strides[axis] = -strides[axis]
-    return Place(found.buffer, found.shape, tuple(strides), origin)
 
 
 def _origin(value: Value) -> Node | None:

@@ -8,23 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from ...cuda.parameters import C_OF_DTYPE
 from ..graph import Value
 from ..native.group import Unsupported
 
 # 16-bit floats would have to be computed in float32 and rounded, complex numbers taken apart.
-TYPES: Final[Mapping[str, str]] = {
-    "bool": "bool",
-    "int8": "signed char",
-    "uint8": "unsigned char",
-    "int16": "short",
-    "uint16": "unsigned short",
-    "int32": "int",
-    "uint32": "unsigned int",
-    "int64": "long long",
-    "uint64": "unsigned long long",
-    "float32": "float",
-    "float64": "double",
-}
+TYPES: Final[Mapping[str, str]] = {name: c for name, c in C_OF_DTYPE.items() if name not in ("float16", "bfloat16")}
 
 DType = np.dtype[Any]
 

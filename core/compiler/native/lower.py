@@ -21,7 +21,7 @@ from .group import IMAGES, MOVES, PRODUCTS, Group, Grouping, Unsupported
 from .images import ImageLowering
 from .lowered import DTYPES, Lowered, Partial, Work
 from .optimizers import lower_step, target_places
-from .place import Buffer, Place
+from .place import Buffer, Place, view_of
 from .products import lower_column_sums, lower_product
 from .recompute import recomputed
 from .rows import lower_segment_sum, lower_take
@@ -233,21 +233,11 @@ class Lowering:
             self.partials[output] = replace(partial, shape=output.shape)
             return
         source = self.place(value)
-        match node.op.name:
-            case "transpose":
-                found = source.transposed(node.params["axes"])
-            case "broadcast_to":
-                found = source.broadcast(output.shape)
-            case "getitem":
-                found = source.indexed(node.params["key"])
-                if found is not None and any(step < 0 for step in found.strides) and prod(found.shape):
-                    found = self.dense_copy(found)
-            case _:
-                found = source.reshaped(output.shape)
-                if found is None:
-                    found = self.dense_copy(source).reshaped(output.shape)
+        found = view_of(node, source) or view_of(node, self.dense_copy(source))
         if found is None:
             raise Unsupported(f"{node.op.name} with {dict(node.params)}")
+        if any(step < 0 for step in found.strides) and prod(found.shape):
+            found = self.dense_copy(found)
         self.places[output] = found
 
     def _move(self, node: Node) -> None:

@@ -8,6 +8,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any, cast
 
+from ..graph import Node
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -125,6 +127,19 @@ class Place:
     def order(self) -> tuple[int, ...]:
         """The axes from the outermost to the innermost in memory; repeated ones where they stand."""
         return tuple(sorted(range(len(self.shape)), key=lambda axis: (-self.strides[axis] or -(1 << 60), axis)))
+
+
+def view_of(node: Node, source: Place) -> Place | None:
+    """Where the output of a view lies whose input lies there; None where its elements would have to move."""
+    match node.op.name:
+        case "transpose":
+            return source.transposed(node.params["axes"])
+        case "broadcast_to":
+            return source.broadcast(node.outputs[0].shape)
+        case "getitem":
+            return source.indexed(node.params["key"])
+        case _:
+            return source.reshaped(node.outputs[0].shape)
 
 
 @dataclass(slots=True, eq=False)
