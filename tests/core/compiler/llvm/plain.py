@@ -82,3 +82,38 @@ done:
 }""",
     slots=(Slot("values", "ptr"), Slot("turn", "i64")),
 )
+
+# Thread 0 of the first call waits, but not for ever, until thread 1 has made the second; values[1] says whether it did
+SIGNAL = Kernel(
+    name="signal",
+    ir="""define void @signal(ptr %args, i64 %tid, i64 %nt) nounwind {
+entry:
+  %turn.at = getelementptr i64, ptr %args, i64 1
+  %values = load ptr, ptr %args
+  %turn = load i64, ptr %turn.at
+  %mine = icmp eq i64 %turn, %tid
+  br i1 %mine, label %which, label %done
+which:
+  %first = icmp eq i64 %turn, 0
+  br i1 %first, label %wait, label %tell
+tell:
+  store atomic i64 1, ptr %values release, align 8
+  br label %done
+wait:
+  %tries = phi i64 [ 0, %which ], [ %more, %again ]
+  %seen = load atomic i64, ptr %values acquire, align 8
+  %there = icmp eq i64 %seen, 1
+  br i1 %there, label %yes, label %again
+again:
+  %more = add i64 %tries, 1
+  %enough = icmp eq i64 %more, 2000000000
+  br i1 %enough, label %done, label %wait
+yes:
+  %answer = getelementptr i64, ptr %values, i64 1
+  store i64 1, ptr %answer
+  br label %done
+done:
+  ret void
+}""",
+    slots=(Slot("values", "ptr"), Slot("turn", "i64")),
+)

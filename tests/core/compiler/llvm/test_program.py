@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from nasturtium.core.compiler.llvm import (
     BARRIER,
+    Barrier,
     Engine,
     Kernel,
     KernelCache,
@@ -30,7 +31,7 @@ from nasturtium.core.compiler.llvm import (
 from nasturtium.core.compiler.llvm.cores import usable_threads
 from nasturtium.core.errors import ConfigError
 
-from .plain import COUNT, HAND_ON, axpy
+from .plain import COUNT, HAND_ON, SIGNAL, axpy
 from .test_engine import run_python
 
 posix = pytest.mark.skipif(os.name != "posix", reason="threads are POSIX's")
@@ -102,6 +103,24 @@ def test_after_a_barrier_all_see_what_others_wrote(kernel_cache: KernelCache, po
         values[1:] = -1
         program.run(threads=threads)
         assert values.tolist() == list(range(201))
+
+
+@posix
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_barrier_for_other_numbers_of_threads_is_one(kernel_cache: KernelCache, pool: Pool, threads: int):
+    values = np.zeros(201, np.int64)
+    barrier = Barrier(unless=threads + 1)
+    records = [each for turn in range(200) for each in (call(HAND_ON, values=values.ctypes.data, turn=turn), barrier)]
+    Program(records, kernel_cache, pool).run(threads=threads)
+    assert values.tolist() == list(range(201))
+
+
+@posix
+def test_a_barrier_that_is_not_for_this_number_is_none(kernel_cache: KernelCache, pool: Pool):
+    values = np.zeros(2, np.int64)
+    first, second = (call(SIGNAL, values=values.ctypes.data, turn=turn) for turn in (0, 1))
+    Program([first, Barrier(unless=2), second], kernel_cache, pool).run(threads=2)
+    assert values.tolist() == [1, 1]
 
 
 def test_a_small_run_may_follow_a_large_one_at_once(kernel_cache: KernelCache, pool: Pool):
