@@ -217,7 +217,9 @@ def status(config: HubConfig = _HUB, fmt: FormatOption = Format.TABLE, as_json: 
 
 
 def rounds(
-    job: Job,
+    job: Annotated[
+        str | None, argument(metavar="JOB", help="As of the others.", show_default="the newest that has begun")
+    ] = None,
     config: HubConfig = _HUB,
     fmt: FormatOption = Format.TABLE,
     as_json: Json = False,

@@ -116,12 +116,16 @@ def resume_job(config: FederationConfig, ref: str) -> JobRecord:
         return record
 
 
-def read_rounds(config: FederationConfig, ref: str) -> list[dict[str, Any]]:
+def read_rounds(config: FederationConfig, ref: str | None = None) -> list[dict[str, Any]]:
     """The rounds of a job in order, with the attempts that gave no sum between them; those of a search say of which
-    trial they are, and its model comes last.
+    trial they are, and its model comes last. Without `ref`, of the newest job that has begun.
     """
     with _database(config) as database:
-        job = _find(Federations(database), ref)
+        jobs = Federations(database)
+        begun = [job for job in jobs.jobs() if job.run is not None] if ref is None else []
+        if ref is None and not begun:
+            return []
+        job = begun[-1] if ref is None else _find(jobs, ref)
         run, history = _run_of(job), History(database)
         return [row for trial, uid in _runs_of(history, job, run) for row in _rounds_of(history, trial, uid)]
 

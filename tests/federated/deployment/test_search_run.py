@@ -133,6 +133,7 @@ def test_a_search_that_is_stopped_goes_on_and_ends_with_a_model_at_every_site(tm
         assert history.ask("val_accuracy >= 0 and kind == 'trial'")
         Ledger(database).verify(signatures=True)
     rounds = read_rounds(config, "1")
+    assert read_rounds(config) == rounds
     assert {row["trial"] for row in rounds} == {"1", "2", "3", "model"}
     assert [row["round"] for row in rounds if row["trial"] == "model"] == [1, 2]
     assert all(row["participants"] == 3 for row in rounds if not row["why"])
