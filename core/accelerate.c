@@ -1,8 +1,9 @@
 /* The hot loops of training in C: calling an op of one to three inputs on tensors, the reverse pass over plain arrays,
    steps of SGD and Adam; and what stands around the one native call of a compiled step.
 
-   What they do is written down in Python in `dispatch.py` (unary, binary, ternary), `tape.py` (reachable, pullback) and
-   `optim/adam.py`, `compiler/watched.py`, `native/bounds.py`, `llvm/pool.py`, which is what runs where this module could not be built, and what the tests compare it with to the bit.
+   What they do is written down in Python, which is what runs where this module could not be built, and what the tests
+   compare it with to the bit: in `dispatch.py` (unary, binary, ternary), `tape.py` (reachable, pullback), `optim/adam.py`,
+   and, of `compiler/`, in `watched.py`, `native/bounds.py` and `llvm/pool.py`.
    Arrays are opaque objects here, or buffers: nothing depends on NumPy's headers or memory layout. Whatever is not the
    common case goes back to Python. */
 
@@ -633,10 +634,16 @@ static PyObject *mask_positive(PyObject *module, PyObject *args) {
 
 /* ---- around a compiled step ---- */
 
-/* Whether a place holds what it held: the same object, or, for a list that was noted as a tuple, the same items. */
+static int items_of(PyObject *tuple, const char *format, void *first, void *second, void *third) {
+    if (PyTuple_CheckExact(tuple)) return PyArg_ParseTuple(tuple, format, first, second, third);
+    PyErr_SetString(PyExc_TypeError, "expected tuples of tuples");
+    return 0;
+}
+
+/* Whether a place holds what it held: the same object, or, of a list, whose items were noted as a kind of tuple, those. */
 static inline int same_object(PyObject *now, PyObject *then) {
     if (now == then) return 1;
-    if (!PyTuple_CheckExact(then) || !PyList_CheckExact(now) || PyList_GET_SIZE(now) != PyTuple_GET_SIZE(then)) return 0;
+    if (!PyTuple_Check(then) || PyTuple_CheckExact(then) || !PyList_CheckExact(now) || PyList_GET_SIZE(now) != PyTuple_GET_SIZE(then)) return 0;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(then); i++)
         if (PyList_GET_ITEM(now, i) != PyTuple_GET_ITEM(then, i)) return 0;
     return 1;
@@ -650,19 +657,20 @@ static PyObject *unchanged(PyObject *module, PyObject *const *args, Py_ssize_t c
         return NULL;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); i++) {
-        PyObject *holder, *size;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args[0], i), "OO", &holder, &size)) return NULL;
-        if (!PyDict_CheckExact(holder) || PyDict_GET_SIZE(holder) != PyLong_AsSsize_t(size)) Py_RETURN_FALSE;
+        PyObject *holder;
+        Py_ssize_t size;
+        if (!items_of(PyTuple_GET_ITEM(args[0], i), "On", &holder, &size, NULL)) return NULL;
+        if (!PyDict_CheckExact(holder) || PyDict_GET_SIZE(holder) != size) Py_RETURN_FALSE;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[1]); i++) {
         PyObject *cell, *then;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args[1], i), "OO", &cell, &then)) return NULL;
+        if (!items_of(PyTuple_GET_ITEM(args[1], i), "OO", &cell, &then, NULL)) return NULL;
         PyObject *now = PyCell_Check(cell) ? PyCell_GET(cell) : NULL;
         if (now == NULL || !same_object(now, then)) Py_RETURN_FALSE;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[2]); i++) {
         PyObject *holder, *name, *then;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args[2], i), "OOO", &holder, &name, &then)) return NULL;
+        if (!items_of(PyTuple_GET_ITEM(args[2], i), "OOO", &holder, &name, &then)) return NULL;
         PyObject *now = PyDict_CheckExact(holder) ? PyDict_GetItemWithError(holder, name) : NULL;
         if (now == NULL && PyErr_Occurred()) return NULL;
         if (now == NULL || !same_object(now, then)) Py_RETURN_FALSE;

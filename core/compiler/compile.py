@@ -20,7 +20,7 @@ from ..op import Batch, Flags, Jvp, OpDef
 from ..tape import current_mode
 from ..tensor import Tensor, as_array, wrap
 from .graph import Graph
-from .guards import Tensors, as_tensors, described, fit, kind_of, one_device, structure_of, varies
+from .guards import TensorKinds, are_alike, described, kind_of, one_device, structure_of, tensor_kinds, varies
 from .passes import optimize
 from .reference import Program, ReferenceProgram
 from .trace import Pullback, Staged, TracedStep, trace
@@ -198,7 +198,7 @@ class Compiled(Generic[P, R]):
         self._function = function
         self._back_end = back_end
         self._entries: OrderedDict[Hashable, list[_Entry]] = OrderedDict()
-        self._last: tuple[_Entry, Tensors] | None = None  # of the last call, if its arguments were tensors
+        self._last: tuple[_Entry, TensorKinds] | None = None  # of the last call, if its arguments were tensors
         self._compilations = 0
         self._lock = RLock()
 
@@ -208,7 +208,7 @@ class Compiled(Generic[P, R]):
         Raises:
             TraceError: the function looks at values; names the line. Nothing was run then.
         """
-        if (last := self._last) is not None and not kwargs and fit(args, last[1]):
+        if (last := self._last) is not None and not kwargs and are_alike(args, last[1]):
             with self._lock:
                 if last[0].surroundings.same():
                     return last[0].answer(args)
@@ -220,8 +220,8 @@ class Compiled(Generic[P, R]):
             structure = (tuple, *[None] * len(args)) if plain else structure_of(args)
             key = (structure, structure_of(kwargs) if kwargs else None, tuple(map(kind_of, leaves)))
             entry = self._find(key) or self._compile(key, args, kwargs, leaves)
-            tensors = as_tensors(args) if plain else None
-            self._last = None if tensors is None else (entry, tensors)
+            kinds = tensor_kinds(args) if plain else None
+            self._last = None if kinds is None else (entry, kinds)
             return entry.answer([leaf for leaf in leaves if varies(leaf)])
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:

@@ -12,22 +12,22 @@ from ..tensor import Tensor, as_array
 
 ARRAY: Final = "array"  # the kind of a leaf whose elements vary
 
-# Of every argument, a tensor on the CPU: shape, dtype, and whether gradients can be asked for.
-Tensors = Sequence[tuple[tuple[int, ...], np.dtype[Any], bool]]
+# Of every argument, all of them tensors on the CPU: shape, dtype, and whether gradients can be asked for.
+TensorKinds = Sequence[tuple[tuple[int, ...], np.dtype[Any], bool]]
 
 
-def as_tensors(args: Sequence[Any]) -> Tensors | None:
-    """What `fit` compares; None where an argument is something else."""
+def tensor_kinds(args: Sequence[Any]) -> TensorKinds | None:
+    """What `are_alike` compares; None where an argument is something else."""
     if not all(each.__class__ is Tensor and each.data.__class__ is np.ndarray for each in args):
         return None
     return [(each.data.shape, each.data.dtype, each.node is not None) for each in args]
 
 
-def fit(args: Sequence[Any], tensors: Tensors) -> bool:
-    """Whether these arguments are of the same kinds, for a glance at each run."""
-    if len(args) != len(tensors):
+def are_alike(args: Sequence[Any], kinds: TensorKinds) -> bool:
+    """Whether arguments are of these kinds: what `kind_of` says, of tensors alone and in a tenth of the time."""
+    if len(args) != len(kinds):
         return False
-    for each, (shape, dtype, recorded) in zip(args, tensors, strict=True):
+    for each, (shape, dtype, recorded) in zip(args, kinds, strict=True):
         if each.__class__ is not Tensor or (each.node is not None) is not recorded:
             return False
         data = each.data

@@ -21,7 +21,9 @@ Pass = Callable[[Graph], Graph]
 
 
 def optimize(graph: Graph) -> Graph:
-    """All passes; the verifier runs between them. Each leaves nothing to do for those before it: once is enough."""
+    """All passes, with the verifier between them. What is dead goes first, as it need not be simplified; `simplify`
+    leaves nothing to simplify, but values that nobody wants any more.
+    """
     for each in PASSES:
         graph = each(graph)
         graph.verify()

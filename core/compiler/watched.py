@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..device import current_device
 from ..native import accelerate
@@ -20,6 +20,12 @@ from ..tensor import Tensor
 PLAIN: Final = (bool, int, float, complex, str, bytes, type(None))
 
 
+class Items(tuple[Any, ...]):
+    """What a list held when it was looked at."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """One place that was looked at: `holder[name]` was `value`.
@@ -27,7 +33,7 @@ class Watched:
     Attributes:
         holder: a namespace: attributes of an object, globals of a module; or the cell of a closure.
         name: of the place; empty for the names that the holder has.
-        value: what stood there; a list as a tuple of what it held.
+        value: what stood there; a list as its `Items`.
         label: what to call the place.
     """
 
@@ -51,7 +57,7 @@ class Watched:
 
 
 def _same(now: Any, then: Any) -> bool:
-    if then.__class__ is tuple and now.__class__ is list:
+    if then.__class__ is Items and now.__class__ is list:
         return len(now) == len(then) and all(a is b or _same(a, b) for a, b in zip(now, then, strict=True))
     return (
         now.__class__ is then.__class__ and isinstance(then, PLAIN) and (now == then or (now != now and then != then))
@@ -92,11 +98,11 @@ class Surroundings:
                     return False
             for cell, value in self._cells:
                 now = cell.cell_contents
-                if now is not value and not (value.__class__ is tuple and _same(now, value)):
+                if now is not value and not (value.__class__ is Items and _same(now, value)):
                     return self.changed() is None
             for holder, name, value in self._named:
                 now = holder[name]
-                if now is not value and not (value.__class__ is tuple and _same(now, value)):
+                if now is not value and not (value.__class__ is Items and _same(now, value)):
                     return self.changed() is None
         except (KeyError, ValueError):
             return False
@@ -125,9 +131,9 @@ def _places(roots: tuple[Any, ...]) -> Iterator[Watched]:
             continue
         seen.add(id(item))
         for holder, name, value, called in _inside(item, label):
-            kept = tuple(value) if value.__class__ is list else value
+            kept = Items(value) if value.__class__ is list else value
             yield Watched(holder, name, kept, called)
-            parts = kept if kept.__class__ is tuple else (kept,)
+            parts: tuple[Any, ...] = cast("tuple[Any, ...]", kept) if isinstance(kept, tuple) else (kept,)
             pending.extend((part, called) for part in parts if _open(part))
 
 

@@ -324,7 +324,15 @@ def test_only_vectors_of_integers_are_compared(array):
         native.accelerate.below(array, 3)
 
 
-@pytest.mark.parametrize("args", [(), (1, 2, 3), (((1,),), (), ()), ((), (), ((1, 2),))])
+NO_PLACES = [(), (1, 2, 3), (((1,),), (), ()), ((), (), ((1, 2),)), ((({}, "a"),), (), ()), ((1,), (), ())]
+
+
+@pytest.mark.parametrize("args", NO_PLACES)
 def test_places_that_are_none(args):
     with pytest.raises(TypeError):
         native.accelerate.unchanged(*args)
+
+
+def test_a_length_that_no_dict_has():
+    with pytest.raises(OverflowError):
+        native.accelerate.unchanged((({}, 1 << 80),), (), ())

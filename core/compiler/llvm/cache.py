@@ -28,8 +28,10 @@ from .kernel import Kernel, KernelReference, digest_of
 logger = logging.getLogger(__name__)
 
 FORMAT = b"nasturtium kernel 2\n"
-KERNEL_SUFFIX, PLAN_SUFFIX = SUFFIXES = (".kernel", ".plan")
+KERNEL_SUFFIX, PLAN_SUFFIX = ".kernel", ".plan"
+SUFFIXES = (KERNEL_SUFFIX, PLAN_SUFFIX)
 LARGEST_ENTRY = 16 << 20  # bytes; nothing larger is read
+TIDY_EVERY = 256  # writes of a process
 MOST_BYTES = 256 << 20  # of a folder: the entries used longest ago are removed. A kernel takes 2 to 20 kB
 
 
@@ -100,11 +102,11 @@ class KernelCache:
             return
         try:
             _write_entry(self.folder / name, content)
-            if self._writes == 0:
+            if self._writes % TIDY_EVERY == 0:
                 _tidy(self.folder, MOST_BYTES)
             self._writes += 1
         except OSError as exc:  # a full disk or a read-only folder is no reason to stop
-            logger.warning("compiled kernels are not kept any more: %s", exc)
+            logger.warning("kernels and plans are not kept any more: %s", exc)
             self.folder = None
 
     def _bring(self, modules: dict[str, _Module]) -> None:
@@ -196,27 +198,33 @@ def _read_entry(path: Path) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
     except OSError:
         return None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or not _only_ours(status) or status.st_size > LARGEST_ENTRY:
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or not _only_ours(status) or status.st_size > LARGEST_ENTRY:
-            return None
         content = file.read()
         with contextlib.suppress(OSError):
             os.utime(path)  # the last use, for `_tidy`: many file systems do not note it themselves
     head = len(FORMAT) + hashlib.sha256().digest_size
-    code = content[head:]
-    if content[:head] != FORMAT + hashlib.sha256(code).digest():
+    kept = content[head:]
+    if content[:head] != FORMAT + _checksum(path, kept):
         logger.warning("an entry of the cache is damaged and will be made again: %s", path)
         return None
-    return code
+    return kept
 
 
-def _write_entry(path: Path, code: bytes) -> None:
+def _checksum(path: Path, content: bytes) -> bytes:
+    """Of what is kept, under this name."""
+    return hashlib.sha256(path.name.encode() + content).digest()
+
+
+def _write_entry(path: Path, content: bytes) -> None:
     """All or nothing, whoever else writes the same."""
     descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(FORMAT + hashlib.sha256(code).digest() + code)
+            file.write(FORMAT + _checksum(path, content) + content)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -41,11 +41,6 @@ class KernelReference:
     digest: str
     slots: tuple[Slot, ...]
 
-    @property
-    def reference(self) -> KernelReference:
-        """Itself."""
-        return self
-
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:

@@ -12,14 +12,14 @@ from .program import Call, Pointer, Scalar, call
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How threads divide the rows of a launch among themselves: each has a run of them, and touches no others.
+    """How threads divide the rows of a launch among themselves: each has a run of them, and touches no others of the
+    operands in `strides`.
 
     Attributes:
         units: pieces that a thread has wholly or not at all.
         rows: of each.
         shards: where not 0, the units are first divided into so many shards, and threads have whole shards.
-        strides: of the operands whose rows are divided, the elements from one to the next; other operands may be read
-            anywhere.
+        strides: of the operands whose rows are divided, the elements from one to the next.
     """
 
     units: int

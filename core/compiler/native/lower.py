@@ -65,8 +65,9 @@ class Lowering:
         self.borders, self.last_borders = borders_of(graph)
         self.bordered: dict[Buffer, Border] = {}
         for number, value in enumerate(graph.sources()):
-            if value.dtype.name not in DTYPES:
-                raise Unsupported(f"a source of {value.dtype.name}")
+            if value.dtype.name not in DTYPES or not value.dtype.isnative:
+                order = "" if value.dtype.isnative else " in foreign byte order"
+                raise Unsupported(f"a source of {value.dtype.name}{order}")
             buffer = Buffer(f"source{number}", value.spec.size, value.dtype.itemsize)
             self.result.sources[value] = buffer
             self.places[value] = Place.dense(buffer, value.shape)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ..graph import Node
 from ..llvm import BARRIER, Barrier
 from .lowered import Lowered, Work
 from .place import Buffer
@@ -19,6 +20,7 @@ SMALL_BYTES: Final = 4 << 20  # of all values of a program: what caches hold
 
 # Who has which part of a buffer: origin, stride, and the first row of each thread; None: anybody any part.
 _Part = tuple[int, int, tuple[int, ...]] | None
+_Touch = tuple[bool, _Part, tuple[Node, ...]]  # whether it was written, which part by whom, and for what
 
 
 def phased(lowered: Lowered, scratch: Buffer, threads: int) -> list[Barrier | None]:
@@ -94,21 +96,23 @@ class Touched:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._parts: dict[Buffer, set[tuple[bool, _Part]]] = {}  # whether it was written, and which part by whom
+        self._touches: dict[Buffer, set[_Touch]] = {}
 
     def add(self, work: Work) -> None:
         """One more launch."""
         for buffer, written, part in self._of(work):
-            self._parts.setdefault(buffer, set()).add((written, part))
+            self._touches.setdefault(buffer, set()).add((written, part, work.nodes))
 
     def clashes(self, work: Work) -> bool:
         """Whether a thread would read or write in a launch what another one may have written before, or write what
         another one may still read.
         """
         for buffer, written, part in self._of(work):
-            for before, other in self._parts.get(buffer, ()):
+            for before, other, nodes in self._touches.get(buffer, ()):
                 apart = part is not None and part == other
-                if (written or before) and not apart and not (written and before and buffer.in_parts):
+                if buffer.in_parts and written and before:
+                    apart |= not nodes or nodes != work.nodes
+                if (written or before) and not apart:
                     return True
         return False
 

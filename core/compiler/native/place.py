@@ -152,7 +152,7 @@ class Buffer:
         itemsize: bytes of each.
         offset: of the first element, in bytes; the planner's.
         first, last: the first and last record that touches it.
-        in_parts: whether those who write it write different parts of it.
+        in_parts: whether launches for different nodes write different parts of it.
     """
 
     name: str

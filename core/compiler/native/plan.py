@@ -19,8 +19,9 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 
 from ...device import CPU, Array
+from ...op import OPS, OpDef
 from ..graph import Effect, Graph, Value
-from ..llvm import Barrier, Call, KernelCache, KernelReference, Pointer, Record, Scalar, Slot, SlotKind
+from ..llvm import Barrier, Call, Kernel, KernelCache, KernelReference, Pointer, Record, Scalar, Slot, SlotKind
 from ..passes import is_plain
 from .bounds import Bounds
 from .steps import method_of, rate_of, state_of
@@ -28,6 +29,7 @@ from .steps import method_of, rate_of, state_of
 FORMAT: Final = "plan 1"
 LARGEST_TABLES: Final = 1 << 20  # bytes of a plan's own arrays; with more it is not kept
 COMPILER: Final = Path(__file__).parents[1]
+OURS: Final = __name__.partition(".compiler")[0] + ".ops"
 
 Kind = Literal["argument", "capture", "draw", "constant"]
 
@@ -93,19 +95,22 @@ class Plan:
 
 
 def key_of(graph: Graph, cache: KernelCache, threads: int) -> str | None:
-    """Names everything that a graph's plan depends on; None where that cannot be said.
+    """Names everything that a graph's plan depends on; None where that cannot be said: where ops are the user's own,
+    which may be others next time.
 
     Args:
         graph: as it was traced.
         cache: whose kernels the plan calls.
         threads: of the pool that runs it.
     """
-    ops = {node.op for node in graph.nodes}
-    if not all(is_plain(value) for node in graph.nodes for value in node.params.values()):
+    own = _own_text()
+    plain = all(is_plain(value) for node in graph.nodes for value in node.params.values())
+    if own is None or not plain or not all(map(_is_ours, {node.op for node in graph.nodes})):
         return None
-    parts = [FORMAT, cache.engine.fingerprint, _own_text(), str(threads), graph.text(lines=False)]
-    parts += sorted(repr((op.name, op.kernel, op.inputs, op.elementwise)) for op in ops)
-    parts += [repr(_effect(effect, graph)) for effect in graph.effects]
+    parts = [FORMAT, cache.engine.fingerprint, np.__version__, own, str(threads), graph.text(lines=False)]
+    parts.append(" ".join(value.dtype.str for value in graph.sources()))
+    parts.append(repr([draw.value is not None for draw in graph.draws]))
+    parts += [repr(_effect(effect)) for effect in graph.effects]
     found = hashlib.sha256("\0".join(parts).encode())
     for array in graph.constants.values():
         found.update(f"\0{array.dtype.str}{array.shape}".encode())
@@ -113,28 +118,31 @@ def key_of(graph: Graph, cache: KernelCache, threads: int) -> str | None:
     return found.hexdigest()
 
 
-def _effect(effect: Effect, graph: Graph) -> Sequence[Any]:
+def _is_ours(op: OpDef) -> bool:
+    """Whether an op is one of this library's, whose text is part of the key."""
+    return OPS.get(op.name) is op and (op.forward.__module__ or "").startswith(OURS)
+
+
+def _effect(effect: Effect) -> Sequence[Any]:
     """What lowering asks of an effect."""
-    touched = {id(array) for array in effect.touches}
-    captures = [number for number, capture in enumerate(graph.captures) if id(capture.read()) in touched]
     method = method_of(effect)
     if method is None:
-        return (effect.name, captures)
+        return (effect.name,)
     buffer = state_of(effect).buffer
     places = [(segment.start, segment.shape) for segment in buffer.segments], buffer.positions, buffer.size
     given = isinstance(rate_of(effect), Value)
-    return (effect.name, captures, method.step, sorted(method.numbers(1, 0.0)), method.moments, given, places)
+    return (effect.name, method.step, sorted(method.numbers(1, 0.0)), method.moments, given, places)
 
 
 @functools.cache
-def _own_text() -> str:
-    """Names the compiler: the text of everything that a plan comes from."""
+def _own_text() -> str | None:
+    """Names the compiler: the text of everything that a plan comes from; None where it is installed without."""
     core = COMPILER.parent
-    found = hashlib.sha256()
-    for folder, pattern in ((core, "*.py"), (core / "ops", "*.py"), (COMPILER, "**/*.py")):
-        for path in sorted(folder.glob(pattern)):
-            found.update(path.read_bytes())
-    return found.hexdigest()
+    patterns = ((core, "*.py"), (core / "ops", "*.py"), (COMPILER, "**/*.py"))
+    paths = [path for folder, pattern in patterns for path in sorted(folder.glob(pattern))]
+    if Path(__file__) not in paths:
+        return None
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 # --- as bytes ---
@@ -145,7 +153,7 @@ def encode(plan: Plan) -> bytes | None:
     if sum(array.nbytes for array in plan.tables.values()) > LARGEST_TABLES:
         return None
     calls = [record for record in plan.records if isinstance(record, Call)]
-    kernels = list(dict.fromkeys(call.kernel.reference for call in calls))
+    kernels = list(dict.fromkeys(_reference(call) for call in calls))
     numbers = {kernel: number for number, kernel in enumerate(kernels)}
     content = {
         "arena_bytes": plan.arena_bytes,
@@ -186,9 +194,13 @@ def decode(content: bytes) -> Plan:
     )
 
 
+def _reference(call: Call) -> KernelReference:
+    return call.kernel.reference if isinstance(call.kernel, Kernel) else call.kernel
+
+
 def _call(call: Call, numbers: Mapping[KernelReference, int]) -> list[Any]:
     """The kernel, and its values: a pointer as a pair, a number that is bound as a table of one."""
-    made: list[Any] = [numbers[call.kernel.reference]]
+    made: list[Any] = [numbers[_reference(call)]]
     for value in call.values:
         match value:
             case Pointer():

@@ -18,7 +18,7 @@ from .tails import Tail
 if TYPE_CHECKING:
     from .lower import Lowering
 
-FEW_ROWS, MANY_COLUMNS = 256, 4096  # whose sums one thread can do without being waited for
+FEW_ROWS, MANY_COLUMNS = 256, 4096  # at most: one thread adds them up in 1 us for 128 columns, two wait that long
 
 
 def lower_product(outer: Lowering, node: Node) -> None:

@@ -82,6 +82,8 @@ class NativeProgram:
                 self._program.bind(name, array.ctypes.data, array)
         self._results = [self._view(read) for read in plan.results]
         self._updates = [(each, self._view(read)) for each, read in zip(graph.updates, plan.updates, strict=True)]
+        kept = [*self._results, *(view for _, view in self._updates)]
+        self._early = [view for view in kept if isinstance(view, Read)]
         self._effects = [
             (effect, [self._view(read) for read in reads])
             for effect, reads in zip(graph.effects[count:], plan.effects, strict=True)
@@ -114,14 +116,20 @@ class NativeProgram:
             threads: at most so many; 0 for as many as are worth it, see `Team`. The results have the same bits for any.
         """
         self._prepare(arguments)
+        # What is returned of a parameter is what it was before the step.
+        early = {view: self._read(view).copy() for view in self._early}
         if threads:
             self._program.run(threads=min(threads, self._pool.threads))
         else:
             self._team.run(self._program)
         for step in self._steps:
             step.state.advanced()
-        results = [self._read(view).copy() for view in self._results]
-        values = [self._read(view).copy() for _, view in self._updates]
+        if early:
+            results = [early[view] if isinstance(view, Read) else view.copy() for view in self._results]
+            values = [early[view] if isinstance(view, Read) else view.copy() for _, view in self._updates]
+        else:
+            results = [self._read(view).copy() for view in self._results]
+            values = [self._read(view).copy() for _, view in self._updates]
         for (update, _), array in zip(self._updates, values, strict=True):
             update.target.read()[...] = array
         for effect, views in self._effects:
@@ -168,7 +176,7 @@ class NativeProgram:
         try:
             plan = decode(content)
             return plan, Program(plan.records, self._cache, self._pool)
-        except KernelUnknownError as exc:
+        except (KernelUnknownError, ValueError, KeyError, TypeError) as exc:  # kernels are gone, or it is no plan
             logger.debug("%s is planned again: %s", self._graph.name, exc)
             return None
 

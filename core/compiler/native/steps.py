@@ -98,11 +98,6 @@ def native_step(effect: Effect, number: int, argument: int | None) -> NativeStep
 def native_steps(graph: Graph) -> list[Effect]:
     """The effects, from the first on, that programs do themselves."""
     found: list[Effect] = []
-    written = {id(array) for effect in graph.effects for array in effect.touches}
-    sources = {capture.value: capture for capture in graph.captures}
-    kept = (value for value in [*graph.results, *(update.value for update in graph.updates)])
-    if any(value in sources and id(sources[value].read()) in written for value in kept):
-        return []  # a result is a parameter as it was before the step
     for effect in graph.effects:
         if method_of(effect) is None or (isinstance(rate := rate_of(effect), Value) and rate not in graph.arguments):
             break

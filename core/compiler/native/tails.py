@@ -48,9 +48,9 @@ def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Gr
         for value in {v for node in nodes for v in node.values} - made:
             readers.setdefault(value, []).append(item)
     wanted = set(graph.wanted())
-    there = set(graph.sources())
+    stored = set(graph.sources())  # what is in memory by then: not all that a group computes is
     for item in items:
-        there.update(output for node in (item.nodes if isinstance(item, Group) else [item]) for output in node.outputs)
+        stored.update(item.stores if isinstance(item, Group) else item.outputs)
         if isinstance(item, Group) or item.op.name not in ("matmul", "conv"):
             continue
         value, last = item.outputs[0], False
@@ -62,10 +62,10 @@ def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Gr
         group = _only_reader(value, readers, wanted)
         if not isinstance(group, Group):
             continue
-        if (tail := _biased(group, value, last)) is not None and tail.bias in there:
+        if (tail := _biased(group, value, last)) is not None and tail.bias in stored:
             found[item] = tail
             gone.add(group)
-        elif item.op.name == "matmul" and (tail := _masked(group, value, there)) is not None:
+        elif item.op.name == "matmul" and (tail := _masked(group, value, stored)) is not None:
             found[item] = tail
             _without(group, tail)
             if not group.nodes:
@@ -97,7 +97,7 @@ def _biased(group: Group, value: Value, last: bool) -> Tail | None:
     return Tail(output, bias=bias, relu=len(names) == 2, last=last)
 
 
-def _masked(group: Group, value: Value, there: set[Value]) -> Tail | None:
+def _masked(group: Group, value: Value, stored: set[Value]) -> Tail | None:
     """The beginning of a group that lets a value pass where another one is positive."""
     reader, *others = [node for node in group.nodes if value in node.inputs]
     if others or reader.op.name != "where" or reader.inputs[1] is not value or reader.inputs[2] != 0.0:
@@ -108,7 +108,7 @@ def _masked(group: Group, value: Value, there: set[Value]) -> Tail | None:
     if test.node.op.name != "greater" or test.node.inputs[1] != 0.0:
         return None
     mask = test.node.inputs[0]
-    if not isinstance(mask, Value) or mask not in there or mask.spec != value.spec:
+    if not isinstance(mask, Value) or mask not in stored or mask.spec != value.spec:
         return None
     alone = sum(test in node.inputs for node in group.nodes) == 1
     return Tail(reader.outputs[0], mask=mask) if alone else None

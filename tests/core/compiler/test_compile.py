@@ -6,6 +6,7 @@ import re
 import threading
 import warnings
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -481,3 +482,33 @@ def test_a_mistake_of_ours_is_not_the_users(monkeypatch, caplog):
         compile(ops.exp, backend="llvm")(ROWS)
     same(compile(ops.exp)(ROWS), ops.exp(Tensor(ROWS)))
     assert "runs on the reference back end" in caplog.text
+
+
+VIEWS = {
+    "another-shape": lambda w: ops.reshape(w, shape=(6,)),
+    "turned": lambda w: w.T,
+    "all-rows": lambda w: w[0:2],
+    "a-row": lambda w: w[0],
+    "turned-twice": lambda w: ops.reshape(w.T.T, shape=(3, 2)),
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_of_a_parameter_that_is_returned_is_what_it_was_before_the_step(view, backend):
+    weight = Tensor(np.arange(6, dtype=np.float32).reshape(2, 3), requires_grad=True)
+    before = VIEWS[view](Tensor(weight.numpy().copy())).numpy()
+    optimizer = SGD(learning_rate=1.0)
+    state = optimizer.init([weight])
+
+    @partial(compile, backend=backend)
+    def step(x, given):
+        gradient = grad(ops.sum(weight * x), [weight])
+        kept = VIEWS[view](weight), given
+        optimizer.step(state, gradient)
+        return kept
+
+    found, given = step(np.ones((2, 3), np.float32), weight.detach())
+    np.testing.assert_array_equal(found.detach().numpy(), before)
+    np.testing.assert_array_equal(given.detach().numpy(), np.arange(6).reshape(2, 3))  # the same memory, as an argument
+    np.testing.assert_array_equal(weight.numpy(), np.arange(6).reshape(2, 3) - 1)

@@ -24,6 +24,7 @@ class Network(nn.Module):
         self.layers = [nn.Linear(2, 2, rng=rng), nn.Linear(2, 2, rng=rng)]
         self.rate = 0.5
         self.names = ["a", "b"]
+        self.sizes = (1, 2)
         self.hook: Callable[[], None] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,6 +42,8 @@ CHANGES = {
     "elements-of-a-parameter": (lambda network: network.layers[0].weight.data.fill(1), True),
     "a-number": (lambda network: setattr(network, "rate", 0.25), False),
     "the-same-number-of-another-type": (lambda network: setattr(network, "names", ("a", "b")), False),
+    "a-list-for-a-tuple": (lambda network: setattr(network, "sizes", [1, 2]), False),
+    "a-tuple-for-a-list": (lambda network: setattr(network, "layers", tuple(network.layers)), False),
     "an-item": (lambda network: network.layers.reverse(), False),
     "a-longer-list": (lambda network: network.names.append("c"), False),
     "an-item-of-plain-values": (lambda network: network.names.__setitem__(0, "z"), False),

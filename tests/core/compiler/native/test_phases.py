@@ -45,6 +45,29 @@ def training(model, rows, inputs):
     return trace(step, Tensor(x), Tensor(y)).graph, [x, y], state
 
 
+class Residual(nn.Module):
+    """Its ReLU is computed again on the way back, and kept nowhere."""
+
+    def __init__(self, width):
+        super().__init__()
+        rng = np.random.default_rng(0)
+        self.inner, self.outer = nn.Linear(width, width, rng=rng), nn.Linear(width, 10, rng=rng)
+
+    def forward(self, x):
+        return self.outer(x + ops.relu(self.inner(x)))
+
+
+class Sliced(nn.Module):
+    """Uses a part of its weights: their gradient is written twice, zeros first."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(np.random.default_rng(0).standard_normal((40, width)).astype(np.float32))
+
+    def forward(self, x):
+        return ops.tanh(x) @ self.weight[7:17, :].T
+
+
 @pytest.fixture
 def with_threads(monkeypatch):
     """Programs for so many threads."""
@@ -65,6 +88,8 @@ NETWORKS = [
     pytest.param(lambda: dense(20, 33, 7), 20, id="odd"),
     pytest.param(lambda: dense(20, 64, norm=True), 20, id="layer-norm"),
     pytest.param(lambda: dense(20, 16, 16, 16, function="gelu"), 20, id="gelu"),
+    pytest.param(lambda: Residual(20), 20, id="residual"),
+    pytest.param(lambda: Sliced(48), 48, id="sliced"),
 ]
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasturtium.core import Tensor, compile, grad, nn, ops
+from nasturtium.core import Tensor, compile, grad, kernel_op, nn, ops
 from nasturtium.core.compiler.native import planning, program
+from nasturtium.core.compiler.native.group import Unsupported
 from nasturtium.core.compiler.native.plan import decode, encode, key_of
 from nasturtium.core.compiler.native.planning import planned
 from nasturtium.core.compiler.native.program import NativeProgram
@@ -21,6 +22,7 @@ from nasturtium.core.compiler.trace import trace
 from nasturtium.core.device import CPU
 from nasturtium.core.errors import BoundsError
 from nasturtium.core.optim import SGD, Adam, AdamW
+from nasturtium.core.random import key_from, normal
 
 pytest.importorskip("llvmlite", reason="the native back end needs the extra: compiler")
 from nasturtium.core.compiler.llvm import Engine, KernelCache
@@ -157,16 +159,18 @@ def scaled(factor: np.ndarray) -> Callable[..., Tensor]:
     return lambda x: x * Tensor(factor)
 
 
-def stepping(which: int) -> Callable[..., Any]:
-    """A step that changes the first or the second of what it reads."""
-    read = [Tensor(np.ones(3, np.float32)) for _ in range(2)]
-    optimizer = SGD()
-    state = optimizer.init([read[which]])
+def drawing(early: bool) -> Callable[..., Tensor]:
+    """A step that makes a second key before it draws by the first, or behind."""
+    rng = np.random.default_rng(0)
 
     def step(x):
-        product = read[0] * read[1]
-        optimizer.step(state, [x])
-        return product
+        first = key_from(rng)
+        if early:
+            key_from(rng)
+        drawn = normal(first, x.shape)
+        if not early:
+            key_from(rng)
+        return x + drawn
 
     return step
 
@@ -177,7 +181,7 @@ DIFFERENT = [
     pytest.param(lambda: lambda x: ops.sum(x, axis=0), lambda: lambda x: ops.sum(x), (ONE,), id="parameters-of-ops"),
     pytest.param(lambda: lambda x: x * 2.0, lambda: lambda x: x * 2.0000000000000004, (ONE,), id="numbers"),
     pytest.param(perceptron, lambda: perceptron(SGD(momentum=0.9, nesterov=True)), (IMAGES, LABELS), id="optimisers"),
-    pytest.param(lambda: stepping(0), lambda: stepping(1), (ONE,), id="what-a-step-writes"),
+    pytest.param(lambda: drawing(True), lambda: drawing(False), (ONE,), id="when-keys-are-made"),
 ]
 
 
@@ -202,6 +206,7 @@ PLANNED = """
 import hashlib
 import numpy as np
 from nasturtium.core.compiler.llvm import Engine
+from nasturtium.core.compiler.native.group import Unsupported
 from nasturtium.core.compiler.native.plan import encode
 from nasturtium.core.compiler.native.planning import planned
 from nasturtium.core.compiler.trace import trace
@@ -219,3 +224,37 @@ def test_processes_plan_alike(monkeypatch):
         done = subprocess.run([sys.executable, "-c", PLANNED], capture_output=True, text=True, check=True)
         found.add(done.stdout)
     assert len(found) == 1
+
+
+def own_op(factor: float) -> Callable[..., Tensor]:
+    scaled = kernel_op("scaled", reference=lambda x: x * np.float32(factor), cuda=None)
+    table = np.arange(4, dtype=np.float32)
+    table.flags.writeable = False
+    return lambda x: x + scaled(Tensor(table))
+
+
+def test_ops_of_the_users_own_may_be_others_next_time(as_in_a_new_process):
+    x = np.zeros(4, np.float32)
+    assert key_of(trace(own_op(2), x).graph, program.default_cache(), 2) is None
+    assert [NativeProgram(trace(own_op(factor), x).graph, CPU)([x])[0][1] for factor in (2, 3)] == [2, 3]
+
+
+def test_another_entry_under_the_name_of_a_plan_is_none(as_in_a_new_process, folder):
+    graph = trace(constants(), ROWS).graph
+    expected = [array.tobytes() for array in NativeProgram(graph, CPU)([ROWS])]
+    [plan], kernels = list(folder.glob("*.plan")), list(folder.glob("*.kernel"))
+    plan.write_bytes(kernels[0].read_bytes())
+    as_in_a_new_process()
+    assert [array.tobytes() for array in NativeProgram(graph, CPU)([ROWS])] == expected
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"text", b"\xff"])
+def test_what_is_no_plan_is_made_again(content, as_in_a_new_process):
+    graph, cache = trace(constants(), ROWS).graph, program.default_cache()
+    cache.keep(f"{key_of(graph, cache, program.default_pool().threads)}.plan", content)
+    assert NativeProgram(graph, CPU)([ROWS])[0].shape == ROWS.shape
+
+
+def test_numbers_in_foreign_byte_order_are_nothing_for_kernels():
+    with pytest.raises(Unsupported, match="foreign byte order"):
+        NativeProgram(trace(lambda x: x * 2.0, ROWS.astype(">f4")).graph, CPU)
