@@ -244,9 +244,20 @@ class Trace:
         self, name: str, run: Callable[..., None], inputs: Sequence[Tensor], *, touches: Sequence[Array], subject: Any
     ) -> None:
         """Something that Python does when the values are there, which changes `touches`."""
-        values = tuple(item.data if isinstance(item, Staged) else self.capture(item) for item in inputs)
+        values = tuple(map(self._wanted, inputs))
         self.graph.effects.append(Effect(name, run, values, subject, tuple(touches)))
         self._stepped.extend((array, name) for array in touches)
+
+    def _wanted(self, item: Any) -> Value:
+        """What an effect is called with; an array is what was known while tracing, such as gradients that are zero."""
+        if isinstance(item, Staged):
+            return item.data
+        if isinstance(item, Tensor):
+            return self.capture(item)
+        array: Array = item.copy()
+        value = Value(spec_of(array))
+        self.graph.constants[value] = array
+        return value
 
     def unknown(self, what: str, hint: str) -> TraceError:
         """What to raise where a function looks at elements."""

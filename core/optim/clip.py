@@ -32,7 +32,7 @@ def clip_by_norm(gradient: Array, bound: float) -> float:
     if isinstance(gradient, Traced):
         norm = _traced_norm(gradient)
         clipped = ops.isfinite(norm) & (norm > bound)
-        gradient.data = (gradient * ops.where(clipped, bound / norm, 1.0)).data
+        gradient.data = (gradient * ops.where(clipped, bound / ops.maximum(norm, bound), 1.0)).data
         return norm  # pyright: ignore[reportReturnType] - a number when it runs
     norm = l2_norm(gradient)
     if isfinite(norm) and norm > bound:

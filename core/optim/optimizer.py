@@ -114,7 +114,7 @@ def staged(step: Step) -> Step:
         stage = current_stage()
         if stage is None:
             return step(self, state, gradients, learning_rate=learning_rate)
-        single = isinstance(gradients, Tensor)
+        single = not isinstance(gradients, Sequence)  # one vector
         given = [gradients] if single else list(cast("Sequence[Tensor]", gradients))
         rates = [learning_rate] if isinstance(learning_rate, Tensor) else []
 

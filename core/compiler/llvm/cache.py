@@ -27,7 +27,7 @@ from .kernel import Kernel, KernelReference, digest_of
 
 logger = logging.getLogger(__name__)
 
-FORMAT = b"nasturtium kernel 2\n"
+FORMAT = b"nasturtium kernel 3\n"
 KERNEL_SUFFIX, PLAN_SUFFIX = ".kernel", ".plan"
 SUFFIXES = (KERNEL_SUFFIX, PLAN_SUFFIX)
 LARGEST_ENTRY = 16 << 20  # bytes; nothing larger is read

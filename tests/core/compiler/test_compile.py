@@ -512,3 +512,26 @@ def test_a_view_of_a_parameter_that_is_returned_is_what_it_was_before_the_step(v
     np.testing.assert_array_equal(found.detach().numpy(), before)
     np.testing.assert_array_equal(given.detach().numpy(), np.arange(6).reshape(2, 3))  # the same memory, as an argument
     np.testing.assert_array_equal(weight.numpy(), np.arange(6).reshape(2, 3) - 1)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+@pytest.mark.parametrize("clip", [True, False])
+def test_gradients_that_are_known_while_tracing(clip, backend):
+    """The loss does not depend on the parameters, so their gradient is zero: a step of weight decay alone."""
+    other = Parameter(np.ones(3, np.float32))
+    weights = [Parameter(np.full((2, 3), 2, np.float32)), Parameter(np.full(3, 2, np.float32))]
+    optimizer = SGD(learning_rate=0.5, weight_decay=0.5)
+    state = optimizer.init(weights)
+
+    @partial(compile, backend=backend)
+    def step(x):
+        gradients = grad(ops.sum(x * other), [*weights, other])[:2]
+        whole = state.gather(gradients)
+        if clip:
+            clip_by_norm(whole, 1.0)
+        optimizer.step(state, whole)
+
+    for _ in range(2):
+        state.buffer.gradient[...] = 99  # who else uses it
+        step(np.ones(3, np.float32))
+    np.testing.assert_array_equal(state.parameters, np.full(9, 2 * 0.75**2, np.float32))
