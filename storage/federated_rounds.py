@@ -179,6 +179,12 @@ class FederatedRounds:
         with self._database.write() as session:
             self._tell(session, self._require(session).id, kind, number, **facts)
 
+    def tell_after(self, kind: str, **facts: object) -> None:
+        """Something happened when the run was over, whichever process had it: an event of the run."""
+        with self._database.write() as session:
+            run_id = require_run(session, self._uid, kind=self._kind)
+            self._tell(session, run_id, kind, len(read_closed(session, run_id)) + 1, **facts)
+
     def resume_point(self) -> ResumePoint:
         """Where the run goes on: after its highest closed round whose file is what was written.
 

@@ -26,6 +26,34 @@ _PATIENCE_S: Final = 300.0  # for a checkpoint to be made, or taken
 _UNFIT: Final = frozenset({Refusal.SCHEMA, Refusal.DATA})  # what a site has does not fit, whoever helps it
 
 
+def hand_over(
+    terms: Coordination,
+    greeter: Greeter,
+    nodes: Callable[[], Collection[int]],
+    closed: int,
+    tell: Callable[[str, str, int], object],
+) -> Steps[frozenset[int]]:
+    """Bring sites that were away at the end of a run to its last round, so that they have the model, too.
+
+    Args:
+        terms: of the run, which is over.
+        greeter: of the run: it knows how far sites are.
+        nodes: those that are there.
+        closed: how many rounds the run had.
+        tell: see `CatchUp`.
+
+    Returns:
+        The nodes that are at the last round.
+    """
+    yield from greeter.steps(nodes())
+    there = [node for node in nodes() if greeter.accepts(node)]
+    late = frozenset(node for node in there if greeter.hellos[node].rounds.get(terms.plan.run, 0) < closed)
+    catch_up = CatchUp(terms, tell, greeter=greeter)
+    catch_up.learn(closed, in_step=frozenset(there) - late, behind=late, astray=frozenset())
+    yield from catch_up.steps(there, Counter())
+    return frozenset(node for node in there if greeter.accepts(node)) - catch_up.behind
+
+
 class CatchUp:
     """Who of a run is behind, and who has tried to help.
 

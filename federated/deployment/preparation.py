@@ -96,6 +96,7 @@ class Preparation:
         protection: of the job.
         delta: at which the ledger counts.
         sparse: whether updates in the clear leave elements out.
+        look: called while it waits; by default it keeps the claim, and stops if somebody asks for that.
     """
 
     def __init__(
@@ -107,8 +108,10 @@ class Preparation:
         *,
         delta: float = 1e-5,
         sparse: bool = False,
+        look: Callable[[], object] | None = None,
     ) -> None:
         self._hub = hub
+        self._look = look or self._keep_claim
         self.claim = claim
         self._stop = stop
         self._protection = protection
@@ -378,9 +381,11 @@ class Preparation:
         """
         if self._stop.is_set():
             raise StoppedError("the coordinator was stopped", hint="it goes on when the server runs again")
-        if time.monotonic() < self._beat + _BEAT_S:
-            return
-        self._beat = time.monotonic()
+        if time.monotonic() >= self._beat + _BEAT_S:
+            self._beat = time.monotonic()
+            self._look()
+
+    def _keep_claim(self) -> None:
         if self._jobs.renew(self.claim, CLAIM_S):
             raise StoppedError("somebody asked for the run to stop", hint="nasturtium federate resume")
 

@@ -31,6 +31,7 @@ from ..flower import LinkLostError
 from .coordinator_engine import CoordinatorEngine
 from .events import JobEnded, JobWaits, ServerEvent, ServerReady, SitesChanged
 from .federation_config import FederationConfig
+from .hand_overs import HandOvers
 from .preparation import Coordinating
 from .search_run import Searching, SearchRun
 from .train_run import TrainRun
@@ -86,6 +87,7 @@ def serve(
             observe=observe,
         )
         jobs, seen = Federations(database), SitesChanged((), ())
+        hand_overs = HandOvers(hub, stop)
         holder = f"{socket.gethostname()}/{os.getpid()}"
         told = ""
         while not stop.is_set():
@@ -100,6 +102,8 @@ def serve(
             told = ""
             if claim is not None:
                 _do(engine, hub, claim, stop, database, search)
+                with suppress(LinkLostError):
+                    hand_overs.note(claim.uid, engine.online())
                 continue
             if until_idle:
                 return
@@ -108,6 +112,7 @@ def serve(
                 if found != seen:
                     seen = found
                     observe(found)
+                    hand_overs.look(engine, frozenset(found.online))
             stop.wait(_LOOK_S)
 
 

@@ -9,7 +9,7 @@ asks neither the job nor the sites again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from ...privacy import (
     calibrate_client_dp,
 )
 from ...storage import (
+    FederatedRounds,
     History,
     JobClaim,
     Ledger,
@@ -33,11 +34,15 @@ from ...storage import (
 from ..adapters import FederatedModel, ModelCatalogue
 from ..adapters.catalogue import check_clear
 from ..adapters.spec import model_from_dict, tensors_of, update_elements
+from ..coordinator.attempt import Coordination
+from ..coordinator.catch_up import hand_over
+from ..coordinator.greeter import Greeter
 from ..coordinator.plan import FederationPlan
 from ..coordinator.privacy_gate import PrivacyGate
 from ..coordinator.recorder import FederationStarted, RoundRecorder
 from ..coordinator.relay_strategy import RelayStrategy
 from ..default_model import check_fits, default_spec
+from ..protocol.courier import drive
 from ..protocol.masks import make_mask_terms
 from ..protocol.rounds import LocalTraining, MaskTerms, Quantisation, first_bound
 from ..updates.exchange import check_trains, full_layout
@@ -93,13 +98,16 @@ class TrainRun:
         hub: what the coordinator has.
         claim: of the job.
         stop: set when the coordinator is to end: the job is left as it is.
+        look: see `Preparation`.
     """
 
-    def __init__(self, hub: Coordinating, claim: JobClaim, stop: threading.Event) -> None:
+    def __init__(
+        self, hub: Coordinating, claim: JobClaim, stop: threading.Event, *, look: Callable[[], object] | None = None
+    ) -> None:
         self._hub = hub
         self._job = job = TrainJob.from_dict(claim.config)
         sparse = job.make_compression().sparse
-        self._before = Preparation(hub, claim, stop, job.protection, delta=self._delta, sparse=sparse)
+        self._before = Preparation(hub, claim, stop, job.protection, delta=self._delta, sparse=sparse, look=look)
         self.accuracy: float | None = None
         self.note: str | None = None  # why the model is not where it was to be
 
@@ -153,22 +161,11 @@ class TrainRun:
         resume = recorder.resume()
         if not resume.closed:
             gate.check_plan(job.rounds)
-        adder = self._before.adder(Preset.named(decided.preset), decided.key_id)
-        strategy = RelayStrategy(
-            self._plan(run, decided, private, adder),
-            adder,
-            self._before.of_roster(grant),
-            hub.identity,
-            greeter=self._before.greeter(
-                decided.key_id,
-                decided.roster_sha256,
-                run=run,
-                late=self._before.late_sites(grant, decided.preprocessing),
-                grant=grant,
-            ),
-        )
+        terms, greeter = self._terms(run, grant, decided, private)
         try:
-            strategy.run(grid, recorder, resume)
+            RelayStrategy(terms.plan, terms.adder, terms.sites, hub.identity, greeter=greeter).run(
+                grid, recorder, resume
+            )
             made = TrainedModel(
                 run=run,
                 spec=decided.spec,
@@ -186,6 +183,45 @@ class TrainRun:
         if recorder.accuracy is not None:
             figures["val_accuracy"] = recorder.accuracy
         tracker.finish(run, state="completed", metrics=figures)
+
+    def hand_over(self, grid: Grid) -> frozenset[str]:
+        """Give the model of a run that is over to members that were away at its end and are there now.
+
+        Returns:
+            The names of the members that have it.
+
+        Raises:
+            PausedError, StoppedError, ConfigError, LinkLostError: as of `main`.
+        """
+        run, decided = self._before.claim.run, self._read_decided()
+        if run is None or decided is None:
+            return frozenset()
+        hub, grant = self._hub, self._before.make_key(grid)
+        sites = self._before.of_roster(grant)
+        terms, greeter = self._terms(run, grant, decided, self._calibrate(decided))
+        courier = self._before.courier(grid, sites)
+        rounds = FederatedRounds(hub.database, run)
+
+        def tell(site: str, donor: str, size: int) -> None:
+            rounds.tell_after("site caught up", site=site, donor=donor, bytes=size)
+            self._before.tell(f"{site} has the model, by way of {donor}")
+
+        steps = hand_over(terms, greeter, courier.nodes, len(rounds.resume_point().closed), tell)
+        [done] = drive(courier, [steps], check=self._before.check)
+        if done.error is not None:
+            raise done.error
+        return frozenset(site.name for node in done.value or () if (site := sites.get(node)) is not None)
+
+    def _terms(
+        self, run: str, grant: KeyGrant, decided: _Decided, private: ClientDp | None
+    ) -> tuple[Coordination, Greeter]:
+        """What rounds and catching up go by."""
+        before = self._before
+        adder = before.adder(Preset.named(decided.preset), decided.key_id)
+        plan, sites = self._plan(run, decided, private, adder), before.of_roster(grant)
+        late = before.late_sites(grant, decided.preprocessing)
+        greeter = before.greeter(decided.key_id, decided.roster_sha256, run=run, late=late, grant=grant)
+        return Coordination.of(plan, adder, sites, self._hub.identity), greeter
 
     # --- before the first round ---
 
