@@ -25,7 +25,7 @@ from nasturtium.core.compiler.llvm.engine import Engine
 from nasturtium.core.compiler.llvm.formula import SHARDS, Formula
 from nasturtium.core.compiler.llvm.fusion import Rows, Where, fuse
 from nasturtium.core.compiler.llvm.launch import Images
-from nasturtium.core.compiler.llvm.optimisers import step_pattern
+from nasturtium.core.compiler.llvm.optimizers import step_pattern
 from nasturtium.core.compiler.llvm.pool import Pool
 from nasturtium.core.compiler.llvm.program import Pointer, Program, call
 from nasturtium.core.compiler.llvm.step import Step

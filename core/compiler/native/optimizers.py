@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...optim.optimizer import OptimizerState
 from ..graph import Effect, Value
 from ..llvm.launch import Launch
-from ..llvm.optimisers import emit_step
+from ..llvm.optimizers import emit_step
 from ..llvm.program import Scalar
 from .place import Buffer, Place
 from .steps import method_of, name_of, rate_of, state_of, vectors_of

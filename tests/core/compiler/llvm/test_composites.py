@@ -12,7 +12,7 @@ from nasturtium.core import Tensor, ops, optim, vjp
 from nasturtium.core.compiler.llvm import activations, attention, loss, normalisation
 from nasturtium.core.compiler.llvm.elementwise import emit_flat, emit_image, scratch_rows, tile_for
 from nasturtium.core.compiler.llvm.formula import SHARDS, Formula, Pattern
-from nasturtium.core.compiler.llvm.optimisers import emit_squares, emit_step
+from nasturtium.core.compiler.llvm.optimizers import emit_squares, emit_step
 from nasturtium.core.compiler.llvm.reduction import emit_rows, row_scratch, row_tile_for
 from nasturtium.core.compiler.llvm.step import Step
 
