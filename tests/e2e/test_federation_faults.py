@@ -73,6 +73,22 @@ def test_a_site_that_is_killed_in_a_round_is_left_out_and_comes_back_with_what_i
     assert all({"a", "b", "c"} <= sites for sites in given.values())
 
 
+def test_a_site_that_is_away_at_the_end_gets_the_model_when_it_comes_back(make_federation):
+    federation = make_federation()
+    job = federation.train(3)
+    federation.start()
+    federation.wait_rounds(job, 1)
+    federation.sites["d"].kill()
+    federation.wait_ended(job)
+    others = federation.wait_models(job, ["a", "b", "c"])
+    federation.server.kill()  # nor does it matter which process the coordinator was
+    federation.server.start()
+    federation.sites["d"].start()
+    models = federation.wait_models(job)
+    assert models.keys() == others.keys() | {"d"}
+    assert len(set(models.values())) == 1
+
+
 def test_a_server_that_is_killed_at_moments_nobody_chose_goes_on_at_the_last_closed_round(make_federation):
     federation = make_federation()
     rng = random.Random(7)
