@@ -188,15 +188,15 @@ class TrainRun:
         """Give the model of a run that is over to members that were away at its end and are there now.
 
         Returns:
-            The names of the members that have it.
+            The names of the members that have it; nobody is asked where the sites have another key by now.
 
         Raises:
-            PausedError, StoppedError, ConfigError, LinkLostError: as of `main`.
+            StoppedError: somebody asked for that.
+            LinkLostError: the SuperLink is gone.
         """
-        run, decided = self._before.claim.run, self._read_decided()
-        if run is None or decided is None:
+        hub, run, decided, grant = self._hub, self._before.claim.run, self._read_decided(), self._hub.keys.grant()
+        if run is None or decided is None or grant is None or grant.roster.sha256 != decided.roster_sha256:
             return frozenset()
-        hub, grant = self._hub, self._before.make_key(grid)
         sites = self._before.of_roster(grant)
         terms, greeter = self._terms(run, grant, decided, self._calibrate(decided))
         courier = self._before.courier(grid, sites)
