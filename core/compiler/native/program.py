@@ -13,6 +13,7 @@ from ..graph import Capture, Draw, Graph
 from ..llvm import Call, KernelUnknownError, Program, default_cache, default_pool
 from ..llvm.cache import PLAN_SUFFIX
 from ..undisturbed import undisturbed
+from .arena import ALIGNMENT
 from .plan import Plan, Read, decode, encode, key_of
 from .steps import native_step
 from .team import Team
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ALIGNMENT: Final = 64  # bytes: a cache line, and the widest vector
 BEYOND: Final = 4096  # bytes behind the arena that kernels may read
 READ_BEHIND: Final = 64  # bytes behind anything else
 PAGE: Final = 4096
