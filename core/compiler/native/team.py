@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from statistics import median
 from time import perf_counter_ns
 from typing import Final
 
 from ..llvm import Program
 
 FIRST: Final = 4  # runs before the first comparison: memory is touched, and caches are filled
-COMPARED: Final = 10  # runs of a comparison for each number
-MOVING: Final = 3  # of these, in which what threads made before still moves from core to core
-EVERY: Final = 2000  # runs between two comparisons
+COMPARED: Final = 8  # runs of a comparison for each number
+MOVING: Final = 2  # of these, in which what threads made before still moves from core to core
+EVERY: Final = 500  # runs between two comparisons
+LONG_NS: Final = 1_000_000  # of what takes longer, waiting is a small part
 
 
 class Team:
-    """All threads or one, whichever was faster lately: on a core that has other work, or where cores are slow to hear
-    from each other, a small program is faster alone. The results have the same bits for any number.
+    """All threads or, for a short program, one, whichever was faster lately: on a core that has other work, or where
+    cores are slow to hear from each other, it is faster alone. The results have the same bits for any number.
 
     Args:
         threads: of the whole team.
@@ -45,8 +45,15 @@ class Team:
         start = perf_counter_ns()
         program.run(threads=threads)
         self._times[threads].append(perf_counter_ns() - start)
-        if len(one) == COMPARED:
-            self.best = 1 if median(one[MOVING:]) < median(every[MOVING:]) else self._all
+        if len(every) == COMPARED and min(every) > LONG_NS:
+            self._left = -1
+        elif len(one) == COMPARED:
+            self.best = 1 if _usual(one) < _usual(every) else self._all
             self._left = EVERY
             one.clear()
             every.clear()
+
+
+def _usual(times: list[int]) -> int:
+    """What a run takes that nobody disturbs; not the luckiest."""
+    return sorted(times[MOVING:])[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nasturtium.core.compiler.native import team
-from nasturtium.core.compiler.native.team import COMPARED, EVERY, FIRST, Team
+from nasturtium.core.compiler.native.team import COMPARED, EVERY, FIRST, LONG_NS, Team
 
 
 class Timed:
@@ -43,6 +43,13 @@ def test_what_was_faster_runs_on(times, best, timed):
     for _ in range(2 * COMPARED):
         chosen.run(program)
     assert chosen.best == (2 if times[1] == times[2] else 3 - best)
+
+
+def test_what_takes_long_runs_with_all(timed):
+    program, chosen = timed({1: LONG_NS, 2: LONG_NS + 1}), Team(2)
+    for _ in range(FIRST + COMPARED + 100):
+        chosen.run(program)
+    assert set(program.ran) == {2}
 
 
 def test_one_thread_is_not_compared(timed):
