@@ -62,6 +62,7 @@ class Pool:
         self.lock = threading.Lock()  # held by whoever runs, and while the process forks
         self._libc: Any = ctypes.CDLL(None) if os.name == "posix" else None
         self._workers: list[ctypes.c_void_p] = []  # pthread_t, a number or a pointer
+        self._spins: dict[int, int] = {}  # how often to look before sleeping, by its place in the team's memory
         self._closed = False
         self._new_team()
         _POOLS.add(self)
@@ -95,6 +96,11 @@ class Pool:
         else:
             self._timed(self._team, table, records, threads, control, times)
 
+    def rouse(self) -> None:
+        """Let threads wait awake again, as long as at first, before they sleep: there is work from now on."""
+        for place, spins in self._spins.items():
+            self._write(place, spins)
+
     def close(self) -> None:
         """End the workers. Later runs use the calling thread alone."""
         with self.lock:
@@ -120,8 +126,9 @@ class Pool:
         start = ctypes.addressof(self._memory)
         self._team = start + -start % 128
         for place, spin_us in ((layout.BARRIER_SPINS, BARRIER_SPIN_US), (layout.IDLE_SPINS, IDLE_SPIN_US)):
-            for offset in (0, 8):
-                self._write(place + offset, max(layout.FEWEST_SPINS, spin_us * self._pauses_per_us))
+            self._spins[place] = max(layout.FEWEST_SPINS, spin_us * self._pauses_per_us)
+            self._write(place + 8, self._spins[place])  # at most
+        self.rouse()
         if self._libc is None:
             return
         for place, name in (

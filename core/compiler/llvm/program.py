@@ -197,6 +197,10 @@ class Program:
         with self._lock:
             self._pool.run(self._table, len(self.records), threads=threads, flush=flush)
 
+    def rouse(self) -> None:
+        """See `Pool.rouse`."""
+        self._pool.rouse()
+
     def time(self, *, threads: int = 0, flush: bool = False) -> NDArray[np.int64]:
         """Run once; the nanoseconds that each record took in thread 0, shape (records,). A barrier's are its wait."""
         if self._unbound:

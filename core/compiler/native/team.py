@@ -10,7 +10,7 @@ from ..llvm import Program
 FIRST: Final = 4  # runs before the first comparison: memory is touched, and caches are filled
 COMPARED: Final = 8  # runs of a comparison for each number
 MOVING: Final = 2  # of these, in which what threads made before still moves from core to core
-EVERY: Final = 500  # runs between two comparisons
+SOON, LATE = 64, 1024  # runs between two comparisons: after a change, and twice as many each time there was none
 LONG_NS: Final = 1_000_000  # of what takes longer, waiting is a small part
 
 
@@ -26,9 +26,10 @@ class Team:
     """
 
     def __init__(self, threads: int) -> None:
-        self.best = threads
+        self.best: int = threads
         self._all = threads
         self._left = FIRST if threads > 1 else -1  # runs before the next comparison; -1: there is none
+        self._pause = SOON
         self._times: dict[int, list[int]] = {1: [], threads: []}
 
     def run(self, program: Program) -> None:
@@ -42,14 +43,17 @@ class Team:
     def _compare(self, program: Program) -> None:
         one, every = self._times[1], self._times[self._all]
         threads = self._all if len(every) < COMPARED else 1
+        if not every:
+            program.rouse()  # who was not wanted for long sleeps, and would be slow to come each time
         start = perf_counter_ns()
         program.run(threads=threads)
         self._times[threads].append(perf_counter_ns() - start)
         if len(every) == COMPARED and min(every) > LONG_NS:
             self._left = -1
         elif len(one) == COMPARED:
-            self.best = 1 if _usual(one) < _usual(every) else self._all
-            self._left = EVERY
+            best: int = 1 if _usual(one) < _usual(every) else self._all
+            self._pause = min(2 * self._pause, LATE) if best == self.best else SOON
+            self.best, self._left = best, self._pause
             one.clear()
             every.clear()
 
