@@ -145,6 +145,6 @@ def check(training, *, rounding=1e-4):
     """The native back end is the reference, and does not depend on the number of threads."""
     one = training.run(threads=1)
     agree(one, training.run(), rounding=rounding)
-    for order in (None, (0, 1), (1, 0)):
+    for order in (None, (1, 0)):
         for actual, wanted in zip(training.run(threads=2, order=order), one, strict=True):
             assert actual.tobytes() == wanted.tobytes()
