@@ -32,7 +32,7 @@ def hand_over(
     nodes: Callable[[], Collection[int]],
     closed: int,
     tell: Callable[[str, str, int], object],
-) -> Steps[frozenset[int]]:
+) -> Steps[None]:
     """Bring sites that were away at the end of a run to its last round, so that they have the model, too.
 
     Args:
@@ -41,9 +41,6 @@ def hand_over(
         nodes: those that are there.
         closed: how many rounds the run had.
         tell: see `CatchUp`.
-
-    Returns:
-        The nodes that are at the last round.
     """
     yield from greeter.steps(nodes())
     there = [node for node in nodes() if greeter.accepts(node)]
@@ -51,7 +48,6 @@ def hand_over(
     catch_up = CatchUp(terms, tell, greeter=greeter)
     catch_up.learn(closed, in_step=frozenset(there) - late, behind=late, astray=frozenset())
     yield from catch_up.steps(there, Counter())
-    return frozenset(node for node in there if greeter.accepts(node)) - catch_up.behind
 
 
 class CatchUp:

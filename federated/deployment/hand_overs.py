@@ -9,6 +9,7 @@ from typing import Final
 from ...core import NasturtiumError
 from ...storage import Federations, JobClaim, JobRecord
 from ..errors import StoppedError
+from ..flower import LinkLostError
 from .coordinator_engine import CoordinatorEngine
 from .preparation import Coordinating
 from .train_run import TrainRun
@@ -45,17 +46,19 @@ class HandOvers:
             return
         done = [job for job in self._jobs.jobs() if (job.kind, job.state) == ("train", "completed")]
         for job in reversed(done[-NEWEST:]):
-            before = self._there.get(job.uid, frozenset())
-            self._there[job.uid] = online
-            if online - before and not self._another_waits():
-                self._hand_over(engine, job)
+            if online - self._there.get(job.uid, frozenset()) and not self._another_waits():
+                self._hand_over(engine, job, online)
 
-    def _hand_over(self, engine: CoordinatorEngine, job: JobRecord) -> None:
+    def _hand_over(self, engine: CoordinatorEngine, job: JobRecord, online: frozenset[str]) -> None:
         claim = JobClaim(uid=job.uid, kind=job.kind, name=job.name, config=job.config, run=job.run, epoch=0)
         try:
             engine.serve(TrainRun(self._hub, claim, self._stop, look=self._make_way).hand_over)
+        except LinkLostError:
+            raise
         except NasturtiumError as exc:
-            logger.info("the model of %s was handed over to nobody: %s", job.name, exc.message)
+            logger.info("the model of %s is handed over later: %s", job.name, exc.message)
+        else:
+            self._there[job.uid] = online
 
     def _make_way(self) -> None:
         if self._another_waits():

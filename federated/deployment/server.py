@@ -87,7 +87,7 @@ def serve(
             observe=observe,
         )
         jobs, seen = Federations(database), SitesChanged((), ())
-        hand_overs = HandOvers(hub, stop)
+        hand_overs, due = HandOvers(hub, stop), False  # due: somebody may have come, or a job kept it from being done
         holder = f"{socket.gethostname()}/{os.getpid()}"
         told = ""
         while not stop.is_set():
@@ -104,6 +104,7 @@ def serve(
                 _do(engine, hub, claim, stop, database, search)
                 with suppress(LinkLostError):
                     hand_overs.note(claim.uid, engine.online())
+                due = True
                 continue
             if until_idle:
                 return
@@ -112,7 +113,10 @@ def serve(
                 if found != seen:
                     seen = found
                     observe(found)
+                    due = True
+                if due:
                     hand_overs.look(engine, frozenset(found.online))
+                    due = False
             stop.wait(_LOOK_S)
 
 

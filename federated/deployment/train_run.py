@@ -184,11 +184,10 @@ class TrainRun:
             figures["val_accuracy"] = recorder.accuracy
         tracker.finish(run, state="completed", metrics=figures)
 
-    def hand_over(self, grid: Grid) -> frozenset[str]:
+    def hand_over(self, grid: Grid) -> None:
         """Give the model of a run that is over to members that were away at its end and are there now.
 
-        Returns:
-            The names of the members that have it; nobody is asked where the sites have another key by now.
+        Nobody is asked where the sites have another key by now.
 
         Raises:
             StoppedError: somebody asked for that.
@@ -196,7 +195,7 @@ class TrainRun:
         """
         hub, run, decided, grant = self._hub, self._before.claim.run, self._read_decided(), self._hub.keys.grant()
         if run is None or decided is None or grant is None or grant.roster.sha256 != decided.roster_sha256:
-            return frozenset()
+            return
         sites = self._before.of_roster(grant)
         terms, greeter = self._terms(run, grant, decided, self._calibrate(decided))
         courier = self._before.courier(grid, sites)
@@ -210,7 +209,6 @@ class TrainRun:
         [done] = drive(courier, [steps], check=self._before.check)
         if done.error is not None:
             raise done.error
-        return frozenset(site.name for node in done.value or () if (site := sites.get(node)) is not None)
 
     def _terms(
         self, run: str, grant: KeyGrant, decided: _Decided, private: ClientDp | None

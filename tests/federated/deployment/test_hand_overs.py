@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -82,24 +81,30 @@ def test_who_comes_back_gets_the_model_and_nothing_is_spent_for_it(folder):
         assert engine.served == 1  # and nobody has come since
 
 
-def test_a_job_that_waits_goes_first(folder, monkeypatch):
+def test_a_job_that_waits_goes_first(folder):
     with open_database(folder / "hub" / "history.db") as database:
-        home = Household(folder, database)
+        home, jobs = Household(folder, database), Federations(database)
         hand_overs, engine = HandOvers(home.hub, threading.Event()), Engine(home)
         start_job(home.config, replace(JOB, name="another"))
         hand_overs.look(engine, frozenset("abcd"))
         assert engine.served == 0
+        claim = jobs.claim("here", 60)
+        assert claim is not None
+        jobs.end(claim, "stopped")
+        hand_overs.look(engine, frozenset("abcd"))
+        assert engine.served == 1  # it was put off, not forgotten
 
 
-def test_what_goes_wrong_ends_nothing(folder):
+def test_what_goes_wrong_ends_nothing_and_is_tried_again(folder):
     with open_database(folder / "hub" / "history.db") as database:
-        home = Household(folder, database)
-        for job in Federations(database).jobs():
-            if job.state == "queued":
-                claim = Federations(database).claim("here", 60)
-                Federations(database).end(claim, "stopped")
-        stop = threading.Event()
+        home, stop = Household(folder, database), threading.Event()
+        hand_overs, engine = HandOvers(home.hub, stop), Engine(home)
+        hand_overs.look(engine, frozenset("a"))
+        assert engine.served == 0  # alone, it is helped by nobody
         stop.set()
-        hand_overs = HandOvers(home.hub, stop)
-        hand_overs.look(Engine(home), frozenset("abcd"))
-        hand_overs.look(SimpleNamespace(serve=None), frozenset("a"))  # alone, it is helped by nobody
+        hand_overs.look(engine, frozenset("abcd"))
+        stop.clear()
+        hand_overs.look(engine, frozenset("abcd"))
+        assert engine.served == 2
+        hand_overs.look(engine, frozenset("abcd"))
+        assert engine.served == 2
