@@ -67,7 +67,7 @@ def native(
         made = {"full": shape, "partials": (SHARDS, channels), "total": (SHARDS,)}.get(operand.layout, (channels,))
         memory[operand.name] = np.asarray(given[operand.name]) if operand.name in given else aligned(*made)
     fused = fuse(ENGINE.target, pattern, grid, where)
-    memory["scratch"] = aligned(max(fused.scratch, 1))
+    memory["scratch"] = aligned(max(fused.launch.scratch, 1))
     pointers = {name: Pointer(name, 4 * offset) for name, offset in fused.launch.offsets.items()}
     program = Program([call(fused.launch.kernel, **fused.launch.numbers, **pointers)], CACHE, POOL)
     for name, array in memory.items():

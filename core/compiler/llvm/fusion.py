@@ -53,14 +53,12 @@ class Fused:
 
     Attributes:
         launch: it; the offset of `scratch`, if there is one, is 0.
-        scratch: floats of scratch memory that each thread needs.
         groups: into how many lines the pixels are divided: `Rows.groups` of moments that it makes.
         pixels: how many there are: `Rows.count` of moments that it makes.
         sort: what kind of kernel it is.
     """
 
     launch: Launch
-    scratch: int
     groups: int
     pixels: int
     sort: Literal["flat", "image", "rows"]
@@ -155,7 +153,7 @@ def fuse(
         if uniform and not rowwise and not shifted and grid.items == grid.rows == 1 and grid.side_by_side:
             kernel = emit_flat(target, pattern, stream)
             launch = _launch(kernel, pattern, where, grid, {"count": grid.pixels * grid.channels})
-            return Fused(launch, 0, 1, pixels, "flat")
+            return Fused(launch, 1, pixels, "flat")
         grid = grid.in_lines() if grid.rows == 1 else grid
     share = _share(pattern, grid, where)
     if rowwise:
@@ -168,8 +166,8 @@ def fuse(
         scratch = scratch_rows(pattern)
     numbers: dict[str, int | float] = {"items": grid.items, "rows": grid.rows}
     numbers |= {"pixels": grid.pixels, "channels": grid.channels, "scratch.thread": scratch * grid.channels}
-    launch = replace(_launch(kernel, pattern, where, grid, numbers), share=share)
-    return Fused(launch, scratch * grid.channels, grid.items * grid.rows, pixels, "rows" if rowwise else "image")
+    launch = replace(_launch(kernel, pattern, where, grid, numbers), share=share, scratch=scratch * grid.channels)
+    return Fused(launch, grid.items * grid.rows, pixels, "rows" if rowwise else "image")
 
 
 def _is_rowwise(pattern: Pattern) -> bool:

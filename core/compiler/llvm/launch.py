@@ -47,6 +47,7 @@ class Launch:
             negative where an operand has a border.
         sizes: bytes of an element of those operands whose offsets count other elements than floats.
         share: how threads divide it, where they do so by rows; else None.
+        scratch: floats of the operand `scratch` for each thread, from its place on; 0: it has none.
     """
 
     kernel: Kernel
@@ -54,6 +55,7 @@ class Launch:
     offsets: Mapping[str, int]
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     share: Share | None = None
+    scratch: int = 0
 
     def __post_init__(self) -> None:
         given = {*self.numbers, *self.offsets}

@@ -90,7 +90,7 @@ class GroupLowering:
                 self._store(output, term)
         fused = fuse(outer.target, self._formula.pattern(), self._walk.grid, self._where | self._walk.extra)
         label = " ".join(dict.fromkeys(node.op.name for node in group.nodes))
-        outer.add(fused.launch, self._memory, self._writes, label, fused.scratch)
+        outer.add(fused.launch, self._memory, self._writes, label)
         for buffer, images in self._cleared:
             outer.clear_border(buffer, images)
 

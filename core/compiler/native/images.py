@@ -243,7 +243,7 @@ class ImageLowering:
             buffer = outer.new(SHARDS * 2 * channels)
             grid = (images.count, images.height, images.width, channels)
             fused = fuse(outer.target, f.pattern(), grid, {"x": images, "moments": Rows(channels)})
-            outer.add(fused.launch, {"x": place.buffer, "moments": buffer}, ["moments"], "moments", fused.scratch)
+            outer.add(fused.launch, {"x": place.buffer, "moments": buffer}, ["moments"], "moments")
             self._remember(whole, buffer, channels, channels, groups=fused.groups)
             known = outer.partials[whole]
         for output, variance in zip(node.outputs, (False, True), strict=True):

@@ -159,12 +159,10 @@ class Lowering:
         for launch in border_fills(self.target, images, self.bordered.get(buffer, NO_BORDER)):
             self.result.works.append(Work(launch, {"to": buffer}, frozenset(), "border", beside=True, nodes=self.nodes))
 
-    def add(
-        self, launch: Launch, memory: Mapping[str, Buffer], writes: Sequence[str], label: str, scratch: int = 0
-    ) -> None:
+    def add(self, launch: Launch, memory: Mapping[str, Buffer], writes: Sequence[str], label: str) -> None:
         """One more launch; see `Work`."""
         used = {name: memory[name] for name in launch.offsets if name != "scratch"}
-        self.result.works.append(Work(launch, used, frozenset(writes), label, scratch, nodes=self.nodes))
+        self.result.works.append(Work(launch, used, frozenset(writes), label, nodes=self.nodes))
 
     def place(self, value: Value) -> Place:
         """Where a value lies; a sum in parts is finished first."""
@@ -181,7 +179,7 @@ class Lowering:
             where: dict[str, Where] = {"parts": partial.rows, "whole": known.origin}
             fused = fuse(self.target, f.pattern(), (1, 1, 1, partial.channels), where)
             memory = {"parts": partial.buffer, "whole": known.buffer}
-            self.add(fused.launch, memory, ["whole"], "finish", fused.scratch)
+            self.add(fused.launch, memory, ["whole"], "finish")
             if value.node is not None:
                 self.result.works[-1].nodes = (value.node,)
             self.places[value] = known
@@ -208,7 +206,7 @@ class Lowering:
         f.store("to", walk.operand(f, "from", place, dtype), dtype=dtype, layout=walk.known("to", to))
         where = {"from": walk.where(place), "to": walk.where(to)} | walk.extra
         fused = fuse(self.target, f.pattern(), walk.grid, where)
-        self.add(fused.launch, {"from": place.buffer, "to": to.buffer}, ["to"], "copy", fused.scratch)
+        self.add(fused.launch, {"from": place.buffer, "to": to.buffer}, ["to"], "copy")
         self.result.works[-1].moved = prod(place.shape) * to.buffer.itemsize
 
     def dense_copy(self, place: Place) -> Place:
@@ -277,7 +275,7 @@ class Lowering:
         f = Formula()
         f.store("to", f.constant(number, dtype), dtype=dtype, layout=walk.known("to", to))
         fused = fuse(self.target, f.pattern(), walk.grid, {"to": walk.where(to)} | walk.extra)
-        self.add(fused.launch, {"to": to.buffer}, ["to"], "fill", fused.scratch)
+        self.add(fused.launch, {"to": to.buffer}, ["to"], "fill")
 
     def _join(self, node: Node) -> None:
         output = node.outputs[0]

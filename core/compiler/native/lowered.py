@@ -26,7 +26,6 @@ class Work:
         memory: the buffer of each of its pointers.
         writes: the names of those that it writes.
         label: what it computes, for people.
-        scratch: floats of scratch memory for each thread.
         beside: it writes what no other launch writes or reads without a barrier: the borders of images.
         nodes: what it computes, or is a part or a preparation of.
         moved: bytes that a copy moves; None where it is none.
@@ -36,7 +35,6 @@ class Work:
     memory: dict[str, Buffer]
     writes: frozenset[str]
     label: str
-    scratch: int = 0
     beside: bool = False
     nodes: tuple[Node, ...] = ()
     moved: int | None = None

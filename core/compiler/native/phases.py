@@ -34,7 +34,7 @@ def phased(lowered: Lowered, scratch: Buffer, threads: int) -> list[Barrier | No
         threads: of the pool that runs it.
     """
     for work in lowered.works:
-        if work.scratch:
+        if work.launch.scratch:
             work.memory["scratch"] = scratch
     small = sum(buffer.nbytes for buffer in lowered.buffers) <= SMALL_BYTES
     by_rows = small and threads > 1 and not any(work.beside for work in lowered.works)

@@ -194,7 +194,7 @@ class PoolLowering:
         fused = fuse(outer.target, f.pattern(), (first.count, first.height, first.width, first.channels), where)
         memory = {name: buffer for name, (buffer, _) in {**windows, **elements}.items()}
         written = [name for name in ("y", "dx") if name in memory]
-        outer.add(fused.launch, memory, written, node.op.name, fused.scratch)
+        outer.add(fused.launch, memory, written, node.op.name)
 
 
 def windows_of(node: Node) -> dict[str, Size]:

@@ -58,7 +58,7 @@ def lower_take(outer: Lowering, node: Node) -> None:
     }
     fused = fuse(outer.target, f.pattern(), (1, 1, count, channels), where)
     memory = {"numbers": index.buffer, "x": table.buffer, "y": made.buffer}
-    outer.add(fused.launch, memory, ["y"], "take", fused.scratch)
+    outer.add(fused.launch, memory, ["y"], "take")
     rank, spread = len(output.shape), len(numbers.shape)
     order = (*range(axis, axis + spread), *range(axis), *range(axis + spread, rank))
     outer.places[output] = made.transposed(back(order))
@@ -130,7 +130,7 @@ def _wide(outer: Lowering, numbers: Value) -> Place:
     f.store("to", f.full("from", "i32"), dtype="i64")
     where: dict[str, Where] = {"from": _pixels(1, count, count, place.origin), "to": _pixels(1, count, count, 0)}
     fused = fuse(outer.target, f.pattern(), (1, 1, 1, count), where)
-    outer.add(fused.launch, {"from": place.buffer, "to": buffer}, ["to"], "copy", fused.scratch)
+    outer.add(fused.launch, {"from": place.buffer, "to": buffer}, ["to"], "copy")
     return Place.dense(buffer, (count,))
 
 

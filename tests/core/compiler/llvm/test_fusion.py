@@ -39,7 +39,7 @@ def launched(fused: Fused, memory: dict[str, Array], threads: int = 2) -> None:
     """Run it on arrays that are the memory of the operands."""
     slots: dict[str, Any] = dict(fused.launch.numbers)
     for name, offset in fused.launch.offsets.items():
-        array = np.zeros(fused.scratch * threads, np.float32) if name == "scratch" else memory[name]
+        array = np.zeros(fused.launch.scratch * threads, np.float32) if name == "scratch" else memory[name]
         slots[name] = array.reshape(-1)[offset:]
     run(fused.launch.kernel, slots, threads=threads)
 
@@ -119,7 +119,7 @@ def test_batch_norm_in_two_kernels(padded: bool):
     where = {"x": images(x, memory), "y": images(y), "weight": 0}
     where["moments"] = Rows(16, groups=first.groups, count=first.pixels)
     second = fuse(target(), f.pattern(), SHAPE, where)
-    assert second.scratch
+    assert second.launch.scratch
     launched(second, {"x": memory, "y": y, "weight": weight, "moments": moments})
     flat = x.astype(np.float64).reshape(-1, channels)
     wanted = (flat - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5) * weight
