@@ -17,6 +17,9 @@ from .target import Target
 from .tile import BLOCK
 from .tile_launch import Taps, blocks_of, tile_launches
 from .tiling import PLAIN, Epilogue
+from .winograd import is_minimal
+from .winograd_tile import minimal_launches
+from .winograd_weights import planes_size
 
 
 def forward(
@@ -48,6 +51,21 @@ def forward(
     x_strides = (x.image, x.row * conv.stride[0], x.pixel * conv.stride[1])
     launches: list[Launch] = []
     for group in range(conv.groups):
+        if is_minimal(conv, y.height, y.width):
+            launches += minimal_launches(
+                target,
+                conv.kernel,
+                x=x,
+                x_start=x.origin + start + group * inputs,
+                inputs=inputs,
+                w_start=group * planes_size(conv.kernel, inputs, outputs),
+                y=y.channels_from(group * outputs, outputs),
+                epilogue=epilogue,
+                others={name: image.channels_from(group * outputs, outputs) for name, image in (others or {}).items()},
+                first_channel=group * outputs,
+                all_channels=conv.outputs,
+            )
+            continue
         launches += tile_launches(
             target,
             taps,
@@ -120,15 +138,31 @@ def input_gradient(
                     w_row=down.tap_step * conv.kernel[1] * column,
                     w_column=right.tap_step * column,
                 ).joined()
+                start = dy.origin + down.start * dy.row + right.start * dy.pixel + group * outputs
                 part = {
                     name: interleaved(image, conv, down, right, group * inputs)
                     for name, image in {"y": dx, **(others or {})}.items()
                 }
+                if is_minimal(conv, dx.height, dx.width):
+                    launches += minimal_launches(
+                        target,
+                        conv.kernel,
+                        x=dy,
+                        x_start=start,
+                        inputs=outputs,
+                        w_start=group * planes_size(conv.kernel, outputs, inputs),
+                        y=part.pop("y"),
+                        epilogue=epilogue,
+                        others=part,
+                        first_channel=group * inputs,
+                        all_channels=conv.inputs,
+                    )
+                    continue
                 launches += tile_launches(
                     target,
                     taps,
                     x_strides=(dy.image, dy.row, dy.pixel),
-                    x_start=dy.origin + down.start * dy.row + right.start * dy.pixel + group * outputs,
+                    x_start=start,
                     w_start=group * blocks_of(inputs) * taps.w_block + (down.tap * conv.kernel[1] + right.tap) * column,
                     y=part.pop("y"),
                     epilogue=epilogue,

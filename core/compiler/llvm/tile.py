@@ -16,10 +16,11 @@ batched matrix products (an image per matrix).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from .ir import INT, Value, Writer, number, vector
+from .ir import INT, Operand, Value, Writer, number, vector
 from .kernel import Kernel
 from .target import Target
 from .tiling import LINE_FLOATS, PLAIN, TILE_COUNTS, Epilogue, Place, Tiling, output_slots, slots_of
@@ -48,8 +49,7 @@ def emit_tile(target: Target, *, pixels: int, blocks: int, epilogue: Epilogue = 
         x, w, y: pointers to the first element that is used; `bias`, `mask`, `add`, `moments` with the epilogue.
         images, height, width: of the output. A matrix is one row.
         tiles: tiles per row, ceil(width / P); the last one overlaps the one before it.
-        chunk: tiles that are computed for one group of blocks before the next: what keeps weights in the cache. With
-            moments, a multiple of `height * tiles`.
+        chunk: tiles that are computed for one group of blocks before the next: what keeps weights in the cache.
         channels: of the output, of which the last block may have fewer than 16.
         tap_rows, tap_columns, depth: what is summed over; no taps make zeros.
         x_ahead: from a tile to what will be wanted soon, in floats: a pixel's first cache line is prefetched there.
@@ -76,9 +76,7 @@ class _Tile(Tiling):
         return self.wide // BLOCK
 
     def channels(self) -> Value:
-        k = self.k
-        blocks = k.div(k.add(k["channels"], BLOCK - 1), BLOCK)
-        return k.mul(k.sub(blocks, self.blocks - 1), BLOCK)  # whole groups of blocks
+        return whole_groups(self.k, self.blocks)
 
     def begin(self, channel: Value) -> None:
         """Weights are read as they are used."""
@@ -94,25 +92,52 @@ class _Tile(Tiling):
         with k.loop(0, count, carried=[x, w, number(0, INT), *zeros]) as taps:
             x, w, column, *sums = taps.values
             starts = [k.at(x, k.mul(k["x_pixel"], p)) for p in range(self.pixels)]
-            with k.loop(0, k["depth"], carried=sums, runs=True) as depth:
-                x_step, w_step = depth.index, k.mul(depth.index, BLOCK)
-                if self.strided:
-                    x_step, w_step = k.mul(depth.index, k["x_depth"]), k.mul(depth.index, k["w_depth"])
-                rows = [k.at(w, w_step, k.mul(k["w_block"], q)) for q in range(self.blocks)]
-                parts = BLOCK // lanes
-                weights = [k.load(k.at(row, i * lanes), vector(lanes)) for row in rows for i in range(parts)]
-                sums = list(depth.values)
-                for p, start in enumerate(starts):
-                    value = k.splat(k.load(k.at(start, x_step)), lanes)
-                    for i, weight in enumerate(weights):
-                        at = p * self.vectors + i
-                        sums[at] = k.fma(value, weight, sums[at])
-                depth.carry(*sums)
+            steps = (k["x_depth"], k["w_depth"]) if self.strided else (1, BLOCK)
+            added = add_products(k, sums, starts, w, depth=k["depth"], steps=steps)
             # The last column of taps is followed by the first one of the next row.
             column = k.add(column, 1)
             ends = k.compare("eq", column, k["tap_columns"])
             back = k.sub(k["tap_columns"], 1)
             next_x = k.select(ends, k.sub(k["x_tap_row"], k.mul(back, k["x_tap_column"])), k["x_tap_column"])
             next_w = k.select(ends, k.sub(k["w_tap_row"], k.mul(back, k["w_tap_column"])), k["w_tap_column"])
-            taps.carry(k.at(x, next_x), k.at(w, next_w), k.select(ends, 0, column), *depth.results)
+            taps.carry(k.at(x, next_x), k.at(w, next_w), k.select(ends, 0, column), *added)
         return list(taps.results[3:])
+
+
+def whole_groups(k: Writer, blocks: int) -> Value:
+    """The channel before which groups of so many blocks end; `channels` is a slot."""
+    count = k.div(k.add(k["channels"], BLOCK - 1), BLOCK)
+    return k.mul(k.sub(count, blocks - 1), BLOCK)
+
+
+def add_products(
+    k: Writer,
+    sums: Sequence[Value],
+    starts: Sequence[Value],
+    w: Value,
+    *,
+    depth: Value,
+    steps: tuple[Operand, Operand] = (1, BLOCK),
+) -> tuple[Value, ...]:
+    """Add to every sum the products along the depth of its pixel and its channels.
+
+    Args:
+        k: what is written to, with a slot `w_block`.
+        sums: vectors of blocks of channels, pixel by pixel.
+        starts: where the depth of every pixel begins.
+        w: where the weights begin.
+        depth: how long it is, > 0.
+        steps: along it, in x and w.
+    """
+    lanes, vectors = k.target.width, len(sums) // len(starts)
+    parts = BLOCK // lanes
+    with k.loop(0, depth, carried=sums, runs=True) as at:
+        x_step, w_step = (k.mul(at.index, step) for step in steps)
+        rows = [k.at(w, w_step, k.mul(k["w_block"], q)) for q in range(vectors // parts)]
+        weights = [k.load(k.at(row, i * lanes), vector(lanes)) for row in rows for i in range(parts)]
+        new: list[Value] = []
+        for start in starts:
+            value = k.splat(k.load(k.at(start, x_step)), lanes)
+            new += [k.fma(value, weight, at.values[len(new) + i]) for i, weight in enumerate(weights)]
+        at.carry(*new)
+    return at.results

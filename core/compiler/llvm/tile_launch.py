@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from .geometry import Pair
@@ -152,8 +152,14 @@ def tile_launches(
     return launches
 
 
-def choose_tile(target: Target, width: int, blocks: int) -> Pair:
+def choose_tile(target: Target, width: int, blocks: int, *, fits: Callable[[int, int], bool] | None = None) -> Pair:
     """Pixels and blocks of the tile that should be fastest for rows of `width` pixels and so many blocks.
+
+    Args:
+        target: the CPU.
+        width: of the rows.
+        blocks: of the output.
+        fits: which tiles may be; default: all.
 
     Per step of the depth, a tile of P x Q blocks loads P floats and Q weights for its P * Q products: two loads and two
     products a cycle, and no fewer cycles than a product takes, about four.
@@ -165,6 +171,8 @@ def choose_tile(target: Target, width: int, blocks: int) -> Pair:
             continue
         for pixels in PIXELS:
             vectors = group * parts
+            if fits is not None and not fits(pixels, group):
+                continue
             if pixels > width or pixels * vectors + vectors + 1 > target.registers:
                 continue
             cycles = max(pixels * vectors, pixels + vectors, 8) / 2 + 0.5

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from .formula import SHARDS
-from .ir import FLOAT, INT, Value, Writer, number, vector
+from .ir import FLOAT, INT, Operand, Value, Writer, number, vector
 from .kernel import Kernel, Slot
 
 LINE_FLOATS = 16  # of a cache line
@@ -87,6 +87,7 @@ class Place:
         pixel: the first one, in its row.
         row: in its image.
         image: its number.
+        number: of the tile in its chunk.
         done: how many of its pixels the tile before has computed.
         first: whether it is the very first that this thread, or this shard, computes.
     """
@@ -95,6 +96,7 @@ class Place:
     pixel: Value
     row: Value
     image: Value
+    number: Value
     done: Value
     first: Value
 
@@ -143,6 +145,16 @@ class Tiling(ABC):
     def sums(self, place: Place) -> list[Value]:
         """The vectors of a tile, pixel by pixel."""
 
+    def step(self, operand: str, pixel: Operand) -> Value:
+        """How far a pixel of a tile is from its first, in an operand that has the shape of the output."""
+        return self.k.mul(self.k[f"{operand}_pixel"], pixel)
+
+    def pixels_of(self, tiles: Value) -> Value:
+        """How many pixels so many tiles have, from the start of a row."""
+        k = self.k
+        rows, more = k.div(tiles, k["tiles"]), k.mul(k.rem(tiles, k["tiles"]), self.pixels)
+        return k.add(k.mul(rows, k["width"]), k.least(more, k["width"]))
+
     def write(self) -> Kernel:
         """The kernel."""
         k = self.k
@@ -170,13 +182,14 @@ class Tiling(ABC):
             self.begin(group.index)
             moments = None
             if shard is not None:
-                moments = _Moments(self, shard, group.index, per_image, k.stack(3 * self.wide), k.sub(first, start))
+                moments = Moments(self, shard, group.index, k.stack(3 * self.wide), k.sub(first, start))
                 moments.clear()
             with k.loop(first, end, carried=[tile, row, image], runs=True) as tiles:
                 at_tile, at_row, at_image = tiles.values
                 pixel = k.least(k.mul(at_tile, self.pixels), k.sub(k["width"], self.pixels))
                 done = k.sub(k.mul(at_tile, self.pixels), pixel)
-                place = Place(group.index, pixel, at_row, at_image, done, k.compare("eq", tiles.index, start))
+                number, is_first = k.sub(tiles.index, first), k.compare("eq", tiles.index, start)
+                place = Place(group.index, pixel, at_row, at_image, number, done, is_first)
                 self.tile(place, moments)
                 ends_row = k.compare("eq", k.add(at_tile, 1), k["tiles"])
                 next_row = k.select(ends_row, k.add(at_row, 1), at_row)
@@ -189,10 +202,13 @@ class Tiling(ABC):
             if moments is not None:
                 moments.end(tiles=k.sub(end, first))
 
-    def tile(self, place: Place, moments: _Moments | None) -> None:
+    def tile(self, place: Place, moments: Moments | None) -> None:
         """One tile: its sums, then their way to memory."""
+        self.keep(self.sums(place), place, moments)
+
+    def keep(self, sums: Sequence[Value], place: Place, moments: Moments | None) -> None:
+        """The way of sums to memory, from those of pixel `place.done` on."""
         k = self.k
-        sums = self.sums(place)
         operands = ["y", *(name for name in ("mask", "add") if getattr(self.epilogue, name))]
         outputs = {name: k.at(place.of(k, name), place.channel) for name in operands}
         if self.epilogue.bias:
@@ -218,12 +234,12 @@ class Tiling(ABC):
         k.jump(after)
         k.begin(after)
 
-    def store_whole(self, sums: Sequence[Value], outputs: dict[str, Value], moments: _Moments | None) -> None:
+    def store_whole(self, sums: Sequence[Value], outputs: dict[str, Value], moments: Moments | None) -> None:
         """All of a tile goes to memory, straight from the registers."""
         k = self.k
         stored: list[list[Value]] = []
-        for p in range(self.pixels):
-            places = {name: k.at(pointer, k.mul(k[f"{name}_pixel"], p)) for name, pointer in outputs.items()}
+        for p in range(len(sums) // self.vectors):
+            places = {name: k.at(pointer, self.step(name, p)) for name, pointer in outputs.items()}
             stored.append([])
             for i in range(self.vectors):
                 here = {name: k.at(pointer, i * self.lanes) for name, pointer in places.items()}
@@ -236,17 +252,17 @@ class Tiling(ABC):
         self,
         sums: Sequence[Value],
         outputs: dict[str, Value],
-        moments: _Moments | None,
+        moments: Moments | None,
         done: Value,
         left: Value,
     ) -> None:
         """Only pixels from `done` on and `left` channels go to memory; by way of the stack, to keep this short."""
         k, lanes = self.k, self.lanes
-        kept = k.stack(self.pixels * self.wide)
+        kept = k.stack(len(sums) * lanes)
         for i, value in enumerate(sums):
             k.store(value, k.at(kept, i * lanes), align=4 * lanes)
-        with k.loop(done, self.pixels, runs=True) as pixel:
-            places = {name: k.at(pointer, k.mul(k[f"{name}_pixel"], pixel.index)) for name, pointer in outputs.items()}
+        with k.loop(done, len(sums) // self.vectors, runs=True) as pixel:
+            places = {name: k.at(pointer, self.step(name, pixel.index)) for name, pointer in outputs.items()}
             row = k.at(kept, k.mul(pixel.index, self.wide))
             for i in range(self.vectors):
                 here = {name: k.at(pointer, i * lanes) for name, pointer in places.items()}
@@ -279,7 +295,7 @@ class Tiling(ABC):
 
 
 @dataclass(slots=True)
-class _Moments:
+class Moments:
     """Mean and squared deviations of a shard, of one chunk after the other.
 
     Within a chunk, deviations from a guess of the mean are summed: from the mean so far, or, in the first chunk, from
@@ -290,12 +306,12 @@ class _Moments:
     of: Tiling
     shard: Value
     channel: Value
-    per_image: Value
     sums: Value  # on the stack
     before: Value  # so many tiles of the shard are done
 
     @property
     def parts(self) -> list[int]:
+        """The first channel of every vector."""
         return [i * self.of.lanes for i in range(self.of.vectors)]
 
     def row(self, which: int, at: int) -> Value:
@@ -321,7 +337,7 @@ class _Moments:
         k, vectors = self.of.k, self.of.vectors
         for i, at in enumerate(self.parts):
             total = reduce(k.fadd, sums[i::vectors])
-            k.store(k.fmul(total, 1 / self.of.pixels), self.row(0, at))
+            k.store(k.fmul(total, vectors / len(sums)), self.row(0, at))
 
     def take(self, part: int, values: Sequence[Value]) -> None:
         """Count values of one part of the channels."""
@@ -338,10 +354,8 @@ class _Moments:
     def end(self, tiles: Value) -> None:
         """After the tiles of a chunk, so many of them: merge them into the shard's results."""
         k, lanes = self.of.k, self.of.lanes
-        area = k.mul(k["height"], k["width"])
-        old, new = (
-            k.cast("sitofp", k.mul(k.div(count, self.per_image), area), FLOAT) for count in (self.before, tiles)
-        )
+        done, now = (self.of.pixels_of(count) for count in (self.before, k.add(self.before, tiles)))
+        old, new = (k.cast("sitofp", count, FLOAT) for count in (done, k.sub(now, done)))
         share = k.fdiv(new, k.fadd(old, new))
         inverse, share, weight = (k.splat(v, lanes) for v in (k.fdiv(1.0, new), share, k.fmul(old, share)))
         empty = k.compare("eq", self.before, 0)

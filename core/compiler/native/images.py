@@ -19,6 +19,9 @@ from ..llvm.tile import BLOCK
 from ..llvm.tile_launch import blocks_of
 from ..llvm.tiling import PLAIN, Epilogue, moments_row
 from ..llvm.weight_gradient import weight_gradient
+from ..llvm.winograd import is_minimal
+from ..llvm.winograd_gradient import minimal_weight_gradient
+from ..llvm.winograd_weights import from_planes, to_planes, weight_planes_size
 from .borders import convolution_of, size_of
 from .group import Unsupported
 from .lowered import Partial
@@ -45,6 +48,8 @@ class ImageLowering:
         self._copies: dict[Value, tuple[Buffer, Images]] = {}
         self._packed: dict[Value, Buffer] = {}
         self._turned: dict[Value, Buffer] = {}
+        self._known_planes: dict[Value, Buffer] = {}
+        self._turned_planes: dict[Value, Buffer] = {}
         self._pools = PoolLowering(self)
         self._last: dict[Value, Value] = {}  # what is read with the channels last
         self._measured: set[Value] = set()  # of whom mean and variance are wanted
@@ -121,7 +126,8 @@ class ImageLowering:
         x, x_images = self.images(value)
         tail = self.outer.tails.get(node)
         y, y_images = self.made(output) if tail is None else self._made_last(tail.output)
-        memory = {"x": x, "w": self._pack(weights, conv), "y": y}
+        minimal = is_minimal(conv, y_images.height, y_images.width)
+        memory = {"x": x, "w": self._planes(weights, conv) if minimal else self._pack(weights, conv), "y": y}
         epilogue, shift = PLAIN, 0
         if tail is not None and tail.bias is not None:
             epilogue = Epilogue(bias=True, relu=tail.relu)
@@ -141,7 +147,10 @@ class ImageLowering:
         value, weights = node.values
         dy, dy_images = self.images(value)
         dx, dx_images = self.made(node.outputs[0])
-        turned = self._pack(weights, conv) if conv.depthwise else self._turn(weights, conv)
+        if is_minimal(conv, dx_images.height, dx_images.width):
+            turned = self._planes(weights, conv, turned=True)
+        else:
+            turned = self._pack(weights, conv) if conv.depthwise else self._turn(weights, conv)
         for launch in input_gradient(outer.target, conv, dy_images, dx_images):
             outer.add(launch, {"x": dy, "w": turned, "y": dx}, ["y"], f"{node.where or 'conv'} input gradient")
         outer.clear_border(dx, dx_images)
@@ -153,12 +162,17 @@ class ImageLowering:
         dy, dy_images = self.images(gradient, border=False)
         result = outer.new(packed_size(conv) + READ_BEYOND)
         label = f"{node.where or 'conv'} weight gradient"
-        found = weight_gradient(outer.target, conv, x_images, dy_images)
-        first = outer.new(found.partials + READ_BEYOND) if found.partials else result
+        minimal = is_minimal(conv, dy_images.height, dy_images.width)
+        made = outer.new(weight_planes_size(conv)) if minimal else result
+        found = (minimal_weight_gradient if minimal else weight_gradient)(outer.target, conv, x_images, dy_images)
+        first = outer.new(found.partials + READ_BEYOND) if found.partials else made
         for launch in found.launches:
             outer.add(launch, {"x": x, "y": dy, "result": first}, ["result"], label)
         for launch in found.sums:
-            outer.add(launch, {"partials": first, "result": result}, ["result"], label)
+            outer.add(launch, {"partials": first, "result": made}, ["result"], label)
+        if minimal:
+            for launch in from_planes(outer.target, conv):
+                outer.add(launch, {"source": made, "result": result}, ["result"], label)
         whole = outer.places[output] = outer.new_place(output)
         self._unpack(result, conv, whole)
 
@@ -204,6 +218,16 @@ class ImageLowering:
                 source = Place(turned, (count, taps, inputs, BLOCK), (columns * BLOCK, BLOCK, taps * BLOCK, 1))
                 outer.copied(source, Place(packed, source.shape, (columns * BLOCK, inputs * BLOCK, BLOCK, 1)))
         return self._packed[weights]
+
+    def _planes(self, weights: Value, conv: Convolution, *, turned: bool = False) -> Buffer:
+        """Weights for minimal filtering; turned, for the gradient of the input."""
+        known = self._turned_planes if turned else self._known_planes
+        if weights not in known:
+            source = self._turn(weights, conv) if turned else self._pack(weights, conv)
+            planes = known[weights] = self.outer.new(weight_planes_size(conv, turned=turned) + READ_BEYOND)
+            for launch in to_planes(self.outer.target, conv, turned=turned):
+                self.outer.add(launch, {"source": source, "result": planes}, ["result"], "planes of weights")
+        return known[weights]
 
     def _turn(self, weights: Value, conv: Convolution) -> Buffer:
         if weights not in self._turned:

@@ -28,6 +28,7 @@ def run(cache: KernelCache, launches: Sequence[Launch], *, threads: int = 1, **o
     """Run launches one after the other; operands by name, each float32 and aligned as `memory` makes them."""
     addresses = cache.addresses([launch.kernel for launch in launches])
     for launch, address in zip(launches, addresses, strict=True):
+        operands["scratch"] = memory(launch.scratch * threads)
         slots = np.zeros(len(launch.kernel.slots), np.int64)
         for place, slot in enumerate(launch.kernel.slots):
             if slot.kind == "ptr":
@@ -36,6 +37,7 @@ def run(cache: KernelCache, launches: Sequence[Launch], *, threads: int = 1, **o
                 slots[place] = launch.numbers[slot.name]
         for tid in range(threads):
             CALL(address)(slots.ctypes.data, tid, threads)
+        assert (operands["scratch"][-BEHIND:] == np.float32(GUARD)).all()
 
 
 def run_weight_gradient(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nasturtium.core.compiler.llvm import KernelCache
+from nasturtium.core.compiler.llvm import KernelCache, Target
 from nasturtium.core.compiler.llvm.convolution import forward, input_gradient
 from nasturtium.core.compiler.llvm.formula import SHARDS
 from nasturtium.core.compiler.llvm.geometry import Convolution, gradient_border, input_border
@@ -22,6 +22,9 @@ from nasturtium.core.compiler.llvm.packing import (
 from nasturtium.core.compiler.llvm.tile_launch import choose_tile
 from nasturtium.core.compiler.llvm.tiling import Epilogue, moments_row
 from nasturtium.core.compiler.llvm.weight_gradient import weight_gradient
+from nasturtium.core.compiler.llvm.winograd import is_minimal
+from nasturtium.core.compiler.llvm.winograd_gradient import minimal_weight_gradient
+from nasturtium.core.compiler.llvm.winograd_weights import from_planes, to_planes, weight_planes_size
 
 from .launching import (
     BEHIND,
@@ -52,6 +55,11 @@ CASES = [
     case((3, 9, 11), 5, 7, 3, "odd-channels", padding=(1, 1)),
     case((2, 8, 8), 16, 16, 3, "one-block", padding=(1, 1)),
     case((2, 8, 8), 3, 24, 3, "stride-2-of-rgb", stride=(2, 2), padding=(1, 1)),
+    case((2, 8, 10), 24, 48, 3, "minimal", padding=(1, 1)),
+    case((19, 4, 4), 32, 12, (3, 5), "minimal-of-few-pixels", padding=(1, 2)),
+    case((2, 12, 14), 12, 80, 5, "minimal-of-5", padding=(2, 2)),
+    case((3, 11, 12), 13, 16, (4, 7), "minimal-of-4-by-7", padding=(1, 3)),
+    case((2, 8, 8), 24, 32, 3, "minimal-groups", padding=(1, 1), groups=2),
     case((2, 10, 7), 17, 33, 1, "pointwise"),
     case((2, 9, 9), 10, 80, 1, "pointwise-stride-2", stride=(2, 2)),
     case((1, 12, 17), 16, 48, 5, "overlapping-tiles", padding=(2, 2)),
@@ -64,6 +72,23 @@ CASES = [
     case((1, 5, 5), 64, 64, 3, "depthwise-wide", stride=(1, 2), groups=64),
     case((17, 6, 6), 4, 8, (3, 1), "more-images-than-shards", stride=(2, 2), padding=(1, 0), dilation=(2, 2)),
 ]
+
+
+def weights_of(
+    cache: KernelCache, conv: Convolution, w: np.ndarray, output: Images, *, turned: bool = False
+) -> np.ndarray:
+    """Weights as the kernels read them for an output; turned, for the gradient of the input."""
+    packed = memory(pack_weights(w, conv))
+    target = target_of(cache)
+    if turned and not conv.depthwise:
+        source, packed = packed, memory(turned_size(conv))
+        run(cache, [turn_weights(target, conv)], threads=2, source=source, result=packed)
+    if not is_minimal(conv, output.height, output.width):
+        return packed
+    planes = memory(weight_planes_size(conv, turned=turned))
+    run(cache, to_planes(target, conv, turned=turned), threads=3, source=packed, result=planes)
+    assert (planes[-BEHIND:] == np.float32(GUARD)).all()
+    return planes
 
 
 def draw(conv: Convolution, size: tuple[int, int, int]):
@@ -94,7 +119,7 @@ def test_forward(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Co
     x, w, dy = draw(conv, size)
     images, like_y = layouts(conv, size)
     wanted = plain_forward(conv, x, w, dy.shape[1:3])
-    packed = memory(pack_weights(w, conv))
+    packed = weights_of(kernel_cache, conv, w, like_y)
     results: list[bytes] = []
     for threads in (1, 3, 50):
         y = memory(like_y.size)
@@ -120,7 +145,15 @@ def test_epilogues(kernel_cache: KernelCache, size: tuple[int, int, int], conv: 
     y = memory(like_y.size)
     launches = forward(target, conv, images, like_y, epilogue=epilogue, others={"mask": dense})
     operands = {"bias": memory(bias), "mask": placed(mask, dense), "add": placed(add, like_y)}
-    run(kernel_cache, launches, threads=2, x=placed(x, images), w=memory(pack_weights(w, conv)), y=y, **operands)
+    run(
+        kernel_cache,
+        launches,
+        threads=2,
+        x=placed(x, images),
+        w=weights_of(kernel_cache, conv, w, like_y),
+        y=y,
+        **operands,
+    )
     sums = plain_forward(conv, x, w, add.shape[1:3])
     assert_near(pixels_of(y, like_y), np.maximum(np.where(mask > 0, sums + bias, 0) + add, 0), terms=w[0].size)
     assert untouched(y, like_y)
@@ -133,7 +166,7 @@ def test_the_output_itself_can_be_added(kernel_cache: KernelCache, size: tuple[i
     images, like_y = layouts(conv, size)
     y = placed(before, like_y)
     launches = forward(target, conv, images, like_y, epilogue=Epilogue(add=True))
-    run(kernel_cache, launches, threads=2, x=placed(x, images), w=memory(pack_weights(w, conv)), y=y, add=y)
+    run(kernel_cache, launches, threads=2, x=placed(x, images), w=weights_of(kernel_cache, conv, w, like_y), y=y, add=y)
     assert_near(pixels_of(y, like_y), plain_forward(conv, x, w, before.shape[1:3]) + before, terms=w[0].size)
 
 
@@ -147,11 +180,12 @@ def test_moments(kernel_cache: KernelCache, size: tuple[int, int, int], conv: Co
     bias = np.full(conv.outputs, 1000.0, np.float32)
     row = moments_row(conv.outputs)
     launches = forward(target, conv, images, like_y, epilogue=Epilogue(bias=True, moments=True))
+    packed = weights_of(kernel_cache, conv, w, like_y)
     kept: list[bytes] = []
     for threads in (1, 3, 50):
         moments, y = memory(SHARDS * 2 * row), memory(like_y.size)
         operands = {"bias": memory(bias), "moments": moments, "y": y}
-        run(kernel_cache, launches, threads=threads, x=placed(x, images), w=memory(pack_weights(w, conv)), **operands)
+        run(kernel_cache, launches, threads=threads, x=placed(x, images), w=packed, **operands)
         means, squares = np.moveaxis(moments[:-BEHIND].reshape(SHARDS, 2, row)[..., : conv.outputs], 1, 0)
         stored = pixels_of(y, like_y).astype(np.float64)
         for shard in range(SHARDS):
@@ -173,22 +207,38 @@ def test_input_gradient(kernel_cache: KernelCache, size: tuple[int, int, int], c
     target = target_of(kernel_cache, width)
     _, w, dy = draw(conv, size)
     like_x, like_dy = layouts(conv, size)
-    turned = memory(turned_size(conv))
-    packed = memory(pack_weights(w, conv))
-    if not conv.depthwise:
-        run(kernel_cache, [turn_weights(target, conv)], threads=2, source=packed, result=turned)
+    turned = weights_of(kernel_cache, conv, w, like_x, turned=True)
     results: list[bytes] = []
     for threads in (1, 3):
         dx = memory(like_x.size)
         launches = input_gradient(target, conv, like_dy, like_x)
-        run(
-            kernel_cache, launches, threads=threads, x=placed(dy, like_dy), w=packed if conv.depthwise else turned, y=dx
-        )
+        run(kernel_cache, launches, threads=threads, x=placed(dy, like_dy), w=turned, y=dx)
         wanted = plain_input_gradient(conv, dy, w, size[1:])
         assert_near(pixels_of(dx, like_x), wanted, terms=w[:, 0].size)
         assert untouched(dx, like_x)
         results.append(dx.tobytes())
     assert len(set(results)) == 1
+
+
+def find_weight_gradient(
+    cache: KernelCache,
+    target: Target,
+    conv: Convolution,
+    layouts: tuple[Images, Images],
+    *,
+    threads: int,
+    result: np.ndarray,
+    **operands: np.ndarray,
+) -> None:
+    """The gradient of packed weights, directly or by way of planes."""
+    if not is_minimal(conv, layouts[1].height, layouts[1].width):
+        run_weight_gradient(cache, weight_gradient(target, conv, *layouts), threads=threads, **operands, result=result)
+        return
+    planes = memory(weight_planes_size(conv))
+    plan = minimal_weight_gradient(target, conv, *layouts)
+    run_weight_gradient(cache, plan, threads=threads, **operands, result=planes)
+    run(cache, from_planes(target, conv), threads=threads, source=planes, result=result)
+    assert (planes[-BEHIND:] == np.float32(GUARD)).all()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -204,14 +254,15 @@ def test_weight_gradient(kernel_cache: KernelCache, size: tuple[int, int, int], 
     kept: list[bytes] = []
     for threads in (1, 2, 3, 50):
         result[...] = GUARD
-        plan = weight_gradient(target, conv, like_x, like_dy)
-        run_weight_gradient(kernel_cache, plan, threads=threads, **operands, result=result)
+        find_weight_gradient(kernel_cache, target, conv, (like_x, like_dy), threads=threads, **operands, result=result)
         packed = result[:-BEHIND]
         assert_near(unpack_weights(packed, conv), wanted, terms=dy[..., 0].size)
         np.testing.assert_array_equal(pack_weights(unpack_weights(packed, conv), conv), packed)
         assert (result[-BEHIND:] == np.float32(GUARD)).all()
         kept.append(result.tobytes())
     assert len(set(kept)) == 1
+    if is_minimal(conv, like_dy.height, like_dy.width):
+        return
     plan = weight_gradient(target, conv, like_x, like_dy, accumulate=True)
     run_weight_gradient(kernel_cache, plan, threads=2, **operands, result=result)
     assert_near(unpack_weights(result[:-BEHIND], conv), 2 * wanted, terms=dy[..., 0].size)
