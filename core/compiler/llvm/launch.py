@@ -48,6 +48,7 @@ class Launch:
         sizes: bytes of an element of those operands whose offsets count other elements than floats.
         share: how threads divide it, where they do so by rows; else None.
         scratch: floats of the operand `scratch` for each thread, from its place on; 0: it has none.
+        products: of the products that the plain formula takes, the part that it does.
     """
 
     kernel: Kernel
@@ -56,6 +57,7 @@ class Launch:
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     share: Share | None = None
     scratch: int = 0
+    products: float = 1.0
 
     def __post_init__(self) -> None:
         given = {*self.numbers, *self.offsets}

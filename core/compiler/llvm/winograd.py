@@ -126,6 +126,11 @@ class Planes:
         return len(self.all)
 
     @property
+    def products(self) -> float:
+        """The same, as a part of those of the plain sum."""
+        return self.count / (OUTPUTS**2 * self.kernel[0] * self.kernel[1])
+
+    @property
     def window(self) -> Pair:
         """Inputs that a square of outputs sees."""
         return self.kernel[0] + 1, self.kernel[1] + 1

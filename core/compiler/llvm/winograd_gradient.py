@@ -23,14 +23,14 @@ from .sharding import MOST_PARTIALS, SHARD_NUMBERS, WeightGradient, each_item, p
 from .target import Target
 from .tile import BLOCK
 from .tile_launch import GROUP_BYTES, blocks_of
-from .tiling import LINE_FLOATS, slots_of
+from .tiling import slots_of
 from .winograd import ALL_FREQUENCIES, FREQUENCIES, OUTPUTS, Planes, output_gradient, rounded
-from .winograd_tile import load_window
+from .winograd_tile import corner, find_square, load_window, next_square
 from .winograd_weights import planes_size
 
 PIECES = 8  # of the work, that threads can share
-BATCH_BYTES = 40 * 1024  # of both factors
-COUNTS = ("height", "width", "channels", "inputs", "depth", "batch")
+BATCH_BYTES = 32 * 1024  # of both factors
+COUNTS = ("rows", "columns", "channels", "inputs", "depth", "batch")
 STRIDES = ("x_image", "x_row", "x_pixel", "y_image", "y_row", "y_pixel", "w_block", "scratch.thread")
 
 
@@ -48,9 +48,9 @@ def emit_minimal_gradient(target: Target, *, kernel: Pair, blocks: int, partial:
         x: the first input that the first output sees; y: the gradient of the output; result: planes, and where there
             are shards, those of the first.
         images, group, accumulate, shards, result_shard: see `sharding`.
-        height, width: of y, in squares; channels: of y.
+        rows, columns: squares of an image; channels: of y.
         inputs: channels of x; depth: the same, rounded up to a multiple of 16.
-        batch: rows of squares whose factors are made at a time; scratch: they, for every thread.
+        batch: squares whose factors are made at a time; scratch: they, for every thread.
         x_image, ..., y_pixel: strides in floats; w_block: from a block of channels to the next in the result.
     """
     planes = Planes(kernel)
@@ -97,10 +97,11 @@ class _MinimalGradient:
         result = k.at(result, k.mul(block, k["w_block"]), k.mul(place, BLOCK))
         with k.when(fresh):
             self.clear(result)
-        with k.loop(k.mul(first, k["height"]), k.mul(end, k["height"]), step=k["batch"]) as batch:
-            stop = k.least(k.add(batch.index, k["batch"]), k.mul(end, k["height"]))
+        first, end = (k.mul(image, k["rows"], k["columns"]) for image in (first, end))
+        with k.loop(first, end, step=k["batch"]) as batch:
+            stop = k.least(k.add(batch.index, k["batch"]), end)
             self.make_factors(batch.index, stop, place, k.mul(block, BLOCK))
-            self.add(k.mul(k.sub(stop, batch.index), k["width"]), result)
+            self.add(k.sub(stop, batch.index), result)
 
     def clear(self, result: Value) -> None:
         """Zeros for the sums."""
@@ -112,53 +113,43 @@ class _MinimalGradient:
                     k.store(zero, k.at(row, k.mul(k["w_block"], q), part))
 
     @property
-    def data_floats(self) -> int:
-        """From a square's inputs to the next's."""
-        return data_floats(self.planes)
-
-    @property
     def factors(self) -> tuple[Value, Value]:
-        """Where this thread has them: of the inputs and of the gradients."""
+        """Where this thread has them: [planes][batch][16] of the inputs, [frequencies][batch][wide] of the gradients.
+
+        Products read them in order. With steps between squares, the CPU's guesses of what is read next would reach
+        into what another thread writes, and slow down both.
+        """
         k = self.k
         scratch = k.at(k["scratch"], k.mul(k.tid, k["scratch.thread"]))
-        return scratch, k.at(scratch, k.mul(k["batch"], k["width"], self.data_floats))
+        return scratch, k.at(scratch, k.mul(k["batch"], self.planes.count * BLOCK))
 
     def make_factors(self, first: Value, stop: Value, place: Value, channel: Value) -> None:
-        """Both factors of the squares of some rows."""
+        """Both factors of some squares."""
         k, lanes = self.k, self.lanes
         data, gradients = self.factors
-        y_floats = gradient_floats(self.blocks)
-        with k.loop(first, stop, carried=[data, gradients], runs=True) as line:
-            image, row = k.div(line.index, k["height"]), k.mul(k.rem(line.index, k["height"]), OUTPUTS)
-            corners = [
-                k.at(k[name], k.mul(image, k[f"{name}_image"]), k.mul(row, k[f"{name}_row"]), begin)
-                for name, begin in (("x", place), ("y", channel))
-            ]
-            with k.loop(0, k["width"], carried=[*corners, *line.values], runs=True) as square:
-                x, y, data, gradients = square.values
-                for part in range(0, BLOCK, lanes):
-                    corner, mask = k.at(x, part), self.mask("inputs", k.add(place, part))
-                    for plane, value in enumerate(
-                        self.planes.data(k, load_window(k, corner, self.planes.window, mask))
-                    ):
-                        k.store(value, k.at(data, plane * BLOCK + part))
-                for part in range(0, self.wide, lanes):
-                    corner, mask = k.at(y, part), self.mask("channels", k.add(channel, part))
-                    for frequency, value in enumerate(self.frequencies(corner, mask)):
-                        k.store(value, k.at(gradients, frequency * self.wide + part))
-                steps = (k.mul(k["x_pixel"], OUTPUTS), k.mul(k["y_pixel"], OUTPUTS), self.data_floats, y_floats)
-                square.carry(*(k.at(at, step) for at, step in zip(square.values, steps, strict=True)))
-            line.carry(*square.results[2:])
+        with k.loop(first, stop, carried=[*find_square(k, first), data, gradients], runs=True) as square:
+            *at, data, gradients = square.values
+            x, y = k.at(corner(k, "x", *at), place), k.at(corner(k, "y", *at), channel)
+            for part in range(0, BLOCK, lanes):
+                mask = self.mask("inputs", k.add(place, part))
+                window = load_window(k, k.at(x, part), self.planes.window, mask)
+                for plane, value in enumerate(self.planes.data(k, window)):
+                    k.store(value, k.at(data, k.mul(k["batch"], plane * BLOCK), part))
+            for part in range(0, self.wide, lanes):
+                mask = self.mask("channels", k.add(channel, part))
+                for frequency, value in enumerate(self.frequencies(k.at(y, part), mask)):
+                    k.store(value, k.at(gradients, k.mul(k["batch"], frequency * self.wide), part))
+            square.carry(*next_square(k, *at), k.at(data, BLOCK), k.at(gradients, self.wide))
 
     def mask(self, count: str, first: Value) -> Value | None:
         """The lanes from `first` on that are there."""
         k = self.k
         return k.lanes_below(k.sub(k[count], first), self.lanes) if self.partial else None
 
-    def frequencies(self, corner: Value, mask: Value | None) -> list[Value]:
+    def frequencies(self, start: Value, mask: Value | None) -> list[Value]:
         """A dy of a square."""
         k = self.k
-        square = load_window(k, corner, (OUTPUTS, OUTPUTS), mask, operand="y")
+        square = load_window(k, start, (OUTPUTS, OUTPUTS), mask, operand="y")
         columns = [output_gradient(k, column) for column in zip(*square, strict=True)]
         return [
             value for down in range(FREQUENCIES) for value in output_gradient(k, [column[down] for column in columns])
@@ -169,14 +160,14 @@ class _MinimalGradient:
         k = self.k
         data, gradients = self.factors
         with k.loop(0, ALL_FREQUENCIES, carried=[data, result], runs=True) as frequency:
-            here = k.at(gradients, k.mul(frequency.index, self.wide))
+            here = k.at(gradients, k.mul(frequency.index, k["batch"], self.wide))
             count = self.planes.counts(k, frequency.index)
             with k.loop(0, count, carried=frequency.values, runs=True) as plane:
                 data, result = plane.values
                 with k.loop(0, BLOCK, step=self.places, runs=True) as place:
                     row = k.at(result, k.mul(place.index, BLOCK))
                     self.add_rows(squares, k.at(data, place.index), here, row)
-                plane.carry(k.at(data, BLOCK), k.at(result, k.mul(k["depth"], BLOCK)))
+                plane.carry(k.at(data, k.mul(k["batch"], BLOCK)), k.at(result, k.mul(k["depth"], BLOCK)))
             frequency.carry(*plane.results)
 
     def add_rows(self, squares: Value, data: Value, gradients: Value, result: Value) -> None:
@@ -193,24 +184,12 @@ class _MinimalGradient:
             for p in range(self.places):
                 value = k.splat(k.load(k.at(data, p)), self.lanes)
                 new += [k.fma(value, each, sums[len(new) + i]) for i, each in enumerate(vectors)]
-            square.carry(k.at(data, self.data_floats), k.at(gradients, gradient_floats(self.blocks)), *new)
+            square.carry(k.at(data, BLOCK), k.at(gradients, self.wide), *new)
         for value, place in zip(square.results[2:], at, strict=True):
             k.store(value, place)
 
 
-def data_floats(planes: Planes) -> int:
-    """From a square's planes of 16 inputs to the next's."""
-    return planes.count * BLOCK + LINE_FLOATS
-
-
-def gradient_floats(blocks: int) -> int:
-    """From a square's frequencies of some blocks of channels to the next's."""
-    return ALL_FREQUENCIES * blocks * BLOCK + LINE_FLOATS
-
-
-def minimal_weight_gradient(
-    target: Target, conv: Convolution, x: Images, dy: Images, *, accumulate: bool = False
-) -> WeightGradient:
+def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Images) -> WeightGradient:
     """The launches of the gradient of the planes of a convolution's weights.
 
     Args:
@@ -218,7 +197,6 @@ def minimal_weight_gradient(
         conv: the sizes.
         x: the input, with its border of zeros.
         dy: the gradient of the output, of an even height and width.
-        accumulate: add to what is in `result`; else it is written.
 
     `result`: [groups] of what `planes_size` says.
     """
@@ -228,12 +206,11 @@ def minimal_weight_gradient(
     items = depth // BLOCK * -(-blocks // together)
     size = conv.groups * planes_size(conv.kernel, inputs, outputs)
     shards = max(1, min(dy.count, PIECES // items, MOST_PARTIALS // shard_size(size)))
-    height, width = dy.height // OUTPUTS, dy.width // OUTPUTS
     image_bytes = 4 * (x.pixel + dy.pixel) * dy.height * dy.width
     common = shard_numbers(
-        images=dy.count, group=max(1, GROUP_BYTES // image_bytes), shards=shards, size=size, accumulate=accumulate
+        images=dy.count, group=max(1, GROUP_BYTES // image_bytes), shards=shards, size=size, accumulate=False
     )
-    common |= {"height": height, "width": width, "inputs": inputs, "depth": depth}
+    common |= {"rows": dy.height // OUTPUTS, "columns": dy.width // OUTPUTS, "inputs": inputs, "depth": depth}
     common |= {"x_image": x.image, "x_row": x.row, "x_pixel": x.pixel}
     common |= {"y_image": dy.image, "y_row": dy.row, "y_pixel": dy.pixel}
     w_block = planes.count * depth * BLOCK
@@ -247,21 +224,22 @@ def minimal_weight_gradient(
             here = (blocks - done) // together * together
             channels = min(outputs - done * BLOCK, here * BLOCK)
             partial = inputs % BLOCK > 0 or channels % BLOCK > 0
-            row_floats = width * (data_floats(planes) + gradient_floats(together))
-            batch = max(1, BATCH_BYTES // (4 * row_floats))
+            floats = BLOCK * (planes.count + ALL_FREQUENCIES * together)
+            batch = BATCH_BYTES // (4 * floats) | 1  # odd, so that planes do not meet in the cache
             numbers = common | {"channels": channels, "batch": batch, "w_block": w_block}
             launches.append(
                 Launch(
                     kernel=emit_minimal_gradient(target, kernel=conv.kernel, blocks=together, partial=partial),
-                    numbers=numbers | {"scratch.thread": batch * row_floats},
+                    numbers=numbers | {"scratch.thread": batch * floats},
                     offsets={
                         "x": start + group * inputs,
                         "y": dy.origin + group * outputs + done * BLOCK,
                         "result": group * planes_size(conv.kernel, inputs, outputs) + done * w_block,
                         "scratch": 0,
                     },
-                    scratch=batch * row_floats,
+                    scratch=batch * floats,
+                    products=planes.products,
                 )
             )
             done += here
-    return planned(target, launches, shards=shards, size=size, accumulate=accumulate)
+    return planned(target, launches, shards=shards, size=size, accumulate=False)

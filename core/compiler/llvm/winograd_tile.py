@@ -33,8 +33,8 @@ from .tiling import (
 )
 from .winograd import ALL_FREQUENCIES, OUTPUTS, Planes, outputs, rounded
 
-NEAR_BYTES = 40 * 1024  # of what a thread has made of a chunk of tiles, to stay in the nearest cache
-FEW_VECTORS = 16  # of a tile: fewer keep the arithmetic waiting
+NEAR_BYTES = 24 * 1024  # of what a thread has made of a chunk of tiles, to stay in the nearest cache
+FEW_VECTORS = 12  # of a tile: fewer keep the arithmetic waiting
 NUMBERS = (
     "rows",
     "columns",
@@ -127,25 +127,12 @@ class _MinimalTile(Tiling):
                 first=k.binary("and", place.first, k.compare("eq", square.index, place.done)),
             )
             self.keep(self.finished(k.at(frequencies, k.mul(square.index, self.frequencies_floats))), start, moments)
-            square.carry(*self.after(image, row, column))
+            square.carry(*next_square(k, image, row, column))
 
-    def square(self, place: Place, number: Value | int) -> tuple[Value, Value, Value]:
+    def square(self, place: Place, number: Operand) -> tuple[Value, Value, Value]:
         """The image, the row and the column of a square of a tile."""
-        k = self.k
-        line, column = (op(k.add(place.pixel, number), k["columns"]) for op in (k.div, k.rem))
-        return k.add(place.image, k.div(line, k["rows"])), k.rem(line, k["rows"]), column
-
-    def after(self, image: Value, row: Value, column: Value) -> tuple[Value, Value, Value]:
-        """Those of the next one."""
-        k = self.k
-        column, next_row = k.add(column, 1), k.add(row, 1)
-        ends = k.compare("eq", column, k["columns"])
-        last = k.binary("and", ends, k.compare("eq", next_row, k["rows"]))
-        return (
-            k.select(last, k.add(image, 1), image),
-            k.select(last, 0, k.select(ends, next_row, row)),
-            k.select(ends, 0, column),
-        )
+        image, row, column = find_square(self.k, self.k.add(place.pixel, number))
+        return self.k.add(place.image, image), row, column
 
     def sums(self, place: Place) -> list[Value]:
         raise NotImplementedError  # `tile` has too many for the registers
@@ -155,15 +142,14 @@ class _MinimalTile(Tiling):
         k, lanes = self.k, self.lanes
         with k.loop(0, self.pixels, carried=[*self.square(place, 0), data], runs=True) as square:
             image, row, column, data = square.values
-            line = k.at(k["x"], k.mul(image, k["x_image"]), k.mul(row, k["x_row"], OUTPUTS))
-            x = k.at(line, k.mul(column, k["x_pixel"], OUTPUTS))
+            x = corner(k, "x", image, row, column)
             with k.loop(0, k["depth"], step=lanes, runs=True) as channel:
                 mask = k.lanes_below(k.sub(k["inputs"], channel.index), lanes) if self.partial else None
-                corner = k.at(x, channel.index)
-                values = self.planes.data(k, load_window(k, corner, self.planes.window, mask))
+                window = load_window(k, k.at(x, channel.index), self.planes.window, mask)
+                values = self.planes.data(k, window)
                 for plane, value in enumerate(values):
                     k.store(value, k.at(data, k.mul(k["depth"], plane), channel.index))
-            square.carry(*self.after(image, row, column), k.at(data, data_floats))
+            square.carry(*next_square(k, image, row, column), k.at(data, data_floats))
 
     def multiply(self, place: Place, data: Value, data_floats: Value, frequencies: Value) -> None:
         """The frequencies of a tile, for a group of channels."""
@@ -191,14 +177,38 @@ class _MinimalTile(Tiling):
         return [value for pixel in zip(*found, strict=True) for value in pixel]
 
 
+def find_square(k: Writer, number: Value) -> tuple[Value, Value, Value]:
+    """The image, the row and the column of a square; of images of `rows` x `columns` squares, two slots."""
+    line, column = k.div(number, k["columns"]), k.rem(number, k["columns"])
+    return k.div(line, k["rows"]), k.rem(line, k["rows"]), column
+
+
+def next_square(k: Writer, image: Value, row: Value, column: Value) -> tuple[Value, Value, Value]:
+    """Those of the square behind one."""
+    column, next_row = k.add(column, 1), k.add(row, 1)
+    ends = k.compare("eq", column, k["columns"])
+    last = k.binary("and", ends, k.compare("eq", next_row, k["rows"]))
+    return (
+        k.select(last, k.add(image, 1), image),
+        k.select(last, 0, k.select(ends, next_row, row)),
+        k.select(ends, 0, column),
+    )
+
+
+def corner(k: Writer, operand: str, image: Value, row: Value, column: Value) -> Value:
+    """Where a square begins in an operand."""
+    steps = zip((image, row, column), strides_of(operand), (1, OUTPUTS, OUTPUTS), strict=True)
+    return k.at(k[operand], *(k.mul(at, k[stride], times) for at, stride, times in steps))
+
+
 def load_window(
-    k: Writer, corner: Value, window: Pair, mask: Value | None = None, *, operand: str = "x"
+    k: Writer, start: Value, window: Pair, mask: Value | None = None, *, operand: str = "x"
 ) -> list[list[Value]]:
     """A vector of channels of every pixel of a window; only some lanes of them with a mask, and zeros."""
     wide = vector(k.target.width)
     rows: list[list[Value]] = []
     for row in range(window[0]):
-        line = k.at(corner, k.mul(k[f"{operand}_row"], row))
+        line = k.at(start, k.mul(k[f"{operand}_row"], row))
         places = [k.at(line, k.mul(k[f"{operand}_pixel"], column)) for column in range(window[1])]
         rows.append([k.load(at, wide) if mask is None else k.masked_load(at, wide, mask) for at in places])
     return rows
@@ -288,6 +298,8 @@ def minimal_launches(
         made = emit_minimal_tile(
             target, kernel=kernel, squares=squares, blocks=group, epilogue=epilogue, partial=inputs % BLOCK > 0
         )
-        launches.append(Launch(kernel=made, numbers=numbers, offsets=offsets, scratch=scratch))
+        launches.append(
+            Launch(kernel=made, numbers=numbers, offsets=offsets, scratch=scratch, products=planes.products)
+        )
         done += here
     return launches

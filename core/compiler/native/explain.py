@@ -127,7 +127,8 @@ def _shares(works: Sequence[Work]) -> list[tuple[int, int, float]]:
         weights = [_product(works[number], COUNTS) for number in numbers]
         for number, weight in zip(numbers, weights, strict=True):
             share = weight / sum(weights)
-            found[number] = (round(macs * share), round(operations * share), share)
+            done = macs * share * works[number].launch.products
+            found[number] = (round(done), round(operations * share), share)
     return found
 
 

@@ -172,7 +172,7 @@ class ImageLowering:
             outer.add(launch, {"partials": first, "result": made}, ["result"], label)
         if minimal:
             for launch in from_planes(outer.target, conv):
-                outer.add(launch, {"source": made, "result": result}, ["result"], label)
+                outer.add(launch, {"source": made, "result": result}, ["result"], "finish")
         whole = outer.places[output] = outer.new_place(output)
         self._unpack(result, conv, whole)
 
@@ -226,7 +226,7 @@ class ImageLowering:
             source = self._turn(weights, conv) if turned else self._pack(weights, conv)
             planes = known[weights] = self.outer.new(weight_planes_size(conv, turned=turned) + READ_BEYOND)
             for launch in to_planes(self.outer.target, conv, turned=turned):
-                self.outer.add(launch, {"source": source, "result": planes}, ["result"], "planes of weights")
+                self.outer.add(launch, {"source": source, "result": planes}, ["result"], "pack weights")
         return known[weights]
 
     def _turn(self, weights: Value, conv: Convolution) -> Buffer:
