@@ -17,7 +17,7 @@ from ..llvm.launch import Images, Launch
 from ..llvm.target import Target
 from .borders import border_fills, borders_of
 from .fused import GroupLowering
-from .group import IMAGES, MOVES, PRODUCTS, Group, Grouping, Unsupported
+from .group import IMAGES, MOVES, PRODUCTS, VIEWS, Group, Grouping, Item, Unsupported
 from .images import ImageLowering
 from .lowered import DTYPES, Lowered, Partial, Work
 from .optimizers import lower_step, target_places
@@ -82,12 +82,14 @@ class Lowering:
         for value in kept:
             self.targets.pop(value, None)
         images = ImageLowering(self, graph)
-        items = recomputed(Grouping(graph).items, graph)
+        items = _views_first(recomputed(Grouping(graph).items, graph), graph)
         self.tails, absorbed = tails(items, graph)
         for item in items:
+            if item in absorbed:
+                continue
             self.nodes = tuple(item.nodes) if isinstance(item, Group) else (item, *nodes_of(self.tails.get(item)))
             if isinstance(item, Group):
-                if item not in absorbed and not lower_column_sums(self, item):
+                if not lower_column_sums(self, item):
                     GroupLowering(self, item).run()
             elif item.op.name in PRODUCTS:
                 lower_product(self, item)
@@ -291,6 +293,17 @@ class Lowering:
                 at = whole.origin + start * whole.strides[axis]
                 self.copied(self.place(value), replace(whole, shape=value.shape, origin=at))
             start += value.shape[axis]
+
+
+def _views_first(items: Sequence[Item], graph: Graph) -> list[Item]:
+    """The schedule with the views of sources before all else: what computes may need them, and they cost nothing."""
+    known = set(graph.sources())
+    early: dict[Item, None] = {}
+    for item in items:
+        if isinstance(item, Node) and item.op.name in VIEWS and known.issuperset(item.values):
+            known.update(item.outputs)
+            early[item] = None
+    return [*early, *(item for item in items if item not in early)]
 
 
 def lower(graph: Graph, target: Target) -> Lowered:

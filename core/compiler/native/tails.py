@@ -32,15 +32,15 @@ class Tail:
     last: bool = False
 
 
-def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Group]]:
-    """The tail of each node that has one, and the groups that are tails.
+def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Item]]:
+    """The tail of each node that has one, and the items that are part of tails.
 
     Args:
         items: the schedule.
         graph: what it is the schedule of.
     """
     found: dict[Node, Tail] = {}
-    gone: set[Group] = set()
+    gone: set[Item] = set()
     readers: dict[Value, list[Item]] = {}
     for item in items:
         nodes = item.nodes if isinstance(item, Group) else [item]
@@ -53,18 +53,18 @@ def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[Gr
         stored.update(item.stores if isinstance(item, Group) else item.outputs)
         if isinstance(item, Group) or item.op.name not in ("matmul", "conv"):
             continue
-        value, last = item.outputs[0], False
+        value, view = item.outputs[0], None
         if item.op.name == "conv":
             view = _only_reader(value, readers, wanted)
             if not isinstance(view, Node) or view.op.name != "transpose":
                 continue
-            value, last = view.outputs[0], True
+            value = view.outputs[0]
         group = _only_reader(value, readers, wanted)
         if not isinstance(group, Group):
             continue
-        if (tail := _biased(group, value, last)) is not None and tail.bias in stored:
+        if (tail := _biased(group, value, last=view is not None)) is not None and tail.bias in stored:
             found[item] = tail
-            gone.add(group)
+            gone.update((group,) if view is None else (view, group))
         elif item.op.name == "matmul" and (tail := _masked(group, value, stored)) is not None:
             found[item] = tail
             _without(group, tail)
@@ -78,7 +78,7 @@ def _only_reader(value: Value, readers: dict[Value, list[Item]], wanted: set[Val
     return found[0] if len(found) == 1 and value not in wanted else None
 
 
-def _biased(group: Group, value: Value, last: bool) -> Tail | None:
+def _biased(group: Group, value: Value, *, last: bool) -> Tail | None:
     """A group that is no more than a bias, and perhaps a ReLU."""
     names = [node.op.name for node in group.nodes]
     if names not in (["add"], ["add", "relu"]) or value.shape != group.shape:
