@@ -51,7 +51,7 @@ def forward(
     x_strides = (x.image, x.row * conv.stride[0], x.pixel * conv.stride[1])
     launches: list[Launch] = []
     for group in range(conv.groups):
-        if is_minimal(conv, y.height, y.width):
+        if is_minimal(conv, y):
             launches += minimal_launches(
                 target,
                 conv.kernel,
@@ -143,7 +143,7 @@ def input_gradient(
                     name: interleaved(image, conv, down, right, group * inputs)
                     for name, image in {"y": dx, **(others or {})}.items()
                 }
-                if is_minimal(conv, dx.height, dx.width):
+                if is_minimal(conv, dx):
                     launches += minimal_launches(
                         target,
                         conv.kernel,

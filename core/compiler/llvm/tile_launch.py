@@ -131,14 +131,8 @@ def tile_launches(
             "w_tap_column": taps.w_column,
         }
         offsets = {"x": x_start, "w": w_start + done * taps.w_block}
-        for name, image in outputs.items():
-            numbers |= dict(zip(strides_of(name), (image.image, image.row, image.pixel), strict=True))
-            offsets[name] = image.origin + channel
-        if epilogue.bias:
-            offsets["bias"] = first_channel + channel
-        if epilogue.moments:
-            offsets["moments"] = first_channel + channel
-            numbers["moments_shard"] = moments_row(all_channels or y.channels)
+        offsets |= output_offsets(outputs, epilogue, channel, first_channel)
+        numbers |= output_numbers(outputs, epilogue, all_channels or y.channels)
         if steps is not None:
             numbers |= {"x_depth": steps[0], "w_depth": steps[1]}
         share = None
@@ -150,6 +144,31 @@ def tile_launches(
         launches.append(Launch(kernel=kernel, numbers=numbers, offsets=offsets, share=share))
         done += here
     return launches
+
+
+def output_offsets(
+    outputs: Mapping[str, Images], epilogue: Epilogue, channel: int, first_channel: int
+) -> dict[str, int]:
+    """Where the outputs and what belongs to them begin, for the channels from one on.
+
+    Args:
+        outputs: how the output lies, and what has its shape.
+        epilogue: what is done to the sums.
+        channel: of the outputs, the first.
+        first_channel: the place of the outputs' first channel in `bias` and `moments`.
+    """
+    offsets = {name: image.origin + channel for name, image in outputs.items()}
+    return offsets | {name: first_channel + channel for name in ("bias", "moments") if getattr(epilogue, name)}
+
+
+def output_numbers(outputs: Mapping[str, Images], epilogue: Epilogue, all_channels: int) -> dict[str, int]:
+    """The strides of the same; `moments` have so many channels."""
+    strides = {
+        slot: stride
+        for name, image in outputs.items()
+        for slot, stride in zip(strides_of(name), (image.image, image.row, image.pixel), strict=True)
+    }
+    return strides | ({"moments_shard": moments_row(all_channels)} if epilogue.moments else {})
 
 
 def choose_tile(target: Target, width: int, blocks: int, *, fits: Callable[[int, int], bool] | None = None) -> Pair:

@@ -27,13 +27,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .geometry import Convolution, Pair
-from .ir import Value, Writer
+from .ir import FLOAT_BYTES, Value, Writer
+from .launch import Images
 from .tile import BLOCK
 
 OUTPUTS = 2  # along each axis, of a square
 FREQUENCIES = 4  # along each axis
 ALL_FREQUENCIES = FREQUENCIES**2
-FEWEST_SQUARES = 4  # of an image, for which it is worth it
+FEWEST_SQUARES = 64  # for which planes of weights are worth making
+MOST_BYTES = 96 * 1024  # of the planes of one window
 LONGEST = 7  # taps along an axis
 
 
@@ -194,15 +196,17 @@ class Planes:
         return found
 
 
-def is_minimal(conv: Convolution, height: int, width: int) -> bool:
-    """Whether a convolution with an output of that size is done this way; its gradients are, too."""
+def is_minimal(conv: Convolution, output: Images) -> bool:
+    """Whether a convolution with that output, or the gradient of the input `output`, is computed this way."""
+    channels = conv.group_inputs, conv.group_outputs
     return (
         conv.stride == conv.dilation == (1, 1)
         and not conv.depthwise
         and all(3 <= taps <= LONGEST for taps in conv.kernel)
-        and all(3 * rounded(channels) <= 4 * channels for channels in (conv.group_inputs, conv.group_outputs))
-        and height % OUTPUTS == width % OUTPUTS == 0
-        and height * width >= FEWEST_SQUARES * OUTPUTS**2
+        and all(3 * rounded(number) <= 4 * number for number in channels)
+        and FLOAT_BYTES * Planes(conv.kernel).count * rounded(max(channels)) <= MOST_BYTES
+        and output.height % OUTPUTS == output.width % OUTPUTS == 0
+        and output.count * output.height * output.width >= FEWEST_SQUARES * OUTPUTS**2
     )
 
 

@@ -28,6 +28,7 @@ from .winograd import ALL_FREQUENCIES, FREQUENCIES, OUTPUTS, Planes, output_grad
 from .winograd_tile import corner, find_square, load_window, next_square
 from .winograd_weights import planes_size
 
+FEWEST_PLACES = 8  # that are worth several blocks
 PIECES = 8  # of the work, that threads can share
 BATCH_BYTES = 32 * 1024  # of both factors
 COUNTS = ("rows", "columns", "channels", "inputs", "depth", "batch")
@@ -80,8 +81,7 @@ class _MinimalGradient:
     @property
     def places(self) -> int:
         """Of the depth, whose sums are in registers at a time."""
-        vectors = self.wide // self.lanes
-        return next(n for n in (16, 8, 4, 2, 1) if n * vectors + vectors < self.k.target.registers)
+        return places_for(self.k.target, self.blocks)
 
     def write(self) -> Kernel:
         k = self.k
@@ -189,6 +189,12 @@ class _MinimalGradient:
             k.store(value, place)
 
 
+def places_for(target: Target, blocks: int) -> int:
+    """How many places of the depth have their sums for some blocks of channels in the registers."""
+    vectors = blocks * BLOCK // target.width
+    return next(n for n in (16, 8, 4, 2, 1) if n * vectors + vectors < target.registers)
+
+
 def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Images) -> WeightGradient:
     """The launches of the gradient of the planes of a convolution's weights.
 
@@ -202,8 +208,8 @@ def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Im
     """
     planes, inputs, outputs = Planes(conv.kernel), conv.group_inputs, conv.group_outputs
     depth, blocks = rounded(inputs), blocks_of(outputs)
-    together = 2 if blocks > 1 and BLOCK // target.width * 2 * 9 < target.registers * 2 else 1
-    items = depth // BLOCK * -(-blocks // together)
+    most = 2 if blocks > 1 and places_for(target, 2) >= FEWEST_PLACES else 1
+    items = depth // BLOCK * -(-blocks // most)
     size = conv.groups * planes_size(conv.kernel, inputs, outputs)
     shards = max(1, min(dy.count, PIECES // items, MOST_PARTIALS // shard_size(size)))
     image_bytes = 4 * (x.pixel + dy.pixel) * dy.height * dy.width
@@ -219,8 +225,7 @@ def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Im
     for group in range(conv.groups):
         done = 0
         while done < blocks:
-            if blocks - done < together:
-                together = 1
+            together = min(most, blocks - done)
             here = (blocks - done) // together * together
             channels = min(outputs - done * BLOCK, here * BLOCK)
             partial = inputs % BLOCK > 0 or channels % BLOCK > 0

@@ -17,7 +17,7 @@ from .kernel import Kernel
 from .launch import Images, Launch
 from .target import Target
 from .tile import BLOCK, add_products, whole_groups
-from .tile_launch import blocks_of, choose_tile
+from .tile_launch import blocks_of, choose_tile, output_numbers, output_offsets
 from .tiling import (
     LINE_FLOATS,
     PLAIN,
@@ -26,7 +26,6 @@ from .tiling import (
     Moments,
     Place,
     Tiling,
-    moments_row,
     output_slots,
     slots_of,
     strides_of,
@@ -286,15 +285,9 @@ def minimal_launches(
             "chunk_floats": chunk * tile_floats,
             "scratch.thread": scratch,
         }
+        numbers |= output_numbers(images, epilogue, all_channels or y.channels)
         offsets = {"x": x_start, "w": w_start + done * w_block, "scratch": 0}
-        for name, image in images.items():
-            numbers |= dict(zip(strides_of(name), (image.image, image.row, image.pixel), strict=True))
-            offsets[name] = image.origin + channel
-        if epilogue.bias:
-            offsets["bias"] = first_channel + channel
-        if epilogue.moments:
-            offsets["moments"] = first_channel + channel
-            numbers["moments_shard"] = moments_row(all_channels or y.channels)
+        offsets |= output_offsets(images, epilogue, channel, first_channel)
         made = emit_minimal_tile(
             target, kernel=kernel, squares=squares, blocks=group, epilogue=epilogue, partial=inputs % BLOCK > 0
         )

@@ -126,7 +126,7 @@ class ImageLowering:
         x, x_images = self.images(value)
         tail = self.outer.tails.get(node)
         y, y_images = self.made(output) if tail is None else self._made_last(tail.output)
-        minimal = is_minimal(conv, y_images.height, y_images.width)
+        minimal = is_minimal(conv, y_images)
         memory = {"x": x, "w": self._planes(weights, conv) if minimal else self._pack(weights, conv), "y": y}
         epilogue, shift = PLAIN, 0
         if tail is not None and tail.bias is not None:
@@ -147,7 +147,7 @@ class ImageLowering:
         value, weights = node.values
         dy, dy_images = self.images(value)
         dx, dx_images = self.made(node.outputs[0])
-        if is_minimal(conv, dx_images.height, dx_images.width):
+        if is_minimal(conv, dx_images):
             turned = self._planes(weights, conv, turned=True)
         else:
             turned = self._pack(weights, conv) if conv.depthwise else self._turn(weights, conv)
@@ -162,7 +162,7 @@ class ImageLowering:
         dy, dy_images = self.images(gradient, border=False)
         result = outer.new(packed_size(conv) + READ_BEYOND)
         label = f"{node.where or 'conv'} weight gradient"
-        minimal = is_minimal(conv, dy_images.height, dy_images.width)
+        minimal = is_minimal(conv, dy_images)
         made = outer.new(weight_planes_size(conv)) if minimal else result
         found = (minimal_weight_gradient if minimal else weight_gradient)(outer.target, conv, x_images, dy_images)
         first = outer.new(found.partials + READ_BEYOND) if found.partials else made

@@ -55,11 +55,11 @@ CASES = [
     case((3, 9, 11), 5, 7, 3, "odd-channels", padding=(1, 1)),
     case((2, 8, 8), 16, 16, 3, "one-block", padding=(1, 1)),
     case((2, 8, 8), 3, 24, 3, "stride-2-of-rgb", stride=(2, 2), padding=(1, 1)),
-    case((2, 8, 10), 24, 48, 3, "minimal", padding=(1, 1)),
+    case((4, 8, 10), 24, 48, 3, "minimal", padding=(1, 1)),
     case((19, 4, 4), 32, 12, (3, 5), "minimal-of-few-pixels", padding=(1, 2)),
     case((2, 12, 14), 12, 80, 5, "minimal-of-5", padding=(2, 2)),
     case((3, 11, 12), 13, 16, (4, 7), "minimal-of-4-by-7", padding=(1, 3)),
-    case((2, 8, 8), 24, 32, 3, "minimal-groups", padding=(1, 1), groups=2),
+    case((5, 8, 8), 24, 32, 3, "minimal-groups", padding=(1, 1), groups=2),
     case((2, 10, 7), 17, 33, 1, "pointwise"),
     case((2, 9, 9), 10, 80, 1, "pointwise-stride-2", stride=(2, 2)),
     case((1, 12, 17), 16, 48, 5, "overlapping-tiles", padding=(2, 2)),
@@ -83,7 +83,7 @@ def weights_of(
     if turned and not conv.depthwise:
         source, packed = packed, memory(turned_size(conv))
         run(cache, [turn_weights(target, conv)], threads=2, source=source, result=packed)
-    if not is_minimal(conv, output.height, output.width):
+    if not is_minimal(conv, output):
         return packed
     planes = memory(weight_planes_size(conv, turned=turned))
     run(cache, to_planes(target, conv, turned=turned), threads=3, source=packed, result=planes)
@@ -231,7 +231,7 @@ def find_weight_gradient(
     **operands: np.ndarray,
 ) -> None:
     """The gradient of packed weights, directly or by way of planes."""
-    if not is_minimal(conv, layouts[1].height, layouts[1].width):
+    if not is_minimal(conv, layouts[1]):
         run_weight_gradient(cache, weight_gradient(target, conv, *layouts), threads=threads, **operands, result=result)
         return
     planes = memory(weight_planes_size(conv))
@@ -261,7 +261,7 @@ def test_weight_gradient(kernel_cache: KernelCache, size: tuple[int, int, int], 
         assert (result[-BEHIND:] == np.float32(GUARD)).all()
         kept.append(result.tobytes())
     assert len(set(kept)) == 1
-    if is_minimal(conv, like_dy.height, like_dy.width):
+    if is_minimal(conv, like_dy):
         return
     plan = weight_gradient(target, conv, like_x, like_dy, accumulate=True)
     run_weight_gradient(kernel_cache, plan, threads=2, **operands, result=result)
@@ -284,6 +284,11 @@ def test_many_small_images_are_gone_through_in_groups(
     result = memory(packed_size(conv))
     run_weight_gradient(kernel_cache, plan, threads=2, x=placed(x, like_x), y=placed(dy, like_dy), result=result)
     assert_near(unpack_weights(result[:-BEHIND], conv), plain_weight_gradient(conv, x, dy), terms=dy[..., 0].size)
+
+
+@pytest.mark.parametrize(("size", "conv"), CASES)
+def test_what_is_minimal(request: pytest.FixtureRequest, size: tuple[int, int, int], conv: Convolution):
+    assert is_minimal(conv, layouts(conv, size)[1]) == ("minimal" in request.node.callspec.id)
 
 
 def test_a_relu_lets_nan_through(kernel_cache: KernelCache):
@@ -315,19 +320,19 @@ def test_any_convolution(kernel_cache: KernelCache):
     """Random sizes, strides, dilations, groups and epilogues for some minutes."""
     rng = np.random.default_rng(0)
     for _ in range(100):
-        groups = int(rng.choice([1, 1, 1, 2, 3, 0]))  # 0: depthwise
+        groups, plain = int(rng.choice([1, 1, 1, 2, 3, 0])), rng.random() < 0.5  # 0: depthwise
         channels = (int(rng.integers(1, 40)), int(rng.integers(1, 90))) if groups else (1, 1)
         groups = groups or int(rng.integers(2, 80))
         conv = Convolution(
             inputs=groups * channels[0],
             outputs=groups * channels[1],
-            kernel=(int(rng.integers(1, 6)), int(rng.integers(1, 6))),
-            stride=(int(rng.integers(1, 4)), int(rng.integers(1, 4))),
+            kernel=(int(rng.integers(1, 8)), int(rng.integers(1, 8))),
+            stride=(1, 1) if plain else (int(rng.integers(1, 4)), int(rng.integers(1, 4))),
             padding=(int(rng.integers(0, 4)), int(rng.integers(0, 4))),
-            dilation=(int(rng.integers(1, 4)), int(rng.integers(1, 4))),
+            dilation=(1, 1) if plain else (int(rng.integers(1, 4)), int(rng.integers(1, 4))),
             groups=groups,
         )
-        size = int(rng.integers(1, 20)), int(rng.integers(13, 30)), int(rng.integers(13, 30))
+        size = int(rng.integers(1, 20)), int(rng.integers(19, 30)), int(rng.integers(19, 30))
         width = int(rng.choice([4, 8, 16]))
         test_forward(kernel_cache, size, conv, width)
         test_epilogues(kernel_cache, size, conv, width)
