@@ -17,6 +17,7 @@ from .ir import FLOAT, INT, Operand, Value, Writer, number, vector
 from .kernel import Kernel, Slot
 
 LINE_FLOATS = 16  # of a cache line
+CHAINS = 4  # sums that are made side by side: one addition waits for the one before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,12 +345,14 @@ class Moments:
         k, wide = self.of.k, vector(self.of.lanes)
         at = part * self.of.lanes
         guess, total, squares = (k.load(self.row(which, at), wide) for which in range(3))
-        for value in values:
-            deviation = k.fsub(value, guess)
-            total = k.fadd(total, deviation)
-            squares = k.fma(deviation, deviation, squares)
-        k.store(total, self.row(1, at))
-        k.store(squares, self.row(2, at))
+        deviations = [k.fsub(value, guess) for value in values]
+        sums, products = deviations[:CHAINS], [k.fmul(value, value) for value in deviations[:CHAINS]]
+        for after, value in enumerate(deviations[CHAINS:]):
+            chain = after % CHAINS
+            sums[chain] = k.fadd(sums[chain], value)
+            products[chain] = k.fma(value, value, products[chain])
+        k.store(k.fadd(total, _added(k, sums)), self.row(1, at))
+        k.store(k.fadd(squares, _added(k, products)), self.row(2, at))
 
     def end(self, tiles: Value) -> None:
         """After the tiles of a chunk, so many of them: merge them into the shard's results."""
@@ -367,3 +370,11 @@ class Moments:
             inner = k.fsub(squares, k.fmul(total, shift))
             k.store(k.fma(delta, share, mean), self.result(0, at))
             k.store(k.fma(k.fmul(delta, delta), weight, k.fadd(deviations, inner)), self.result(1, at))
+
+
+def _added(k: Writer, values: Sequence[Value]) -> Value:
+    """The sum of values, by pairs."""
+    while len(values) > 1:
+        pairs = [k.fadd(a, b) for a, b in zip(values[::2], values[1::2], strict=False)]
+        values = [*pairs, *values[2 * len(pairs) :]]
+    return values[0]

@@ -13,6 +13,8 @@ from ..llvm.convolution import forward, input_gradient
 from ..llvm.formula import SHARDS, Formula
 from ..llvm.fusion import Rows, fuse
 from ..llvm.geometry import Border, Convolution
+from ..llvm.interleave import MOST_CHANNELS, interleave
+from ..llvm.ir import FLOAT_BYTES
 from ..llvm.launch import Images
 from ..llvm.packing import pack_transposed, packed_size, turn_weights, turned_size
 from ..llvm.tile import BLOCK
@@ -100,10 +102,23 @@ class ImageLowering:
             return place.buffer, found
         height, width = size_of(value.shape)
         buffer, images = outer.new_images(value.shape[0], height, width, value.shape[1], wanted)
-        outer.copied(place, as_place(buffer, images, value.shape))
+        if not self._interleaved(place, buffer, images):
+            outer.copied(place, as_place(buffer, images, value.shape))
         outer.clear_border(buffer, images)
         self._copies[value] = buffer, images
         return buffer, images
+
+    def _interleaved(self, place: Place, buffer: Buffer, images: Images) -> bool:
+        """Copy images of few channels that lie channel by channel; False if they do not."""
+        _, channels, *spatial = place.shape
+        image, channel, *steps = place.strides
+        row = steps[0] if len(spatial) == 2 else 0
+        if not 1 < channels <= MOST_CHANNELS or steps[-1] != 1 or min(place.strides) < 0:
+            return False
+        launch = interleave(self.outer.target, images, image=image, channel=channel, row=row, start=place.origin)
+        self.outer.add(launch, {"from": place.buffer, "to": buffer}, ["to"], "copy")
+        self.outer.result.works[-1].moved = prod(place.shape) * FLOAT_BYTES
+        return True
 
     def made(self, value: Value) -> tuple[Buffer, Images]:
         """Memory for a value that is about to be made, which gets its place."""

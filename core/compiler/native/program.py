@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ...device import Array, Device
-from ..graph import Capture, Draw, Graph
+from ...tensor import Tensor
+from ..graph import Draw, Graph
 from ..llvm import Call, KernelUnknownError, Program, default_cache, default_pool
 from ..llvm.cache import PLAN_SUFFIX
 from ..undisturbed import undisturbed
@@ -56,7 +57,8 @@ class NativeProgram:
         self._given: dict[str, Array] = {}  # what was bound last
         self._held: dict[str, Array] = {}  # the same, in order and without gaps
         self._arguments: list[tuple[str, int]] = []
-        self._captures: list[tuple[str, Capture]] = []
+        self._tensors: list[tuple[str, Tensor]] = []  # captured
+        self._arrays: list[tuple[str, Array]] = []  # likewise
         drawn: dict[int, str] = {}
         constants = list(graph.constants.values())
         for source in plan.sources:
@@ -64,7 +66,11 @@ class NativeProgram:
                 case "argument":
                     self._arguments.append((source.name, source.number))
                 case "capture":
-                    self._captures.append((source.name, graph.captures[source.number]))
+                    captured = graph.captures[source.number].tensor
+                    if isinstance(captured, Tensor):
+                        self._tensors.append((source.name, captured))
+                    else:
+                        self._arrays.append((source.name, captured))
                 case "draw":
                     drawn[source.number] = source.name
                 case "constant":
@@ -194,8 +200,11 @@ class NativeProgram:
         for name, number in self._arguments:
             if given.get(name) is not arguments[number]:
                 self._bind(name, arguments[number])
-        for name, capture in self._captures:
-            array = capture.read()
+        for name, tensor in self._tensors:
+            array = tensor.data
+            if given.get(name) is not array:
+                self._bind(name, array)
+        for name, array in self._arrays:
             if given.get(name) is not array:
                 self._bind(name, array)
         for name, draw in self._drawn:

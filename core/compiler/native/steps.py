@@ -47,6 +47,7 @@ class NativeStep:
         method: what is computed.
         number: of the step; its vectors and numbers bear it in their names, see `name_of`.
         rate: the learning rate of a run, from its arguments.
+        settled: whether the numbers of all steps are those of the first.
         known: the numbers as the program has them.
     """
 
@@ -54,6 +55,7 @@ class NativeStep:
     method: Method
     number: int
     rate: Callable[[Sequence[Array]], float]
+    settled: bool
     known: Numbers = field(default_factory=dict[str, float])
 
     @property
@@ -71,6 +73,8 @@ class NativeStep:
         Raises:
             ConfigError: the learning rate is no such.
         """
+        if self.settled and self.known:
+            return
         rate = checked_rate(self.rate(arguments))
         for name, value in self.method.numbers(self.state.step + 1, rate).items():
             if self.known.get(name) != value:
@@ -92,7 +96,8 @@ def native_step(effect: Effect, number: int, argument: int | None) -> NativeStep
     def rate(arguments: Sequence[Array]) -> float:
         return float(arguments[argument]) if argument is not None else cast("float", fixed)
 
-    return NativeStep(state=state_of(effect), method=method, number=number, rate=rate)
+    settled = isinstance(fixed, float | int) and method.numbers(1, fixed) == method.numbers(2, fixed)
+    return NativeStep(state=state_of(effect), method=method, number=number, rate=rate, settled=settled)
 
 
 def native_steps(graph: Graph) -> list[Effect]:
