@@ -33,7 +33,7 @@ from .tiling import (
 from .winograd import ALL_FREQUENCIES, OUTPUTS, Planes, outputs, rounded
 
 NEAR_BYTES = 24 * 1024  # of what a thread has made of a chunk of tiles, to stay in the nearest cache
-FEW_VECTORS = 12  # of a tile: fewer keep the arithmetic waiting
+FEW_VECTORS = 16  # of a tile: fewer keep the arithmetic waiting
 NUMBERS = (
     "rows",
     "columns",
