@@ -19,7 +19,7 @@ from ..errors import CompileError, ConfigError, GradientError
 from ..op import Batch, Flags, Jvp, OpDef
 from ..tape import current_mode
 from ..tensor import Tensor, as_array, wrap
-from .graph import Graph
+from .graph import Graph, OutdatedError
 from .guards import TensorKinds, are_alike, described, kind_of, one_device, structure_of, tensor_kinds, varies
 from .passes import optimize
 from .reference import Program, ReferenceProgram
@@ -211,7 +211,10 @@ class Compiled(Generic[P, R]):
         if (last := self._last) is not None and not kwargs and are_alike(args, last[1]):
             with self._lock:
                 if last[0].surroundings.same():
-                    return last[0].answer(args)
+                    try:
+                        return last[0].answer(args)
+                    except OutdatedError:
+                        pass  # it is compiled anew below
         plain = not kwargs and all(each.__class__ is Tensor or each.__class__ is float for each in args)
         leaves: Sequence[Any] = args if plain else tree.leaves((args, kwargs) if kwargs else args)
         if current_mode().stage is not None or any(isinstance(leaf, Traced) for leaf in leaves):
@@ -221,8 +224,15 @@ class Compiled(Generic[P, R]):
             key = (structure, structure_of(kwargs) if kwargs else None, tuple(map(kind_of, leaves)))
             entry = self._find(key) or self._compile(key, args, kwargs, leaves)
             kinds = tensor_kinds(args) if plain else None
+            varying = [leaf for leaf in leaves if varies(leaf)]
+            try:
+                answer = entry.answer(varying)
+            except OutdatedError:
+                self._entries[key].remove(entry)
+                entry = self._compile(key, args, kwargs, leaves)
+                answer = entry.answer(varying)
             self._last = None if kinds is None else (entry, kinds)
-            return entry.answer([leaf for leaf in leaves if varies(leaf)])
+            return answer
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """The graph that a call with such arguments would run."""

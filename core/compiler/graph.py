@@ -82,6 +82,10 @@ class Node:
         return (item for item in self.inputs if isinstance(item, Value))
 
 
+class OutdatedError(Exception):
+    """A graph does not fit any more what it has captured."""
+
+
 @dataclass(slots=True, eq=False)
 class Capture:
     """Memory that the traced function reached without being given it: a parameter, a buffer, an array.
@@ -95,8 +99,15 @@ class Capture:
     tensor: Tensor | Array
 
     def read(self) -> Array:
-        """The array of today."""
-        return self.tensor.data if isinstance(self.tensor, Tensor) else self.tensor
+        """The array of today.
+
+        Raises:
+            OutdatedError: it is of another shape or dtype.
+        """
+        array = self.tensor.data if isinstance(self.tensor, Tensor) else self.tensor
+        if array.shape != self.value.shape or array.dtype != self.value.dtype:
+            raise OutdatedError(f"what was {self.value.spec} is {array.dtype}{list(array.shape)}")
+        return array
 
 
 @dataclass(slots=True, eq=False)

@@ -41,7 +41,8 @@ def forward(
         epilogue: what is done to the sums.
         others: of `mask` and `add`, how they lie; default: like `y`.
 
-    `w` is packed as `packing` says; `bias` is [outputs]. Up to 16 floats behind both are read and not used.
+    `w` is packed as `packing` says, or what `winograd_weights.to_planes` makes of it, if `is_minimal(conv, y)`; `bias`
+    is [outputs]. Up to 16 floats behind both are read and not used.
     """
     if conv.depthwise:
         return depthwise_forward(target, conv, x, y, epilogue=epilogue, others=others)
@@ -117,11 +118,13 @@ def input_gradient(
         epilogue: what is done to the sums.
         others: of `mask` and `add`, how they lie; default: like `dx`.
 
-    `w` is turned, as `packing.turn_weights` makes it; that of a depthwise convolution is read as it is.
+    `w` is turned, as `packing.turn_weights` makes it, or planes of that, if `is_minimal(conv, dx)`; that of a depthwise
+    convolution is read as it is.
     """
     if conv.depthwise:
         return depthwise_input_gradient(target, conv, dy, dx, epilogue=epilogue, others=others)
     inputs, outputs = conv.group_inputs, conv.group_outputs
+    joins = conv.pointwise and (dy.height, dy.width) == (dx.height, dx.width)  # else there are zeros behind
     column = blocks_of(outputs) * BLOCK * BLOCK
     tap_count = conv.kernel[0] * conv.kernel[1]
     launches: list[Launch] = []
@@ -169,7 +172,7 @@ def input_gradient(
                     others=part,
                     first_channel=group * inputs,
                     all_channels=conv.inputs,
-                    join=conv.pointwise and dy.rows_join,
-                    join_images=conv.pointwise and dy.images_join,
+                    join=joins and dy.rows_join,
+                    join_images=joins and dy.images_join,
                 )
     return launches

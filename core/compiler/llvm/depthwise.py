@@ -22,6 +22,7 @@ from .tiling import (
     PLAIN,
     TILE_COUNTS,
     Epilogue,
+    Moments,
     Place,
     Tiling,
     moments_row,
@@ -76,7 +77,11 @@ class _Depthwise(Tiling):
     def begin(self, channel: Value) -> None:
         """Weights are read as they are used: once for all pixels of a tile."""
 
+    def tile(self, place: Place, moments: Moments | None) -> None:
+        self.keep(self.sums(place), place, moments)
+
     def sums(self, place: Place) -> list[Value]:
+        """The vectors of a tile, pixel by pixel."""
         k, wide = self.k, vector(self.lanes)
         x, w = k.at(place.of(k, "x"), place.channel), k.at(k["w"], place.channel)
         for pixel in range(self.pixels):

@@ -23,7 +23,7 @@ from functools import cache
 from .ir import INT, Operand, Value, Writer, number, vector
 from .kernel import Kernel
 from .target import Target
-from .tiling import LINE_FLOATS, PLAIN, TILE_COUNTS, Epilogue, Place, Tiling, output_slots, slots_of
+from .tiling import LINE_FLOATS, PLAIN, TILE_COUNTS, Epilogue, Moments, Place, Tiling, output_slots, slots_of
 
 BLOCK = LINE_FLOATS  # channels that lie side by side in packed weights
 
@@ -81,7 +81,11 @@ class _Tile(Tiling):
     def begin(self, channel: Value) -> None:
         """Weights are read as they are used."""
 
+    def tile(self, place: Place, moments: Moments | None) -> None:
+        self.keep(self.sums(place), place, moments)
+
     def sums(self, place: Place) -> list[Value]:
+        """The vectors of a tile, pixel by pixel."""
         k, lanes = self.k, self.lanes
         x = place.of(k, "x")
         w = k.at(k["w"], k.mul(place.image, k["w_image"]), k.mul(k.div(place.channel, BLOCK), k["w_block"]))

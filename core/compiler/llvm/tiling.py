@@ -143,8 +143,8 @@ class Tiling(ABC):
         """Before the tiles of a group of channels in a chunk."""
 
     @abstractmethod
-    def sums(self, place: Place) -> list[Value]:
-        """The vectors of a tile, pixel by pixel."""
+    def tile(self, place: Place, moments: Moments | None) -> None:
+        """One tile: its sums, then `keep`."""
 
     def step(self, operand: str, pixel: Operand) -> Value:
         """How far a pixel of a tile is from its first, in an operand that has the shape of the output."""
@@ -189,8 +189,8 @@ class Tiling(ABC):
                 at_tile, at_row, at_image = tiles.values
                 pixel = k.least(k.mul(at_tile, self.pixels), k.sub(k["width"], self.pixels))
                 done = k.sub(k.mul(at_tile, self.pixels), pixel)
-                number, is_first = k.sub(tiles.index, first), k.compare("eq", tiles.index, start)
-                place = Place(group.index, pixel, at_row, at_image, number, done, is_first)
+                in_chunk, is_first = k.sub(tiles.index, first), k.compare("eq", tiles.index, start)
+                place = Place(group.index, pixel, at_row, at_image, in_chunk, done, is_first)
                 self.tile(place, moments)
                 ends_row = k.compare("eq", k.add(at_tile, 1), k["tiles"])
                 next_row = k.select(ends_row, k.add(at_row, 1), at_row)
@@ -202,10 +202,6 @@ class Tiling(ABC):
                 )
             if moments is not None:
                 moments.end(tiles=k.sub(end, first))
-
-    def tile(self, place: Place, moments: Moments | None) -> None:
-        """One tile: its sums, then their way to memory."""
-        self.keep(self.sums(place), place, moments)
 
     def keep(self, sums: Sequence[Value], place: Place, moments: Moments | None) -> None:
         """The way of sums to memory, from those of pixel `place.done` on."""

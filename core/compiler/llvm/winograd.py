@@ -9,8 +9,8 @@ Two neighbouring sums over three taps take four products, F(2, 3), not six:
     A' m = m0 + m1 + m2, m1 - m2 - m3
 
 On images this is done along both axes: squares of 2 x 2 outputs, with 16 products per pair of channels where there were
-36, as 16 matrix products over the channels, one for each `frequency`. All numbers in A and B are 0 or 1, so errors stay
-about those of the plain sum; larger squares save more and lose digits, and are not used.
+36, as 16 matrix products over the channels, one for each `frequency`. All numbers in A and B are 0, 1 or -1, so errors
+stay about those of the plain sum; larger squares save more and lose digits, and are not used.
 
 A longer kernel is cut into pieces of three taps, and a rest of two or one that leaves out the frequencies it does not
 need: five taps take 4 + 3 products for two outputs, not ten. The products of all pieces add up before A' is applied. A
@@ -22,7 +22,7 @@ whole: dg = G' sum((B' d) * (A dy)).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,8 +34,9 @@ from .tile import BLOCK
 OUTPUTS = 2  # along each axis, of a square
 FREQUENCIES = 4  # along each axis
 ALL_FREQUENCIES = FREQUENCIES**2
-FEWEST_SQUARES = 64  # for which planes of weights are worth making
-MOST_BYTES = 96 * 1024  # of the planes of one window
+FEWEST_SQUARES = 4  # for each plane: fewer are not worth planes of weights
+LARGE_BYTES = 4 << 20  # of planes of weights, that caches do not hold: twice as many squares are wanted
+WINDOW_BYTES = 96 * 1024  # at most, of the planes of one window
 LONGEST = 7  # taps along an axis
 
 
@@ -157,26 +158,24 @@ class Planes:
 
     def data(self, k: Writer, window: Sequence[Sequence[Value]]) -> list[Value]:
         """What a window of inputs is to every plane, in order; rows of values."""
-        rows, columns = self.pieces
-        halves = [[piece.data(k, column) for piece in rows] for column in zip(*window, strict=True)]
-        found: dict[tuple[int, int, int, int], Value] = {}
-        for a, above in enumerate(rows):
-            for down in above.frequencies:
-                line = [half[a][down] for half in halves]
-                for b, left in enumerate(columns):
-                    found |= {(down, a, right, b): value for right, value in left.data(k, line).items()}
-        return [found[plane] for plane in self.all]
+        return self._both_ways(window, lambda piece, line: piece.data(k, line))
 
     def filter(self, k: Writer, taps: Sequence[Sequence[Value]]) -> list[Value]:
         """What a kernel is to every plane, in order; rows of values."""
+        return self._both_ways(taps, lambda piece, line: piece.filter(k, line))
+
+    def _both_ways(
+        self, square: Sequence[Sequence[Value]], transform: Callable[[Piece, Sequence[Value]], dict[int, Value]]
+    ) -> list[Value]:
+        """The transform of every piece, of all columns and then of all rows."""
         rows, columns = self.pieces
-        halves = [[piece.filter(k, column) for piece in rows] for column in zip(*taps, strict=True)]
+        halves = [[transform(piece, column) for piece in rows] for column in zip(*square, strict=True)]
         found: dict[tuple[int, int, int, int], Value] = {}
         for a, above in enumerate(rows):
             for down in above.frequencies:
                 line = [half[a][down] for half in halves]
                 for b, left in enumerate(columns):
-                    found |= {(down, a, right, b): value for right, value in left.filter(k, line).items()}
+                    found |= {(down, a, right, b): value for right, value in transform(left, line).items()}
         return [found[plane] for plane in self.all]
 
     def filter_gradient(self, k: Writer, planes: Sequence[Value]) -> list[list[Value]]:
@@ -198,15 +197,22 @@ class Planes:
 
 def is_minimal(conv: Convolution, output: Images) -> bool:
     """Whether a convolution with that output, or the gradient of the input `output`, is computed this way."""
-    channels = conv.group_inputs, conv.group_outputs
-    return (
+    inputs, outputs = conv.group_inputs, conv.group_outputs
+    fits = (
         conv.stride == conv.dilation == (1, 1)
         and not conv.depthwise
         and all(3 <= taps <= LONGEST for taps in conv.kernel)
-        and all(3 * rounded(number) <= 4 * number for number in channels)
-        and FLOAT_BYTES * Planes(conv.kernel).count * rounded(max(channels)) <= MOST_BYTES
+        and all(3 * rounded(channels) <= 4 * channels for channels in (inputs, outputs))
         and output.height % OUTPUTS == output.width % OUTPUTS == 0
-        and output.count * output.height * output.width >= FEWEST_SQUARES * OUTPUTS**2
+    )
+    if not fits:
+        return False
+    planes = Planes(conv.kernel).count
+    squares = output.count * output.height * output.width // OUTPUTS**2
+    large = FLOAT_BYTES * planes * conv.groups * rounded(inputs) * rounded(outputs) > LARGE_BYTES
+    return (
+        squares >= FEWEST_SQUARES * planes * (2 if large else 1)
+        and FLOAT_BYTES * planes * rounded(max(inputs, outputs)) <= WINDOW_BYTES
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from .geometry import Convolution, Pair
-from .ir import Value, Writer, vector
+from .ir import FLOAT_BYTES, Value, Writer, vector
 from .kernel import Kernel
 from .launch import Images, Launch
 from .sharding import MOST_PARTIALS, SHARD_NUMBERS, WeightGradient, each_item, planned, shard_numbers, shard_size
@@ -192,7 +192,7 @@ class _MinimalGradient:
 def places_for(target: Target, blocks: int) -> int:
     """How many places of the depth have their sums for some blocks of channels in the registers."""
     vectors = blocks * BLOCK // target.width
-    return next(n for n in (16, 8, 4, 2, 1) if n * vectors + vectors < target.registers)
+    return next((n for n in (16, 8, 4, 2) if n * vectors + vectors < target.registers), 1)
 
 
 def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Images) -> WeightGradient:
@@ -212,7 +212,7 @@ def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Im
     items = depth // BLOCK * -(-blocks // most)
     size = conv.groups * planes_size(conv.kernel, inputs, outputs)
     shards = max(1, min(dy.count, PIECES // items, MOST_PARTIALS // shard_size(size)))
-    image_bytes = 4 * (x.pixel + dy.pixel) * dy.height * dy.width
+    image_bytes = FLOAT_BYTES * (x.pixel + dy.pixel) * dy.height * dy.width
     common = shard_numbers(
         images=dy.count, group=max(1, GROUP_BYTES // image_bytes), shards=shards, size=size, accumulate=False
     )
@@ -230,7 +230,7 @@ def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Im
             channels = min(outputs - done * BLOCK, here * BLOCK)
             partial = inputs % BLOCK > 0 or channels % BLOCK > 0
             floats = BLOCK * (planes.count + ALL_FREQUENCIES * together)
-            batch = BATCH_BYTES // (4 * floats) | 1  # odd, so that planes do not meet in the cache
+            batch = BATCH_BYTES // (FLOAT_BYTES * floats) | 1  # odd, so that planes do not meet in the cache
             numbers = common | {"channels": channels, "batch": batch, "w_block": w_block}
             launches.append(
                 Launch(

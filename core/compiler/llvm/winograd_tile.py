@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from .geometry import Pair
-from .ir import INT, Operand, Value, Writer, number, vector
+from .ir import FLOAT_BYTES, INT, Operand, Value, Writer, number, vector
 from .kernel import Kernel
 from .launch import Images, Launch
 from .target import Target
@@ -128,13 +128,10 @@ class _MinimalTile(Tiling):
             self.keep(self.finished(k.at(frequencies, k.mul(square.index, self.frequencies_floats))), start, moments)
             square.carry(*next_square(k, image, row, column))
 
-    def square(self, place: Place, number: Operand) -> tuple[Value, Value, Value]:
+    def square(self, place: Place, at: Operand) -> tuple[Value, Value, Value]:
         """The image, the row and the column of a square of a tile."""
-        image, row, column = find_square(self.k, self.k.add(place.pixel, number))
+        image, row, column = find_square(self.k, self.k.add(place.pixel, at))
         return self.k.add(place.image, image), row, column
-
-    def sums(self, place: Place) -> list[Value]:
-        raise NotImplementedError  # `tile` has too many for the registers
 
     def make_planes(self, place: Place, data: Value, data_floats: Value) -> None:
         """The planes of the windows of a tile."""
@@ -176,9 +173,9 @@ class _MinimalTile(Tiling):
         return [value for pixel in zip(*found, strict=True) for value in pixel]
 
 
-def find_square(k: Writer, number: Value) -> tuple[Value, Value, Value]:
+def find_square(k: Writer, at: Value) -> tuple[Value, Value, Value]:
     """The image, the row and the column of a square; of images of `rows` x `columns` squares, two slots."""
-    line, column = k.div(number, k["columns"]), k.rem(number, k["columns"])
+    line, column = k.div(at, k["columns"]), k.rem(at, k["columns"])
     return k.div(line, k["rows"]), k.rem(line, k["rows"]), column
 
 
@@ -254,8 +251,8 @@ def minimal_launches(
 
     def fits(squares: int, group: int) -> bool:
         """Whether a tile stays in the nearest cache; a small one matters more than that."""
-        near = 4 * squares * (data_floats + _frequencies_floats(group)) <= NEAR_BYTES
-        return near or squares * group * BLOCK // target.width <= FEW_VECTORS
+        floats = squares * (data_floats + _frequencies_floats(group))
+        return floats <= NEAR_BYTES // FLOAT_BYTES or squares * group * BLOCK // target.width <= FEW_VECTORS
 
     launches: list[Launch] = []
     done = 0
@@ -264,7 +261,7 @@ def minimal_launches(
         here = (blocks - done) // group * group
         tiles = -(-width // squares)
         tile_floats = squares * data_floats
-        chunk = max(1, min((NEAR_BYTES // 4 - squares * _frequencies_floats(group)) // tile_floats, tiles))
+        chunk = max(1, min((NEAR_BYTES // FLOAT_BYTES - squares * _frequencies_floats(group)) // tile_floats, tiles))
         channel = done * BLOCK
         scratch = chunk * tile_floats + squares * _frequencies_floats(group)
         numbers: dict[str, int | float] = {

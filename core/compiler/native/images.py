@@ -48,10 +48,11 @@ class ImageLowering:
     def __init__(self, outer: Lowering, graph: Graph) -> None:
         self.outer = outer
         self._copies: dict[Value, tuple[Buffer, Images]] = {}
-        self._packed: dict[Value, Buffer] = {}
-        self._turned: dict[Value, Buffer] = {}
-        self._known_planes: dict[Value, Buffer] = {}
-        self._turned_planes: dict[Value, Buffer] = {}
+        # Of weights, and of the groups that they are used with.
+        self._packed: dict[tuple[Value, int], Buffer] = {}
+        self._turned: dict[tuple[Value, int], Buffer] = {}
+        self._known_planes: dict[tuple[Value, int], Buffer] = {}
+        self._turned_planes: dict[tuple[Value, int], Buffer] = {}
         self._pools = PoolLowering(self)
         self._last: dict[Value, Value] = {}  # what is read with the channels last
         self._measured: set[Value] = set()  # of whom mean and variance are wanted
@@ -212,10 +213,11 @@ class ImageLowering:
 
     def _pack(self, weights: Value, conv: Convolution) -> Buffer:
         """Weights as kernels read them; see `packing`."""
-        if weights not in self._packed:
+        key = weights, conv.groups
+        if key not in self._packed:
             outer, place = self.outer, self.outer.place(weights)
             taps, inputs, outputs = prod(conv.kernel), conv.group_inputs, conv.group_outputs
-            packed = self._packed[weights] = outer.new(packed_size(conv) + READ_BEYOND)
+            packed = self._packed[key] = outer.new(packed_size(conv) + READ_BEYOND)
             flat = place if place.is_dense else outer.dense_copy(place)
             if conv.depthwise:
                 source = Place(flat.buffer, (taps, conv.inputs), (1, taps), flat.origin)
@@ -232,25 +234,26 @@ class ImageLowering:
                 count = conv.groups * blocks
                 source = Place(turned, (count, taps, inputs, BLOCK), (columns * BLOCK, BLOCK, taps * BLOCK, 1))
                 outer.copied(source, Place(packed, source.shape, (columns * BLOCK, inputs * BLOCK, BLOCK, 1)))
-        return self._packed[weights]
+        return self._packed[key]
 
     def _planes(self, weights: Value, conv: Convolution, *, turned: bool = False) -> Buffer:
         """Weights for minimal filtering; turned, for the gradient of the input."""
-        known = self._turned_planes if turned else self._known_planes
-        if weights not in known:
+        known, key = self._turned_planes if turned else self._known_planes, (weights, conv.groups)
+        if key not in known:
             source = self._turn(weights, conv) if turned else self._pack(weights, conv)
-            planes = known[weights] = self.outer.new(weight_planes_size(conv, turned=turned) + READ_BEYOND)
+            planes = known[key] = self.outer.new(weight_planes_size(conv, turned=turned) + READ_BEYOND)
             for launch in to_planes(self.outer.target, conv, turned=turned):
                 self.outer.add(launch, {"source": source, "result": planes}, ["result"], "pack weights")
-        return known[weights]
+        return known[key]
 
     def _turn(self, weights: Value, conv: Convolution) -> Buffer:
-        if weights not in self._turned:
+        key = weights, conv.groups
+        if key not in self._turned:
             packed = self._pack(weights, conv)
-            turned = self._turned[weights] = self.outer.new(turned_size(conv) + READ_BEYOND)
+            turned = self._turned[key] = self.outer.new(turned_size(conv) + READ_BEYOND)
             launch = turn_weights(self.outer.target, conv)
             self.outer.add(launch, {"source": packed, "result": turned}, ["result"], "turn weights")
-        return self._turned[weights]
+        return self._turned[key]
 
     # --- statistics ---
 

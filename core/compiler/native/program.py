@@ -10,7 +10,7 @@ import numpy as np
 
 from ...device import Array, Device
 from ...tensor import Tensor
-from ..graph import Draw, Graph
+from ..graph import Capture, Draw, Graph
 from ..llvm import Call, KernelUnknownError, Program, default_cache, default_pool
 from ..llvm.cache import PLAN_SUFFIX
 from ..undisturbed import undisturbed
@@ -57,8 +57,8 @@ class NativeProgram:
         self._given: dict[str, Array] = {}  # what was bound last
         self._held: dict[str, Array] = {}  # the same, in order and without gaps
         self._arguments: list[tuple[str, int]] = []
-        self._tensors: list[tuple[str, Tensor]] = []  # captured
-        self._arrays: list[tuple[str, Array]] = []  # likewise
+        self._tensors: list[tuple[str, Tensor, Capture]] = []
+        self._arrays: list[tuple[str, Array]] = []  # captured, too
         drawn: dict[int, str] = {}
         constants = list(graph.constants.values())
         for source in plan.sources:
@@ -66,11 +66,11 @@ class NativeProgram:
                 case "argument":
                     self._arguments.append((source.name, source.number))
                 case "capture":
-                    captured = graph.captures[source.number].tensor
-                    if isinstance(captured, Tensor):
-                        self._tensors.append((source.name, captured))
+                    capture = graph.captures[source.number]
+                    if isinstance(capture.tensor, Tensor):
+                        self._tensors.append((source.name, capture.tensor, capture))
                     else:
-                        self._arrays.append((source.name, captured))
+                        self._arrays.append((source.name, capture.tensor))
                 case "draw":
                     drawn[source.number] = source.name
                 case "constant":
@@ -200,10 +200,9 @@ class NativeProgram:
         for name, number in self._arguments:
             if given.get(name) is not arguments[number]:
                 self._bind(name, arguments[number])
-        for name, tensor in self._tensors:
-            array = tensor.data
-            if given.get(name) is not array:
-                self._bind(name, array)
+        for name, tensor, capture in self._tensors:
+            if given.get(name) is not tensor.data:
+                self._bind(name, capture.read())
         for name, array in self._arrays:
             if given.get(name) is not array:
                 self._bind(name, array)

@@ -56,7 +56,7 @@ def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[It
         value, view = item.outputs[0], None
         if item.op.name == "conv":
             view = _only_reader(value, readers, wanted)
-            if not isinstance(view, Node) or view.op.name != "transpose":
+            if not isinstance(view, Node) or view.op.name != "transpose" or not _is_last(view):
                 continue
             value = view.outputs[0]
         group = _only_reader(value, readers, wanted)
@@ -71,6 +71,12 @@ def tails(items: Sequence[Item], graph: Graph) -> tuple[dict[Node, Tail], set[It
             if not group.nodes:
                 gone.add(group)
     return found, gone
+
+
+def _is_last(transpose: Node) -> bool:
+    """Whether it puts the channels of images last, and leaves all else in order."""
+    rank = len(transpose.outputs[0].shape)
+    return tuple(axis % rank for axis in transpose.params["axes"]) == (0, *range(2, rank), 1)
 
 
 def _only_reader(value: Value, readers: dict[Value, list[Item]], wanted: set[Value]) -> Item | None:

@@ -535,3 +535,17 @@ def test_gradients_that_are_known_while_tracing(clip, backend):
         state.buffer.gradient[...] = 99  # who else uses it
         step(np.ones(3, np.float32))
     np.testing.assert_array_equal(state.parameters, np.full(9, 2 * 0.75**2, np.float32))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+@pytest.mark.parametrize("new", [np.full(3, 4, np.float64), np.full((5, 1), 4, np.float32)], ids=["dtype", "shape"])
+def test_memory_of_another_kind_in_a_parameter(new, backend):
+    weight = Parameter(np.full(3, 2, np.float32))
+    double = compile(lambda x: x * weight, backend=backend)
+    for _ in range(2):
+        np.testing.assert_array_equal(double(np.ones(3, np.float32)).detach().numpy(), np.full(3, 2))
+    weight.data = new
+    for _ in range(2):
+        found = double(np.ones(3, np.float32)).detach().numpy()
+        np.testing.assert_array_equal(found, np.ones(3, np.float32) * new, strict=True)
+    assert double.compilations == 2

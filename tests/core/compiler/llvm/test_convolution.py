@@ -23,7 +23,7 @@ from nasturtium.core.compiler.llvm.tile_launch import choose_tile
 from nasturtium.core.compiler.llvm.tiling import Epilogue, moments_row
 from nasturtium.core.compiler.llvm.weight_gradient import weight_gradient
 from nasturtium.core.compiler.llvm.winograd import is_minimal
-from nasturtium.core.compiler.llvm.winograd_gradient import minimal_weight_gradient
+from nasturtium.core.compiler.llvm.winograd_gradient import minimal_weight_gradient, places_for
 from nasturtium.core.compiler.llvm.winograd_weights import from_planes, to_planes, weight_planes_size
 
 from .launching import (
@@ -56,9 +56,9 @@ CASES = [
     case((2, 8, 8), 16, 16, 3, "one-block", padding=(1, 1)),
     case((2, 8, 8), 3, 24, 3, "stride-2-of-rgb", stride=(2, 2), padding=(1, 1)),
     case((4, 8, 10), 24, 48, 3, "minimal", padding=(1, 1)),
-    case((19, 4, 4), 32, 12, (3, 5), "minimal-of-few-pixels", padding=(1, 2)),
-    case((2, 12, 14), 12, 80, 5, "minimal-of-5", padding=(2, 2)),
-    case((3, 11, 12), 13, 16, (4, 7), "minimal-of-4-by-7", padding=(1, 3)),
+    case((29, 4, 4), 32, 12, (3, 5), "minimal-of-few-pixels", padding=(1, 2)),
+    case((5, 12, 14), 12, 80, 5, "minimal-of-5", padding=(2, 2)),
+    case((9, 11, 12), 13, 16, (4, 7), "minimal-of-4-by-7", padding=(1, 3)),
     case((5, 8, 8), 24, 32, 3, "minimal-groups", padding=(1, 1), groups=2),
     case((2, 10, 7), 17, 33, 1, "pointwise"),
     case((2, 9, 9), 10, 80, 1, "pointwise-stride-2", stride=(2, 2)),
@@ -289,6 +289,11 @@ def test_many_small_images_are_gone_through_in_groups(
 @pytest.mark.parametrize(("size", "conv"), CASES)
 def test_what_is_minimal(request: pytest.FixtureRequest, size: tuple[int, int, int], conv: Convolution):
     assert is_minimal(conv, layouts(conv, size)[1]) == ("minimal" in request.node.callspec.id)
+
+
+def test_few_registers_take_fewer_places(kernel_cache: KernelCache):
+    assert places_for(replace(target_of(kernel_cache, 4), registers=16), 2) == 1
+    assert places_for(replace(target_of(kernel_cache, 16), registers=32), 2) == 8
 
 
 def test_a_relu_lets_nan_through(kernel_cache: KernelCache):

@@ -72,6 +72,11 @@ def test_convolutions(shape, layers):
     check(Training(layers=layers, shape=shape, batch=2))
 
 
+@pytest.mark.parametrize("layers", [(conv(16), NORM, RELU, conv(12, bias=True), RELU), (conv(32, 5, bias=True), GELU)])
+def test_minimal_filtering(layers):
+    check(Training(layers=layers, shape=(16, 8, 8), batch=13))
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("inputs", [1, 3, 7, 16, 17, 33])
 @pytest.mark.parametrize("outputs", [1, 3, 7, 16, 17, 33])
