@@ -6,10 +6,12 @@ Tensors' elements are not compared: they are read anew in each run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import dis
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from types import FunctionType, MethodType, ModuleType
-from typing import Any, Final, cast
+from functools import lru_cache
+from types import CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Any, Final, Literal, cast
 
 from ..device import current_device
 from ..native import accelerate
@@ -18,6 +20,10 @@ from ..tape import current_mode
 from ..tensor import Tensor
 
 PLAIN: Final = (bool, int, float, complex, str, bytes, type(None))
+LOADS: Final = ("LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME")
+NOTHING: Final = object()
+
+Step = tuple[Literal["attribute", "item"], Any]
 
 
 class Items(tuple[Any, ...]):
@@ -31,14 +37,14 @@ class Watched:
     """One place that was looked at: `holder[name]` was `value`.
 
     Attributes:
-        holder: a namespace: attributes of an object, globals of a module; or the cell of a closure.
-        name: of the place; empty for the names that the holder has.
+        holder: a namespace: attributes of an object, globals of a module, a dictionary; or the cell of a closure.
+        name: of the place, or the key; empty for the names that the holder has.
         value: what stood there; a list as its `Items`.
         label: what to call the place.
     """
 
     holder: Any
-    name: str
+    name: str | int
     value: Any
     label: str
 
@@ -48,7 +54,7 @@ class Watched:
             now = tuple(self.holder)
             return None if now == self.value else f"{self.label or 'an object'} has other attributes"
         try:
-            now = self.holder.cell_contents if self.name == "cell_contents" else self.holder[self.name]
+            now = self.holder.cell_contents if isinstance(self.holder, CellType) else self.holder[self.name]
         except (KeyError, ValueError):
             return f"{self.label} is gone"
         if now is self.value or _same(now, self.value):
@@ -77,13 +83,14 @@ class Surroundings:
     """
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
-        self._places = tuple(_places((function, *args)))
+        self._places = tuple(_Finder((function, *args)).places)
         self._mode = current_mode()
         self._device = current_device()
         # The same by kind, for a glance at each run.
-        named = [place for place in self._places if place.name not in ("", "cell_contents")]
+        cells = [place for place in self._places if isinstance(place.holder, CellType)]
+        named = [place for place in self._places if place.name != "" and not isinstance(place.holder, CellType)]
         self._sizes = tuple((place.holder, len(place.value)) for place in self._places if place.name == "")
-        self._cells = tuple((place.holder, place.value) for place in self._places if place.name == "cell_contents")
+        self._cells = tuple((place.holder, place.value) for place in cells)
         self._named = tuple((place.holder, place.name, place.value) for place in named)
 
     def same(self) -> bool:
@@ -121,40 +128,114 @@ class Surroundings:
         return None
 
 
-def _places(roots: tuple[Any, ...]) -> Iterator[Watched]:
-    """The places reachable from functions through closures, globals, modules of a network and plain objects."""
-    seen: set[int] = set()
-    pending: list[tuple[Any, str]] = [(root, "") for root in roots]
-    while pending:
-        item, label = pending.pop()
-        if id(item) in seen or isinstance(item, Tensor | type | ModuleType):
-            continue
-        seen.add(id(item))
-        for holder, name, value, called in _inside(item, label):
-            kept = Items(value) if value.__class__ is list else value
-            yield Watched(holder, name, kept, called)
-            parts: tuple[Any, ...] = cast("tuple[Any, ...]", kept) if isinstance(kept, tuple) else (kept,)
-            pending.extend((part, called) for part in parts if _open(part))
+class _Finder:
+    """Finds what is reachable from functions through closures, globals, modules of a network and dataclasses, and what
+    their code names of other objects, of dictionaries and of Python's modules.
 
+    Attributes:
+        places: that were found.
+    """
 
-def _inside(item: Any, label: str) -> Iterator[tuple[Any, str, Any, str]]:
-    if isinstance(item, MethodType):
-        item = item.__func__
-    if isinstance(item, FunctionType):
-        names = item.__code__.co_freevars
-        for name, cell in zip(names, item.__closure__ or (), strict=True):
+    def __init__(self, roots: Sequence[Any]) -> None:
+        self.places: list[Watched] = []
+        self._pending: list[tuple[Any, str]] = [(root, "") for root in roots]
+        seen: set[Hashable] = set()
+        while self._pending:
+            item, label = self._pending.pop()
+            known = (id(item.__func__), id(item.__self__)) if isinstance(item, MethodType) else id(item)
+            if known not in seen and not isinstance(item, Tensor | type | ModuleType):
+                seen.add(known)
+                self._enter(item, label)
+
+    def _enter(self, item: Any, label: str) -> None:
+        if isinstance(item, MethodType):
+            if isinstance(item.__func__, FunctionType):
+                self._function(item.__func__, item.__self__)
+            if _open(item.__self__):
+                self._pending.append((item.__self__, "self"))
+        elif isinstance(item, FunctionType):
+            self._function(item)
+        else:
+            fields: Mapping[str, Any] | None = getattr(item, "__dict__", None)
+            if fields is not None:
+                self.places.append(Watched(fields, "", tuple(fields), label))
+                for name, value in fields.items():
+                    self._look(fields, name, value, f"{label}.{name}" if label else name)
+
+    def _function(self, function: FunctionType, owner: Any = None) -> None:
+        """What a function reaches, as the method of an object perhaps."""
+        code, reached = function.__code__, dict[str, Any]()
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
-                yield cell, "cell_contents", cell.cell_contents, name
+                reached[name] = cell.cell_contents
             except ValueError:  # not filled yet
                 continue
-        for name in item.__code__.co_names:
-            if name in item.__globals__:
-                yield item.__globals__, name, item.__globals__[name], name
-        return
-    fields: Mapping[str, Any] | None = getattr(item, "__dict__", None)
-    if fields is not None:
-        yield fields, "", tuple(fields), label
-        yield from ((fields, name, value, f"{label}.{name}" if label else name) for name, value in fields.items())
+            self._look(cell, "cell_contents", reached[name], name)
+        for name in names_of(code):
+            if name in function.__globals__:
+                reached.setdefault(name, function.__globals__[name])
+                self._look(function.__globals__, name, function.__globals__[name], name)
+        if owner is not None and code.co_argcount:
+            reached[code.co_varnames[0]] = owner
+        for root, steps in chains_of(code):
+            if root in reached:
+                self._follow(reached[root], root, steps)
+
+    def _follow(self, at: Any, label: str, steps: Sequence[Step]) -> None:
+        """The places of a chain; what is watched as a whole ends it."""
+        for kind, key in steps:
+            if isinstance(at, Tensor) or _open(at):
+                return
+            label += f".{key}" if kind == "attribute" else f"[{key!r}]"
+            holder: Any = at if kind == "item" else getattr(at, "__dict__", None)
+            if holder.__class__ not in (dict, MappingProxyType) or key not in holder:
+                method: Any = getattr(type(at), key, None) if kind == "attribute" else None  # pyright: ignore[reportUnknownArgumentType]
+                if isinstance(method, FunctionType):
+                    self._pending.append((MethodType(method, at), label))
+                return
+            value: Any = holder[key]
+            if isinstance(value, PLAIN) or not isinstance(at, type | ModuleType):
+                self._look(holder, key, value, label)
+            at = value
+
+    def _look(self, holder: Any, name: Any, value: Any, label: str) -> None:
+        """One more place, and what is in it."""
+        kept = Items(value) if value.__class__ is list else value
+        self.places.append(Watched(holder, name, kept, label))
+        parts: tuple[Any, ...] = cast("tuple[Any, ...]", kept) if isinstance(kept, tuple) else (kept,)
+        self._pending.extend((part, label) for part in parts if _open(part))
+
+
+@lru_cache(1024)
+def names_of(code: CodeType) -> tuple[str, ...]:
+    """The globals that code may read, functions and comprehensions inside it, too."""
+    inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in names_of(each))
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
+
+
+@lru_cache(1024)
+def chains_of(code: CodeType) -> tuple[tuple[str, tuple[Step, ...]], ...]:
+    """The attributes and items that code names of variables: of `schedule.rate * options["width"]` these two chains."""
+    found: list[tuple[str, tuple[Step, ...]]] = []
+    root, steps, key = "", list[Step](), NOTHING
+    for each in dis.get_instructions(code):
+        if each.opname in LOADS or each.opname.startswith("LOAD_FAST"):
+            found.append((root, tuple(steps)))
+            root, steps, key = str(each.argval), [], NOTHING
+        elif each.opname in ("LOAD_ATTR", "LOAD_METHOD") and key is NOTHING:
+            steps.append(("attribute", each.argval))
+        elif each.opname == "LOAD_CONST" and key is NOTHING:
+            key = each.argval
+        elif (each.opname == "BINARY_SUBSCR" or each.argrepr == "[]") and isinstance(key, str | int) and key != "":
+            steps.append(("item", key))
+            key = NOTHING
+        else:
+            found.append((root, tuple(steps)))
+            root, steps, key = "", [], NOTHING
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            found += chains_of(inner)
+    return tuple(dict.fromkeys((root, steps) for root, steps in found if root and steps))
 
 
 def _open(part: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,6 +75,87 @@ def test_changes_are_seen(change):
     change(network)
     assert surroundings.same() is same
     assert (surroundings.changed() is None) is same
+
+
+class Schedule:
+    """No dataclass, and no network."""
+
+    WARM = 10
+
+    def __init__(self) -> None:
+        self.rate = 0.5
+        self.inner = SimpleNamespace(floor=0.1, unused=1)
+        self.unused = 0
+        self.seen = [1]
+
+    def now(self) -> float:
+        return max(self.rate, self.inner.floor)
+
+
+OPTIONS = {"width": 3, "unused": 1}
+USES = {
+    "an-attribute": (lambda s: setattr(s, "rate", 0.25), False),
+    "an-attribute-of-an-attribute": (lambda s: setattr(s.inner, "floor", 0.2), False),
+    "another-object": (lambda s: setattr(s, "inner", SimpleNamespace(floor=0.1)), False),
+    "an-attribute-less": (lambda s: delattr(s, "rate"), False),
+    "a-list-of-it": (lambda s: s.seen.append(2), False),
+    "a-class-attribute": (lambda s: setattr(Schedule, "WARM", 11), False),
+    "an-item": (lambda s: OPTIONS.update(width=4), False),
+    "an-item-less": (lambda s: OPTIONS.pop("width"), False),
+    "a-module's-number": (lambda s: setattr(settings, "EPSILON", 1e-3), False),
+    "what-it-does-not-name": (lambda s: setattr(s, "unused", 1), True),
+    "what-it-does-not-name-further-in": (lambda s: setattr(s.inner, "unused", 2), True),
+    "an-item-that-it-does-not-name": (lambda s: OPTIONS.update(unused=2), True),
+    "an-equal-number": (lambda s: setattr(s, "rate", float("0.5")), True),
+    "a-new-attribute": (lambda s: setattr(s, "more", 1), True),
+}
+settings = ModuleType("settings")
+
+
+@pytest.mark.usefixtures("_half")
+@pytest.mark.parametrize("by", ["function", "lambda", "method"])
+@pytest.mark.parametrize("use", USES)
+def test_what_code_names_of_plain_objects(use, by, monkeypatch):
+    monkeypatch.setattr(Schedule, "WARM", 10)
+    monkeypatch.setitem(globals(), "OPTIONS", {"width": 3, "unused": 1})
+    monkeypatch.setattr(settings, "EPSILON", 1e-6, raising=False)
+    schedule = Schedule()
+
+    def direct(x: float) -> float:
+        return (
+            x * schedule.rate + schedule.inner.floor + len(schedule.seen) + OPTIONS["width"] + settings.EPSILON + warm()
+        )
+
+    def indirect(x: float) -> list[float]:
+        return [
+            x * schedule.now() * OPTIONS["width"] * settings.EPSILON * len(schedule.seen) * warm() for _ in range(2)
+        ]
+
+    def warm() -> int:
+        return Schedule.WARM
+
+    class Step:
+        def __init__(self) -> None:
+            self.schedule = schedule
+
+        def run(self, x: float) -> float:
+            return x * self.schedule.now() * OPTIONS["width"] * settings.EPSILON * len(self.schedule.seen) * warm()
+
+    surroundings = Surroundings({"function": direct, "lambda": indirect, "method": Step().run}[by])
+    assert surroundings.same()
+    change, same = USES[use]
+    change(schedule)
+    assert surroundings.same() is same
+    assert (surroundings.changed() is None) is same
+
+
+@pytest.mark.usefixtures("_half")
+def test_the_network_whose_method_it_is():
+    network = Network()
+    surroundings = Surroundings(network.forward)
+    assert surroundings.same()
+    network.rate = 0.25
+    assert not surroundings.same()
 
 
 @pytest.mark.usefixtures("_half")
