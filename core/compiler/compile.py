@@ -187,8 +187,10 @@ class Compiled(Generic[P, R]):
 
     Tensors and arrays among the arguments, in lists, tuples and dicts too, may have other elements in each call; Python
     floats may have other values; everything else is part of what was compiled, and another value is compiled anew. So
-    are other shapes, dtypes and structures, and what the function reaches by closures, globals and attributes of
-    modules: learning rates, flags, whether a network trains.
+    are other shapes, dtypes and structures, and what the function reaches by closures, globals, attributes of networks
+    and dataclasses, and as attributes and items that it names, such as `schedule.rate` and `options["width"]`: learning
+    rates, flags, whether a network trains. What it reaches in another way, such as `getattr(schedule, name)`, is as it
+    was when it was compiled.
 
     Called within `grad`, `jvp` or `vmap` it is the plain function, which they see through.
     """
