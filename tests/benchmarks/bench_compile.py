@@ -5,6 +5,9 @@ runner (`run.py`, `common.py`, one `w_PEER.py` for each peer); it alternates bet
 and compares the losses of the first steps. Needs `torch` and `jax` beside `nasturtium[compiler]`; a peer that is not
 there, or fails, is left out and named. Prints the table, and one line per bar, `BAR name value unit limit ok|short`;
 exits with 1 if any is short.
+
+Virtual cores may share a cache or not, from one minute to the next. How long two threads take to meet is printed before
+and after each workload: where it is long, small steps are faster with one thread, and as fast as one thread is.
 """
 
 from __future__ import annotations
@@ -82,6 +85,19 @@ print(entry._program.arena_bytes / 1e6)
 """
 
 
+MEET = """
+import time
+from nasturtium.core.compiler.llvm import BARRIER, Program, default_cache, default_pool
+program = Program([BARRIER] * 5000, default_cache(), default_pool())
+times = []
+for _ in range(21):
+    start = time.perf_counter_ns()
+    program.run(threads=2)
+    times.append(time.perf_counter_ns() - start)
+print(sorted(times)[10] / 5000)
+"""
+
+
 class Report:
     """The bars, and whether all were met."""
 
@@ -110,37 +126,34 @@ def run(code: str, *words: str, runner: Path, cache: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-def compare(report: Report, runner: Path, workloads: str, seconds: float) -> None:
+def compare(report: Report, runner: Path, workload: str, seconds: float) -> None:
     """Interleaved runs of all peers."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out.json")
         environment = {**os.environ, "BENCH_PEERS": str(HERE), "BUDGET": str(seconds)}
-        command = [sys.executable, str(runner / "run.py"), str(out), workloads, OURS, *PEERS]
+        command = [sys.executable, str(runner / "run.py"), str(out), workload, OURS, *PEERS]
         subprocess.run(command, env=environment, cwd=runner, check=True)
         found = json.loads(out.read_text())
-    for workload in workloads:
-        rows = found[workload]
-        if "error" in rows[OURS]:
-            raise SystemExit(f"{workload}: {rows[OURS]['error']}")
-        peers = {name: row for name, row in rows.items() if name != OURS and "error" not in row}
-        for name in set(PEERS) - set(peers):
-            print(f"  {workload}: without {name}: {rows.get(name, {}).get('error', 'not run')}")
-        ours = rows[OURS]
-        for name, row in peers.items():
-            different = [
-                (a, b) for a, b in zip(ours["losses"], row["losses"], strict=True) if abs(a - b) > 1e-3 * (1 + abs(b))
-            ]
-            if different:
-                raise SystemExit(f"{workload}: not the same work as {name}: losses {different}")
-        best = min(peers, key=lambda name: peers[name]["median_ms"])
-        ratio = peers[best]["median_ms"] / ours["median_ms"]
-        least = ours["median_ms"], ours["min_ms"], peers[best]["median_ms"], peers[best]["min_ms"]
-        print(
-            f"  {workload}: ours {least[0]:.3f} ms (min {least[1]:.3f}), {best} {least[2]:.3f} ms (min {least[3]:.3f})"
-        )
-        report.bar(f"{workload}_times", ratio, "x", TIMES[workload], least=True)
-        if workload in MEMORY_MB:
-            report.bar(f"{workload}_memory", ours["peak_rss"], "MB", MEMORY_MB[workload], least=False)
+    rows = found[workload]
+    if "error" in rows[OURS]:
+        raise SystemExit(f"{workload}: {rows[OURS]['error']}")
+    peers = {name: row for name, row in rows.items() if name != OURS and "error" not in row}
+    for name in set(PEERS) - set(peers):
+        print(f"  {workload}: without {name}: {rows.get(name, {}).get('error', 'not run')}")
+    ours = rows[OURS]
+    for name, row in peers.items():
+        different = [
+            (a, b) for a, b in zip(ours["losses"], row["losses"], strict=True) if abs(a - b) > 1e-3 * (1 + abs(b))
+        ]
+        if different:
+            raise SystemExit(f"{workload}: not the same work as {name}: losses {different}")
+    best = min(peers, key=lambda name: peers[name]["median_ms"])
+    ratio = peers[best]["median_ms"] / ours["median_ms"]
+    least = ours["median_ms"], ours["min_ms"], peers[best]["median_ms"], peers[best]["min_ms"]
+    print(f"  {workload}: ours {least[0]:.3f} ms (min {least[1]:.3f}), {best} {least[2]:.3f} ms (min {least[3]:.3f})")
+    report.bar(f"{workload}_times", ratio, "x", TIMES[workload], least=True)
+    if workload in MEMORY_MB:
+        report.bar(f"{workload}_memory", ours["peak_rss"], "MB", MEMORY_MB[workload], least=False)
 
 
 def first_calls(report: Report, runner: Path) -> None:
@@ -165,7 +178,13 @@ def main() -> int:
     given = parser.parse_args()
     report = Report()
     runner = given.runner.resolve()
-    compare(report, runner, given.workloads, given.seconds)
+    with tempfile.TemporaryDirectory() as cache:
+        before = run(MEET, runner=runner, cache=cache)
+        for workload in given.workloads:
+            compare(report, runner, workload, given.seconds)
+            after = run(MEET, runner=runner, cache=cache)
+            print(f"  {workload}: two threads met in {before:.0f} ns before, in {after:.0f} after", flush=True)
+            before = after
     first_calls(report, runner)
     return 0 if report.met else 1
 
