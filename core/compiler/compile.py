@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 
 CAPACITY: Final = 16  # programs that one compiled function keeps
 PATIENCE: Final = 3  # compilations before it is said why there is another
@@ -116,6 +117,7 @@ class _Entry:
     def __init__(self, step: TracedStep, back_end: BackEnd, device: Device, surroundings: Surroundings) -> None:
         self.graph = step.graph
         self.surroundings = surroundings
+        self.outdated: str | None = None  # what it captured and does not fit any more, in words
         self._step = step
         self._program = back_end(step.graph, device)
         self._pullback = back_end(step.pullback.graph, device) if step.pullback else None
@@ -212,7 +214,7 @@ class Compiled(Generic[P, R]):
         """
         if (last := self._last) is not None and not kwargs and are_alike(args, last[1]):
             with self._lock:
-                if last[0].surroundings.same():
+                if last[0].outdated is None and last[0].surroundings.same():
                     try:
                         return last[0].answer(args)
                     except OutdatedError:
@@ -224,15 +226,9 @@ class Compiled(Generic[P, R]):
         with self._lock:
             structure = (tuple, *[None] * len(args)) if plain else structure_of(args)
             key = (structure, structure_of(kwargs) if kwargs else None, tuple(map(kind_of, leaves)))
-            entry = self._find(key) or self._compile(key, args, kwargs, leaves)
-            kinds = tensor_kinds(args) if plain else None
             varying = [leaf for leaf in leaves if varies(leaf)]
-            try:
-                answer = entry.answer(varying)
-            except OutdatedError:
-                self._entries[key].remove(entry)
-                entry = self._compile(key, args, kwargs, leaves)
-                answer = entry.answer(varying)
+            entry, answer = self._use(key, args, kwargs, leaves, lambda entry: entry.answer(varying))
+            kinds = tensor_kinds(args) if plain else None
             self._last = None if kinds is None else (entry, kinds)
             return answer
 
@@ -249,24 +245,37 @@ class Compiled(Generic[P, R]):
         leaves = tree.leaves((args, kwargs) if kwargs else args)
         with self._lock:
             key = (structure_of(args), structure_of(kwargs) if kwargs else None, tuple(map(kind_of, leaves)))
-            entry = self._find(key) or self._compile(key, args, kwargs, leaves)
-            return entry.explained([leaf for leaf in leaves if varies(leaf)], one_device(leaves), self._back_end)
+            varying = [leaf for leaf in leaves if varies(leaf)]
+            device, asked = one_device(leaves), self._back_end
+            return self._use(key, args, kwargs, leaves, lambda entry: entry.explained(varying, device, asked))[1]
 
     @property
     def compilations(self) -> int:
         """How many programs were made so far."""
         return self._compilations
 
+    def _use(
+        self, key: Hashable, args: Any, kwargs: Any, leaves: Sequence[Any], use: Callable[[_Entry], S]
+    ) -> tuple[_Entry, S]:
+        """The program of a call, and what is done with it; made anew where its captured memory is of another kind."""
+        entry = self._find(key) or self._compile(key, args, kwargs, leaves)
+        try:
+            return entry, use(entry)
+        except OutdatedError as exc:
+            entry.outdated = str(exc)
+            entry = self._compile(key, args, kwargs, leaves)
+            return entry, use(entry)
+
     def _find(self, key: Hashable) -> _Entry | None:
         known = self._entries.get(key)
         if known is None:
             return None
         self._entries.move_to_end(key)
-        return next((entry for entry in known if entry.surroundings.same()), None)
+        return next((entry for entry in known if entry.outdated is None and entry.surroundings.same()), None)
 
     def _compile(self, key: Hashable, args: Any, kwargs: Any, leaves: Sequence[Any]) -> _Entry:
         if self._compilations >= PATIENCE:
-            warnings.warn(RecompilationWarning(self._why(key)), stacklevel=3)
+            warnings.warn(RecompilationWarning(self._why(key)), stacklevel=4)
         with _without_collections():
             step = self._trace(args, kwargs)
             for graph in (step.graph, step.pullback.graph) if step.pullback else (step.graph,):
@@ -299,7 +308,8 @@ class Compiled(Generic[P, R]):
         name = getattr(self._function, "__name__", "function")
         start = f"{name} is compiled for the {self._compilations + 1}th time: "
         if key in self._entries:
-            return start + str(self._entries[key][-1].surroundings.changed())
+            last_one = self._entries[key][-1]
+            return start + str(last_one.outdated or last_one.surroundings.changed())
         last: Any = next(reversed(self._entries), None)
         new: Any = key
         if last is None or last[:2] != new[:2]:

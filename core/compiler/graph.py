@@ -106,7 +106,9 @@ class Capture:
         """
         array = self.tensor.data if isinstance(self.tensor, Tensor) else self.tensor
         if array.shape != self.value.shape or array.dtype != self.value.dtype:
-            raise OutdatedError(f"what was {self.value.spec} is {array.dtype}{list(array.shape)}")
+            raise OutdatedError(
+                f"a captured tensor was {_typed(self.value.spec)}, is {_typed(Spec(array.shape, array.dtype))}"
+            )
         return array
 
 

@@ -30,7 +30,7 @@ from .tiling import (
     slots_of,
     strides_of,
 )
-from .winograd import ALL_FREQUENCIES, OUTPUTS, Planes, outputs, rounded
+from .winograd import ALL_FREQUENCIES, FREQUENCIES, OUTPUTS, Planes, outputs, rounded
 
 NEAR_BYTES = 24 * 1024  # of what a thread has made of a chunk of tiles, to stay in the nearest cache
 FEW_VECTORS = 16  # of a tile: fewer keep the arithmetic waiting
@@ -168,7 +168,7 @@ class _MinimalTile(Tiling):
         found: list[list[Value]] = []
         for i in range(self.vectors):
             m = [k.load(k.at(frequencies, f * self.wide + i * lanes), vector(lanes)) for f in range(ALL_FREQUENCIES)]
-            columns = [outputs(k, m[right::4]) for right in range(4)]  # two rows of each
+            columns = [outputs(k, m[right::FREQUENCIES]) for right in range(FREQUENCIES)]  # two rows of each
             found.append([value for row in zip(*columns, strict=True) for value in outputs(k, row)])
         return [value for pixel in zip(*found, strict=True) for value in pixel]
 

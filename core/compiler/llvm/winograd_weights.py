@@ -31,40 +31,48 @@ def to_planes(target: Target, conv: Convolution, *, turned: bool = False) -> lis
 
     Operands: `source`, packed or turned; `result`: [groups] of what `planes_size` says.
     """
-    inputs, outputs = conv.group_inputs, conv.group_outputs
-    row = inputs  # places of the depth from a tap to the next
+    inputs, outputs, row = conv.group_inputs, conv.group_outputs, conv.group_inputs
     if turned:
         inputs, outputs, row = outputs, inputs, rounded(outputs)
-    taps = conv.kernel[0] * conv.kernel[1]
+    kernel = emit_to_planes(target, kernel=conv.kernel)
+    return _launches(kernel, conv, inputs, outputs, row, ("source", "result"))
+
+
+def from_planes(target: Target, conv: Convolution) -> list[Launch]:
+    """The launches that make the gradient of packed weights of that of their planes. Operands: `source`, `result`."""
+    inputs, outputs = conv.group_inputs, conv.group_outputs
+    kernel = emit_from_planes(target, kernel=conv.kernel)
+    return _launches(kernel, conv, inputs, outputs, inputs, ("result", "source"))
+
+
+def _launches(
+    kernel: Kernel, conv: Convolution, inputs: int, outputs: int, row: int, operands: tuple[str, str]
+) -> list[Launch]:
+    """A launch for each group.
+
+    Args:
+        kernel: between weights and planes.
+        conv: the sizes.
+        inputs: of a group.
+        outputs: of a group.
+        row: places of the depth from a tap to the next in the weights.
+        operands: what the weights are called, and what the planes.
+    """
+    block = conv.kernel[0] * conv.kernel[1] * row * BLOCK
     numbers: dict[str, int | float] = {
         "blocks": blocks_of(outputs),
         "inputs": inputs,
         "depth": rounded(inputs),
         "tap": row * BLOCK,
-        "block": taps * row * BLOCK,
+        "block": block,
     }
-    source, result = blocks_of(outputs) * taps * row * BLOCK, planes_size(conv.kernel, inputs, outputs)
-    kernel = emit_to_planes(target, kernel=conv.kernel)
+    sizes = blocks_of(outputs) * block, planes_size(conv.kernel, inputs, outputs)
     return [
-        Launch(kernel=kernel, numbers=numbers, offsets={"source": group * source, "result": group * result})
-        for group in range(conv.groups)
-    ]
-
-
-def from_planes(target: Target, conv: Convolution) -> list[Launch]:
-    """The launches that make the gradient of packed weights of that of their planes. Operands: `source`, `result`."""
-    inputs, outputs, taps = conv.group_inputs, conv.group_outputs, conv.kernel[0] * conv.kernel[1]
-    numbers: dict[str, int | float] = {
-        "blocks": blocks_of(outputs),
-        "inputs": inputs,
-        "depth": rounded(inputs),
-        "tap": inputs * BLOCK,
-        "block": taps * inputs * BLOCK,
-    }
-    source, result = planes_size(conv.kernel, inputs, outputs), blocks_of(outputs) * taps * inputs * BLOCK
-    kernel = emit_from_planes(target, kernel=conv.kernel)
-    return [
-        Launch(kernel=kernel, numbers=numbers, offsets={"source": group * source, "result": group * result})
+        Launch(
+            kernel=kernel,
+            numbers=numbers,
+            offsets={name: group * size for name, size in zip(operands, sizes, strict=True)},
+        )
         for group in range(conv.groups)
     ]
 

@@ -544,8 +544,15 @@ def test_memory_of_another_kind_in_a_parameter(new, backend):
     double = compile(lambda x: x * weight, backend=backend)
     for _ in range(2):
         np.testing.assert_array_equal(double(np.ones(3, np.float32)).detach().numpy(), np.full(3, 2))
-    weight.data = new
+    old, weight.data = weight.data, new
+    double.explain(np.ones(3, np.float32))
     for _ in range(2):
         found = double(np.ones(3, np.float32)).detach().numpy()
         np.testing.assert_array_equal(found, np.ones(3, np.float32) * new, strict=True)
     assert double.compilations == 2
+    weight.data = old
+    double(np.ones(3, np.float32))
+    weight.data = new
+    with pytest.warns(RecompilationWarning, match=r"4th time: a captured tensor was float32\[3\], is float") as told:
+        double(np.ones(3, np.float32))
+    assert told[0].filename == __file__
