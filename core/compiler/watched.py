@@ -190,6 +190,7 @@ class _Finder:
             holder: Any = at if kind == "item" else getattr(at, "__dict__", None)
             if holder.__class__ not in (dict, MappingProxyType) or key not in holder:
                 method: Any = getattr(type(at), key, None) if kind == "attribute" else None  # pyright: ignore[reportUnknownArgumentType]
+                method = method.fget if isinstance(method, property) else method
                 if isinstance(method, FunctionType):
                     self._pending.append((MethodType(method, at), label))
                 return
@@ -239,7 +240,7 @@ def chains_of(code: CodeType) -> tuple[tuple[str, tuple[Step, ...]], ...]:
 
 
 def _open(part: Any) -> bool:
-    """Whether there is anything to watch in it: our networks, functions and objects of the user's own classes."""
+    """Whether all of it is watched: networks, dataclasses, and functions that are not ours."""
     if isinstance(part, Module | FunctionType | MethodType):
         return not _ours(part)
     return is_dataclass(part) and not isinstance(part, type) and not _ours(part) and hasattr(part, "__dict__")

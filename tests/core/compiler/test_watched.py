@@ -88,8 +88,12 @@ class Schedule:
         self.unused = 0
         self.seen = [1]
 
+    @property
+    def floor(self) -> float:
+        return self.inner.floor
+
     def now(self) -> float:
-        return max(self.rate, self.inner.floor)
+        return max(self.rate, self.floor)
 
 
 OPTIONS = {"width": 3, "unused": 1}
