@@ -122,6 +122,7 @@ def add_products(
     *,
     depth: Value,
     steps: tuple[Operand, Operand] = (1, BLOCK),
+    at_once: int = 1,
 ) -> tuple[Value, ...]:
     """Add to every sum the products along the depth of its pixel and its channels.
 
@@ -132,16 +133,20 @@ def add_products(
         w: where the weights begin.
         depth: how long it is, > 0.
         steps: along it, in x and w.
+        at_once: places of the depth in a turn of the loop; it is a multiple of that.
     """
     lanes, vectors = k.target.width, len(sums) // len(starts)
     parts = BLOCK // lanes
-    with k.loop(0, depth, carried=sums, runs=True) as at:
-        x_step, w_step = (k.mul(at.index, step) for step in steps)
-        rows = [k.at(w, w_step, k.mul(k["w_block"], q)) for q in range(vectors // parts)]
-        weights = [k.load(k.at(row, i * lanes), vector(lanes)) for row in rows for i in range(parts)]
-        new: list[Value] = []
-        for start in starts:
-            value = k.splat(k.load(k.at(start, x_step)), lanes)
-            new += [k.fma(value, weight, at.values[len(new) + i]) for i, weight in enumerate(weights)]
-        at.carry(*new)
+    with k.loop(0, depth, step=at_once, carried=sums, runs=True) as at:
+        sums = at.values
+        for more in range(at_once):
+            x_step, w_step = (k.mul(k.add(at.index, more), step) for step in steps)
+            rows = [k.at(w, w_step, k.mul(k["w_block"], q)) for q in range(vectors // parts)]
+            weights = [k.load(k.at(row, i * lanes), vector(lanes)) for row in rows for i in range(parts)]
+            new: list[Value] = []
+            for start in starts:
+                value = k.splat(k.load(k.at(start, x_step)), lanes)
+                new += [k.fma(value, weight, sums[len(new) + i]) for i, weight in enumerate(weights)]
+            sums = new
+        at.carry(*sums)
     return at.results

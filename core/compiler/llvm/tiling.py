@@ -203,11 +203,24 @@ class Tiling(ABC):
             if moments is not None:
                 moments.end(tiles=k.sub(end, first))
 
+    @property
+    def operands(self) -> list[str]:
+        """The output, and what has its shape."""
+        return ["y", *(name for name in ("mask", "add") if getattr(self.epilogue, name))]
+
+    def prefetch_outputs(self, place: Place, pixels: int) -> None:
+        """Bring nearer what `keep` will write and read for so many pixels, while the sums are made."""
+        k = self.k
+        for name in self.operands:
+            start = k.at(place.of(k, name), place.channel)
+            for pixel in range(pixels):
+                for part in range(0, self.wide, LINE_FLOATS):
+                    k.prefetch(k.at(start, self.step(name, pixel), part), write=name == "y")
+
     def keep(self, sums: Sequence[Value], place: Place, moments: Moments | None) -> None:
         """The way of sums to memory, from those of pixel `place.done` on."""
         k = self.k
-        operands = ["y", *(name for name in ("mask", "add") if getattr(self.epilogue, name))]
-        outputs = {name: k.at(place.of(k, name), place.channel) for name in operands}
+        outputs = {name: k.at(place.of(k, name), place.channel) for name in self.operands}
         if self.epilogue.bias:
             bias = k.at(k["bias"], place.channel)
             biases = [k.load(k.at(bias, i * self.lanes), vector(self.lanes)) for i in range(self.vectors)]

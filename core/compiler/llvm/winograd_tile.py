@@ -33,6 +33,7 @@ from .tiling import (
 from .winograd import ALL_FREQUENCIES, FREQUENCIES, OUTPUTS, Planes, outputs, rounded
 
 NEAR_BYTES = 24 * 1024  # of what a thread has made of a chunk of tiles, to stay in the nearest cache
+AT_ONCE = 2  # places of the depth, of which there are whole blocks
 FEW_VECTORS = 16  # of a tile: fewer keep the arithmetic waiting
 NUMBERS = (
     "rows",
@@ -113,25 +114,26 @@ class _MinimalTile(Tiling):
         data = k.at(scratch, k.mul(place.number, data_floats, self.pixels))
         with k.when(k.compare("eq", place.channel, 0)):
             self.make_planes(place, data, data_floats)
+        with k.loop(place.done, self.pixels, carried=self.square(place, place.done), runs=True) as square:
+            self.prefetch_outputs(self.from_square(place, *square.values), OUTPUTS**2)
+            square.carry(*next_square(k, *square.values))
         frequencies = k.at(scratch, k["chunk_floats"])
         self.multiply(place, data, data_floats, frequencies)
         with k.loop(place.done, self.pixels, carried=self.square(place, place.done), runs=True) as square:
-            image, row, column = square.values
-            start = replace(
-                place,
-                image=image,
-                pixel=k.mul(column, OUTPUTS),
-                row=k.mul(row, OUTPUTS),
-                done=number(0, INT),
-                first=k.binary("and", place.first, k.compare("eq", square.index, place.done)),
-            )
+            start = self.from_square(place, *square.values)
+            start.first = k.binary("and", place.first, k.compare("eq", square.index, place.done))
             self.keep(self.finished(k.at(frequencies, k.mul(square.index, self.frequencies_floats))), start, moments)
-            square.carry(*next_square(k, image, row, column))
+            square.carry(*next_square(k, *square.values))
 
     def square(self, place: Place, at: Operand) -> tuple[Value, Value, Value]:
         """The image, the row and the column of a square of a tile."""
         image, row, column = find_square(self.k, self.k.add(place.pixel, at))
         return self.k.add(place.image, image), row, column
+
+    def from_square(self, place: Place, image: Value, row: Value, column: Value) -> Place:
+        """The place of the outputs of a square of a tile."""
+        pixel, row = (self.k.mul(at, OUTPUTS) for at in (column, row))
+        return replace(place, image=image, row=row, pixel=pixel, done=number(0, INT))
 
     def make_planes(self, place: Place, data: Value, data_floats: Value) -> None:
         """The planes of the windows of a tile."""
@@ -139,6 +141,8 @@ class _MinimalTile(Tiling):
         with k.loop(0, self.pixels, carried=[*self.square(place, 0), data], runs=True) as square:
             image, row, column, data = square.values
             x = corner(k, "x", image, row, column)
+            with k.loop(0, k["depth"], step=BLOCK, runs=True) as channel:
+                prefetch_below(k, k.at(x, channel.index), self.planes.window[0])
             with k.loop(0, k["depth"], step=lanes, runs=True) as channel:
                 mask = k.lanes_below(k.sub(k["inputs"], channel.index), lanes) if self.partial else None
                 window = load_window(k, k.at(x, channel.index), self.planes.window, mask)
@@ -156,7 +160,7 @@ class _MinimalTile(Tiling):
             data, w, to = frequency.values
             depth = k.mul(k["depth"], self.planes.counts(k, frequency.index))
             starts = [k.at(data, k.mul(data_floats, p)) for p in range(self.pixels)]
-            sums = add_products(k, zeros, starts, w, depth=depth)
+            sums = add_products(k, zeros, starts, w, depth=depth, at_once=AT_ONCE)
             for at, value in enumerate(sums):
                 p, i = divmod(at, self.vectors)
                 k.store(value, k.at(to, p * self.frequencies_floats + i * lanes))
@@ -208,6 +212,14 @@ def load_window(
         places = [k.at(line, k.mul(k[f"{operand}_pixel"], column)) for column in range(window[1])]
         rows.append([k.load(at, wide) if mask is None else k.masked_load(at, wide, mask) for at in places])
     return rows
+
+
+def prefetch_below(k: Writer, start: Value, rows: int, *, operand: str = "x") -> None:
+    """Bring nearer what the square below this one sees beyond its rows: a cache line of channels of each pixel."""
+    for row in range(rows, rows + OUTPUTS):
+        line = k.at(start, k.mul(k[f"{operand}_row"], row))
+        for column in range(OUTPUTS):
+            k.prefetch(k.at(line, k.mul(k[f"{operand}_pixel"], column)))
 
 
 def _frequencies_floats(blocks: int) -> int:
