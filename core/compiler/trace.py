@@ -180,6 +180,7 @@ class Trace:
         node = Node(op, tuple(inputs), dict(params), where=user_line())
         specs, several = inferred(op, node.inputs, node.params)
         node.outputs = tuple(Value(spec, node, index) for index, spec in enumerate(specs))
+        node.checked = True
         self.graph.nodes.append(node)
         return node.outputs, several
 

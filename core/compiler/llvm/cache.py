@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ConfigError
+from .cores import usable_threads
 from .engine import Engine, KernelUnknownError, symbol_of
 from .kernel import Kernel, KernelReference, digest_of
 
@@ -114,23 +115,30 @@ class KernelCache:
         with self.engine.lock:
             wanted = {key: each for key, each in modules.items() if (key, each.names[0]) not in self._addresses}
             keys = [(digest, name) for digest, each in wanted.items() for name in each.names]
-            objects = [self._object_code(digest, each) for digest, each in wanted.items()]
+            objects = self._object_codes(wanted)
             symbols = [symbol_of(digest, name) for digest, name in keys]
             self._addresses.update(zip(keys, self.engine.load(objects, symbols), strict=True))
 
-    def _object_code(self, digest: str, module: _Module) -> bytes:
-        entry = self._entry(digest, module.names)
-        if (found := self.read(entry)) is not None:
-            self.counts.read += 1
-            return found
-        if module.source is None:
-            raise KernelUnknownError(f"kernel {module.names[0]} is not kept here")
-        start = time.perf_counter()
-        code = self.engine.compile(module.source, module.names)
-        self.counts.compiled += 1
-        self.counts.compile_s += time.perf_counter() - start
-        self.keep(entry, code)
-        return code
+    def _object_codes(self, modules: dict[str, _Module]) -> list[bytes]:
+        """Of every module, from the disk or compiled."""
+        entries = {digest: self._entry(digest, each.names) for digest, each in modules.items()}
+        codes = {digest: code for digest, entry in entries.items() if (code := self.read(entry)) is not None}
+        self.counts.read += len(codes)
+        new: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for digest, each in modules.items():
+            if digest not in codes:
+                if each.source is None:
+                    raise KernelUnknownError(f"kernel {each.names[0]} is not kept here")
+                new[digest] = each.source, each.names
+        if new:
+            start = time.perf_counter()
+            made = self.engine.compile_all(list(new.values()), threads=usable_threads())
+            self.counts.compiled += len(new)
+            self.counts.compile_s += time.perf_counter() - start
+            for digest, code in zip(new, made, strict=True):
+                self.keep(entries[digest], code)
+                codes[digest] = code
+        return [codes[digest] for digest in modules]
 
     def _entry(self, digest: str, names: tuple[str, ...]) -> str:
         """Names the file of a module, by everything that the object code depends on."""

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,8 @@ from nasturtium.core.compiler.llvm import CompilerUnavailable, Engine, Kernel, K
 from nasturtium.core.compiler.llvm.engine import LONGEST_SOURCE, symbol_of
 from nasturtium.core.compiler.llvm.kernel import digest_of
 from nasturtium.core.compiler.llvm.native_loop import FUNCTIONS, family_of, loop_source
+from nasturtium.core.compiler.llvm.target import WIDTHS
+from nasturtium.core.compiler.llvm.tile import emit_tile
 
 SEVEN = "define i64 @seven() nounwind {\n  ret i64 7\n}\n"
 
@@ -55,6 +58,16 @@ def test_functions_of_one_name_do_not_clash(llvm_engine: Engine):
 def test_what_is_no_kernel_is_refused(llvm_engine: Engine, source: str, says: str):
     with pytest.raises(KernelError, match=says):
         llvm_engine.compile(source, ["seven"])
+
+
+def test_several_threads_compile_the_same_code(llvm_engine: Engine):
+    targets = [replace(llvm_engine.target, width=width) for width in WIDTHS]
+    kernels = [emit_tile(target, pixels=pixels, blocks=1) for target in targets for pixels in (1, 2, 3, 4)]
+    modules = [(kernel.source, [kernel.name]) for kernel in kernels]
+    one, four = (llvm_engine.compile_all(modules, threads=threads) for threads in (1, 4))
+    assert one == four == [llvm_engine.compile(*module) for module in modules]
+    with pytest.raises(KernelError, match="another"):
+        llvm_engine.compile_all([*modules, ("define void @seven( {", ["another"])], threads=4)
 
 
 def test_a_function_that_is_not_in_the_code_is_refused(llvm_engine: Engine):
