@@ -20,12 +20,14 @@ class Share:
         rows: of each.
         shards: where not 0, the units are first divided into so many shards, and threads have whole shards.
         strides: of the operands whose rows are divided, the elements from one to the next.
+        columns: of those of which the launch has no whole rows, the first column.
     """
 
     units: int
     rows: int
     shards: int
     strides: Mapping[str, int]
+    columns: Mapping[str, int] = field(default_factory=dict)
 
     def bounds(self, threads: int) -> tuple[int, ...]:
         """The first row of each thread, and the number of rows."""

@@ -14,6 +14,7 @@ from .tiling import PLAIN, Epilogue, moments_row, strides_of
 IMAGE_BYTES = 128 * 1024  # input that is kept in the cache while the blocks of weights take turns
 MATRIX_BYTES = 256 * 1024  # the same where weights may be more than fit, and are read once for it
 GROUP_BYTES = 256 * 1024  # of images and their gradients, gone through for all tiles of weights before the next
+NOT_WHOLE = 1.02  # what a tile costs that does not divide the rows
 PREFETCH_TILES = 2  # so far ahead, where there is one row of taps
 PIXELS = (16, 14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)
 
@@ -89,7 +90,8 @@ def tile_launches(
         outputs = {name: image.joined(images=all_images) for name, image in outputs.items()}
     y = outputs["y"]
     blocks = blocks_of(y.channels)
-    pixels, group = choose_tile(target, y.width, blocks)
+    in_rows = y.count == y.height == 1 and not epilogue.moments
+    pixels, group = choose_tile(target, y.width, blocks, whole=in_rows)
     tiles = -(-y.width // pixels)
     per_image = y.height * tiles
     chunk = max(1, MATRIX_BYTES // (4 * pixels * max(1, taps.depth)))
@@ -104,7 +106,7 @@ def tile_launches(
     done = 0
     while done < blocks:
         if group > blocks - done:
-            pixels, group = choose_tile(target, y.width, blocks - done)
+            pixels, group = choose_tile(target, y.width, blocks - done, whole=in_rows)
             chunk, tiles = max(1, chunk // tiles) * -(-y.width // pixels), -(-y.width // pixels)
         here = (blocks - done) // group * group
         kernel = emit_tile(target, pixels=pixels, blocks=group, epilogue=epilogue, strided=steps is not None)
@@ -136,11 +138,11 @@ def tile_launches(
         if steps is not None:
             numbers |= {"x_depth": steps[0], "w_depth": steps[1]}
         share = None
-        if y.count == y.height == 1 and y.width % pixels == 0 and not epilogue.moments:
+        if in_rows and y.width % pixels == 0:
             strides = {name: image.pixel for name, image in outputs.items()}
             if (steps or (1, 1))[0] == 1 and taps.rows == taps.columns == 1:
                 strides["x"] = x_strides[2]
-            share = Share(tiles, pixels, 0, strides)
+            share = Share(tiles, pixels, 0, strides, columns=dict.fromkeys(outputs, channel))
         launches.append(Launch(kernel=kernel, numbers=numbers, offsets=offsets, share=share))
         done += here
     return launches
@@ -171,7 +173,14 @@ def output_numbers(outputs: Mapping[str, Images], epilogue: Epilogue, all_channe
     return strides | ({"moments_shard": moments_row(all_channels)} if epilogue.moments else {})
 
 
-def choose_tile(target: Target, width: int, blocks: int, *, fits: Callable[[int, int], bool] | None = None) -> Pair:
+def choose_tile(
+    target: Target,
+    width: int,
+    blocks: int,
+    *,
+    fits: Callable[[int, int], bool] | None = None,
+    whole: bool = False,
+) -> Pair:
     """Pixels and blocks of the tile that should be fastest for rows of `width` pixels and so many blocks.
 
     Args:
@@ -179,6 +188,7 @@ def choose_tile(target: Target, width: int, blocks: int, *, fits: Callable[[int,
         width: of the rows.
         blocks: of the output.
         fits: which tiles may be; default: all.
+        whole: prefer one that divides the width, if it is about as fast: threads then have rows of their own.
 
     Per step of the depth, a tile of P x Q blocks loads P floats and Q weights for its P * Q products: two loads and two
     products a cycle, and no fewer cycles than a product takes, about four.
@@ -196,8 +206,10 @@ def choose_tile(target: Target, width: int, blocks: int, *, fits: Callable[[int,
                 continue
             cycles = max(pixels * vectors, pixels + vectors, 8) / 2 + 0.5
             useful = width / -(-width // pixels) * group
-            whole = (blocks - blocks % group) / blocks  # what is left over takes a smaller tile, which is slower
-            cost = cycles / useful * (2 - whole)
+            first = (blocks - blocks % group) / blocks  # what is left over takes a smaller tile, which is slower
+            cost = cycles / useful * (2 - first)
+            if whole and width % pixels:
+                cost *= NOT_WHOLE
             if best is None or cost < best[0] * 0.999:
                 best = cost, (pixels, group)
     assert best is not None

@@ -121,5 +121,6 @@ class Touched:
         for name, buffer in work.memory.items():
             part: _Part = None
             if self._threads > 1 and share is not None and name in share.strides:
-                part = offsets[name], share.strides[name], share.bounds(self._threads)
+                start = offsets[name] - share.columns.get(name, 0)
+                part = start, share.strides[name], share.bounds(self._threads)
             yield buffer, name in work.writes or name == "scratch", part
