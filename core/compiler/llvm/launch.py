@@ -27,7 +27,7 @@ class Share:
     rows: int
     shards: int
     strides: Mapping[str, int]
-    columns: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def bounds(self, threads: int) -> tuple[int, ...]:
         """The first row of each thread, and the number of rows."""

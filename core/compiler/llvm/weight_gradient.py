@@ -22,7 +22,18 @@ from .ir import NOTHING, Value, Writer, number, vector
 from .kernel import Kernel
 from .launch import Images, Launch
 from .packing import packed_size
-from .sharding import SHARD_NUMBERS, WeightGradient, each_item, planned, shard_numbers, shards_for
+from .panel_gradient import in_panels, panel_launches
+from .panels import PIECES, choose_item
+from .sharding import (
+    MOST_PARTIALS,
+    SHARD_NUMBERS,
+    WeightGradient,
+    each_item,
+    planned,
+    shard_numbers,
+    shard_size,
+    shards_for,
+)
 from .target import Target
 from .tile import BLOCK
 from .tile_launch import GROUP_BYTES, Taps, blocks_of
@@ -218,7 +229,11 @@ def weight_gradient(
         size = dy.count, 1, dy.height * dy.width
     start = x.origin - conv.padding[0] * x.row - conv.padding[1] * x.pixel
     floats = packed_size(conv)
-    shards = shards_for(_items(target, taps, outputs), size[0], floats)
+    item = choose_item(target, taps.rows * taps.columns, inputs, outputs) if in_panels(inputs, outputs) else None
+    if item is None:
+        shards = shards_for(_items(target, taps, outputs), size[0], floats)
+    else:
+        shards = max(1, min(size[0], PIECES // item.count(inputs, outputs), MOST_PARTIALS // shard_size(floats)))
     common = shard_numbers(
         images=size[0],
         group=max(1, GROUP_BYTES // (4 * (abs(x_strides[2]) + dy.pixel) * size[1] * size[2])),
@@ -232,7 +247,10 @@ def weight_gradient(
     launches: list[Launch] = []
     for group in range(conv.groups):
         offsets = start + group * inputs, dy.origin + group * outputs, group * blocks_of(outputs) * taps.w_block
-        launches += _launches(target, taps, outputs, common, offsets)
+        if item is None:
+            launches += _launches(target, taps, outputs, common, offsets)
+        else:
+            launches += panel_launches(target, taps, outputs, common, offsets, item)
     return planned(target, launches, shards=shards, size=floats, accumulate=accumulate)
 
 
@@ -248,7 +266,11 @@ def transposed_product(target: Target, a: Images, b: Images, c: Images, *, accum
     for name, matrix in (("x", a), ("y", b)):
         common |= {f"{name}_image": width * matrix.pixel, f"{name}_row": 0, f"{name}_pixel": matrix.pixel}
     taps = Taps(rows=1, columns=1, depth=a.channels, x_row=0, x_column=0, w_block=BLOCK, w_row=0, w_column=0)
-    return _launches(target, taps, c.channels, common, (a.origin, b.origin, c.origin), packed=False)
+    offsets = a.origin, b.origin, c.origin
+    if c.channels % BLOCK == 0 and in_panels(a.channels, c.channels):
+        item = choose_item(target, 1, a.channels, c.channels, least=PIECES)
+        return panel_launches(target, taps, c.channels, common, offsets, item, packed=False)
+    return _launches(target, taps, c.channels, common, offsets, packed=False)
 
 
 def _split(pixels: int, floats: int) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from .geometry import Pair
 from .ir import FLOAT_BYTES, INT, Operand, Value, Writer, number, vector
 from .kernel import Kernel
 from .launch import Images, Launch
+from .squares import corner, find_square, load_window, next_square, prefetch_below
 from .target import Target
 from .tile import BLOCK, add_products, whole_groups
 from .tile_launch import blocks_of, choose_tile, output_numbers, output_offsets
@@ -140,7 +141,7 @@ class _MinimalTile(Tiling):
         k, lanes = self.k, self.lanes
         with k.loop(0, self.pixels, carried=[*self.square(place, 0), data], runs=True) as square:
             image, row, column, data = square.values
-            x = corner(k, "x", image, row, column)
+            x = corner(k, "x", (image, row, column))
             with k.loop(0, k["depth"], step=BLOCK, runs=True) as channel:
                 prefetch_below(k, k.at(x, channel.index), self.planes.window[0])
             with k.loop(0, k["depth"], step=lanes, runs=True) as channel:
@@ -175,51 +176,6 @@ class _MinimalTile(Tiling):
             columns = [outputs(k, m[right::FREQUENCIES]) for right in range(FREQUENCIES)]  # two rows of each
             found.append([value for row in zip(*columns, strict=True) for value in outputs(k, row)])
         return [value for pixel in zip(*found, strict=True) for value in pixel]
-
-
-def find_square(k: Writer, at: Value) -> tuple[Value, Value, Value]:
-    """The image, the row and the column of a square; of images of `rows` x `columns` squares, two slots."""
-    line, column = k.div(at, k["columns"]), k.rem(at, k["columns"])
-    return k.div(line, k["rows"]), k.rem(line, k["rows"]), column
-
-
-def next_square(k: Writer, image: Value, row: Value, column: Value) -> tuple[Value, Value, Value]:
-    """Those of the square behind one."""
-    column, next_row = k.add(column, 1), k.add(row, 1)
-    ends = k.compare("eq", column, k["columns"])
-    last = k.binary("and", ends, k.compare("eq", next_row, k["rows"]))
-    return (
-        k.select(last, k.add(image, 1), image),
-        k.select(last, 0, k.select(ends, next_row, row)),
-        k.select(ends, 0, column),
-    )
-
-
-def corner(k: Writer, operand: str, image: Value, row: Value, column: Value) -> Value:
-    """Where a square begins in an operand."""
-    steps = zip((image, row, column), strides_of(operand), (1, OUTPUTS, OUTPUTS), strict=True)
-    return k.at(k[operand], *(k.mul(at, k[stride], times) for at, stride, times in steps))
-
-
-def load_window(
-    k: Writer, start: Value, window: Pair, mask: Value | None = None, *, operand: str = "x"
-) -> list[list[Value]]:
-    """A vector of channels of every pixel of a window; only some lanes of them with a mask, and zeros."""
-    wide = vector(k.target.width)
-    rows: list[list[Value]] = []
-    for row in range(window[0]):
-        line = k.at(start, k.mul(k[f"{operand}_row"], row))
-        places = [k.at(line, k.mul(k[f"{operand}_pixel"], column)) for column in range(window[1])]
-        rows.append([k.load(at, wide) if mask is None else k.masked_load(at, wide, mask) for at in places])
-    return rows
-
-
-def prefetch_below(k: Writer, start: Value, rows: int, *, operand: str = "x") -> None:
-    """Bring nearer what the square below this one sees beyond its rows: a cache line of channels of each pixel."""
-    for row in range(rows, rows + OUTPUTS):
-        line = k.at(start, k.mul(k[f"{operand}_row"], row))
-        for column in range(OUTPUTS):
-            k.prefetch(k.at(line, k.mul(k[f"{operand}_pixel"], column)))
 
 
 def _frequencies_floats(blocks: int) -> int:

@@ -19,12 +19,13 @@ from nasturtium.core.compiler.llvm.packing import (
     turned_size,
     unpack_weights,
 )
+from nasturtium.core.compiler.llvm.panels import places_for
 from nasturtium.core.compiler.llvm.tile import BLOCK
 from nasturtium.core.compiler.llvm.tile_launch import choose_tile
 from nasturtium.core.compiler.llvm.tiling import Epilogue, moments_row
 from nasturtium.core.compiler.llvm.weight_gradient import weight_gradient
 from nasturtium.core.compiler.llvm.winograd import is_minimal
-from nasturtium.core.compiler.llvm.winograd_gradient import minimal_weight_gradient, places_for
+from nasturtium.core.compiler.llvm.winograd_gradient import minimal_weight_gradient
 from nasturtium.core.compiler.llvm.winograd_weights import from_planes, to_planes, weight_planes_size
 
 from .launching import (
@@ -63,6 +64,9 @@ CASES = [
     case((5, 8, 8), 24, 32, 3, "minimal-groups", padding=(1, 1), groups=2),
     case((2, 10, 7), 17, 33, 1, "pointwise"),
     case((2, 9, 9), 10, 80, 1, "pointwise-stride-2", stride=(2, 2)),
+    case((9, 7, 5), 80, 40, 1, "panels-pointwise"),
+    case((17, 5, 6), 32, 112, 3, "panels-stride-2", stride=(2, 2), padding=(1, 1)),
+    case((3, 9, 8), 96, 64, (2, 3), "panels-groups-and-dilation", padding=(1, 2), dilation=(1, 2), groups=2),
     case((1, 12, 17), 16, 48, 5, "overlapping-tiles", padding=(2, 2)),
     case((1, 12, 12), 8, 20, 3, "groups-and-dilation", padding=(2, 2), dilation=(2, 2), groups=2),
     case((2, 11, 13), 6, 10, 3, "strides-and-dilations-differ", stride=(3, 2), padding=(1, 0), dilation=(2, 3)),

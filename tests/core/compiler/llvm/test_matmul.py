@@ -66,7 +66,7 @@ def test_linear(kernel_cache: KernelCache, rows: int, inputs: int, outputs: int)
 @pytest.mark.parametrize("form", ["nn", "tn", "nt"])
 @pytest.mark.parametrize(
     ("count", "rows", "depth", "columns"),
-    [(1, 1, 1, 1), (1, 37, 600, 50), (3, 5, 7, 10), (2, 16, 33, 48), (5, 40, 20, 65)],
+    [(1, 1, 1, 1), (1, 37, 600, 50), (1, 80, 291, 176), (3, 5, 7, 10), (2, 16, 33, 48), (5, 40, 20, 65)],
 )
 @pytest.mark.parametrize("width", [None, 4])
 def test_products_of_matrices(
