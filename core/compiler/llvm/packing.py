@@ -69,7 +69,7 @@ def turn_weights(target: Target, conv: Convolution) -> Launch:
     taps = conv.kernel[0] * conv.kernel[1]
     inputs, in_blocks, out_blocks = conv.group_inputs, blocks_of(conv.group_inputs), blocks_of(conv.group_outputs)
     square = BLOCK * BLOCK
-    return _transpose_launch(
+    return transpose_launch(
         target,
         counts=(conv.groups, in_blocks, taps, out_blocks),
         rows=inputs,
@@ -99,7 +99,7 @@ def pack_transposed(
         start: of the first matrix behind the start of the source.
     """
     blocks = blocks_of(rows)
-    return _transpose_launch(
+    return transpose_launch(
         target,
         counts=(matrices, blocks, 1, blocks_of(columns)),
         rows=rows,
@@ -111,7 +111,7 @@ def pack_transposed(
     )
 
 
-def _transpose_launch(
+def transpose_launch(
     target: Target,
     *,
     counts: tuple[int, int, int, int],
@@ -120,13 +120,27 @@ def _transpose_launch(
     source: tuple[int, int, int, int],
     result: tuple[int, int, int, int],
     source_row: int,
+    result_row: int = BLOCK,
     starts: Pair,
 ) -> Launch:
+    """The launch of `emit_transpose`. Operands: `source`, `result`.
+
+    Args:
+        target: the CPU.
+        counts: of squares, along the axes matrix, block, tap and part.
+        rows: of the source, in all blocks; up to 15 floats behind the last column of each are read.
+        columns: of it, in all parts.
+        source: strides along the axes, in floats.
+        result: the same.
+        source_row: from a row to the next.
+        result_row: from what becomes of a column to the next.
+        starts: of the source and the result, in floats.
+    """
     axes = ("matrix", "block", "tap", "part")
     numbers: dict[str, int | float] = dict(zip(axes, counts, strict=True))
     numbers |= {f"source_{axis}": stride for axis, stride in zip(axes, source, strict=True)}
     numbers |= {f"result_{axis}": stride for axis, stride in zip(axes, result, strict=True)}
-    numbers |= {"source_row": source_row, "rows": rows, "columns": columns}
+    numbers |= {"source_row": source_row, "result_row": result_row, "rows": rows, "columns": columns}
     return Launch(
         kernel=emit_transpose(target), numbers=numbers, offsets=dict(zip(("source", "result"), starts, strict=True))
     )
@@ -137,12 +151,12 @@ def emit_transpose(target: Target) -> Kernel:
     """The kernel that transposes squares of 16 x 16 floats: those of four nested axes, `matrix` ... `part`.
 
     Square (matrix, block, tap, part) holds rows 16 * block ... of `rows` and columns 16 * part ... of `columns`. Its
-    rows are `source_row` apart and its columns adjacent; in the result, columns are rows of 16 adjacent floats. Rows
-    that there are not repeat the last one; columns that there are not are not written.
+    rows are `source_row` apart and its columns adjacent; in the result, columns are rows of 16 adjacent floats,
+    `result_row` apart. Rows that there are not repeat the last one; columns that there are not are not written.
     """
     axes = ("matrix", "block", "tap", "part")
     numbers = [*axes, *(f"{side}_{axis}" for side in ("source", "result") for axis in axes)]
-    numbers += ["source_row", "rows", "columns"]
+    numbers += ["source_row", "result_row", "rows", "columns"]
     slots = (*(Slot(name, "ptr") for name in ("source", "result")), *(Slot(name, "i64") for name in numbers))
     k = Writer(f"transpose_v{target.width}", target, slots)
     lanes = target.width
@@ -164,7 +178,7 @@ def emit_transpose(target: Target) -> Kernel:
                 square_rows = [k.load(k.at(starts[row + i], part), vector(lanes)) for i in range(lanes)]
                 turned = transpose(k, square_rows)
                 for i, value in enumerate(turned):
-                    place = k.at(result, (part + i) * BLOCK + row)
+                    place = k.at(result, k.mul(k["result_row"], part + i), row)
                     if part + i == 0:
                         k.store(value, place)
                     else:

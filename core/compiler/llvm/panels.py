@@ -26,7 +26,7 @@ from .tiling import slots_of
 
 FEWEST_PLACES = 8  # that are worth several blocks
 PIECES = 8  # of the work, that threads can share
-BATCH_BYTES = 128 * 1024  # of both factors
+BATCH_BYTES = 192 * 1024  # of both factors
 SUMS_BYTES = 128 * 1024  # of the sums of an item
 TOGETHER = 8  # blocks of the depth, and groups of blocks of channels, of an item, at most
 LONGEST_BATCH = 129  # squares: a block of both factors in one plane stays in the nearest cache
@@ -217,11 +217,15 @@ class Panels(ABC):
         for places, times in Counter(places_for(k.target, self.blocks)).items():
             with k.loop(first, first + places * times, step=places, runs=True) as place:
                 row = k.at(result, k.mul(place.index, k["w_place"]))
-                self._add_rows(places, squares, k.at(data, place.index), gradients, row)
+                self._add_rows(places, squares, k.at(data, place.index), gradients, row, begins=first == 0)
             first += places * times
 
-    def _add_rows(self, places: int, squares: Value, data: Value, gradients: Value, result: Value) -> None:
-        """The same for some places of the depth, whose sums are in registers."""
+    def _add_rows(
+        self, places: int, squares: Value, data: Value, gradients: Value, result: Value, *, begins: bool
+    ) -> None:
+        """The same for some places of the depth, whose sums are in registers; where the plane `begins`, the factors
+        of the next one are brought nearer.
+        """
         k, wide = self.k, vector(self.lanes)
         parts = range(0, BLOCK, self.lanes)
         rows = [k.at(result, k.mul(k["w_place"], p)) for p in range(places)]
@@ -229,6 +233,9 @@ class Panels(ABC):
         sums: Sequence[Value] = [k.load(place, wide) for place in at]
         with k.loop(0, squares, carried=[data, gradients, *sums], runs=True) as square:
             data, gradients, *sums = square.values
+            if begins:
+                k.prefetch(k.at(data, k.mul(k["batch"], BLOCK)))
+                k.prefetch(k.at(gradients, k.mul(k["batch"], self.wide)))
             vectors = [k.load(k.at(gradients, i), wide) for i in range(0, self.wide, self.lanes)]
             new: list[Value] = []
             for p in range(places):

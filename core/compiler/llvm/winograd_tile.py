@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+from .formula import SHARDS
 from .geometry import Pair
 from .ir import FLOAT_BYTES, INT, Operand, Value, Writer, number, vector
 from .kernel import Kernel
@@ -37,6 +38,7 @@ NEAR_BYTES = 24 * 1024  # of what a thread has made of a chunk of tiles, to stay
 AT_ONCE = 2  # places of the depth, of which there are whole blocks
 FEW_VECTORS = 16  # of a tile: fewer keep the arithmetic waiting
 NUMBERS = (
+    "run",
     "rows",
     "columns",
     "inputs",
@@ -66,7 +68,7 @@ def emit_minimal_tile(
 
     The slots, as those of `tile`, but for:
         x: the first input that the first output sees, in the border perhaps; w: weights as planes.
-        images, height, width: 1, 1, and all squares; with moments, the images, 1, and the squares of one.
+        images, height, width: 1, 1, and all squares; with moments, runs of `run` images, 1, and the squares of a run.
         rows, columns: squares of an image.
         inputs: channels of x; depth: the same, rounded up to a multiple of 16.
         x_row, x_pixel: strides of single rows and pixels.
@@ -129,7 +131,7 @@ class _MinimalTile(Tiling):
     def square(self, place: Place, at: Operand) -> tuple[Value, Value, Value]:
         """The image, the row and the column of a square of a tile."""
         image, row, column = find_square(self.k, self.k.add(place.pixel, at))
-        return self.k.add(place.image, image), row, column
+        return self.k.add(self.k.mul(place.image, self.k["run"]), image), row, column
 
     def from_square(self, place: Place, image: Value, row: Value, column: Value) -> Place:
         """The place of the outputs of a square of a tile."""
@@ -213,7 +215,8 @@ def minimal_launches(
     """
     planes, depth, blocks = Planes(kernel), rounded(inputs), blocks_of(y.channels)
     rows, columns = y.height // OUTPUTS, y.width // OUTPUTS
-    count, width = (y.count, rows * columns) if epilogue.moments else (1, y.count * rows * columns)
+    count = (SHARDS if y.count % SHARDS == 0 else y.count) if epilogue.moments else 1
+    width = y.count // count * rows * columns
     images = {name: (others or {}).get(name, y) for name in ("mask", "add") if getattr(epilogue, name)} | {"y": y}
     w_block, data_floats = planes.count * depth * BLOCK, planes.count * depth + LINE_FLOATS
 
@@ -236,6 +239,7 @@ def minimal_launches(
             "images": count,
             "height": 1,
             "width": width,
+            "run": y.count // count,
             "rows": rows,
             "columns": columns,
             "tiles": tiles,

@@ -27,6 +27,7 @@ from .recompute import recomputed
 from .rows import lower_segment_sum, lower_take
 from .steps import native_steps
 from .tails import nodes_of, tails
+from .turning import turned_copy
 from .walk import Walk
 
 NO_BORDER: Border = (0, 0, 0, 0)
@@ -195,6 +196,11 @@ class Lowering:
 
     def copied(self, place: Place, to: Place) -> None:
         """Copy float32 elements, or those of `to`'s size, to another place of the same shape."""
+        moved = prod(place.shape) * to.buffer.itemsize
+        if (launch := turned_copy(self.target, place, to)) is not None:
+            self.add(launch, {"source": place.buffer, "result": to.buffer}, ["result"], "copy")
+            self.result.works[-1].moved = moved
+            return
         try:
             walk = Walk(place.shape, [to, place], last=False)
         except Unsupported:  # too many axes in too many orders: part by part
@@ -209,7 +215,7 @@ class Lowering:
         where = {"from": walk.where(place), "to": walk.where(to)} | walk.extra
         fused = fuse(self.target, f.pattern(), walk.grid, where)
         self.add(fused.launch, {"from": place.buffer, "to": to.buffer}, ["to"], "copy")
-        self.result.works[-1].moved = prod(place.shape) * to.buffer.itemsize
+        self.result.works[-1].moved = moved
 
     def dense_copy(self, place: Place) -> Place:
         """A copy in order and without gaps."""

@@ -59,6 +59,7 @@ CASES = [
     case((2, 8, 8), 3, 24, 3, "stride-2-of-rgb", stride=(2, 2), padding=(1, 1)),
     case((4, 8, 10), 40, 48, 3, "minimal", padding=(1, 1)),
     case((29, 4, 4), 32, 12, (3, 5), "minimal-of-few-pixels", padding=(1, 2)),
+    case((32, 4, 4), 16, 28, 3, "minimal-of-runs-of-images", padding=(1, 1)),
     case((5, 12, 14), 12, 80, 5, "minimal-of-5", padding=(2, 2)),
     case((9, 11, 12), 13, 16, (4, 7), "minimal-of-4-by-7", padding=(1, 3)),
     case((5, 8, 8), 24, 32, 3, "minimal-groups", padding=(1, 1), groups=2),
