@@ -10,6 +10,7 @@ import numpy as np
 from ..graph import Node, Value
 from ..llvm.launch import Images
 from ..llvm.matmul import matrices, multiply, pack_right, packed_right_size
+from ..llvm.tile import BLOCK
 from ..llvm.tiling import PLAIN, Epilogue
 from .group import Group, Unsupported, reduction_of
 from .place import Place
@@ -18,6 +19,7 @@ from .tails import Tail
 if TYPE_CHECKING:
     from .lower import Lowering
 
+WORTH_PACKING = 512  # rows of a, that each read all of b: then it is worth to lay b in their order first
 FEW_ROWS, MANY_COLUMNS = 256, 4096  # at most: one thread adds them up in 1 us for 128 columns, two wait that long
 
 
@@ -95,6 +97,12 @@ def _multiply(outer: Lowering, a: Place, b: Place, c: Place, label: str, tail: T
         packed = outer.new(packed_right_size(right))
         outer.add(pack_right(outer.target, right), {"source": b.buffer, "result": packed}, ["result"], "pack")
         memory["w"] = packed
+    elif not turned_a and right.count == 1 and left.width >= WORTH_PACKING and right.channels % BLOCK == 0:
+        blocks, depth = right.channels // BLOCK, right.width
+        source = Place(b.buffer, (blocks, depth, BLOCK), (BLOCK, right.pixel, 1), right.origin)
+        memory["w"] = outer.new(blocks * depth * BLOCK)
+        outer.copied(source, Place.dense(memory["w"], source.shape))
+        right, turned_b = matrices(1, right.channels, depth), True
     form = "tn" if turned_a else "nt" if turned_b else "nn"
     epilogue, shift, others = PLAIN, 0, dict[str, Images]()
     if tail is not None and tail.bias is not None:
