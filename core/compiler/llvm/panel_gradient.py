@@ -69,11 +69,11 @@ class _PanelGradient(Panels):
     def make_data(self, start: Value, to: Value, place: Value) -> None:
         """What the taps see."""
         k = self.k
-        k.prefetch(k.at(start, k["x_ahead"]))
         with k.loop(0, k["tap_rows"], carried=[start, to], runs=True) as row:
             line, to = row.values
             with k.loop(0, k["tap_columns"], carried=[line, to], runs=True) as column:
                 here, to = column.values
+                k.prefetch(k.at(here, k["x_ahead"]))
                 for part in range(0, BLOCK, self.lanes):
                     k.store(k.load(k.at(here, part), vector(self.lanes)), k.at(to, part))
                 column.carry(k.at(here, k["x_tap_column"]), k.at(to, k.mul(k["batch"], BLOCK)))

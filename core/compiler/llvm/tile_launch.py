@@ -14,6 +14,7 @@ from .tiling import PLAIN, Epilogue, moments_row, strides_of
 IMAGE_BYTES = 128 * 1024  # input that is kept in the cache while the blocks of weights take turns
 MATRIX_BYTES = 256 * 1024  # the same where weights may be more than fit, and are read once for it
 GROUP_BYTES = 256 * 1024  # of images and their gradients, gone through for all tiles of weights before the next
+STRIDED = 0.02  # cycles that the address of one more block takes, at least
 NOT_WHOLE = 1.02  # what a tile costs that does not divide the rows
 PREFETCH_TILES = 2  # so far ahead, where there is one row of taps
 PIXELS = (16, 14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)
@@ -91,7 +92,8 @@ def tile_launches(
     y = outputs["y"]
     blocks = blocks_of(y.channels)
     in_rows = y.count == y.height == 1 and not epilogue.moments
-    pixels, group = choose_tile(target, y.width, blocks, whole=in_rows)
+    choice = {"whole": in_rows and (steps or (1, 1))[0] == 1, "strided": steps is not None}
+    pixels, group = choose_tile(target, y.width, blocks, **choice)
     tiles = -(-y.width // pixels)
     per_image = y.height * tiles
     chunk = max(1, MATRIX_BYTES // (4 * pixels * max(1, taps.depth)))
@@ -106,7 +108,7 @@ def tile_launches(
     done = 0
     while done < blocks:
         if group > blocks - done:
-            pixels, group = choose_tile(target, y.width, blocks - done, whole=in_rows)
+            pixels, group = choose_tile(target, y.width, blocks - done, **choice)
             chunk, tiles = max(1, chunk // tiles) * -(-y.width // pixels), -(-y.width // pixels)
         here = (blocks - done) // group * group
         kernel = emit_tile(target, pixels=pixels, blocks=group, epilogue=epilogue, strided=steps is not None)
@@ -180,6 +182,7 @@ def choose_tile(
     *,
     fits: Callable[[int, int], bool] | None = None,
     whole: bool = False,
+    strided: bool = False,
 ) -> Pair:
     """Pixels and blocks of the tile that should be fastest for rows of `width` pixels and so many blocks.
 
@@ -189,6 +192,7 @@ def choose_tile(
         blocks: of the output.
         fits: which tiles may be; default: all.
         whole: prefer one that divides the width, if it is about as fast: threads then have rows of their own.
+        strided: weights are not packed: each further block takes another address.
 
     Per step of the depth, a tile of P x Q blocks loads P floats and Q weights for its P * Q products: two loads and two
     products a cycle, and no fewer cycles than a product takes, about four.
@@ -204,7 +208,7 @@ def choose_tile(
                 continue
             if pixels > width or pixels * vectors + vectors + 1 > target.registers:
                 continue
-            cycles = max(pixels * vectors, pixels + vectors, 8) / 2 + 0.5
+            cycles = max(pixels * vectors, pixels + vectors, 8) / 2 + 0.5 + (group - 1) * STRIDED * strided
             useful = width / -(-width // pixels) * group
             first = (blocks - blocks % group) / blocks  # what is left over takes a smaller tile, which is slower
             cost = cycles / useful * (2 - first)
