@@ -28,11 +28,15 @@ TABLE, RECORDS, CONTROL, TIMES = 512, 520, 528, 536  # what `run` was called wit
 BARRIER_SPINS, IDLE_SPINS = 640, 656  # i64, i64: how often to look before sleeping now, and at most
 LOCK, UNLOCK, WAIT, BROADCAST = 768, 776, 784, 792  # pthread_mutex_lock and so on
 CLOCK, CLOCK_ID = 800, 808  # clock_gettime and which clock
+CPU, ALLOWED, ALLOW = 816, 824, 832  # sched_getcpu, sched_getaffinity, pthread_setaffinity_np, or 0
 MUTEX, CONDITION = 896, 1024  # of the C library, at most 128 bytes each
-WORKERS = 1152  # {ptr team, i64 tid, i64 job seen} each
-WORKER_BYTES = 24
+CPUS, OTHERS = 1152, 1280  # where the caller may run, a bit for each CPU; the same without where it does
+WORKERS = 1408  # {ptr team, i64 tid, i64 job seen, i64 pthread_t, i64 jobs for which it is sent to OTHERS} each
+WORKER_BYTES = 40
+MASK_WORDS = 16  # of a set of CPUs
 LEAVE = 0xFFFF
 FEWEST_SPINS = 64  # a microsecond or two
+PATIENCE = 16  # times as long as before, the caller waits for workers that it has sent away from its core
 
 FUNCTIONS = ("run", "work", "stop", "pause", "control")
 
@@ -125,14 +129,16 @@ done:
 ; changes a word looks for sleepers afterwards: one of the two sees the other.
 ; Who had to sleep spun in vain, and the next spin is half as long, who saw the change doubles it: threads that share a
 ; core, or wait for one that was put off its core, sleep at once. Down at the fewest, every 32nd spin is a long one.
-define internal i64 @wait(ptr %team, ptr %word, i64 %old, ptr %budget) nounwind {{
+; The caller, which waits for `nt` threads, first sees to it that they do not wait for its own core; 0 for who does not.
+define internal i64 @wait(ptr %team, ptr %word, i64 %old, ptr %budget, i64 %nt) nounwind {{
 entry:
   %most.at = getelementptr i64, ptr %budget, i64 1
   %most = load i64, ptr %most.at
   %spins = load atomic i64, ptr %budget monotonic, align 8
   br label %spin
 spin:
-  %left = phi i64 [ %spins, %entry ], [ %less, %again ]
+  %left = phi i64 [ %spins, %entry ], [ %less, %again ], [ %longest, %move ]
+  %doubt = phi i64 [ %nt, %entry ], [ %doubt, %again ], [ 0, %move ]
   %now = load atomic i64, ptr %word acquire, align 8
   %same = icmp eq i64 %now, %old
   br i1 %same, label %again, label %seen
@@ -140,7 +146,14 @@ again:
   call void @breathe()
   %less = sub i64 %left, 1
   %more = icmp sgt i64 %less, 0
-  br i1 %more, label %spin, label %sleep
+  br i1 %more, label %spin, label %spent.spin
+spent.spin:
+  %sure = icmp eq i64 %doubt, 0
+  br i1 %sure, label %sleep, label %move
+move:
+  call void @spread(ptr %team, i64 %nt)
+  %longest = mul i64 %spins, {PATIENCE}
+  br label %spin
 seen:
   %full = icmp sge i64 %spins, %most
   br i1 %full, label %go, label %raise
@@ -211,7 +224,90 @@ done:
   ret void
 }}
 
-define internal void @barrier(ptr %team, i64 %nt) nounwind {{
+; Workers must not wait for the core that the caller is on. Schedulers wake them there, and take milliseconds to notice.
+define internal void @spread(ptr %team, i64 %nt) nounwind {{
+entry:
+  %allow.at = getelementptr i8, ptr %team, i64 {ALLOW}
+  %allow = load ptr, ptr %allow.at
+  %none = icmp eq ptr %allow, null
+  br i1 %none, label %done, label %ask
+ask:
+  %allowed.at = getelementptr i8, ptr %team, i64 {ALLOWED}
+  %cpu.at = getelementptr i8, ptr %team, i64 {CPU}
+  %cpus = getelementptr i8, ptr %team, i64 {CPUS}
+  %others = getelementptr i8, ptr %team, i64 {OTHERS}
+  %allowed = load ptr, ptr %allowed.at
+  %where = load ptr, ptr %cpu.at
+  %failed = call i32 %allowed(i32 0, i64 {8 * MASK_WORDS}, ptr %cpus)
+  %short = call i32 %where()
+  %here = sext i32 %short to i64
+  %word = lshr i64 %here, 6
+  %bit = and i64 %here, 63
+  %one = shl i64 1, %bit
+  %known = icmp ult i64 %here, {64 * MASK_WORDS}
+  %found = icmp eq i32 %failed, 0
+  %fine = and i1 %known, %found
+  br i1 %fine, label %copy, label %done
+copy:
+  %i = phi i64 [ 0, %ask ], [ %i.next, %copy ]
+  %any = phi i64 [ 0, %ask ], [ %more, %copy ]
+  %from = getelementptr i64, ptr %cpus, i64 %i
+  %to = getelementptr i64, ptr %others, i64 %i
+  %all = load i64, ptr %from
+  %mine = icmp eq i64 %i, %word
+  %out = select i1 %mine, i64 %one, i64 0
+  %keep = xor i64 %out, -1
+  %rest = and i64 %all, %keep
+  store i64 %rest, ptr %to
+  %more = or i64 %any, %rest
+  %i.next = add i64 %i, 1
+  %copied = icmp eq i64 %i.next, {MASK_WORDS}
+  br i1 %copied, label %check, label %copy
+check:
+  %alone = icmp eq i64 %more, 0
+  br i1 %alone, label %done, label %send
+send:
+  %tid = phi i64 [ 1, %check ], [ %tid.next, %send ]
+  %place = mul i64 %tid, {WORKER_BYTES}
+  %place.from = add i64 %place, {WORKERS - WORKER_BYTES}
+  %worker = getelementptr i8, ptr %team, i64 %place.from
+  %thread.at = getelementptr i64, ptr %worker, i64 3
+  %sent.at = getelementptr i64, ptr %worker, i64 4
+  %thread = load i64, ptr %thread.at
+  store i64 2, ptr %sent.at
+  %set = call i32 %allow(i64 %thread, i64 {8 * MASK_WORDS}, ptr %others)
+  %tid.next = add i64 %tid, 1
+  %last = icmp sge i64 %tid.next, %nt
+  br i1 %last, label %done, label %send
+done:
+  ret void
+}}
+
+; A worker that was sent away stays there for a job; then it may go again where the caller may.
+define internal void @settle(ptr %team, ptr %worker) nounwind {{
+entry:
+  %sent.at = getelementptr i64, ptr %worker, i64 4
+  %sent = load i64, ptr %sent.at
+  %stayed = icmp eq i64 %sent, 0
+  br i1 %stayed, label %done, label %count
+count:
+  %left = sub i64 %sent, 1
+  store i64 %left, ptr %sent.at
+  %over = icmp eq i64 %left, 0
+  br i1 %over, label %free, label %done
+free:
+  %thread.at = getelementptr i64, ptr %worker, i64 3
+  %thread = load i64, ptr %thread.at
+  %allow.at = getelementptr i8, ptr %team, i64 {ALLOW}
+  %allow = load ptr, ptr %allow.at
+  %cpus = getelementptr i8, ptr %team, i64 {CPUS}
+  %set = call i32 %allow(i64 %thread, i64 {8 * MASK_WORDS}, ptr %cpus)
+  br label %done
+done:
+  ret void
+}}
+
+define internal void @barrier(ptr %team, i64 %tid, i64 %nt) nounwind {{
 entry:
   %arrived = getelementptr i8, ptr %team, i64 {ARRIVED}
   %phase = getelementptr i8, ptr %team, i64 {PHASE}
@@ -227,7 +323,9 @@ open:
   call void @publish(ptr %team, ptr %phase, i64 %new)
   ret void
 others:
-  %passed = call i64 @wait(ptr %team, ptr %phase, i64 %old, ptr %spins.at)
+  %calls = icmp eq i64 %tid, 0
+  %of = select i1 %calls, i64 %nt, i64 0
+  %passed = call i64 @wait(ptr %team, ptr %phase, i64 %old, ptr %spins.at, i64 %of)
   ret void
 }}
 
@@ -278,7 +376,7 @@ alone:
   %pass = or i1 %single, %exempt
   br i1 %pass, label %after, label %together
 together:
-  call void @barrier(ptr %team, i64 %nt)
+  call void @barrier(ptr %team, i64 %tid, i64 %nt)
   br label %after
 after:
   %i.next = add i64 %i, 1
@@ -312,13 +410,21 @@ begin:
   %job = add i64 %jobs, 1
   %high = shl i64 %job, 16
   %word = or i64 %high, %nt
+  %sleepers = getelementptr i8, ptr %team, i64 {SLEEPERS}
+  %asleep = load atomic i64, ptr %sleepers monotonic, align 8
+  %any = icmp ne i64 %asleep, 0
+  br i1 %any, label %spread, label %publish
+spread:
+  call void @spread(ptr %team, i64 %nt)
+  br label %publish
+publish:
   call void @publish(ptr %team, ptr %team, i64 %word)
   br label %walk
 walk:
   call void @walk(ptr %team, ptr %table, i64 %records, i64 0, i64 %nt, ptr %times)
   br i1 %many, label %end, label %done
 end:
-  call void @barrier(ptr %team, i64 %nt)
+  call void @barrier(ptr %team, i64 0, i64 %nt)
   br label %done
 done:
   call void @set_control(i64 %before)
@@ -336,7 +442,7 @@ entry:
   br label %idle
 idle:
   %seen = phi i64 [ %first, %entry ], [ %job, %look ], [ %job, %share ]
-  %job = call i64 @wait(ptr %team, ptr %team, i64 %seen, ptr %spins.at)
+  %job = call i64 @wait(ptr %team, ptr %team, i64 %seen, ptr %spins.at, i64 0)
   %nt = and i64 %job, {LEAVE}
   %over = icmp eq i64 %nt, {LEAVE}
   br i1 %over, label %leave, label %look
@@ -344,6 +450,7 @@ look:
   %mine = icmp slt i64 %tid, %nt
   br i1 %mine, label %share, label %idle
 share:
+  call void @settle(ptr %team, ptr %worker)
   %table.at = getelementptr i8, ptr %team, i64 {TABLE}
   %records.at = getelementptr i8, ptr %team, i64 {RECORDS}
   %control.at = getelementptr i8, ptr %team, i64 {CONTROL}
@@ -354,7 +461,7 @@ share:
   %times = load ptr, ptr %times.at
   call void @set_control(i64 %control)
   call void @walk(ptr %team, ptr %table, i64 %records, i64 %tid, i64 %nt, ptr %times)
-  call void @barrier(ptr %team, i64 %nt)
+  call void @barrier(ptr %team, i64 %tid, i64 %nt)
   br label %idle
 leave:
   ret ptr null

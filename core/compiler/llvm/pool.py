@@ -13,6 +13,7 @@ import ctypes
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -140,6 +141,13 @@ class Pool:
         ):
             self._write(place, ctypes.cast(getattr(self._libc, name), ctypes.c_void_p).value or 0)
         self._write(layout.CLOCK_ID, time.CLOCK_MONOTONIC)
+        if sys.platform == "linux":
+            for place, name in (
+                (layout.CPU, "sched_getcpu"),
+                (layout.ALLOWED, "sched_getaffinity"),
+                (layout.ALLOW, "pthread_setaffinity_np"),
+            ):
+                self._write(place, ctypes.cast(getattr(self._libc, name), ctypes.c_void_p).value or 0)
         self._libc.pthread_mutex_init(ctypes.c_void_p(self._team + layout.MUTEX), None)
         self._libc.pthread_cond_init(ctypes.c_void_p(self._team + layout.CONDITION), None)
 
@@ -161,6 +169,7 @@ class Pool:
                 made, argument = ctypes.c_void_p(), ctypes.c_void_p(self._team + place)
                 if self._libc.pthread_create(ctypes.byref(made), None, ctypes.c_void_p(self._work), argument):
                     break
+                self._write(place + 24, made.value or 0)
                 self._workers.append(made)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
