@@ -24,13 +24,16 @@ TAPS = ("tap_rows", "tap_columns", "x_tap_row", "x_tap_column", "x_ahead", "y_ah
 
 
 @cache
-def emit_panel_gradient(target: Target, *, blocks: int, partial: bool = False, packed: bool = True) -> Kernel:
+def emit_panel_gradient(
+    target: Target, *, blocks: int, partial: bool = False, pointwise: bool = True, packed: bool = True
+) -> Kernel:
     """The kernel for some blocks of channels.
 
     Args:
         target: the CPU.
         blocks: of 16 channels; a whole multiple of it is computed.
         partial: whether `channels` may be no multiple of 16.
+        pointwise: there is one tap.
         packed: else the result is a matrix, and the pointers are named as those of the tile kernel: it is the product
             x.T @ w = y.
 
@@ -40,19 +43,22 @@ def emit_panel_gradient(target: Target, *, blocks: int, partial: bool = False, p
         x_ahead, y_ahead: from what is copied to what will be wanted soon, in floats.
     """
     names = ("x", "y", "result") if packed else ("x", "w", "y")
-    what = "panel_gradient" if packed else "panel_product"
-    k = Writer(
-        f"{what}_{blocks * BLOCK}{'_partial' if partial else ''}_v{target.width}", target, panel_slots(*TAPS, of=names)
-    )
-    return _PanelGradient(k, blocks, partial, names).write()
+    kinds = {"pointwise": pointwise and packed, "partial": partial}
+    what = ["panel_gradient" if packed else "panel_product", *(kind for kind, there in kinds.items() if there)]
+    k = Writer(f"{'_'.join(what)}_{blocks * BLOCK}_v{target.width}", target, panel_slots(*TAPS, of=names))
+    return _PanelGradient(k, blocks, partial, names, pointwise).write()
 
 
 @dataclass(slots=True)
 class _PanelGradient(Panels):
     """A plane for each tap, and one frequency."""
 
+    pointwise: bool
+
     @property
-    def plane_count(self) -> Value:
+    def plane_count(self) -> Operand:
+        if self.pointwise:
+            return 1
         return self.k.mul(self.k["tap_rows"], self.k["tap_columns"])
 
     @property
@@ -69,15 +75,22 @@ class _PanelGradient(Panels):
     def make_data(self, start: Value, to: Value, place: Value) -> None:
         """What the taps see."""
         k = self.k
+        if self.pointwise:
+            self._copy(start, to)
+            return
         with k.loop(0, k["tap_rows"], carried=[start, to], runs=True) as row:
             line, to = row.values
             with k.loop(0, k["tap_columns"], carried=[line, to], runs=True) as column:
                 here, to = column.values
-                k.prefetch(k.at(here, k["x_ahead"]))
-                for part in range(0, BLOCK, self.lanes):
-                    k.store(k.load(k.at(here, part), vector(self.lanes)), k.at(to, part))
+                self._copy(here, to)
                 column.carry(k.at(here, k["x_tap_column"]), k.at(to, k.mul(k["batch"], BLOCK)))
             row.carry(k.at(line, k["x_tap_row"]), column.results[1])
+
+    def _copy(self, start: Value, to: Value) -> None:
+        k = self.k
+        k.prefetch(k.at(start, k["x_ahead"]))
+        for part in range(0, BLOCK, self.lanes):
+            k.store(k.load(k.at(start, part), vector(self.lanes)), k.at(to, part))
 
     def make_gradients(self, start: Value, to: Value, channel: Value) -> None:
         """The gradient of one output."""
@@ -141,7 +154,9 @@ def panel_launches(
         places = {"x": x, "y": y, "result": result} if packed else {"x": x, "w": y, "y": result}
         launches.append(
             Launch(
-                kernel=emit_panel_gradient(target, blocks=together, partial=there % BLOCK > 0, packed=packed),
+                kernel=emit_panel_gradient(
+                    target, blocks=together, partial=there % BLOCK > 0, pointwise=planes == 1, packed=packed
+                ),
                 numbers=numbers,
                 offsets=places | {"scratch": 0},
                 scratch=int(numbers["scratch.thread"]),

@@ -92,8 +92,8 @@ def tile_launches(
     y = outputs["y"]
     blocks = blocks_of(y.channels)
     in_rows = y.count == y.height == 1 and not epilogue.moments
-    choice = {"whole": in_rows and (steps or (1, 1))[0] == 1, "strided": steps is not None}
-    pixels, group = choose_tile(target, y.width, blocks, **choice)
+    whole, strided = in_rows and (steps or (1, 1))[0] == 1, steps is not None
+    pixels, group = choose_tile(target, y.width, blocks, whole=whole, strided=strided)
     tiles = -(-y.width // pixels)
     per_image = y.height * tiles
     chunk = max(1, MATRIX_BYTES // (4 * pixels * max(1, taps.depth)))
@@ -108,7 +108,7 @@ def tile_launches(
     done = 0
     while done < blocks:
         if group > blocks - done:
-            pixels, group = choose_tile(target, y.width, blocks - done, **choice)
+            pixels, group = choose_tile(target, y.width, blocks - done, whole=whole, strided=strided)
             chunk, tiles = max(1, chunk // tiles) * -(-y.width // pixels), -(-y.width // pixels)
         here = (blocks - done) // group * group
         kernel = emit_tile(target, pixels=pixels, blocks=group, epilogue=epilogue, strided=steps is not None)
