@@ -25,6 +25,7 @@ ARRIVED = 128  # i64: threads that wait in the barrier
 PHASE = 256  # i64: barriers passed
 SLEEPERS = 384  # i64: threads that sleep or are about to
 TABLE, RECORDS, CONTROL, TIMES = 512, 520, 528, 536  # what `run` was called with
+NEW = 544  # i64: whether there are workers that never ran
 BARRIER_SPINS, IDLE_SPINS = 640, 656  # i64, i64: how often to look before sleeping now, and at most
 LOCK, UNLOCK, WAIT, BROADCAST = 768, 776, 784, 792  # pthread_mutex_lock and so on
 CLOCK, CLOCK_ID = 800, 808  # clock_gettime and which clock
@@ -412,9 +413,13 @@ begin:
   %word = or i64 %high, %nt
   %sleepers = getelementptr i8, ptr %team, i64 {SLEEPERS}
   %asleep = load atomic i64, ptr %sleepers monotonic, align 8
-  %any = icmp ne i64 %asleep, 0
+  %new.at = getelementptr i8, ptr %team, i64 {NEW}
+  %new = load i64, ptr %new.at
+  %either = or i64 %asleep, %new
+  %any = icmp ne i64 %either, 0
   br i1 %any, label %spread, label %publish
 spread:
+  store i64 0, ptr %new.at
   call void @spread(ptr %team, i64 %nt)
   br label %publish
 publish:

@@ -139,17 +139,21 @@ class Pool:
             (layout.BROADCAST, "pthread_cond_broadcast"),
             (layout.CLOCK, "clock_gettime"),
         ):
-            self._write(place, ctypes.cast(getattr(self._libc, name), ctypes.c_void_p).value or 0)
+            self._write(place, self._address_of(name))
         self._write(layout.CLOCK_ID, time.CLOCK_MONOTONIC)
-        if sys.platform == "linux":
+        if sys.platform == "linux":  # elsewhere the system alone says where threads run
             for place, name in (
                 (layout.CPU, "sched_getcpu"),
                 (layout.ALLOWED, "sched_getaffinity"),
                 (layout.ALLOW, "pthread_setaffinity_np"),
             ):
-                self._write(place, ctypes.cast(getattr(self._libc, name), ctypes.c_void_p).value or 0)
+                self._write(place, self._address_of(name))
         self._libc.pthread_mutex_init(ctypes.c_void_p(self._team + layout.MUTEX), None)
         self._libc.pthread_cond_init(ctypes.c_void_p(self._team + layout.CONDITION), None)
+
+    def _address_of(self, name: str) -> int:
+        """Of a function of the C library."""
+        return ctypes.cast(getattr(self._libc, name), ctypes.c_void_p).value or 0
 
     def _write(self, place: int, value: int) -> None:
         ctypes.c_int64.from_address(self._team + place).value = value
@@ -170,6 +174,7 @@ class Pool:
                 if self._libc.pthread_create(ctypes.byref(made), None, ctypes.c_void_p(self._work), argument):
                     break
                 self._write(place + 24, made.value or 0)
+                self._write(layout.NEW, 1)
                 self._workers.append(made)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -6,6 +6,7 @@ import gc
 import os
 import textwrap
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,9 @@ from nasturtium.core.errors import ConfigError
 from .plain import COUNT, HAND_ON, SIGNAL, axpy
 from .test_engine import run_python
 
+several_cpus = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two CPUs"
+)
 posix = pytest.mark.skipif(os.name != "posix", reason="threads are POSIX's")
 
 
@@ -132,6 +136,34 @@ def test_a_small_run_may_follow_a_large_one_at_once(kernel_cache: KernelCache, p
         program.run(threads=threads)
         expected[:threads] += threads
     assert counts.tolist() == expected.tolist()
+
+
+def status(task: Path, field: str) -> str:
+    """What Linux says of a thread."""
+    return next(line.split()[1] for line in (task / "status").read_text().splitlines() if line.startswith(field))
+
+
+@several_cpus
+def test_workers_do_not_wake_where_the_caller_runs(kernel_cache: KernelCache):
+    """From the start, and when they have slept; a job later they may go anywhere again. The caller always may."""
+    tasks = Path("/proc/self/task")
+    before, caller = set(tasks.iterdir()), tasks / str(threading.get_native_id())
+    pool = Pool(kernel_cache, 2)
+    x, y = np.ones(5, np.float32), np.zeros(5, np.float32)
+    program = Program([call(axpy(), y=y.ctypes.data, x=x.ctypes.data, a=1, n=5)], kernel_cache, pool)
+    everywhere = status(caller, "Cpus_allowed_list")
+    for _ in range(2):
+        program.run()
+        (worker,) = set(tasks.iterdir()) - before
+        assert status(worker, "Cpus_allowed_list") != everywhere
+        for _ in range(1000):  # on a busy machine a worker may be late, and is sent away once more
+            program.run()
+            if status(worker, "Cpus_allowed_list") == everywhere:
+                break
+        assert status(worker, "Cpus_allowed_list") == status(caller, "Cpus_allowed_list") == everywhere
+        while status(worker, "State") != "S":
+            time.sleep(0.001)
+    pool.close()
 
 
 def test_several_python_threads_run_programs(kernel_cache: KernelCache, pool: Pool):
