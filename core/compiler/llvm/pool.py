@@ -1,9 +1,9 @@
 """`Pool`: native threads that run programs together, parked in native code between them.
 
 Python starts, counts and ends them and never sees them otherwise: a run is one foreign call by the thread that asks for
-it, which takes part as thread 0. Workers hold no lock of Python's, take no signals, and are gone before the interpreter
-ends and while the process forks; the next run starts new ones. On Windows there are none: programs run in the calling
-thread.
+it, which takes part as thread 0. On Linux, workers are kept off its core when they wake. They hold no lock of Python's,
+take no signals, and are gone before the interpreter ends and while the process forks; the next run starts new ones. On
+Windows there are none: programs run in the calling thread.
 """
 
 from __future__ import annotations
