@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -633,12 +633,18 @@ def user_line() -> str | None:
     frame = inspect.currentframe()
     while frame is not None:
         name = frame.f_code.co_filename
-        inside = name.startswith(_PACKAGE) and not name.startswith(_TESTS)
-        if not inside and "functools" not in name and "contextlib" not in name:
+        if _is_users(name):
             text = linecache.getline(name, frame.f_lineno).strip()
             return f"{name}:{frame.f_lineno}" + (f": {text}" if text else "")
         frame = frame.f_back
     return None
+
+
+@lru_cache(1024)
+def _is_users(file: str) -> bool:
+    """Whether code is neither this package's nor what calls it on its behalf."""
+    inside = file.startswith(_PACKAGE) and not file.startswith(_TESTS)
+    return not inside and "functools" not in file and "contextlib" not in file
 
 
 def explained(op: OpDef, values: Sequence[Any], params: Mapping[str, Any], exc: Exception) -> Exception:

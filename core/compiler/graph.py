@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -306,6 +307,7 @@ def uses(nodes: Iterable[Node]) -> dict[Value, int]:
     return counts
 
 
+@lru_cache(4096)
 def _typed(spec: Spec) -> str:
     return f"{spec.dtype.name}[{', '.join(map(str, spec.shape))}]"
 
