@@ -132,7 +132,7 @@ def kill_some(folder: Path, masked: str, kills: int, rng: random.Random) -> int:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-@pytest.mark.parametrize("masked", ["masked", "bare"])
+@pytest.mark.parametrize("masked", ["masked", pytest.param("bare", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.soak)])
 def test_a_federation_that_is_killed_again_and_again_ends_with_the_same_model(tmp_path, masked, kills):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
