@@ -26,6 +26,7 @@ PHASE = 256  # i64: barriers passed
 SLEEPERS = 384  # i64: threads that sleep or are about to
 TABLE, RECORDS, CONTROL, TIMES = 512, 520, 528, 536  # what `run` was called with
 NEW = 544  # i64: whether there are workers that never ran
+CREDIT = 552  # i64: > 0 while it has helped to send workers away from the caller's core
 BARRIER_SPINS, IDLE_SPINS = 640, 656  # i64, i64: how often to look before sleeping now, and at most
 LOCK, UNLOCK, WAIT, BROADCAST = 768, 776, 784, 792  # pthread_mutex_lock and so on
 CLOCK, CLOCK_ID = 800, 808  # clock_gettime and which clock
@@ -38,6 +39,7 @@ MASK_WORDS = 16  # of a set of CPUs
 LEAVE = 0xFFFF
 FEWEST_SPINS = 64  # a microsecond or two
 PATIENCE = 16  # times as long as before, the caller waits for workers that it has sent away from its core
+MOST_CREDIT, PRICE, REST = 8, 4, -256  # of sending: at most, what it costs in vain, and how often it is left then
 
 FUNCTIONS = ("run", "work", "stop", "pause", "control")
 
@@ -113,6 +115,8 @@ define internal void @set_control(i64 %word) nounwind {
 }
 
 _COMMON = f"""
+declare i64 @llvm.ctpop.i64(i64)
+
 define void @pause(i64 %count) nounwind {{
 entry:
   br label %loop
@@ -123,6 +127,34 @@ loop:
   %more = icmp sgt i64 %less, 0
   br i1 %more, label %loop, label %done
 done:
+  ret void
+}}
+
+; Where cores have other work, a worker that is sent away waits longer there than for the caller's turn to end.
+define internal i1 @worth(ptr %team) nounwind {{
+  %at = getelementptr i8, ptr %team, i64 {CREDIT}
+  %credit = load i64, ptr %at
+  %some = icmp sgt i64 %credit, 0
+  br i1 %some, label %yes, label %no
+yes:
+  ret i1 true
+no:
+  %nearer = add i64 %credit, 1
+  %zero = icmp eq i64 %nearer, 0
+  %new = select i1 %zero, i64 {PRICE}, i64 %nearer
+  store i64 %new, ptr %at
+  ret i1 false
+}}
+
+define internal void @account(ptr %team, i64 %change) nounwind {{
+  %at = getelementptr i8, ptr %team, i64 {CREDIT}
+  %credit = load i64, ptr %at
+  %sum = add i64 %credit, %change
+  %much = icmp sgt i64 %sum, {MOST_CREDIT}
+  %most = select i1 %much, i64 {MOST_CREDIT}, i64 %sum
+  %some = icmp sgt i64 %most, 0
+  %new = select i1 %some, i64 %most, i64 {REST}
+  store i64 %new, ptr %at
   ret void
 }}
 
@@ -150,12 +182,29 @@ again:
   br i1 %more, label %spin, label %spent.spin
 spent.spin:
   %sure = icmp eq i64 %doubt, 0
-  br i1 %sure, label %sleep, label %move
+  br i1 %sure, label %over, label %try
+over:
+  %sent = icmp ne i64 %nt, 0
+  br i1 %sent, label %pay, label %sleep
+pay:
+  call void @account(ptr %team, i64 {-PRICE})
+  br label %sleep
+try:
+  %worth = call i1 @worth(ptr %team)
+  br i1 %worth, label %move, label %sleep
 move:
   call void @spread(ptr %team, i64 %nt)
   %longest = mul i64 %spins, {PATIENCE}
   br label %spin
 seen:
+  %called = icmp ne i64 %nt, 0
+  %moved = icmp eq i64 %doubt, 0
+  %helped = and i1 %called, %moved
+  br i1 %helped, label %gain, label %met
+gain:
+  call void @account(ptr %team, i64 1)
+  br label %met
+met:
   %full = icmp sge i64 %spins, %most
   br i1 %full, label %go, label %raise
 raise:
@@ -252,6 +301,7 @@ ask:
 copy:
   %i = phi i64 [ 0, %ask ], [ %i.next, %copy ]
   %any = phi i64 [ 0, %ask ], [ %more, %copy ]
+  %cores = phi i64 [ 0, %ask ], [ %count, %copy ]
   %from = getelementptr i64, ptr %cpus, i64 %i
   %to = getelementptr i64, ptr %others, i64 %i
   %all = load i64, ptr %from
@@ -261,12 +311,16 @@ copy:
   %rest = and i64 %all, %keep
   store i64 %rest, ptr %to
   %more = or i64 %any, %rest
+  %bits = call i64 @llvm.ctpop.i64(i64 %all)
+  %count = add i64 %cores, %bits
   %i.next = add i64 %i, 1
   %copied = icmp eq i64 %i.next, {MASK_WORDS}
   br i1 %copied, label %check, label %copy
 check:
   %alone = icmp eq i64 %more, 0
-  br i1 %alone, label %done, label %send
+  %crowded = icmp slt i64 %count, %nt
+  %stay = or i1 %alone, %crowded
+  br i1 %stay, label %done, label %send
 send:
   %tid = phi i64 [ 1, %check ], [ %tid.next, %send ]
   %place = mul i64 %tid, {WORKER_BYTES}
@@ -417,9 +471,12 @@ begin:
   %new = load i64, ptr %new.at
   %either = or i64 %asleep, %new
   %any = icmp ne i64 %either, 0
-  br i1 %any, label %spread, label %publish
-spread:
+  br i1 %any, label %ask, label %publish
+ask:
   store i64 0, ptr %new.at
+  %worth = call i1 @worth(ptr %team)
+  br i1 %worth, label %spread, label %publish
+spread:
   call void @spread(ptr %team, i64 %nt)
   br label %publish
 publish:

@@ -129,6 +129,7 @@ class Pool:
         for place, spin_us in ((layout.BARRIER_SPINS, BARRIER_SPIN_US), (layout.IDLE_SPINS, IDLE_SPIN_US)):
             self._spins[place] = max(layout.FEWEST_SPINS, spin_us * self._pauses_per_us)
             self._write(place + 8, self._spins[place])  # at most
+        self._write(layout.CREDIT, layout.MOST_CREDIT)
         self.rouse()
         if self._libc is None:
             return
