@@ -67,7 +67,7 @@ class Node:
         params: all parameters of the op.
         outputs: what it makes.
         where: the user's line.
-        checked: whether `verify` has seen that the outputs are what the op infers.
+        checked: whether the outputs are known to be what the op infers.
     """
 
     op: OpDef

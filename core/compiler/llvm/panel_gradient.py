@@ -14,6 +14,7 @@ from .ir import Operand, Value, Writer, vector
 from .kernel import Kernel
 from .launch import Launch
 from .panels import Item, Panels, panel_slots
+from .sharding import gradient_offsets
 from .target import Target
 from .tile import BLOCK
 from .tile_launch import Taps, blocks_of
@@ -132,35 +133,23 @@ def panel_launches(
     common = {name: value for name, value in common.items() if name not in ("height", "width")} | {
         "rows": common["height"],
         "columns": common["width"],
-        "depth": taps.depth,
-        "tap_rows": taps.rows,
-        "tap_columns": taps.columns,
-        "x_tap_row": taps.x_row,
-        "x_tap_column": taps.x_column,
         "x_ahead": AHEAD * common["x_pixel"],
         "y_ahead": AHEAD * common["y_pixel"],
-        "w_block": taps.w_block,
         "w_place": common.get("w_place", BLOCK),
     }
     launches: list[Launch] = []
-    done = 0
-    while done < blocks:
-        together = min(item.blocks, blocks - done)
-        here = (blocks - done) // together * together
+    for done, together, here in item.runs(blocks):
         there = min(channels - done * BLOCK, here * BLOCK)
-        numbers = common | item.numbers(planes, 1, together) | {"channels": there}
-        x, y, result = offsets
-        y, result = y + done * BLOCK, result + done * taps.w_block
-        places = {"x": x, "y": y, "result": result} if packed else {"x": x, "w": y, "y": result}
+        numbers = common | taps.numbers | item.numbers(planes, 1, together) | {"channels": there}
+        starts = gradient_offsets(offsets, done, taps.w_block, packed=packed)
         launches.append(
             Launch(
                 kernel=emit_panel_gradient(
                     target, blocks=together, partial=there % BLOCK > 0, pointwise=planes == 1, packed=packed
                 ),
                 numbers=numbers,
-                offsets=places | {"scratch": 0},
+                offsets=starts | {"scratch": 0},
                 scratch=int(numbers["scratch.thread"]),
             )
         )
-        done += here
     return launches

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .ir import FLOAT_BYTES, Operand, Value, Writer, vector
 from .kernel import Kernel, Slot
-from .sharding import SHARD_NUMBERS, each_item
+from .sharding import MOST_PARTIALS, SHARD_NUMBERS, each_item, shard_size
 from .squares import corner, find_square, next_square
 from .target import Target
 from .tile import BLOCK
@@ -271,6 +271,19 @@ class Item:
     def count(self, depth: int, channels: int) -> int:
         """Of items."""
         return -(-depth // BLOCK // self.depths) * -(-blocks_of(channels) // self.blocks // self.groups)
+
+    def shards(self, depth: int, channels: int, *, images: int, size: int) -> int:
+        """Into how many shards to cut the images, so that threads have enough pieces; `size`: floats of the result."""
+        return max(1, min(images, PIECES // self.count(depth, channels), MOST_PARTIALS // shard_size(size)))
+
+    def runs(self, blocks: int) -> Iterator[tuple[int, int, int]]:
+        """Of each launch for so many blocks of channels: the first, those in registers together, and how many."""
+        done = 0
+        while done < blocks:
+            together = min(self.blocks, blocks - done)
+            here = (blocks - done) // together * together
+            yield done, together, here
+            done += here
 
     def numbers(self, planes: int, frequencies: int, blocks: int) -> dict[str, int | float]:
         """The slots that say how large items and batches are; `scratch.thread` is what a thread needs.

@@ -91,6 +91,20 @@ def each_item(
                 do(item.index, group.index, end, fresh, place)
 
 
+def gradient_offsets(offsets: tuple[int, int, int], block: int, w_block: int, *, packed: bool) -> dict[str, int]:
+    """Where the operands of a launch begin that computes the blocks of channels from one on.
+
+    Args:
+        offsets: of the input, the gradient of the output and the result.
+        block: the first.
+        w_block: from a block to the next in the result, in floats.
+        packed: else the operands are named as those of the product x.T @ w = y.
+    """
+    x, y, result = offsets
+    names = ("x", "y", "result") if packed else ("x", "w", "y")
+    return dict(zip(names, (x, y + block * LINE_FLOATS, result + block * w_block), strict=True))
+
+
 def planned(target: Target, launches: list[Launch], *, shards: int, size: int, accumulate: bool) -> WeightGradient:
     """The launches, and the sum of their shards if there are several."""
     if shards == 1:

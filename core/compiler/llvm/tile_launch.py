@@ -39,6 +39,18 @@ class Taps:
     w_column: int
     w_image: int = 0
 
+    @property
+    def numbers(self) -> dict[str, int | float]:
+        """The slots that all kernels have which go through taps."""
+        return {
+            "tap_rows": self.rows,
+            "tap_columns": self.columns,
+            "depth": self.depth,
+            "x_tap_row": self.x_row,
+            "x_tap_column": self.x_column,
+            "w_block": self.w_block,
+        }
+
     def joined(self) -> Taps:
         """The same with one longer depth, where neighbouring taps are neighbouring floats."""
         if self.columns == 1 or (self.x_column, self.w_column) != (self.depth, self.depth * BLOCK):
@@ -113,24 +125,18 @@ def tile_launches(
         here = (blocks - done) // group * group
         kernel = emit_tile(target, pixels=pixels, blocks=group, epilogue=epilogue, strided=steps is not None)
         channel = done * BLOCK
-        numbers: dict[str, int | float] = {
+        numbers = taps.numbers | {
             "images": y.count,
             "height": y.height,
             "width": y.width,
             "tiles": tiles,
             "chunk": chunk,
             "channels": min(y.channels - channel, here * BLOCK),
-            "tap_rows": taps.rows,
-            "tap_columns": taps.columns,
-            "depth": taps.depth,
             "x_image": x_strides[0],
             "x_row": x_strides[1],
             "x_pixel": x_strides[2],
-            "x_tap_row": taps.x_row,
-            "x_tap_column": taps.x_column,
             "x_ahead": ahead,
             "w_image": taps.w_image,
-            "w_block": taps.w_block,
             "w_tap_row": taps.w_row,
             "w_tap_column": taps.w_column,
         }

@@ -25,13 +25,12 @@ from .packing import packed_size
 from .panel_gradient import in_panels, panel_launches
 from .panels import PIECES, choose_item
 from .sharding import (
-    MOST_PARTIALS,
     SHARD_NUMBERS,
     WeightGradient,
     each_item,
+    gradient_offsets,
     planned,
     shard_numbers,
-    shard_size,
     shards_for,
 )
 from .target import Target
@@ -233,7 +232,7 @@ def weight_gradient(
     if item is None:
         shards = shards_for(_items(target, taps, outputs), size[0], floats)
     else:
-        shards = max(1, min(size[0], PIECES // item.count(inputs, outputs), MOST_PARTIALS // shard_size(floats)))
+        shards = item.shards(inputs, outputs, images=size[0], size=floats)
     common = shard_numbers(
         images=size[0],
         group=max(1, GROUP_BYTES // (4 * (abs(x_strides[2]) + dy.pixel) * size[1] * size[2])),
@@ -303,20 +302,10 @@ def _launches(
         places, together, rows = choose_gradient_tile(target, taps, blocks - done)
         here = (blocks - done) // together * together
         kernel = emit_weight_gradient(target, places=places, blocks=together, rows=rows, packed=packed)
-        numbers = common | {
-            "channels": min(channels - done * BLOCK, here * BLOCK),
-            "tap_rows": taps.rows,
-            "tap_columns": taps.columns,
-            "depth": taps.depth,
-            "tiles": -(-taps.depth // places),
-            "x_tap_row": taps.x_row,
-            "x_tap_column": taps.x_column,
-            "w_block": taps.w_block,
-        }
-        x, y, result = offsets
-        y, result = y + done * BLOCK, result + done * taps.w_block
-        places_of = {"x": x, "y": y, "result": result} if packed else {"x": x, "w": y, "y": result}
-        launches.append(Launch(kernel=kernel, numbers=numbers, offsets=places_of))
+        channels_here = min(channels - done * BLOCK, here * BLOCK)
+        numbers = common | taps.numbers | {"channels": channels_here, "tiles": -(-taps.depth // places)}
+        starts = gradient_offsets(offsets, done, taps.w_block, packed=packed)
+        launches.append(Launch(kernel=kernel, numbers=numbers, offsets=starts))
         done += here
     return launches
 

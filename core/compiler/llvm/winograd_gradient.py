@@ -15,8 +15,8 @@ from .geometry import Convolution, Pair
 from .ir import FLOAT_BYTES, Value, Writer
 from .kernel import Kernel
 from .launch import Images, Launch
-from .panels import NAMES, PIECES, Panels, choose_item, panel_slots
-from .sharding import MOST_PARTIALS, WeightGradient, planned, shard_numbers, shard_size
+from .panels import NAMES, Panels, choose_item, panel_slots
+from .sharding import WeightGradient, planned, shard_numbers
 from .squares import load_window, prefetch_below
 from .target import Target
 from .tile import BLOCK
@@ -107,7 +107,7 @@ def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Im
     depth, blocks = rounded(inputs), blocks_of(outputs)
     item = choose_item(target, planes.count, depth, outputs)
     size = conv.groups * planes_size(conv.kernel, inputs, outputs)
-    shards = max(1, min(dy.count, PIECES // item.count(depth, outputs), MOST_PARTIALS // shard_size(size)))
+    shards = item.shards(depth, outputs, images=dy.count, size=size)
     image_bytes = FLOAT_BYTES * (x.pixel + dy.pixel) * dy.height * dy.width
     common = shard_numbers(
         images=dy.count, group=max(1, GROUP_BYTES // image_bytes), shards=shards, size=size, accumulate=False
@@ -119,10 +119,7 @@ def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Im
     start = x.origin - conv.padding[0] * x.row - conv.padding[1] * x.pixel
     launches: list[Launch] = []
     for group in range(conv.groups):
-        done = 0
-        while done < blocks:
-            together = min(item.blocks, blocks - done)
-            here = (blocks - done) // together * together
+        for done, together, here in item.runs(blocks):
             channels = min(outputs - done * BLOCK, here * BLOCK)
             partial = inputs % BLOCK > 0 or channels % BLOCK > 0
             numbers = common | item.numbers(planes.count, ALL_FREQUENCIES, together) | {"channels": channels}
@@ -140,5 +137,4 @@ def minimal_weight_gradient(target: Target, conv: Convolution, x: Images, dy: Im
                     products=planes.products,
                 )
             )
-            done += here
     return planned(target, launches, shards=shards, size=size, accumulate=False)
