@@ -3,7 +3,7 @@
 
    What they do is written down in Python, which is what runs where this module could not be built, and what the tests
    compare it with to the bit: in `dispatch.py` (unary, binary, ternary), `tape.py` (reachable, pullback), `optim/adam.py`,
-   and, of `compiler/`, in `watched.py`, `native/bounds.py` and `llvm/pool.py`.
+   and, of `compiler/`, in `guards.py`, `watched.py`, `llvm/pool.py`, `native/bounds.py` and `native/captures.py`.
    Arrays are opaque objects here, or buffers: nothing depends on NumPy's headers or memory layout. Whatever is not the
    common case goes back to Python. */
 
@@ -634,10 +634,11 @@ static PyObject *mask_positive(PyObject *module, PyObject *args) {
 
 /* ---- around a compiled step ---- */
 
-static int items_of(PyObject *tuple, const char *format, void *first, void *second, void *third) {
-    if (PyTuple_CheckExact(tuple)) return PyArg_ParseTuple(tuple, format, first, second, third);
+/* The items of a tuple of so many, borrowed; NULL with an error for everything else. */
+static inline PyObject **items_of(PyObject *tuple, Py_ssize_t count) {
+    if (PyTuple_CheckExact(tuple) && PyTuple_GET_SIZE(tuple) == count) return &PyTuple_GET_ITEM(tuple, 0);
     PyErr_SetString(PyExc_TypeError, "expected tuples of tuples");
-    return 0;
+    return NULL;
 }
 
 /* Whether a place holds what it held: the same object, or, of a list, whose items were noted as a kind of tuple, those. */
@@ -657,24 +658,58 @@ static PyObject *unchanged(PyObject *module, PyObject *const *args, Py_ssize_t c
         return NULL;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); i++) {
-        PyObject *holder;
-        Py_ssize_t size;
-        if (!items_of(PyTuple_GET_ITEM(args[0], i), "On", &holder, &size, NULL)) return NULL;
-        if (!PyDict_CheckExact(holder) || PyDict_GET_SIZE(holder) != size) Py_RETURN_FALSE;
+        PyObject **place = items_of(PyTuple_GET_ITEM(args[0], i), 2);
+        Py_ssize_t size = place == NULL ? -1 : PyLong_AsSsize_t(place[1]);
+        if (size < 0) return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
+        if (!PyDict_CheckExact(place[0]) || PyDict_GET_SIZE(place[0]) != size) Py_RETURN_FALSE;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[1]); i++) {
-        PyObject *cell, *then;
-        if (!items_of(PyTuple_GET_ITEM(args[1], i), "OO", &cell, &then, NULL)) return NULL;
-        PyObject *now = PyCell_Check(cell) ? PyCell_GET(cell) : NULL;
-        if (now == NULL || !same_object(now, then)) Py_RETURN_FALSE;
+        PyObject **place = items_of(PyTuple_GET_ITEM(args[1], i), 2);
+        if (place == NULL) return NULL;
+        PyObject *now = PyCell_Check(place[0]) ? PyCell_GET(place[0]) : NULL;
+        if (now == NULL || !same_object(now, place[1])) Py_RETURN_FALSE;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[2]); i++) {
-        PyObject *holder, *name, *then;
-        if (!items_of(PyTuple_GET_ITEM(args[2], i), "OOO", &holder, &name, &then)) return NULL;
-        PyObject *now = PyDict_CheckExact(holder) ? PyDict_GetItemWithError(holder, name) : NULL;
+        PyObject **place = items_of(PyTuple_GET_ITEM(args[2], i), 3);
+        if (place == NULL) return NULL;
+        PyObject *now = PyDict_CheckExact(place[0]) ? PyDict_GetItemWithError(place[0], place[1]) : NULL;
         if (now == NULL && PyErr_Occurred()) return NULL;
-        if (now == NULL || !same_object(now, then)) Py_RETURN_FALSE;
+        if (now == NULL || !same_object(now, place[2])) Py_RETURN_FALSE;
     }
+    Py_RETURN_TRUE;
+}
+
+/* alike(args, kinds): whether arguments are tensors on the CPU of these kinds, (shape, dtype, recorded) each. */
+static PyObject *alike(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 2 || !PyTuple_CheckExact(args[0]) || !PyTuple_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "expected two tuples");
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(args[0]) != PyTuple_GET_SIZE(args[1])) Py_RETURN_FALSE;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); i++) {
+        PyObject *tensor = PyTuple_GET_ITEM(args[0], i), **kind = items_of(PyTuple_GET_ITEM(args[1], i), 3);
+        if (kind == NULL) return NULL;
+        PyObject *data = Py_TYPE(tensor) == tensor_type ? array_of(tensor) : NULL;
+        if (data == NULL || (SLOT(tensor, tensor_node) != Py_None) != (kind[2] == Py_True)) Py_RETURN_FALSE;
+        PyObject *dtype = PyObject_GetAttr(data, str_dtype), *shape = PyObject_GetAttr(data, str_shape);
+        int same = dtype == NULL || shape == NULL ? -1 : dtype != kind[1] ? 0 : PyObject_RichCompareBool(shape, kind[0], Py_EQ);
+        Py_XDECREF(dtype);
+        Py_XDECREF(shape);
+        if (same < 0) return NULL;
+        if (!same) Py_RETURN_FALSE;
+    }
+    Py_RETURN_TRUE;
+}
+
+/* holding(tensors, arrays): whether each of the tensors still holds the very array. */
+static PyObject *holding(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 2 || !PyTuple_CheckExact(args[0]) || !PyList_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "expected a tuple and a list");
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(args[0]) != PyList_GET_SIZE(args[1])) Py_RETURN_FALSE;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); i++)
+        if (array_of(PyTuple_GET_ITEM(args[0], i)) != PyList_GET_ITEM(args[1], i)) Py_RETURN_FALSE;
     Py_RETURN_TRUE;
 }
 
@@ -762,11 +797,13 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs) {
 }
 
 static PyMethodDef functions[] = {
+    {"alike", (PyCFunction)(void (*)(void))alike, METH_FASTCALL, "Whether arguments are tensors of these kinds."},
     {"below", below, METH_VARARGS, "Whether integers are from 0 up to a limit."},
     {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, "Run a table of native records."},
     {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Hand over the types to work on."},
     {"adam_direction", adam_direction, METH_VARARGS, "Update Adam's averages and write the direction they give."},
     {"descend", descend, METH_VARARGS, "weights -= gradient * rate, in place."},
+    {"holding", (PyCFunction)(void (*)(void))holding, METH_FASTCALL, "Whether tensors hold these arrays."},
     {"mask_positive", mask_positive, METH_VARARGS, "out = gradient where y > 0, 0 elsewhere."},
     {"pullback", (PyCFunction)(void (*)(void))pullback, METH_FASTCALL, "The reverse pass over plain arrays."},
     {"unchanged", (PyCFunction)(void (*)(void))unchanged, METH_FASTCALL, "Whether places hold what they held."},

@@ -127,9 +127,9 @@ class _Entry:
     def answer(self, leaves: Sequence[Any]) -> Any:
         """What the function returns for these arguments."""
         if self._is_single:
-            return wrap(self._program([as_array(leaf) for leaf in leaves])[0])
+            return wrap(self._program(list(map(as_array, leaves)))[0])
         if self._step.pullback is None:
-            results = iter([wrap(array) for array in self._program([as_array(leaf) for leaf in leaves])])
+            results = iter([wrap(array) for array in self._program(list(map(as_array, leaves)))])
         else:
             results = iter(self._recorded(self._step.pullback, leaves))
 

@@ -8,23 +8,26 @@ from typing import Any, Final, cast
 import numpy as np
 
 from ..device import CPU, Device, device_of
+from ..native import accelerate
 from ..tensor import Tensor, as_array
 
 ARRAY: Final = "array"  # the kind of a leaf whose elements vary
 
 # Of every argument, all of them tensors on the CPU: shape, dtype, and whether gradients can be asked for.
-TensorKinds = Sequence[tuple[tuple[int, ...], np.dtype[Any], bool]]
+TensorKinds = tuple[tuple[tuple[int, ...], np.dtype[Any], bool], ...]
 
 
 def tensor_kinds(args: Sequence[Any]) -> TensorKinds | None:
     """What `are_alike` compares; None where an argument is something else."""
     if not all(each.__class__ is Tensor and each.data.__class__ is np.ndarray for each in args):
         return None
-    return [(each.data.shape, each.data.dtype, each.node is not None) for each in args]
+    return tuple((each.data.shape, each.data.dtype, each.node is not None) for each in args)
 
 
-def are_alike(args: Sequence[Any], kinds: TensorKinds) -> bool:
-    """Whether arguments are of these kinds: what `kind_of` says, of tensors alone and in a tenth of the time."""
+def are_alike(args: tuple[Any, ...], kinds: TensorKinds) -> bool:
+    """Whether arguments are of these kinds: what `kind_of` says, of tensors alone and in a fraction of the time."""
+    if accelerate is not None:
+        return accelerate.alike(args, kinds)
     if len(args) != len(kinds):
         return False
     for each, (shape, dtype, recorded) in zip(args, kinds, strict=True):

@@ -95,7 +95,8 @@ class Surroundings:
 
     def same(self) -> bool:
         """Whether all is as it was."""
-        if current_mode() is not self._mode or current_device() != self._device:
+        device = current_device()
+        if current_mode() is not self._mode or (device is not self._device and device != self._device):
             return False
         if accelerate is not None and accelerate.unchanged(self._sizes, self._cells, self._named):
             return True

@@ -21,10 +21,12 @@ from nasturtium.core import (
     dispatch,
     grad,
     native,
+    nn,
     no_grad,
     ops,
     tape,
 )
+from nasturtium.core.compiler import guards
 from nasturtium.core.optim import adam
 
 pytestmark = pytest.mark.skipif(native.accelerate is None, reason="accelerate.c was not built: no C compiler")
@@ -336,3 +338,48 @@ def test_places_that_are_none(args):
 def test_a_length_that_no_dict_has():
     with pytest.raises(OverflowError):
         native.accelerate.unchanged((({}, 1 << 80),), (), ())
+
+
+ARGUMENTS = [
+    (),
+    (Tensor(np.zeros((2, 3), np.float32)),),
+    (Tensor(np.ones((2, 3), np.float32)),),
+    (Tensor(np.zeros((3, 2), np.float32)),),
+    (Tensor(np.zeros((2, 3))),),
+    (Tensor(np.zeros((2, 3), np.float32), requires_grad=True),),
+    (nn.Parameter(np.zeros((2, 3), np.float32)),),
+    (np.zeros((2, 3), np.float32),),
+    (1.0,),
+    (Tensor(np.zeros((2, 3), np.float32)), Tensor(np.zeros(2, np.int64))),
+    (Tensor(np.zeros((2, 3), np.float32)), Tensor(np.zeros(2, np.int32))),
+]
+
+
+@pytest.mark.parametrize("args", ARGUMENTS)
+@pytest.mark.parametrize("others", [args for args in ARGUMENTS if guards.tensor_kinds(args) is not None])
+def test_arguments_are_compared_as_python_compares_them(args, others, monkeypatch):
+    kinds = guards.tensor_kinds(others)
+    found = native.accelerate.alike(args, kinds)
+    monkeypatch.setattr(guards, "accelerate", None)
+    assert found is guards.are_alike(args, kinds)
+    assert found is (guards.tensor_kinds(args) == kinds)
+
+
+@pytest.mark.parametrize("args", [(), (1, ()), ((), [1]), ((ARGUMENTS[1][0],), (1,)), ((ARGUMENTS[1][0],), ((1, 2),))])
+def test_kinds_that_are_none(args):
+    with pytest.raises(TypeError):
+        native.accelerate.alike(*args)
+
+
+def test_tensors_that_hold_other_arrays_are_seen():
+    tensors = tuple(Tensor(np.zeros(3)) for _ in range(3))
+    arrays = [tensor.data for tensor in tensors]
+    assert native.accelerate.holding(tensors, arrays)
+    assert native.accelerate.holding((), [])
+    assert not native.accelerate.holding(tensors, arrays[:2])
+    assert not native.accelerate.holding(tensors, [None, *arrays[1:]])
+    assert not native.accelerate.holding((*tensors[:2], 1), arrays)
+    tensors[1].data = tensors[1].data.copy()
+    assert not native.accelerate.holding(tensors, arrays)
+    with pytest.raises(TypeError):
+        native.accelerate.holding(arrays, arrays)

@@ -60,6 +60,7 @@ def multiply(
     b: Images,
     c: Images,
     *,
+    threads: int = 1,
     epilogue: Epilogue = PLAIN,
     others: dict[str, Images] | None = None,
 ) -> list[Launch]:
@@ -73,11 +74,12 @@ def multiply(
         a: (rows, depth), or (depth, rows) for "tn".
         b: (depth, columns), or (columns, depth) for "nt".
         c: (rows, columns).
+        threads: that will run them, for the size of the pieces that they share. The results do not depend on it.
         epilogue: what is done to the sums; `bias` is per column, the same for all matrices.
         others: of `mask` and `add`, how they lie; default: like `c`.
     """
     if form == "tn" and c.count == 1 and epilogue == PLAIN and a.width > DEEP:
-        return transposed_product(target, a, b, c)
+        return transposed_product(target, a, b, c, threads=threads)
     depth = a.width if form == "tn" else a.channels
     if form == "nt":
         block, image = depth * BLOCK, blocks_of(b.width) * depth * BLOCK

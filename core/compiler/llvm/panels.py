@@ -25,10 +25,11 @@ from .tile_launch import blocks_of
 from .tiling import slots_of
 
 FEWEST_PLACES = 8  # that are worth several blocks
-PIECES = 8  # of the work, that threads can share
+PIECES = 8  # of the work, that threads can share, whoever they are
 BATCH_BYTES = 192 * 1024  # of both factors
 SUMS_BYTES = 128 * 1024  # of the sums of an item
-TOGETHER = 8  # blocks of the depth, and groups of blocks of channels, of an item, at most
+TOGETHER = 16  # blocks of the depth, and groups of blocks of channels, of an item, at most
+FAIR = 4  # items of each thread, at least, where not all have as many
 LONGEST_BATCH = 129  # squares: a block of both factors in one plane stays in the nearest cache
 NAMES = ("x", "y", "result")
 COUNTS = ("rows", "columns", "channels", "depth", "item_depths", "item_groups", "batch")
@@ -223,8 +224,8 @@ class Panels(ABC):
     def _add_rows(
         self, places: int, squares: Value, data: Value, gradients: Value, result: Value, *, begins: bool
     ) -> None:
-        """The same for some places of the depth, whose sums are in registers; where the plane `begins`, the factors
-        of the next one are brought nearer.
+        """The same for some places of the depth, whose sums are in registers; where the block `begins`, the factors of
+        the next one are brought nearer: of the next plane, or, where there is one, other channels of the same data.
         """
         k, wide = self.k, vector(self.lanes)
         parts = range(0, BLOCK, self.lanes)
@@ -233,8 +234,9 @@ class Panels(ABC):
         sums: Sequence[Value] = [k.load(place, wide) for place in at]
         with k.loop(0, squares, carried=[data, gradients, *sums], runs=True) as square:
             data, gradients, *sums = square.values
-            if begins:
+            if begins and self.plane_count != 1:
                 k.prefetch(k.at(data, k.mul(k["batch"], BLOCK)))
+            if begins:
                 k.prefetch(k.at(gradients, k.mul(k["batch"], self.wide)))
             vectors = [k.load(k.at(gradients, i), wide) for i in range(0, self.wide, self.lanes)]
             new: list[Value] = []
@@ -305,7 +307,7 @@ class Item:
         }
 
 
-def choose_item(target: Target, planes: int, depth: int, channels: int, *, least: int = 1) -> Item:
+def choose_item(target: Target, planes: int, depth: int, channels: int, *, threads: int = 1) -> Item:
     """As large as stays in the cache: each factor is made anew for every item.
 
     Args:
@@ -313,7 +315,7 @@ def choose_item(target: Target, planes: int, depth: int, channels: int, *, least
         planes: of the data.
         depth: a multiple of 16.
         channels: of the output.
-        least: how many items there should be.
+        threads: that share the items. The sums do not depend on them.
     """
     blocks = blocks_of(channels)
     most = 2 if blocks > 1 and max(places_for(target, 2)) >= FEWEST_PLACES else 1
@@ -321,7 +323,12 @@ def choose_item(target: Target, planes: int, depth: int, channels: int, *, least
     pairs = max(1, SUMS_BYTES // (FLOAT_BYTES * planes * most * BLOCK**2))
     while depths * groups > 1:
         item = Item(most, depths, groups)
-        if depths * groups <= pairs and item.count(depth, channels) >= least:
+        if depths * groups <= pairs and _is_fair(item.count(depth, channels), threads):
             return item
         depths, groups = (-(-depths // 2), groups) if depths >= groups else (depths, -(-groups // 2))
     return Item(most, depths, groups)
+
+
+def _is_fair(items: int, threads: int) -> bool:
+    """Whether threads have about as many items each."""
+    return items % threads == 0 or items >= FAIR * threads

@@ -23,7 +23,7 @@ from .kernel import Kernel
 from .launch import Images, Launch
 from .packing import packed_size
 from .panel_gradient import in_panels, panel_launches
-from .panels import PIECES, choose_item
+from .panels import choose_item
 from .sharding import (
     SHARD_NUMBERS,
     WeightGradient,
@@ -253,10 +253,12 @@ def weight_gradient(
     return planned(target, launches, shards=shards, size=floats, accumulate=accumulate)
 
 
-def transposed_product(target: Target, a: Images, b: Images, c: Images, *, accumulate: bool = False) -> list[Launch]:
+def transposed_product(
+    target: Target, a: Images, b: Images, c: Images, *, threads: int = 1, accumulate: bool = False
+) -> list[Launch]:
     """The launches of c = a.T @ b for one matrix of each, or c += with `accumulate`. Operands: `x`, `w`, `y`.
 
-    A long depth, rows of a and b, is gone through in pieces that stay in the cache.
+    A long depth, rows of a and b, is gone through in pieces that stay in the cache. See `multiply` for `threads`.
     """
     images, _, width = _split(a.width, a.pixel + b.pixel)
     group = max(1, GROUP_BYTES // (4 * (a.pixel + b.pixel) * width))
@@ -267,7 +269,7 @@ def transposed_product(target: Target, a: Images, b: Images, c: Images, *, accum
     taps = Taps(rows=1, columns=1, depth=a.channels, x_row=0, x_column=0, w_block=BLOCK, w_row=0, w_column=0)
     offsets = a.origin, b.origin, c.origin
     if c.channels % BLOCK == 0 and in_panels(a.channels, c.channels):
-        item = choose_item(target, 1, a.channels, c.channels, least=PIECES)
+        item = choose_item(target, 1, a.channels, c.channels, threads=threads)
         return panel_launches(target, taps, c.channels, common, offsets, item, packed=False)
     return _launches(target, taps, c.channels, common, offsets, packed=False)
 

@@ -39,10 +39,12 @@ class Lowering:
     Args:
         graph: optimised and taken apart.
         target: the CPU.
+        threads: that will share the launches.
 
     Attributes:
         result: what came of it.
         target: the CPU.
+        threads: that will share the launches.
         places: where values lie that are whole.
         partials: sums that are still in parts.
         borders: of images (N, C, *spatial), the zeros that their readers want around them.
@@ -57,9 +59,10 @@ class Lowering:
         Unsupported: it has something that there are no kernels for.
     """
 
-    def __init__(self, graph: Graph, target: Target) -> None:
+    def __init__(self, graph: Graph, target: Target, threads: int) -> None:
         self.result = Lowered()
         self.target = target
+        self.threads = threads
         self.places = self.result.lying
         self.nodes: tuple[Node, ...] = ()
         self.partials: dict[Value, Partial] = {}
@@ -312,6 +315,6 @@ def _views_first(items: Sequence[Item], graph: Graph) -> list[Item]:
     return [*early, *(item for item in items if item not in early)]
 
 
-def lower(graph: Graph, target: Target) -> Lowered:
+def lower(graph: Graph, target: Target, threads: int) -> Lowered:
     """The launches of a graph; see `Lowering`."""
-    return Lowering(graph, target).result
+    return Lowering(graph, target, threads).result

@@ -74,7 +74,7 @@ def planned(traced: Graph, target: Target, threads: int) -> Planning:
     graph = optimize(traced)
     for _, stage in STAGES:
         graph = stage(graph)
-    lowered = lower(graph, target)
+    lowered = lower(graph, target, threads)
     scratch = Buffer("arena", max((work.launch.scratch for work in lowered.works), default=0) * threads)
     barriers = phased(lowered, scratch, threads)
     buffers = [*(each for each in lowered.buffers if each.last >= 0), *([scratch] if scratch.elements else [])]

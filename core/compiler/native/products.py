@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WORTH_PACKING = 512  # rows of a, that each read all of b: then it is worth to lay b in their order first
 FEW_ROWS, MANY_COLUMNS = 256, 4096  # at most: one thread adds them up in 1 us for 128 columns, two wait that long
+SHARED_COLUMNS = 2 * BLOCK  # that a thread adds up at once
 
 
 def lower_product(outer: Lowering, node: Node) -> None:
@@ -68,9 +69,13 @@ def lower_column_sums(outer: Lowering, group: Group) -> bool:
     matrix = outer.place(value).reshaped((rows, columns))
     if matrix is None or matrix.strides[-1] != 1:
         return False
-    ones = Place.dense(outer.table(np.ones(rows)), (rows, 1))
     output = outer.places[node.outputs[0]] = outer.new_place(node.outputs[0])
-    made = Place.dense(output.buffer, (1, columns), origin=output.origin)
+    # Threads share matrices: as many products as there are groups of columns.
+    wide = SHARED_COLUMNS if columns % SHARED_COLUMNS == 0 else columns
+    groups = columns // wide
+    ones = Place(outer.table(np.ones(rows)), (groups, rows, 1), (0, 1, 1))
+    matrix = Place(matrix.buffer, (groups, rows, wide), (wide, *matrix.strides), matrix.origin)
+    made = Place.dense(output.buffer, (groups, 1, wide), origin=output.origin)
     memory = {"x": ones.buffer, "w": matrix.buffer, "y": made.buffer}
     for launch in multiply(outer.target, "tn", _matrices(ones), _matrices(matrix), _matrices(made)):
         outer.add(launch, memory, ["y"], node.where or "sum")
@@ -114,7 +119,9 @@ def _multiply(outer: Lowering, a: Place, b: Place, c: Place, label: str, tail: T
         mask = (place if place.is_dense else outer.dense_copy(place)).reshaped(c.shape)
         assert mask is not None
         memory["mask"], others["mask"] = mask.buffer, _matrices(mask)
-    for launch in multiply(outer.target, form, left, right, _matrices(c), epilogue=epilogue, others=others):
+    for launch in multiply(
+        outer.target, form, left, right, _matrices(c), threads=outer.threads, epilogue=epilogue, others=others
+    ):
         outer.add(launch.shifted("bias", shift), memory, ["y"], label)
 
 

@@ -15,6 +15,7 @@ from ..llvm import Call, KernelUnknownError, Program, default_cache, default_poo
 from ..llvm.cache import PLAN_SUFFIX
 from ..undisturbed import undisturbed
 from .arena import ALIGNMENT
+from .captures import Captures
 from .plan import Plan, Read, decode, encode, key_of
 from .steps import native_step
 from .team import Team
@@ -57,8 +58,8 @@ class NativeProgram:
         self._given: dict[str, Array] = {}  # what was bound last
         self._held: dict[str, Array] = {}  # the same, in order and without gaps
         self._arguments: list[tuple[str, int]] = []
-        self._tensors: list[tuple[str, Tensor, Capture]] = []
         self._arrays: list[tuple[str, Array]] = []  # captured, too
+        captures: list[tuple[str, Capture]] = []
         drawn: dict[int, str] = {}
         constants = list(graph.constants.values())
         for source in plan.sources:
@@ -68,13 +69,14 @@ class NativeProgram:
                 case "capture":
                     capture = graph.captures[source.number]
                     if isinstance(capture.tensor, Tensor):
-                        self._tensors.append((source.name, capture.tensor, capture))
+                        captures.append((source.name, capture))
                     else:
                         self._arrays.append((source.name, capture.tensor))
                 case "draw":
                     drawn[source.number] = source.name
                 case "constant":
                     self._bind(source.name, constants[source.number])
+        self._captures = Captures(captures)
         self._drawn = [(drawn.get(number), draw) for number, draw in enumerate(self._draws)]
         for name, array in plan.tables.items():
             self._bind(name, array)
@@ -123,21 +125,18 @@ class NativeProgram:
         """
         self._prepare(arguments)
         # What is returned of a parameter is what it was before the step.
-        early = {view: self._read(view).copy() for view in self._early}
+        early = {view: self._read(view).copy() for view in self._early} if self._early else {}
         if threads:
             self._program.run(threads=min(threads, self._pool.threads))
         else:
             self._team.run(self._program)
         for step in self._steps:
             step.state.advanced()
-        if early:
-            results = [early[view] if isinstance(view, Read) else view.copy() for view in self._results]
+        results = [early[view] if isinstance(view, Read) else view.copy() for view in self._results]
+        if self._updates:
             values = [early[view] if isinstance(view, Read) else view.copy() for _, view in self._updates]
-        else:
-            results = [self._read(view).copy() for view in self._results]
-            values = [self._read(view).copy() for _, view in self._updates]
-        for (update, _), array in zip(self._updates, values, strict=True):
-            update.target.read()[...] = array
+            for (update, _), array in zip(self._updates, values, strict=True):
+                update.target.read()[...] = array
         for effect, views in self._effects:
             effect.run(*map(self._read, views))
         return results
@@ -200,9 +199,7 @@ class NativeProgram:
         for name, number in self._arguments:
             if given.get(name) is not arguments[number]:
                 self._bind(name, arguments[number])
-        for name, tensor, capture in self._tensors:
-            if given.get(name) is not tensor.data:
-                self._bind(name, capture.read())
+        self._captures.rebind(self._bind)
         for name, array in self._arrays:
             if given.get(name) is not array:
                 self._bind(name, array)
@@ -215,8 +212,8 @@ class NativeProgram:
         for step in self._steps:
             step.prepare(self._program, arguments)
 
-    def _bind(self, name: str, array: Array) -> None:
-        """Let a source be an array: the same one is the same memory, whatever is in it."""
+    def _bind(self, name: str, array: Array) -> bool:
+        """Let a source be an array, or a copy of it; whether it is the array itself, whatever is in it."""
         dense = array if type(array) is np.ndarray and array.flags.c_contiguous else np.ascontiguousarray(array)
         end = dense.ctypes.data + dense.nbytes
         if -end % PAGE < READ_BEHIND:  # what kernels read behind it may not be ours
@@ -226,10 +223,11 @@ class NativeProgram:
             dense = copy
         self._program.bind(name, dense.ctypes.data, dense)
         self._held[name] = dense
-        if dense is array:
-            self._given[name] = array
-        else:
+        if dense is not array:
             self._given.pop(name, None)
+            return False
+        self._given[name] = array
+        return True
 
     def _view(self, read: Read) -> Array | Read:
         """A value in the arena; one that is a source has to be looked up in each run."""
