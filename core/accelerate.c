@@ -3,7 +3,7 @@
 
    What they do is written down in Python, which is what runs where this module could not be built, and what the tests
    compare it with to the bit: in `dispatch.py` (unary, binary, ternary), `tape.py` (reachable, pullback), `optim/adam.py`,
-   and, of `compiler/`, in `guards.py`, `watched.py`, `llvm/pool.py`, `native/bounds.py` and `native/captures.py`.
+   and, of `compiler/`, in `compile.py`, `guards.py`, `watched.py`, `llvm/pool.py` and `native/`.
    Arrays are opaque objects here, or buffers: nothing depends on NumPy's headers or memory layout. Whatever is not the
    common case goes back to Python. */
 
@@ -19,7 +19,7 @@ static PyObject *next_number, *as_array, *number_array, *numbers_single, *number
 static PyObject *no_params, *nothing, *no_pair;
 static Py_ssize_t tensor_data, tensor_node;
 static Py_ssize_t at_number, at_op, at_edges, at_saved, at_output, at_dtype, at_params, at_shapes, at_casts;
-static PyObject *str_dtype, *str_shape, *str_rules, *str_cast;
+static PyObject *str_dtype, *str_shape, *str_rules, *str_cast, *str_advanced, *str_copy;
 
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 
@@ -650,76 +650,85 @@ static inline int same_object(PyObject *now, PyObject *then) {
     return 1;
 }
 
-/* unchanged(sizes, cells, named): (dict, length) pairs, (cell, object) pairs, (dict, key, object) triples, in tuples.
-   False for everything that is not the very same: then Python looks. */
-static PyObject *unchanged(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    if (count != 3 || !PyTuple_CheckExact(args[0]) || !PyTuple_CheckExact(args[1]) || !PyTuple_CheckExact(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "expected three tuples");
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); i++) {
-        PyObject **place = items_of(PyTuple_GET_ITEM(args[0], i), 2);
-        Py_ssize_t size = place == NULL ? -1 : PyLong_AsSsize_t(place[1]);
-        if (size < 0) return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
-        if (!PyDict_CheckExact(place[0]) || PyDict_GET_SIZE(place[0]) != size) Py_RETURN_FALSE;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[1]); i++) {
-        PyObject **place = items_of(PyTuple_GET_ITEM(args[1], i), 2);
-        if (place == NULL) return NULL;
-        PyObject *now = PyCell_Check(place[0]) ? PyCell_GET(place[0]) : NULL;
-        if (now == NULL || !same_object(now, place[1])) Py_RETURN_FALSE;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[2]); i++) {
-        PyObject **place = items_of(PyTuple_GET_ITEM(args[2], i), 3);
-        if (place == NULL) return NULL;
-        PyObject *now = PyDict_CheckExact(place[0]) ? PyDict_GetItemWithError(place[0], place[1]) : NULL;
-        if (now == NULL && PyErr_Occurred()) return NULL;
-        if (now == NULL || !same_object(now, place[2])) Py_RETURN_FALSE;
-    }
-    Py_RETURN_TRUE;
+/* The functions below return 1, 0, or -1 with an error; a name with `_py` is the same for Python. */
+
+static inline PyObject *answer(int found) {
+    return found < 0 ? NULL : Py_NewRef(found ? Py_True : Py_False);
 }
 
-/* alike(args, kinds): whether arguments are tensors on the CPU of these kinds, (shape, dtype, recorded) each. */
-static PyObject *alike(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    if (count != 2 || !PyTuple_CheckExact(args[0]) || !PyTuple_CheckExact(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "expected two tuples");
-        return NULL;
+/* (dict, length) pairs, (cell, object) pairs, (dict, key, object) triples, in tuples: whether all is the very same. */
+static int unchanged(PyObject *sizes, PyObject *cells, PyObject *named) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(sizes); i++) {
+        PyObject **place = items_of(PyTuple_GET_ITEM(sizes, i), 2);
+        Py_ssize_t size = place == NULL ? -1 : PyLong_AsSsize_t(place[1]);
+        if (size < 0) return PyErr_Occurred() ? -1 : 0;
+        if (!PyDict_CheckExact(place[0]) || PyDict_GET_SIZE(place[0]) != size) return 0;
     }
-    if (PyTuple_GET_SIZE(args[0]) != PyTuple_GET_SIZE(args[1])) Py_RETURN_FALSE;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); i++) {
-        PyObject *tensor = PyTuple_GET_ITEM(args[0], i), **kind = items_of(PyTuple_GET_ITEM(args[1], i), 3);
-        if (kind == NULL) return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(cells); i++) {
+        PyObject **place = items_of(PyTuple_GET_ITEM(cells, i), 2);
+        if (place == NULL) return -1;
+        PyObject *now = PyCell_Check(place[0]) ? PyCell_GET(place[0]) : NULL;
+        if (now == NULL || !same_object(now, place[1])) return 0;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(named); i++) {
+        PyObject **place = items_of(PyTuple_GET_ITEM(named, i), 3);
+        if (place == NULL) return -1;
+        PyObject *now = PyDict_CheckExact(place[0]) ? PyDict_GetItemWithError(place[0], place[1]) : NULL;
+        if (now == NULL && PyErr_Occurred()) return -1;
+        if (now == NULL || !same_object(now, place[2])) return 0;
+    }
+    return 1;
+}
+
+/* unchanged(sizes, cells, named): False for everything that is not the very same: then Python looks. */
+static PyObject *unchanged_py(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count == 3 && PyTuple_CheckExact(args[0]) && PyTuple_CheckExact(args[1]) && PyTuple_CheckExact(args[2]))
+        return answer(unchanged(args[0], args[1], args[2]));
+    PyErr_SetString(PyExc_TypeError, "expected three tuples");
+    return NULL;
+}
+
+/* Whether arguments are tensors on the CPU of these kinds, (shape, dtype, recorded) each. */
+static int alike(PyObject *args, PyObject *kinds) {
+    if (PyTuple_GET_SIZE(args) != PyTuple_GET_SIZE(kinds)) return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) {
+        PyObject *tensor = PyTuple_GET_ITEM(args, i), **kind = items_of(PyTuple_GET_ITEM(kinds, i), 3);
+        if (kind == NULL) return -1;
         PyObject *data = Py_TYPE(tensor) == tensor_type ? array_of(tensor) : NULL;
-        if (data == NULL || (SLOT(tensor, tensor_node) != Py_None) != (kind[2] == Py_True)) Py_RETURN_FALSE;
+        if (data == NULL || (SLOT(tensor, tensor_node) != Py_None) != (kind[2] == Py_True)) return 0;
         PyObject *dtype = PyObject_GetAttr(data, str_dtype), *shape = PyObject_GetAttr(data, str_shape);
         int same = dtype == NULL || shape == NULL ? -1 : dtype != kind[1] ? 0 : PyObject_RichCompareBool(shape, kind[0], Py_EQ);
         Py_XDECREF(dtype);
         Py_XDECREF(shape);
-        if (same < 0) return NULL;
-        if (!same) Py_RETURN_FALSE;
+        if (same != 1) return same;
     }
-    Py_RETURN_TRUE;
+    return 1;
 }
 
-/* holding(tensors, arrays): whether each of the tensors still holds the very array. */
-static PyObject *holding(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    if (count != 2 || !PyTuple_CheckExact(args[0]) || !PyList_CheckExact(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "expected a tuple and a list");
-        return NULL;
-    }
-    if (PyTuple_GET_SIZE(args[0]) != PyList_GET_SIZE(args[1])) Py_RETURN_FALSE;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); i++)
-        if (array_of(PyTuple_GET_ITEM(args[0], i)) != PyList_GET_ITEM(args[1], i)) Py_RETURN_FALSE;
-    Py_RETURN_TRUE;
+static PyObject *alike_py(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count == 2 && PyTuple_CheckExact(args[0]) && PyTuple_CheckExact(args[1])) return answer(alike(args[0], args[1]));
+    PyErr_SetString(PyExc_TypeError, "expected two tuples");
+    return NULL;
 }
 
-/* below(numbers, limit): whether all of a contiguous vector of 32- or 64-bit integers, read without their sign, are. */
-static PyObject *below(PyObject *module, PyObject *args) {
-    PyObject *numbers;
-    unsigned long long limit;
+/* Whether each of the tensors still holds the very array. */
+static int holding(PyObject *tensors, PyObject *arrays) {
+    if (PyTuple_GET_SIZE(tensors) != PyList_GET_SIZE(arrays)) return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tensors); i++)
+        if (array_of(PyTuple_GET_ITEM(tensors, i)) != PyList_GET_ITEM(arrays, i)) return 0;
+    return 1;
+}
+
+static PyObject *holding_py(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count == 2 && PyTuple_CheckExact(args[0]) && PyList_CheckExact(args[1])) return answer(holding(args[0], args[1]));
+    PyErr_SetString(PyExc_TypeError, "expected a tuple and a list");
+    return NULL;
+}
+
+/* Whether all of a contiguous vector of 32- or 64-bit integers, read without their sign, are below a limit. */
+static int below(PyObject *numbers, unsigned long long limit) {
     Py_buffer view;
-    if (!PyArg_ParseTuple(args, "OK", &numbers, &limit)) return NULL;
-    if (PyObject_GetBuffer(numbers, &view, PyBUF_C_CONTIGUOUS) < 0) return NULL;
+    if (PyObject_GetBuffer(numbers, &view, PyBUF_C_CONTIGUOUS) < 0) return -1;
     uint64_t highest = 0;
     if (view.itemsize == 4) {
         const uint32_t *items = view.buf;
@@ -732,10 +741,29 @@ static PyObject *below(PyObject *module, PyObject *args) {
     } else {
         PyErr_SetString(PyExc_TypeError, "expected integers of 32 or 64 bits");
     }
-    int found = view.len == 0 || highest < limit;
+    int found = PyErr_Occurred() ? -1 : view.len == 0 || highest < limit;
     PyBuffer_Release(&view);
-    if (PyErr_Occurred()) return NULL;
-    return PyBool_FromLong(found);
+    return found;
+}
+
+static PyObject *below_py(PyObject *module, PyObject *args) {
+    PyObject *numbers;
+    unsigned long long limit;
+    return PyArg_ParseTuple(args, "OK", &numbers, &limit) ? answer(below(numbers, limit)) : NULL;
+}
+
+/* What the native loop's `run` is called with, but for the number of threads, and without times. */
+typedef struct {
+    uintptr_t function, team, table;
+    int64_t records, control;
+} Run;
+
+static void run(Run *of, int64_t threads) {
+    void (*function)(void *, void *, int64_t, int64_t, int64_t, void *);
+    memcpy(&function, &of->function, sizeof function);
+    Py_BEGIN_ALLOW_THREADS;
+    function((void *)of->team, (void *)of->table, of->records, threads, of->control, NULL);
+    Py_END_ALLOW_THREADS;
 }
 
 /* call(function, team, table, records, threads, control): the native loop's `run`, without times. */
@@ -747,14 +775,203 @@ static PyObject *call(PyObject *module, PyObject *const *args, Py_ssize_t count)
     long long v[6];
     for (int i = 0; i < 6; i++) v[i] = PyLong_AsLongLong(args[i]);
     if (PyErr_Occurred()) return NULL;
-    void (*run)(void *, void *, int64_t, int64_t, int64_t, void *);
-    uintptr_t address = (uintptr_t)v[0];
-    memcpy(&run, &address, sizeof run);
-    Py_BEGIN_ALLOW_THREADS;
-    run((void *)(uintptr_t)v[1], (void *)(uintptr_t)v[2], v[3], v[4], v[5], NULL);
-    Py_END_ALLOW_THREADS;
+    Run of = {(uintptr_t)v[0], (uintptr_t)v[1], (uintptr_t)v[2], v[3], v[5]};
+    run(&of, v[4]);
     Py_RETURN_NONE;
 }
+
+/* ---- a compiled step, called again ---- */
+
+/* Tuples, if nothing else is said; what each is for is said in `compiler/native/shortcut.py`. */
+enum {
+    KINDS, SIZES, CELLS, NAMED, TENSORS, SOURCES, BOUNDS, STATES,
+    ARRAYS, WORKERS, /* lists */
+    GIVEN, HELD,     /* dicts */
+    MODE, DEVICES, ENTERED, BIND, PREPARE, ACQUIRE, RELEASE, ACQUIRE_POOL, RELEASE_POOL, RESULT,
+    PARTS,
+};
+static const char *part_names[PARTS] = {
+    "kinds", "sizes", "cells", "named", "tensors", "sources", "bounds", "states", "arrays", "workers", "given", "held",
+    "mode", "devices", "entered", "bind", "prepare", "acquire", "release", "acquire_pool", "release_pool", "result",
+};
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *parts[PARTS];
+    Py_buffer counts; /* int64: how many threads run, and how often before Python compares numbers of threads again */
+    Run run;
+} Shortcut;
+
+static int holds(PyObject *variable, PyObject *value) {
+    PyObject *now;
+    if (PyContextVar_Get(variable, NULL, &now) < 0) return -1;
+    Py_XDECREF(now); /* somebody else holds what is compared */
+    return now == value;
+}
+
+/* Call something, without an argument if that is NULL, and tell the truth of what it returns. */
+static int told(PyObject *function, PyObject *argument) {
+    PyObject *found = argument == NULL ? PyObject_CallNoArgs(function) : PyObject_CallOneArg(function, argument);
+    int truth = found == NULL ? -1 : PyObject_IsTrue(found);
+    Py_XDECREF(found);
+    return truth;
+}
+
+/* Call something that must be called, whatever error there is already; NULL if there was or is one. */
+static PyObject *finally(PyObject *function, PyObject *result) {
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    if (told(function, NULL) < 0) {
+        Py_CLEAR(result);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(trace);
+    } else PyErr_Restore(type, value, trace);
+    return result;
+}
+
+/* Bind arguments that hold other memory than before, and look at numbers; 0 if Python has to say what is wrong. */
+static int prepared(Shortcut *self, PyObject *args) {
+    PyObject **p = self->parts;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(p[SOURCES]); i++) {
+        PyObject **source = &PyTuple_GET_ITEM(PyTuple_GET_ITEM(p[SOURCES], i), 0); /* name, number of the argument */
+        PyObject *array = SLOT(PyTuple_GET_ITEM(args, PyLong_AsSsize_t(source[1])), tensor_data);
+        PyObject *given = PyDict_GetItemWithError(p[GIVEN], source[0]);
+        if (given == array) continue;
+        if (given == NULL && PyErr_Occurred()) return -1;
+        PyObject *bound = PyObject_CallFunctionObjArgs(p[BIND], source[0], array, NULL);
+        if (bound == NULL) return -1;
+        Py_DECREF(bound);
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(p[BOUNDS]); i++) {
+        PyObject **bound = &PyTuple_GET_ITEM(PyTuple_GET_ITEM(p[BOUNDS], i), 0); /* name, limit */
+        PyObject *numbers = PyDict_GetItemWithError(p[HELD], bound[0]);
+        int fine = numbers == NULL ? (PyErr_Occurred() ? -1 : 0) : below(numbers, PyLong_AsUnsignedLongLong(bound[1]));
+        if (fine != 1) return fine;
+    }
+    if (p[PREPARE] == Py_None) return 1;
+    PyObject *arrays = PyList_New(PyTuple_GET_SIZE(args));
+    if (arrays == NULL) return -1;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++)
+        PyList_SET_ITEM(arrays, i, Py_NewRef(SLOT(PyTuple_GET_ITEM(args, i), tensor_data)));
+    int done = told(p[PREPARE], arrays);
+    Py_DECREF(arrays);
+    return done < 0 ? -1 : 1;
+}
+
+/* The run itself, where nobody else may run; None if it is not for here. */
+static PyObject *stepped(Shortcut *self, PyObject *args) {
+    PyObject **p = self->parts;
+    int64_t *counts = self->counts.buf, threads = counts[0];
+    int fine = prepared(self, args);
+    if (fine != 1) return fine < 0 ? NULL : Py_NewRef(Py_None);
+    if (threads > 1) {
+        if ((fine = told(p[ACQUIRE_POOL], Py_False)) != 1) return fine < 0 ? NULL : Py_NewRef(Py_None);
+        int enough = PyList_GET_SIZE(p[WORKERS]) >= threads - 1;
+        if (enough) run(&self->run, threads);
+        if (told(p[RELEASE_POOL], NULL) < 0) return NULL;
+        if (!enough) Py_RETURN_NONE;
+    } else run(&self->run, 1);
+    counts[1]--;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(p[STATES]); i++) {
+        PyObject *state = PyObject_CallMethodNoArgs(PyTuple_GET_ITEM(p[STATES], i), str_advanced);
+        if (state == NULL) return NULL;
+        Py_DECREF(state);
+    }
+    PyObject *copy = PyObject_CallMethodNoArgs(p[RESULT], str_copy);
+    return copy == NULL ? NULL : tensor_of(copy);
+}
+
+/* shortcut(args): what the compiled function returns for a tuple of arguments; None if Python has to look. */
+static PyObject *shortcut_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *names) {
+    Shortcut *self = (Shortcut *)callable;
+    PyObject **p = self->parts;
+    if (PyVectorcall_NARGS(nargsf) != 1 || names != NULL || !PyTuple_CheckExact(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "expected a tuple of arguments");
+        return NULL;
+    }
+    if (p[KINDS] == NULL || ((int64_t *)self->counts.buf)[1] == 0) Py_RETURN_NONE;
+    int fine = alike(args[0], p[KINDS]);
+    if (fine == 1) fine = holds(mode_variable, p[MODE]);
+    if (fine == 1) fine = holds(p[DEVICES], p[ENTERED]);
+    if (fine == 1) fine = unchanged(p[SIZES], p[CELLS], p[NAMED]);
+    if (fine == 1) fine = holding(p[TENSORS], p[ARRAYS]);
+    if (fine == 1) fine = told(p[ACQUIRE], Py_False);
+    if (fine != 1) return fine < 0 ? NULL : Py_NewRef(Py_None);
+    return finally(p[RELEASE], stepped(self, args[0]));
+}
+
+static int shortcut_traverse(Shortcut *self, visitproc visit, void *arg) {
+    for (int i = 0; i < PARTS; i++) Py_VISIT(self->parts[i]);
+    return 0;
+}
+
+static int shortcut_clear(Shortcut *self) {
+    for (int i = 0; i < PARTS; i++) Py_CLEAR(self->parts[i]);
+    return 0;
+}
+
+static void shortcut_dealloc(Shortcut *self) {
+    PyObject_GC_UnTrack(self);
+    shortcut_clear(self);
+    PyBuffer_Release(&self->counts);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+/* Shortcut(counts, run, **parts): a writable buffer of two int64, a tuple of five whole numbers, and all the parts. */
+static PyObject *shortcut_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *counts;
+    unsigned long long function, team, table;
+    long long records, control;
+    if (!PyArg_ParseTuple(args, "O(KKKLL)", &counts, &function, &team, &table, &records, &control)) return NULL;
+    Shortcut *self = (Shortcut *)type->tp_alloc(type, 0);
+    if (self == NULL) return NULL;
+    self->vectorcall = shortcut_call;
+    self->run = (Run){(uintptr_t)function, (uintptr_t)team, (uintptr_t)table, records, control};
+    if (PyObject_GetBuffer(counts, &self->counts, PyBUF_WRITABLE) < 0) goto failed;
+    for (int i = 0; i < PARTS; i++) {
+        PyObject *part = kwargs == NULL ? NULL : PyDict_GetItemString(kwargs, part_names[i]);
+        PyTypeObject *wanted = i < ARRAYS ? &PyTuple_Type : i < GIVEN ? &PyList_Type : i < MODE ? &PyDict_Type : NULL;
+        if (part == NULL || (wanted != NULL && Py_TYPE(part) != wanted)) {
+            PyErr_Format(PyExc_TypeError, "%s: expected %s", part_names[i], wanted == NULL ? "something" : wanted->tp_name);
+            goto failed;
+        }
+        self->parts[i] = Py_NewRef(part);
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->parts[SOURCES]); i++) {
+        PyObject **source = items_of(PyTuple_GET_ITEM(self->parts[SOURCES], i), 2);
+        Py_ssize_t number = source == NULL ? -1 : PyLong_AsSsize_t(source[1]);
+        if (number >= 0 && number < PyTuple_GET_SIZE(self->parts[KINDS])) continue;
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "sources: no such argument");
+        goto failed;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->parts[BOUNDS]); i++) {
+        PyObject **bound = items_of(PyTuple_GET_ITEM(self->parts[BOUNDS], i), 2);
+        if (bound == NULL || (PyLong_AsUnsignedLongLong(bound[1]) == (unsigned long long)-1 && PyErr_Occurred())) goto failed;
+    }
+    if (self->counts.len != 16 || !PyContextVar_CheckExact(self->parts[DEVICES])) {
+        PyErr_SetString(PyExc_TypeError, "expected two int64, and a context variable");
+        goto failed;
+    }
+    return (PyObject *)self;
+failed:
+    Py_DECREF(self);
+    return NULL;
+}
+
+static PyTypeObject shortcut_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "nasturtium.core.accelerate.Shortcut",
+    .tp_basicsize = sizeof(Shortcut),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_new = shortcut_new,
+    .tp_dealloc = (destructor)shortcut_dealloc,
+    .tp_traverse = (traverseproc)shortcut_traverse,
+    .tp_clear = (inquiry)shortcut_clear,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(Shortcut, vectorcall),
+};
 
 /* ---- module ---- */
 
@@ -797,16 +1014,16 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs) {
 }
 
 static PyMethodDef functions[] = {
-    {"alike", (PyCFunction)(void (*)(void))alike, METH_FASTCALL, "Whether arguments are tensors of these kinds."},
-    {"below", below, METH_VARARGS, "Whether integers are from 0 up to a limit."},
+    {"alike", (PyCFunction)(void (*)(void))alike_py, METH_FASTCALL, "Whether arguments are tensors of these kinds."},
+    {"below", below_py, METH_VARARGS, "Whether integers are from 0 up to a limit."},
     {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, "Run a table of native records."},
     {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS, "Hand over the types to work on."},
     {"adam_direction", adam_direction, METH_VARARGS, "Update Adam's averages and write the direction they give."},
     {"descend", descend, METH_VARARGS, "weights -= gradient * rate, in place."},
-    {"holding", (PyCFunction)(void (*)(void))holding, METH_FASTCALL, "Whether tensors hold these arrays."},
+    {"holding", (PyCFunction)(void (*)(void))holding_py, METH_FASTCALL, "Whether tensors hold these arrays."},
     {"mask_positive", mask_positive, METH_VARARGS, "out = gradient where y > 0, 0 elsewhere."},
     {"pullback", (PyCFunction)(void (*)(void))pullback, METH_FASTCALL, "The reverse pass over plain arrays."},
-    {"unchanged", (PyCFunction)(void (*)(void))unchanged, METH_FASTCALL, "Whether places hold what they held."},
+    {"unchanged", (PyCFunction)(void (*)(void))unchanged_py, METH_FASTCALL, "Whether places hold what they held."},
     {NULL},
 };
 
@@ -819,12 +1036,15 @@ PyMODINIT_FUNC PyInit_accelerate(void) {
     str_shape = PyUnicode_InternFromString("shape");
     str_rules = PyUnicode_InternFromString("rules");
     str_cast = PyUnicode_InternFromString("cast");
+    str_advanced = PyUnicode_InternFromString("advanced");
+    str_copy = PyUnicode_InternFromString("copy");
     nothing = PyTuple_Pack(1, Py_None);
     no_pair = PyTuple_Pack(2, Py_None, Py_None);
-    if (PyType_Ready(&dispatcher_type) < 0 || no_pair == NULL || nothing == NULL) return NULL;
+    if (PyType_Ready(&dispatcher_type) < 0 || PyType_Ready(&shortcut_type) < 0 || no_pair == NULL || nothing == NULL) return NULL;
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL) return NULL;
-    if (PyModule_AddObjectRef(module, "Dispatcher", (PyObject *)&dispatcher_type) < 0) {
+    if (PyModule_AddObjectRef(module, "Dispatcher", (PyObject *)&dispatcher_type) < 0 ||
+        PyModule_AddObjectRef(module, "Shortcut", (PyObject *)&shortcut_type) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -69,11 +69,11 @@ class Device:
             _cupy().cuda.Device(self.index).synchronize()
 
     def __enter__(self) -> Device:
-        _ENTERED.set((*_ENTERED.get(), self))
+        device_variable.set((*device_variable.get(), self))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _ENTERED.set(_ENTERED.get()[:-1])
+        device_variable.set(device_variable.get()[:-1])
 
     def __str__(self) -> str:
         return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
@@ -82,7 +82,7 @@ class Device:
 CPU = Device("cpu")
 _NO_SWITCH = nullcontext()
 # The devices whose `with` blocks we are in, innermost last.
-_ENTERED: ContextVar[tuple[Device, ...]] = ContextVar("nasturtium_devices", default=())
+device_variable: ContextVar[tuple[Device, ...]] = ContextVar("nasturtium_devices", default=())
 
 
 def cuda_count() -> int:
@@ -97,7 +97,7 @@ def cuda_count() -> int:
 
 def current_device() -> Device:
     """The default device: that of the innermost `with device(...)` block, the CPU outside of any."""
-    entered = _ENTERED.get()
+    entered = device_variable.get()
     return entered[-1] if entered else CPU
 
 

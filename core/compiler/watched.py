@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, Final, Literal, cast
 
-from ..device import current_device
+from ..device import current_device, device_variable
 from ..native import accelerate
 from ..nn.module import Module
 from ..tape import current_mode
@@ -85,13 +85,25 @@ class Surroundings:
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
         self._places = tuple(_Finder((function, *args)).places)
         self._mode = current_mode()
-        self._device = current_device()
+        self._device, self._entered = current_device(), device_variable.get()
         # The same by kind, for a glance at each run.
         cells = [place for place in self._places if isinstance(place.holder, CellType)]
         named = [place for place in self._places if place.name != "" and not isinstance(place.holder, CellType)]
         self._sizes = tuple((place.holder, len(place.value)) for place in self._places if place.name == "")
         self._cells = tuple((place.holder, place.value) for place in cells)
         self._named = tuple((place.holder, place.name, place.value) for place in named)
+
+    @property
+    def looks(self) -> dict[str, Any]:
+        """What `same` compares, for a glance at each run: parts of `accelerate.Shortcut`."""
+        return {
+            "mode": self._mode,
+            "devices": device_variable,
+            "entered": self._entered,
+            "sizes": self._sizes,
+            "cells": self._cells,
+            "named": self._named,
+        }
 
     def same(self) -> bool:
         """Whether all is as it was."""

@@ -62,7 +62,7 @@ class Pool:
         self._controls = layout.CONTROL_WORDS.get(layout.family_of(target)) or (read_control(),) * 2
         self.lock = threading.Lock()  # held by whoever runs, and while the process forks
         self._libc: Any = ctypes.CDLL(None) if os.name == "posix" else None
-        self._workers: list[ctypes.c_void_p] = []  # pthread_t, a number or a pointer
+        self.workers: list[ctypes.c_void_p] = []  # pthread_t, a number or a pointer; who holds the lock changes them
         self._spins: dict[int, int] = {}  # how often to look before sleeping, by its place in the team's memory
         self._closed = False
         self._new_team()
@@ -87,9 +87,13 @@ class Pool:
             self._call(table, records, 1, control, times)
             return
         with self.lock:
-            if len(self._workers) < threads - 1:
+            if len(self.workers) < threads - 1:
                 self._start(threads - 1)
-            self._call(table, records, min(threads, len(self._workers) + 1), control, times)
+            self._call(table, records, min(threads, len(self.workers) + 1), control, times)
+
+    def addresses(self, table: int, records: int) -> tuple[int, int, int, int, int]:
+        """What the native loop is called with to run the records at address `table`, but for the number of threads."""
+        return self._address, self._team, table, records, self._controls[False]
 
     def _call(self, table: int, records: int, threads: int, control: int, times: int | None) -> None:
         if accelerate is not None and times is None:
@@ -109,16 +113,16 @@ class Pool:
             self.end_workers()
 
     def __del__(self) -> None:
-        if getattr(self, "_workers", None):  # they stand in memory that is about to go
+        if getattr(self, "workers", None):  # they stand in memory that is about to go
             self.close()
 
     def end_workers(self) -> None:
         """Where `lock` is held: nobody but the calling thread is left; the next run starts workers again."""
-        if self._workers:
+        if self.workers:
             self._stop(self._team)
-        for worker in self._workers:
+        for worker in self.workers:
             self._libc.pthread_join(worker, None)
-        self._workers.clear()
+        self.workers.clear()
 
     def _new_team(self) -> None:
         """The block of memory that the threads share; its layout is the native loop's."""
@@ -166,17 +170,17 @@ class Pool:
         blocked = {each for each in signal.valid_signals() if getattr(each, "name", "") not in FAULTS}
         before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         try:
-            while len(self._workers) < workers:
-                place = layout.WORKERS + layout.WORKER_BYTES * len(self._workers)
+            while len(self.workers) < workers:
+                place = layout.WORKERS + layout.WORKER_BYTES * len(self.workers)
                 job = ctypes.c_int64.from_address(self._team + layout.JOB).value
-                for offset, value in ((0, self._team), (8, len(self._workers) + 1), (16, job)):
+                for offset, value in ((0, self._team), (8, len(self.workers) + 1), (16, job)):
                     self._write(place + offset, value)
                 made, argument = ctypes.c_void_p(), ctypes.c_void_p(self._team + place)
                 if self._libc.pthread_create(ctypes.byref(made), None, ctypes.c_void_p(self._work), argument):
                     break
                 self._write(place + 24, made.value or 0)
                 self._write(layout.NEW, 1)
-                self._workers.append(made)
+                self.workers.append(made)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

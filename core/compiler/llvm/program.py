@@ -152,6 +152,11 @@ class Program:
         """How many different kernels it calls."""
         return len({record.kernel for record in self.records if isinstance(record, Call)})
 
+    @property
+    def addresses(self) -> tuple[int, int, int, int, int]:
+        """What `accelerate.call` is given for a run, but for the number of threads."""
+        return self._pool.addresses(self._table, len(self.records))
+
     def bind(self, name: str, address: int, owner: object = None) -> None:
         """Let the pointers of buffer `name` point to `address`; a name that nobody uses is fine.
 

@@ -15,13 +15,17 @@ class Captures:
 
     Args:
         named: each name and what it captured, a tensor.
+
+    Attributes:
+        tensors: they.
+        arrays: of each what was bound last, if it was no copy.
     """
 
     def __init__(self, named: Sequence[tuple[str, Capture]]) -> None:
         self._named = named
-        self._tensors = tuple(capture.tensor for _, capture in named if isinstance(capture.tensor, Tensor))
-        assert len(self._tensors) == len(named)
-        self._arrays: list[Array | None] = [None] * len(named)  # what was bound last, if no copy of it
+        self.tensors = tuple(capture.tensor for _, capture in named if isinstance(capture.tensor, Tensor))
+        assert len(self.tensors) == len(named)
+        self.arrays: list[Array | None] = [None] * len(named)
 
     def rebind(self, bind: Callable[[str, Array], bool]) -> None:
         """Bind those that hold another array than they did.
@@ -33,12 +37,12 @@ class Captures:
         Raises:
             OutdatedError: an array is of another shape or dtype.
         """
-        if _holding(self._tensors, self._arrays):
+        if _holding(self.tensors, self.arrays):
             return
-        for number, (tensor, (name, capture)) in enumerate(zip(self._tensors, self._named, strict=True)):
-            if self._arrays[number] is not tensor.data:
+        for number, (tensor, (name, capture)) in enumerate(zip(self.tensors, self._named, strict=True)):
+            if self.arrays[number] is not tensor.data:
                 array = capture.read()
-                self._arrays[number] = array if bind(name, array) else None
+                self.arrays[number] = array if bind(name, array) else None
 
 
 def _holding(tensors: tuple[Tensor, ...], arrays: list[Array | None]) -> bool:

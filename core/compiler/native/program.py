@@ -13,6 +13,7 @@ from ...tensor import Tensor
 from ..graph import Capture, Draw, Graph
 from ..llvm import Call, KernelUnknownError, Program, default_cache, default_pool
 from ..llvm.cache import PLAN_SUFFIX
+from ..shortcut import Parts
 from ..undisturbed import undisturbed
 from .arena import ALIGNMENT
 from .captures import Captures
@@ -115,6 +116,38 @@ class NativeProgram:
     def works(self) -> Sequence[Work]:
         """The launches, in order."""
         return self.planning.lowered.works
+
+    @property
+    def parts(self) -> Parts | None:
+        """See `shortcut.InParts`."""
+        simple = len(self._results) == 1 and not (self._early or self._updates or self._effects or self._drawn)
+        if not simple or any(self._given.get(name) is not array for name, array in self._arrays):
+            return None
+        changing = [step for step in self._steps if not step.settled]
+
+        def prepare(arguments: Sequence[Array]) -> None:
+            for step in changing:
+                step.prepare(self._program, arguments)
+
+        (result,) = self._results
+        assert not isinstance(result, Read)
+        return Parts(
+            counts=self._team.counts,
+            run=self._program.addresses,
+            tensors=self._captures.tensors,
+            arrays=self._captures.arrays,
+            sources=tuple(self._arguments),
+            given=self._given,
+            held=self._held,
+            bind=self._bind,
+            bounds=tuple((each.numbers, each.length) for each in self._plan.bounds),
+            prepare=prepare if changing else None,
+            states=tuple(step.state for step in self._steps),
+            workers=self._pool.workers,
+            acquire_pool=self._pool.lock.acquire,
+            release_pool=self._pool.lock.release,
+            result=result,
+        )
 
     def __call__(self, arguments: Sequence[Array], *, threads: int = 0) -> list[Array]:
         """Run it. What it returns is nobody else's memory.

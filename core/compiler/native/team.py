@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from time import perf_counter_ns
 from typing import Final
 
@@ -22,21 +23,26 @@ class Team:
         threads: of the whole team.
 
     Attributes:
-        best: how many run, between comparisons.
+        counts: how many run between comparisons, and how often before the next one; below 0: there is none.
     """
 
     def __init__(self, threads: int) -> None:
-        self.best: int = threads
+        self.counts = array("q", [threads, FIRST if threads > 1 else -1])
         self._all = threads
-        self._left = FIRST if threads > 1 else -1  # runs before the next comparison; -1: there is none
         self._pause = SOON
         self._times: dict[int, list[int]] = {1: [], threads: []}
 
+    @property
+    def best(self) -> int:
+        """How many run, between comparisons."""
+        return self.counts[0]
+
     def run(self, program: Program) -> None:
         """Run a program once."""
-        if self._left:
-            self._left -= 1
-            program.run(threads=self.best)
+        threads, left = self.counts
+        if left:
+            self.counts[1] = left - 1
+            program.run(threads=threads)
         else:
             self._compare(program)
 
@@ -49,11 +55,11 @@ class Team:
         program.run(threads=threads)
         self._times[threads].append(perf_counter_ns() - start)
         if len(every) == COMPARED and min(every) > LONG_NS:
-            self._left = -1
+            self.counts[1] = -1
         elif len(one) == COMPARED:
             best: int = 1 if _usual(one) < _usual(every) else self._all
             self._pause = min(2 * self._pause, LATE) if best == self.best else SOON
-            self.best, self._left = best, self._pause
+            self.counts[0], self.counts[1] = best, self._pause
             one.clear()
             every.clear()
 

@@ -1,0 +1,87 @@
+"""A compiled step that is called again and finds everything as it was: checks, run and result in one call of C.
+
+Around a step of some ten microseconds Python takes as long. What `accelerate.Shortcut` does is what `Compiled.__call__`
+and `NativeProgram.__call__` do where a step returns one tensor and leaves nothing to Python. It answers None, and has
+done nothing that matters, where these have to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any, Protocol, runtime_checkable
+
+from ..device import Array
+from ..native import accelerate
+from ..tensor import Tensor
+from .guards import TensorKinds
+from .watched import Surroundings
+
+Shortcut = Callable[[tuple[Any, ...]], Tensor | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a run of a program consists of that does nothing in Python but bind memory.
+
+    Attributes:
+        counts: a buffer of two int64: how many threads run, and how often before `Team` compares numbers of threads.
+        run: addresses of the native loop, the pool's memory and the program's table; its records and control word.
+        tensors: that are captured.
+        arrays: the memory of each that is bound; None: none of its own.
+        sources: names of buffers, and the numbers of the arguments that lie there.
+        given: by name, the array that is bound.
+        held: by name, the memory that is bound.
+        bind: binds a name to an array.
+        bounds: names of buffers of integers, and what each must be below.
+        prepare: takes the arguments' arrays before each run; None: nothing to do.
+        states: of optimisers, told `advanced` after each run.
+        workers: the pool's, who must be enough.
+        acquire_pool, release_pool: of the pool's lock.
+        result: a view of what is returned.
+    """
+
+    counts: Any
+    run: tuple[int, int, int, int, int]
+    tensors: tuple[Any, ...]
+    arrays: list[Array | None]
+    sources: tuple[tuple[str, int], ...]
+    given: dict[str, Array]
+    held: dict[str, Array]
+    bind: Callable[[str, Array], bool]
+    bounds: tuple[tuple[str, int], ...]
+    prepare: Callable[[Sequence[Array]], None] | None
+    states: tuple[Any, ...]
+    workers: list[Any]
+    acquire_pool: Callable[..., bool]
+    release_pool: Callable[[], None]
+    result: Array
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """A program of the `llvm` back end."""
+
+    @property
+    def parts(self) -> Parts | None:
+        """What a run consists of; None if Python does more than bind memory. The program must have run before."""
+        ...
+
+
+def shortcut(program: InParts, kinds: TensorKinds, surroundings: Surroundings, lock: RLock) -> Shortcut | None:
+    """The shortcut of a program that has run; None if there can be none.
+
+    Args:
+        program: it.
+        kinds: of the arguments that it is for.
+        surroundings: in which it is right.
+        lock: held by whoever runs the program.
+    """
+    parts = program.parts
+    if accelerate is None or parts is None:
+        return None
+    fields: dict[str, Any] = {name: getattr(parts, name) for name in Parts.__slots__}
+    counts, run = fields.pop("counts"), fields.pop("run")
+    fields |= surroundings.looks | {"kinds": kinds, "acquire": lock.acquire, "release": lock.release}
+    return accelerate.Shortcut(counts, run, **fields)
