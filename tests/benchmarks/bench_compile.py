@@ -6,8 +6,10 @@ and compares the losses of the first steps. Needs `torch` and `jax` beside `nast
 there, or fails, is left out and named. Prints the table, and one line per bar, `BAR name value unit limit ok|short`;
 exits with 1 if any is short.
 
-Virtual cores may share a cache or not, from one minute to the next. How long two threads take to meet is printed before
-and after each workload: where it is long, small steps are faster with one thread, and as fast as one thread is.
+Virtual cores are what the host makes of them, from one second to the next: two cores, or two halves of one. Before and
+after each workload it is printed how long two threads take to meet, and how many multiply-adds one thread does, and
+each of two. Where two do half as many each, what does nothing else cannot be faster than with one thread, whoever
+compiled it.
 """
 
 from __future__ import annotations
@@ -86,16 +88,29 @@ print(entry._program.arena_bytes / 1e6)
 """
 
 
-MEET = """
+CORES = """
 import time
+import numpy as np
 from nasturtium.core.compiler.llvm import BARRIER, Program, default_cache, default_pool
-program = Program([BARRIER] * 5000, default_cache(), default_pool())
-times = []
-for _ in range(21):
-    start = time.perf_counter_ns()
-    program.run(threads=2)
-    times.append(time.perf_counter_ns() - start)
-print(sorted(times)[10] / 5000)
+from nasturtium.core.compiler.llvm.peak import CHAINS, emit_peak
+from nasturtium.core.compiler.llvm.program import call
+
+cache, pool, turns, result = default_cache(), default_pool(), 100_000, np.zeros(16, np.float32)
+meetings = Program([BARRIER] * 5000, cache, pool)
+peak = emit_peak(cache.engine.target)
+work = Program([call(peak, turns=turns, factor=1.0, result=result.ctypes.data)], cache, pool)
+
+def usual(program, threads):
+    times = []
+    for _ in range(21):
+        start = time.perf_counter_ns()
+        program.run(threads=threads)
+        times.append(time.perf_counter_ns() - start)
+    return sorted(times)[10]
+
+flops = 2 * CHAINS * cache.engine.target.width * turns
+alone, both = (flops / usual(work, threads) for threads in (1, 2))
+print(f"meet in {usual(meetings, 2) / 5000:.0f} ns, {alone:.0f} GFLOP/s alone, {both:.0f} each of two")
 """
 
 
@@ -119,12 +134,17 @@ class Report:
 
 
 def run(code: str, *words: str, runner: Path, cache: str) -> float:
-    """The number that a Python program prints last."""
+    """The number that a Python program prints."""
+    return float(printed(code, *words, runner=runner, cache=cache))
+
+
+def printed(code: str, *words: str, runner: Path, cache: str) -> str:
+    """The last line that a Python program prints."""
     path = os.pathsep.join([str(runner), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "NASTURTIUM_CACHE": cache, "NASTURTIUM_NUM_THREADS": "2"}
     command = [sys.executable, "-c", code, *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    return done.stdout.splitlines()[-1]
 
 
 def compare(report: Report, runner: Path, workload: str, seconds: float) -> None:
@@ -184,11 +204,11 @@ def main() -> int:
     report = Report()
     runner = given.runner.resolve()
     with tempfile.TemporaryDirectory() as cache:
-        before = run(MEET, runner=runner, cache=cache)
+        before = printed(CORES, runner=runner, cache=cache)
         for workload in given.workloads:
             compare(report, runner, workload, given.seconds)
-            after = run(MEET, runner=runner, cache=cache)
-            print(f"  {workload}: two threads met in {before:.0f} ns before, in {after:.0f} after", flush=True)
+            after = printed(CORES, runner=runner, cache=cache)
+            print(f"  {workload}: threads before: {before}; after: {after}", flush=True)
             before = after
     first_calls(report, runner)
     return 0 if report.met else 1
