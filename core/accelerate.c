@@ -688,11 +688,16 @@ static PyObject *unchanged_py(PyObject *module, PyObject *const *args, Py_ssize_
     return NULL;
 }
 
-/* Whether arguments are tensors on the CPU of these kinds, (shape, dtype, recorded) each. */
+/* Whether arguments are tensors on the CPU of these kinds, (shape, dtype, recorded) each, or floats where it is that. */
 static int alike(PyObject *args, PyObject *kinds) {
     if (PyTuple_GET_SIZE(args) != PyTuple_GET_SIZE(kinds)) return 0;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) {
-        PyObject *tensor = PyTuple_GET_ITEM(args, i), **kind = items_of(PyTuple_GET_ITEM(kinds, i), 3);
+        PyObject *tensor = PyTuple_GET_ITEM(args, i), *known = PyTuple_GET_ITEM(kinds, i);
+        if (known == (PyObject *)&PyFloat_Type) {
+            if (!PyFloat_CheckExact(tensor)) return 0;
+            continue;
+        }
+        PyObject **kind = items_of(known, 3);
         if (kind == NULL) return -1;
         PyObject *data = Py_TYPE(tensor) == tensor_type ? array_of(tensor) : NULL;
         if (data == NULL || (SLOT(tensor, tensor_node) != Py_None) != (kind[2] == Py_True)) return 0;
@@ -784,15 +789,16 @@ static PyObject *call(PyObject *module, PyObject *const *args, Py_ssize_t count)
 
 /* Tuples, if nothing else is said; what each is for is said in `compiler/native/shortcut.py`. */
 enum {
-    KINDS, SIZES, CELLS, NAMED, TENSORS, SOURCES, BOUNDS, STATES,
+    KINDS, SIZES, CELLS, NAMED, TENSORS, SOURCES, BOUNDS, STATES, RESULTS,
     ARRAYS, WORKERS, /* lists */
     GIVEN, HELD,     /* dicts */
-    MODE, DEVICES, ENTERED, BIND, PREPARE, ACQUIRE, RELEASE, ACQUIRE_POOL, RELEASE_POOL, RESULT,
+    MODE, DEVICES, ENTERED, CONVERT, BIND, PREPARE, ACQUIRE, RELEASE, ACQUIRE_POOL, RELEASE_POOL, FINISH, ASSEMBLE,
     PARTS,
 };
 static const char *part_names[PARTS] = {
-    "kinds", "sizes", "cells", "named", "tensors", "sources", "bounds", "states", "arrays", "workers", "given", "held",
-    "mode", "devices", "entered", "bind", "prepare", "acquire", "release", "acquire_pool", "release_pool", "result",
+    "kinds", "sizes", "cells", "named", "tensors", "sources", "bounds", "states", "results", "arrays", "workers", "given",
+    "held", "mode", "devices", "entered", "convert", "bind", "prepare", "acquire", "release", "acquire_pool",
+    "release_pool", "finish", "assemble",
 };
 
 typedef struct {
@@ -831,16 +837,23 @@ static PyObject *finally(PyObject *function, PyObject *result) {
     return result;
 }
 
+/* The array of an argument, a new reference. */
+static PyObject *array_at(Shortcut *self, PyObject *args, Py_ssize_t number) {
+    PyObject *item = PyTuple_GET_ITEM(args, number);
+    return PyFloat_CheckExact(item) ? PyObject_CallOneArg(self->parts[CONVERT], item) : Py_NewRef(SLOT(item, tensor_data));
+}
+
 /* Bind arguments that hold other memory than before, and look at numbers; 0 if Python has to say what is wrong. */
 static int prepared(Shortcut *self, PyObject *args) {
     PyObject **p = self->parts;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(p[SOURCES]); i++) {
         PyObject **source = &PyTuple_GET_ITEM(PyTuple_GET_ITEM(p[SOURCES], i), 0); /* name, number of the argument */
-        PyObject *array = SLOT(PyTuple_GET_ITEM(args, PyLong_AsSsize_t(source[1])), tensor_data);
+        PyObject *array = array_at(self, args, PyLong_AsSsize_t(source[1]));
+        if (array == NULL) return -1;
         PyObject *given = PyDict_GetItemWithError(p[GIVEN], source[0]);
-        if (given == array) continue;
-        if (given == NULL && PyErr_Occurred()) return -1;
-        PyObject *bound = PyObject_CallFunctionObjArgs(p[BIND], source[0], array, NULL);
+        PyObject *bound = given == array ? Py_NewRef(Py_None)
+            : given == NULL && PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(p[BIND], source[0], array, NULL);
+        Py_DECREF(array);
         if (bound == NULL) return -1;
         Py_DECREF(bound);
     }
@@ -853,11 +866,35 @@ static int prepared(Shortcut *self, PyObject *args) {
     if (p[PREPARE] == Py_None) return 1;
     PyObject *arrays = PyList_New(PyTuple_GET_SIZE(args));
     if (arrays == NULL) return -1;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++)
-        PyList_SET_ITEM(arrays, i, Py_NewRef(SLOT(PyTuple_GET_ITEM(args, i), tensor_data)));
-    int done = told(p[PREPARE], arrays);
+    int done = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args) && done == 0; i++) {
+        PyObject *array = array_at(self, args, i);
+        if (array == NULL) done = -1;
+        else PyList_SET_ITEM(arrays, i, array);
+    }
+    if (done == 0) done = told(p[PREPARE], arrays);
     Py_DECREF(arrays);
     return done < 0 ? -1 : 1;
+}
+
+/* The results as tensors of memory of their own: one, or what Python assembles of a list of them. */
+static PyObject *returned(Shortcut *self) {
+    PyObject **p = self->parts, *found = PyList_New(PyTuple_GET_SIZE(p[RESULTS]));
+    if (found == NULL) return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(p[RESULTS]); i++) {
+        PyObject *copy = PyObject_CallMethodNoArgs(PyTuple_GET_ITEM(p[RESULTS], i), str_copy);
+        PyObject *tensor = copy == NULL ? NULL : tensor_of(copy);
+        if (tensor == NULL) {
+            Py_DECREF(found);
+            return NULL;
+        }
+        PyList_SET_ITEM(found, i, tensor);
+    }
+    if (p[FINISH] != Py_None && told(p[FINISH], NULL) < 0) Py_CLEAR(found);
+    if (found == NULL) return NULL;
+    PyObject *result = p[ASSEMBLE] == Py_None ? Py_NewRef(PyList_GET_ITEM(found, 0)) : PyObject_CallOneArg(p[ASSEMBLE], found);
+    Py_DECREF(found);
+    return result;
 }
 
 /* The run itself, where nobody else may run; None if it is not for here. */
@@ -879,8 +916,7 @@ static PyObject *stepped(Shortcut *self, PyObject *args) {
         if (state == NULL) return NULL;
         Py_DECREF(state);
     }
-    PyObject *copy = PyObject_CallMethodNoArgs(p[RESULT], str_copy);
-    return copy == NULL ? NULL : tensor_of(copy);
+    return returned(self);
 }
 
 /* shortcut(args): what the compiled function returns for a tuple of arguments; None if Python has to look. */
@@ -949,6 +985,10 @@ static PyObject *shortcut_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->parts[BOUNDS]); i++) {
         PyObject **bound = items_of(PyTuple_GET_ITEM(self->parts[BOUNDS], i), 2);
         if (bound == NULL || (PyLong_AsUnsignedLongLong(bound[1]) == (unsigned long long)-1 && PyErr_Occurred())) goto failed;
+    }
+    if (self->parts[ASSEMBLE] == Py_None && PyTuple_GET_SIZE(self->parts[RESULTS]) != 1) {
+        PyErr_SetString(PyExc_ValueError, "results: expected one");
+        goto failed;
     }
     if (self->counts.len != 16 || !PyContextVar_CheckExact(self->parts[DEVICES])) {
         PyErr_SetString(PyExc_TypeError, "expected two int64, and a context variable");

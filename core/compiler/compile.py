@@ -132,9 +132,12 @@ class _Entry:
         if self._is_single:
             return wrap(self._program(list(map(as_array, leaves)))[0])
         if self._step.pullback is None:
-            results = iter([wrap(array) for array in self._program(list(map(as_array, leaves)))])
-        else:
-            results = iter(self._recorded(self._step.pullback, leaves))
+            return self._assembled([wrap(array) for array in self._program(list(map(as_array, leaves)))])
+        return self._assembled(self._recorded(self._step.pullback, leaves))
+
+    def _assembled(self, tensors: Sequence[Tensor]) -> Any:
+        """What the function returns, of its tensors in order."""
+        results = iter(tensors)
 
         def put(leaf: Any) -> Any:
             return next(results) if isinstance(leaf, Staged) else leaf
@@ -142,14 +145,15 @@ class _Entry:
         return put(self._step.result) if isinstance(self._step.result, Staged) else tree.mapped(put, self._step.result)
 
     def at_once(self, kinds: TensorKinds, lock: RLock) -> Shortcut | None:
-        """What answers for tensors of these kinds in one call, behind its first run; None where nothing does.
+        """What answers for arguments of these kinds in one call, behind its first run; None where nothing does.
 
         Args:
-            kinds: of the arguments, the same for all calls of an entry that are of tensors.
+            kinds: of the arguments, the same for all calls of an entry that are of tensors and floats.
             lock: held by whoever runs the program.
         """
-        if not self._asked and self._is_single and isinstance(self._program, InParts):
-            self._shortcut = shortcut(self._program, kinds, self.surroundings, lock)
+        if not self._asked and self._step.pullback is None and isinstance(self._program, InParts):
+            assemble = None if self._is_single else self._assembled
+            self._shortcut = shortcut(self._program, kinds, self.surroundings, lock, assemble)
         self._asked = True
         return self._shortcut
 
@@ -217,7 +221,7 @@ class Compiled(Generic[P, R]):
         self._function = function
         self._back_end = back_end
         self._entries: OrderedDict[Hashable, list[_Entry]] = OrderedDict()
-        self._last: tuple[_Entry, TensorKinds] | None = None  # of the last call, if its arguments were tensors
+        self._last: tuple[_Entry, TensorKinds] | None = None  # of the last call, if of tensors and floats
         self._shortcut: Shortcut | None = None  # of the same, where there is one
         self._compilations = 0
         self._lock = RLock()

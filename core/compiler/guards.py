@@ -13,24 +13,36 @@ from ..tensor import Tensor, as_array
 
 ARRAY: Final = "array"  # the kind of a leaf whose elements vary
 
-# Of every argument, all of them tensors on the CPU: shape, dtype, and whether gradients can be asked for.
-TensorKinds = tuple[tuple[tuple[int, ...], np.dtype[Any], bool], ...]
+# Of every argument, a tensor on the CPU: shape, dtype, and whether gradients can be asked for; or that it is a float.
+TensorKinds = tuple[tuple[tuple[int, ...], np.dtype[Any], bool] | type[float], ...]
 
 
 def tensor_kinds(args: Sequence[Any]) -> TensorKinds | None:
     """What `are_alike` compares; None where an argument is something else."""
-    if not all(each.__class__ is Tensor and each.data.__class__ is np.ndarray for each in args):
-        return None
-    return tuple((each.data.shape, each.data.dtype, each.node is not None) for each in args)
+
+    def kind(each: Any) -> Any:
+        if each.__class__ is float:
+            return float
+        if each.__class__ is not Tensor or each.data.__class__ is not np.ndarray:
+            return None
+        return each.data.shape, each.data.dtype, each.node is not None
+
+    kinds = tuple(map(kind, args))
+    return None if None in kinds else kinds
 
 
 def are_alike(args: tuple[Any, ...], kinds: TensorKinds) -> bool:
-    """Whether arguments are of these kinds: what `kind_of` says, of tensors alone and in a fraction of the time."""
+    """Whether arguments are of these kinds: what `kind_of` says, of tensors and floats, in a fraction of the time."""
     if accelerate is not None:
         return accelerate.alike(args, kinds)
     if len(args) != len(kinds):
         return False
-    for each, (shape, dtype, recorded) in zip(args, kinds, strict=True):
+    for each, kind in zip(args, kinds, strict=True):
+        if isinstance(kind, type):
+            if each.__class__ is not kind:
+                return False
+            continue
+        shape, dtype, recorded = kind
         if each.__class__ is not Tensor or (each.node is not None) is not recorded:
             return False
         data = each.data

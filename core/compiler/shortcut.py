@@ -1,8 +1,8 @@
 """A compiled step that is called again and finds everything as it was: checks, run and result in one call of C.
 
 Around a step of some ten microseconds Python takes as long. What `accelerate.Shortcut` does is what `Compiled.__call__`
-and `NativeProgram.__call__` do where a step returns one tensor and leaves nothing to Python. It answers None, and has
-done nothing that matters, where these have to look.
+and `NativeProgram.__call__` do for tensors and floats. It answers None, and has done nothing that matters, where these
+have to look.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..device import Array
 from ..native import accelerate
-from ..tensor import Tensor
+from ..tensor import Tensor, as_array
 from .guards import TensorKinds
 from .watched import Surroundings
 
-Shortcut = Callable[[tuple[Any, ...]], Tensor | None]
+Shortcut = Callable[[tuple[Any, ...]], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a run of a program consists of that does nothing in Python but bind memory.
+    """What a run of a program consists of.
 
     Attributes:
         counts: a buffer of two int64: how many threads run, and how often before `Team` compares numbers of threads.
         run: addresses of the native loop, the pool's memory and the program's table; its records and control word.
         tensors: that are captured.
         arrays: the memory of each that is bound; None: none of its own.
-        sources: names of buffers, and the numbers of the arguments that lie there.
+        sources: names of buffers that are read, and the numbers of the arguments that lie there.
         given: by name, the array that is bound.
         held: by name, the memory that is bound.
         bind: binds a name to an array.
@@ -39,7 +39,8 @@ class Parts:
         states: of optimisers, told `advanced` after each run.
         workers: the pool's, who must be enough.
         acquire_pool, release_pool: of the pool's lock.
-        result: a view of what is returned.
+        results: views of what is returned.
+        finish: called when these are copied; None: nothing is left to do.
     """
 
     counts: Any
@@ -56,7 +57,8 @@ class Parts:
     workers: list[Any]
     acquire_pool: Callable[..., bool]
     release_pool: Callable[[], None]
-    result: Array
+    results: tuple[Array, ...]
+    finish: Callable[[], None] | None
 
 
 @runtime_checkable
@@ -65,11 +67,17 @@ class InParts(Protocol):
 
     @property
     def parts(self) -> Parts | None:
-        """What a run consists of; None if Python does more than bind memory. The program must have run before."""
+        """What a run consists of; None if Python does more beforehand. The program must have run before."""
         ...
 
 
-def shortcut(program: InParts, kinds: TensorKinds, surroundings: Surroundings, lock: RLock) -> Shortcut | None:
+def shortcut(
+    program: InParts,
+    kinds: TensorKinds,
+    surroundings: Surroundings,
+    lock: RLock,
+    assemble: Callable[[list[Tensor]], Any] | None,
+) -> Shortcut | None:
     """The shortcut of a program that has run; None if there can be none.
 
     Args:
@@ -77,6 +85,7 @@ def shortcut(program: InParts, kinds: TensorKinds, surroundings: Surroundings, l
         kinds: of the arguments that it is for.
         surroundings: in which it is right.
         lock: held by whoever runs the program.
+        assemble: makes what is returned of the results; None: it is the only one.
     """
     parts = program.parts
     if accelerate is None or parts is None:
@@ -84,4 +93,5 @@ def shortcut(program: InParts, kinds: TensorKinds, surroundings: Surroundings, l
     fields: dict[str, Any] = {name: getattr(parts, name) for name in Parts.__slots__}
     counts, run = fields.pop("counts"), fields.pop("run")
     fields |= surroundings.looks | {"kinds": kinds, "acquire": lock.acquire, "release": lock.release}
+    fields |= {"convert": as_array, "assemble": assemble}
     return accelerate.Shortcut(counts, run, **fields)

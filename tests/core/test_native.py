@@ -350,6 +350,9 @@ ARGUMENTS = [
     (nn.Parameter(np.zeros((2, 3), np.float32)),),
     (np.zeros((2, 3), np.float32),),
     (1.0,),
+    (2.0,),
+    (np.float64(1),),
+    (1,),
     (Tensor(np.zeros((2, 3), np.float32)), Tensor(np.zeros(2, np.int64))),
     (Tensor(np.zeros((2, 3), np.float32)), Tensor(np.zeros(2, np.int32))),
 ]

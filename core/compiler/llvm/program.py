@@ -157,6 +157,10 @@ class Program:
         """What `accelerate.call` is given for a run, but for the number of threads."""
         return self._pool.addresses(self._table, len(self.records))
 
+    def reads(self, name: str) -> bool:
+        """Whether a pointer is into the buffer of this name."""
+        return name in self._pointers
+
     def bind(self, name: str, address: int, owner: object = None) -> None:
         """Let the pointers of buffer `name` point to `address`; a name that nobody uses is fine.
 

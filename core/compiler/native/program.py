@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 BEYOND: Final = 4096  # bytes behind the arena that kernels may read
 READ_BEHIND: Final = 64  # bytes behind anything else
 PAGE: Final = 4096
+NOTHING: Final[Mapping[Read, Array]] = {}
 
 
 class NativeProgram:
@@ -120,23 +121,23 @@ class NativeProgram:
     @property
     def parts(self) -> Parts | None:
         """See `shortcut.InParts`."""
-        simple = len(self._results) == 1 and not (self._early or self._updates or self._effects or self._drawn)
-        if not simple or any(self._given.get(name) is not array for name, array in self._arrays):
+        unbound = any(self._given.get(name) is not array for name, array in self._arrays)
+        if self._early or self._drawn or unbound:
             return None
+        read = {bounds.numbers for bounds in self._plan.bounds}
+        read |= {view.buffer for _, views in self._effects for view in views if isinstance(view, Read)}
         changing = [step for step in self._steps if not step.settled]
 
         def prepare(arguments: Sequence[Array]) -> None:
             for step in changing:
                 step.prepare(self._program, arguments)
 
-        (result,) = self._results
-        assert not isinstance(result, Read)
         return Parts(
             counts=self._team.counts,
             run=self._program.addresses,
             tensors=self._captures.tensors,
             arrays=self._captures.arrays,
-            sources=tuple(self._arguments),
+            sources=tuple(each for each in self._arguments if each[0] in read or self._program.reads(each[0])),
             given=self._given,
             held=self._held,
             bind=self._bind,
@@ -146,7 +147,8 @@ class NativeProgram:
             workers=self._pool.workers,
             acquire_pool=self._pool.lock.acquire,
             release_pool=self._pool.lock.release,
-            result=result,
+            results=tuple(view for view in self._results if not isinstance(view, Read)),
+            finish=self._finish if self._updates or self._effects else None,
         )
 
     def __call__(self, arguments: Sequence[Array], *, threads: int = 0) -> list[Array]:
@@ -166,12 +168,7 @@ class NativeProgram:
         for step in self._steps:
             step.state.advanced()
         results = [early[view] if isinstance(view, Read) else view.copy() for view in self._results]
-        if self._updates:
-            values = [early[view] if isinstance(view, Read) else view.copy() for _, view in self._updates]
-            for (update, _), array in zip(self._updates, values, strict=True):
-                update.target.read()[...] = array
-        for effect, views in self._effects:
-            effect.run(*map(self._read, views))
+        self._finish(early)
         return results
 
     def time(self) -> list[tuple[Work | None, int]]:
@@ -244,6 +241,19 @@ class NativeProgram:
             bounds.check(self._held[bounds.numbers])
         for step in self._steps:
             step.prepare(self._program, arguments)
+
+    def _finish(self, early: Mapping[Read, Array] = NOTHING) -> None:
+        """What follows a run: statistics move, and what no kernel does happens.
+
+        Args:
+            early: of sources that are read, what they were before the run.
+        """
+        if self._updates:
+            values = [early[view] if isinstance(view, Read) else view.copy() for _, view in self._updates]
+            for (update, _), array in zip(self._updates, values, strict=True):
+                update.target.read()[...] = array
+        for effect, views in self._effects:
+            effect.run(*map(self._read, views))
 
     def _bind(self, name: str, array: Array) -> bool:
         """Let a source be an array, or a copy of it; whether it is the array itself, whatever is in it."""

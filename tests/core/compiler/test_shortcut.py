@@ -8,17 +8,18 @@ import threading
 import weakref
 from array import array
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from nasturtium.core import Tensor, device, grad, native, no_grad, ops
+from nasturtium.core import Tensor, device, grad, native, no_grad, ops, tree
 from nasturtium.core.compiler.compile import compile
 from nasturtium.core.compiler.native import team
 from nasturtium.core.compiler.native.program import NativeProgram
 from nasturtium.core.errors import BoundsError, ConfigError, ShapeError
 from nasturtium.core.nn import BatchNorm, Dropout, Linear, Sequential
-from nasturtium.core.optim import SGD, Adam
+from nasturtium.core.optim import EMA, SGD, Adam
 
 pytestmark = pytest.mark.skipif(native.accelerate is None, reason="accelerate.c is not built")
 
@@ -35,8 +36,10 @@ class Counted:
         run = NativeProgram.__call__
 
         def counted(program, *args, **kwargs):
-            self.count += 1
-            return run(program, *args, **kwargs)
+            results = run(program, *args, **kwargs)
+            # Memory at the end of a page is copied before each run, by Python.
+            self.count += program.parts is None or all(array is not None for array in program.parts.arrays)
+            return results
 
         monkeypatch.setattr(NativeProgram, "__call__", counted)
         monkeypatch.setattr(team, "FIRST", -1)  # numbers of threads are compared in Python
@@ -79,7 +82,7 @@ def test_a_training_is_the_same(optimizer, by_python):
     for x, y in batches(20):
         np.testing.assert_allclose(float(compiled.step(x, y)), float(eager.plain(x, y)), rtol=1e-5)
     assert compiled.state.step == 20
-    assert by_python.count < 4
+    assert by_python.count <= 1
     for ours, theirs in zip(compiled.model.parameters(), eager.model.parameters(), strict=True):
         np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-4, atol=1e-6)
 
@@ -92,12 +95,94 @@ def test_what_it_returns_is_nobody_elses_memory():
         np.testing.assert_array_equal(result.data, 2 * (X + np.float32(shift)))
 
 
-@pytest.mark.parametrize("extra", [BatchNorm(3), Dropout(0.5, rng=np.random.default_rng(0))], ids=["updates", "draws"])
-def test_what_python_does_in_each_run_is_left_to_it(extra, by_python):
-    training = Training(extra=extra)
+def test_random_draws_are_left_to_python(by_python):
+    training = Training(extra=Dropout(0.5, rng=np.random.default_rng(0)))
     for x, y in batches(5):
         training.step(x, y)
     assert by_python.count == 5
+
+
+def test_running_statistics_move(by_python):
+    compiled, eager = Training(extra=BatchNorm(3)), Training(extra=BatchNorm(3))
+    for x, y in batches(6):
+        np.testing.assert_allclose(float(compiled.step(x, y)), float(eager.plain(x, y)), rtol=1e-5)
+    assert by_python.count <= 1
+    ours, theirs = compiled.model.state(), eager.model.state()
+    assert any("mean" in name for name in ours)
+    for name, wanted in theirs.items():
+        np.testing.assert_allclose(ours[name], wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_averages_of_parameters_move(by_python):
+    found = []
+    for run in (compile, lambda step: step):
+        training, average = Training(), EMA(decay=0.9)
+        kept = average.init(training.state)
+
+        def step(x, y, training=training, average=average, kept=kept):
+            loss = training.plain(x, y)
+            average.step(kept, training.state)
+            return loss
+
+        go = run(step)
+        for x, y in batches(6):
+            go(x, y)
+        found.append(kept.values.copy())
+    assert by_python.count <= 1
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
+
+
+RETURNED = {
+    "tuple": lambda x, f: (x * f, x + f),
+    "list": lambda x, f: [x * f],
+    "dict": lambda x, f: {"product": x * f, "others": [None, x + f, "text"]},
+    "named": lambda x, f: Pair(x * f, 3),
+}
+
+
+class Pair(NamedTuple):
+    tensor: Tensor
+    number: int
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_several_results_and_floats(name, by_python):
+    function = RETURNED[name]
+    compiled = compile(function)
+    for shift in range(4):
+        x, factor = Tensor(X + np.float32(shift)), 0.5 + shift
+        found, wanted = compiled(x, factor), function(x, factor)
+        assert type(found) is type(wanted)
+        pairs = list(zip(tree.leaves(found), tree.leaves(wanted), strict=True))
+        for one, other in pairs:
+            if isinstance(other, Tensor):
+                np.testing.assert_allclose(one.data, other.data, rtol=1e-6)
+            else:
+                assert one == other
+    assert by_python.count <= 1
+    assert compiled.compilations == 1
+    compiled(Tensor(X), 2)  # a whole number is part of what is compiled
+    assert compiled.compilations == 2
+
+
+def test_a_rate_that_changes(by_python):
+    found = []
+    for run in (compile, lambda step: step):
+        training = Training(Adam(learning_rate=0.01))
+
+        def step(x, y, rate, training=training):
+            loss = ops.cross_entropy(training.model(x), y)
+            parameters = training.model.parameters()
+            training.optimizer.step(training.state, grad(loss, parameters), learning_rate=rate)
+            return loss, loss * 2.0
+
+        go = run(step)
+        for number, (x, y) in enumerate(batches(6)):
+            loss, double = go(x, y, 0.1 / (1 + number))
+            assert float(double) == pytest.approx(2 * float(loss))
+        found.append(np.concatenate([parameter.data.ravel() for parameter in training.model.parameters()]))
+    assert by_python.count <= 1
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: a[::-1], lambda a: np.repeat(a, 2, 0)[::2]])
@@ -108,7 +193,7 @@ def test_memory_of_any_layout(layout, by_python):
         np.testing.assert_array_equal(double(Tensor(given)).data, 2 * given)
         given += 1  # a copy that was bound would be out of date
         np.testing.assert_array_equal(double(Tensor(given)).data, 2 * given)
-    assert by_python.count == 1
+    assert by_python.count <= 1
 
 
 def test_other_memory_in_a_parameter_is_seen():
@@ -150,7 +235,7 @@ def test_modes_and_devices_are_watched(by_python):
     double = compile(lambda x: x + x)
     for _ in range(2):
         double(Tensor(X))
-    assert by_python.count == 1
+    assert by_python.count <= 1
     with no_grad():
         double(Tensor(X))
     with device("cpu"):
@@ -240,16 +325,28 @@ def test_what_nobody_holds_is_gone():
     assert [each() for each in watched] == [None, None]
 
 
-TUPLES = ("kinds", "sizes", "cells", "named", "tensors", "sources", "bounds", "states")
-OTHERS = ("mode", "entered", "bind", "prepare", "acquire", "release", "acquire_pool", "release_pool", "result")
+TUPLES = ("kinds", "sizes", "cells", "named", "tensors", "sources", "bounds", "states", "results")
+OTHERS = (
+    "mode",
+    "entered",
+    "convert",
+    "bind",
+    "prepare",
+    "acquire",
+    "release",
+    "acquire_pool",
+    "release_pool",
+    "finish",
+)
 PARTS = dict.fromkeys(TUPLES, ()) | dict.fromkeys(OTHERS) | {"arrays": [], "workers": [], "given": {}, "held": {}}
-PARTS |= {"devices": ContextVar("devices")}
+PARTS |= {"devices": ContextVar("devices"), "assemble": tuple}
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"devices": None},
+        {"assemble": None},
         {"kinds": []},
         {"arrays": ()},
         {"given": None},
