@@ -33,7 +33,16 @@ W_STRIDES = ("w_image", "w_block", "w_tap_row", "w_tap_column")
 
 
 @cache
-def emit_tile(target: Target, *, pixels: int, blocks: int, epilogue: Epilogue = PLAIN, strided: bool = False) -> Kernel:
+def emit_tile(
+    target: Target,
+    *,
+    pixels: int,
+    blocks: int,
+    epilogue: Epilogue = PLAIN,
+    strided: bool = False,
+    matrices: bool = False,
+    exact: bool = False,
+) -> Kernel:
     """The kernel of one tile size.
 
     Args:
@@ -44,6 +53,9 @@ def emit_tile(target: Target, *, pixels: int, blocks: int, epilogue: Epilogue = 
         epilogue: what is done to the sums.
         strided: steps of `x` and `w` along the depth are the slots `x_depth` and `w_depth` instead of 1 and 16: for
             matrices that are not packed.
+        matrices: `height`, `tap_rows` and `tap_columns` are 1. A tile then takes less beside its products, which
+            small matrices notice.
+        exact: `channels` is a multiple of 16.
 
     The slots:
         x, w, y: pointers to the first element that is used; `bias`, `mask`, `add`, `moments` with the epilogue.
@@ -58,18 +70,30 @@ def emit_tile(target: Target, *, pixels: int, blocks: int, epilogue: Epilogue = 
         or the channels of a block end, up to 16 floats behind them are read and not used.
     """
     shape = f"{pixels}x{blocks * BLOCK}{'_strided' if strided else ''}"
-    name = f"tile_{shape}_{epilogue.name}_v{target.width}"
+    kind = f"{'_rows' if matrices else ''}{'_exact' if exact else ''}"
+    name = f"tile_{shape}{kind}_{epilogue.name}_v{target.width}"
     pointers, numbers = output_slots(epilogue)
     steps = ("x_depth", "w_depth") if strided else ()
     slots = slots_of(["x", "w", *pointers], [*TILE_COUNTS, *TAP_COUNTS, *X_STRIDES, *W_STRIDES, *numbers, *steps])
-    return _Tile(Writer(name, target, slots), pixels, blocks * BLOCK // target.width, epilogue, strided).write()
+    k, vectors = Writer(name, target, slots), blocks * BLOCK // target.width
+    return _Tile(k, pixels, vectors, epilogue, strided, matrices, exact).write()
 
 
 @dataclass(slots=True)
 class _Tile(Tiling):
-    """Sums of products over taps and depth."""
+    """Sums of products over taps and depth. The fields are those of `emit_tile`."""
 
     strided: bool
+    matrices: bool
+    exact: bool
+
+    @property
+    def one_row(self) -> bool:
+        return self.matrices
+
+    @property
+    def is_exact(self) -> bool:
+        return self.exact
 
     @property
     def blocks(self) -> int:
@@ -92,11 +116,14 @@ class _Tile(Tiling):
         for p in range(self.pixels):
             k.prefetch(k.at(x, k["x_ahead"], k.mul(k["x_pixel"], p)))
         zeros = [Value("zeroinitializer", vector(lanes))] * (self.pixels * self.vectors)
+        steps = (k["x_depth"], k["w_depth"]) if self.strided else (1, BLOCK)
+        if self.matrices:
+            starts = [k.at(x, k.mul(k["x_pixel"], p)) for p in range(self.pixels)]
+            return list(add_products(k, zeros, starts, w, depth=k["depth"], steps=steps))
         count = k.mul(k["tap_rows"], k["tap_columns"])
         with k.loop(0, count, carried=[x, w, number(0, INT), *zeros]) as taps:
             x, w, column, *sums = taps.values
             starts = [k.at(x, k.mul(k["x_pixel"], p)) for p in range(self.pixels)]
-            steps = (k["x_depth"], k["w_depth"]) if self.strided else (1, BLOCK)
             added = add_products(k, sums, starts, w, depth=k["depth"], steps=steps)
             # The last column of taps is followed by the first one of the next row.
             column = k.add(column, 1)

@@ -123,8 +123,16 @@ def tile_launches(
             pixels, group = choose_tile(target, y.width, blocks - done, whole=whole, strided=strided)
             chunk, tiles = max(1, chunk // tiles) * -(-y.width // pixels), -(-y.width // pixels)
         here = (blocks - done) // group * group
-        kernel = emit_tile(target, pixels=pixels, blocks=group, epilogue=epilogue, strided=steps is not None)
         channel = done * BLOCK
+        kernel = emit_tile(
+            target,
+            pixels=pixels,
+            blocks=group,
+            epilogue=epilogue,
+            strided=steps is not None,
+            matrices=y.height == taps.rows == taps.columns == 1,
+            exact=min(y.channels - channel, here * BLOCK) % BLOCK == 0,
+        )
         numbers = taps.numbers | {
             "images": y.count,
             "height": y.height,

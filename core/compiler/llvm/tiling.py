@@ -134,6 +134,16 @@ class Tiling(ABC):
         """Channels of a tile."""
         return self.vectors * self.lanes
 
+    @property
+    def one_row(self) -> bool:
+        """Whether all images have one row: a tile then takes less to find its way."""
+        return False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all channels fill groups."""
+        return False
+
     @abstractmethod
     def channels(self) -> Value:
         """The channel before which groups end; a last group begins at most `wide` before it."""
@@ -177,29 +187,33 @@ class Tiling(ABC):
         """For each group of channels, the tiles from `first` on, at most a chunk and before `stop`."""
         k = self.k
         end = k.least(k.add(first, k["chunk"]), stop)
+        zero = number(0, INT)
         image, within = k.div(first, per_image), k.rem(first, per_image)
-        row, tile = k.div(within, k["tiles"]), k.rem(within, k["tiles"])
+        row, tile = (zero, within) if self.one_row else (k.div(within, k["tiles"]), k.rem(within, k["tiles"]))
         with k.loop(0, self.channels(), step=self.wide) as group:
             self.begin(group.index)
             moments = None
             if shard is not None:
                 moments = Moments(self, shard, group.index, k.stack(3 * self.wide), k.sub(first, start))
                 moments.clear()
-            with k.loop(first, end, carried=[tile, row, image], runs=True) as tiles:
-                at_tile, at_row, at_image = tiles.values
+            carried = [tile, image] if self.one_row else [tile, image, row]
+            with k.loop(first, end, carried=carried, runs=True) as tiles:
+                at_tile, at_image, *rows = tiles.values
+                at_row = zero if self.one_row else rows[0]
                 pixel = k.least(k.mul(at_tile, self.pixels), k.sub(k["width"], self.pixels))
                 done = k.sub(k.mul(at_tile, self.pixels), pixel)
                 in_chunk, is_first = k.sub(tiles.index, first), k.compare("eq", tiles.index, start)
                 place = Place(group.index, pixel, at_row, at_image, in_chunk, done, is_first)
                 self.tile(place, moments)
                 ends_row = k.compare("eq", k.add(at_tile, 1), k["tiles"])
-                next_row = k.select(ends_row, k.add(at_row, 1), at_row)
-                ends_image = k.compare("eq", next_row, k["height"])
-                tiles.carry(
-                    k.select(ends_row, 0, k.add(at_tile, 1)),
-                    k.select(ends_image, 0, next_row),
-                    k.select(ends_image, k.add(at_image, 1), at_image),
-                )
+                next_tile = k.select(ends_row, 0, k.add(at_tile, 1))
+                if self.one_row:
+                    tiles.carry(next_tile, k.select(ends_row, k.add(at_image, 1), at_image))
+                else:
+                    next_row = k.select(ends_row, k.add(at_row, 1), at_row)
+                    ends_image = k.compare("eq", next_row, k["height"])
+                    next_image = k.select(ends_image, k.add(at_image, 1), at_image)
+                    tiles.carry(next_tile, next_image, k.select(ends_image, 0, next_row))
             if moments is not None:
                 moments.end(tiles=k.sub(end, first))
 
@@ -228,10 +242,14 @@ class Tiling(ABC):
         if moments is not None:
             with k.when(place.first):
                 moments.guess(sums)
+        once = self.epilogue.add or self.epilogue.moments  # what the tile before has done must not be done again
+        if self.is_exact and not once:
+            self.store_whole(sums, outputs, moments)
+            return
         left = k.sub(k["channels"], place.channel)
         whole = k.compare("sge", left, self.wide)
         done = number(0, INT)
-        if self.epilogue.add or self.epilogue.moments:  # what the tile before has done must not be done again
+        if once:
             done = place.done
             whole = k.binary("and", whole, k.compare("eq", done, 0))
         yes, no, after = k.label("whole"), k.label("part"), k.label("after")
