@@ -787,7 +787,7 @@ static PyObject *call(PyObject *module, PyObject *const *args, Py_ssize_t count)
 
 /* ---- a compiled step, called again ---- */
 
-/* Tuples, if nothing else is said; what each is for is said in `compiler/native/shortcut.py`. */
+/* Tuples, if nothing else is said; what each is for is said in `compiler/shortcut.py`. */
 enum {
     KINDS, SIZES, CELLS, NAMED, TENSORS, SOURCES, BOUNDS, STATES, RESULTS,
     ARRAYS, WORKERS, /* lists */
