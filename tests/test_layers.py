@@ -55,7 +55,9 @@ def imports_of(path: Path) -> list[Import]:
 
     def visit(node: ast.AST, runtime: bool) -> None:
         for child in ast.iter_child_nodes(node):
-            inner = runtime and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            if isinstance(child, ast.expr):
+                continue  # nothing is imported in an expression, and they are most of a tree
+            inner = runtime and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 inner = False
             if isinstance(child, ast.Import):
@@ -81,7 +83,9 @@ def imports_of(path: Path) -> list[Import]:
     return found
 
 
-ALL = [found for path in FILES for found in imports_of(path)]
+@cache
+def all_imports() -> list[Import]:
+    return [found for path in FILES for found in imports_of(path)]
 
 
 def where(found: Import) -> str:
@@ -96,7 +100,7 @@ def test_the_packages_are_seen():
 def test_arrows_run_one_way():
     wrong = [
         f"{where(found)} imports {'.'.join(found.target)}"
-        for found in ALL
+        for found in all_imports()
         if found.foreign is None
         and (home := module_of(found.path)[0]) != (target := found.target[0] if found.target else "the root")
         and target not in MAY_IMPORT[home]
@@ -121,7 +125,7 @@ def test_a_site_knows_no_coordinator_and_the_other_way_round(package):
     siblings = {path.name for path in (ROOT / "federated").iterdir() if (path / "__init__.py").exists()}
     wrong = [
         f"{where(found)} imports {'.'.join(found.target)}"
-        for found in ALL
+        for found in all_imports()
         if module_of(found.path)[:2] == ("federated", package)
         and found.target[:1] == ("federated",)
         and found.target[1:2]
@@ -132,7 +136,7 @@ def test_a_site_knows_no_coordinator_and_the_other_way_round(package):
 
 def test_no_module_is_loaded_twice_under_a_bare_name():
     """`import core` or `from nasturtium.core import ...` inside the package would make a second registry of ops."""
-    wrong = [where(found) for found in ALL if found.foreign in {*PACKAGES, "nasturtium"}]
+    wrong = [where(found) for found in all_imports() if found.foreign in {*PACKAGES, "nasturtium"}]
     assert wrong == []
 
 
@@ -140,7 +144,7 @@ def test_packages_are_imported_through_their_face():
     """From another package only names of a package, never of a module inside it."""
     wrong = [
         f"{where(found)} imports {'.'.join(found.target)}"
-        for found in ALL
+        for found in all_imports()
         if found.foreign is None
         and found.target
         and found.target[0] != module_of(found.path)[0]
@@ -151,7 +155,7 @@ def test_packages_are_imported_through_their_face():
 
 def test_no_cycles():
     graph: dict[str, set[str]] = {}
-    for found in ALL:
+    for found in all_imports():
         if found.foreign is None and found.runtime:
             home, target = ".".join(module_of(found.path)), ".".join(found.target)
             if home != target:
@@ -210,5 +214,5 @@ def test_no_cycles():
     ],
 )
 def test_heavy_libraries_have_few_homes(library, homes):
-    users = {str(found.path.relative_to(ROOT)) for found in ALL if found.foreign == library}
+    users = {str(found.path.relative_to(ROOT)) for found in all_imports() if found.foreign == library}
     assert users <= homes
