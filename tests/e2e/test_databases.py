@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 import nasturtium
+from nasturtium.nas import EngineChoice
 
 
 def test_search_federate_and_ask(database_url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = nasturtium.search("digits", trials=2, epochs=2, space="mlp", db=database_url)
+    here = EngineChoice(kind="here")
+    found = nasturtium.search("digits", trials=2, epochs=2, space="mlp", db=database_url, top=1, repeats=1, engine=here)
     federated = nasturtium.federate(
         "digits", model=found.search.run.number, clients=3, rounds=1, epochs=1, db=database_url
     )

@@ -18,7 +18,8 @@ import pytest
 from nasturtium.cli.app import run
 
 PROGRAM = [sys.executable, "-c", "from nasturtium.cli import main; main()"]
-SEARCH = ["search", "--data", "digits", "--space", "mlp", "--trials", "3", "--epochs", "4", "--seed", "1"]
+SMALL = ["--data", "digits", "--space", "mlp", "--top", "1", "--repeats", "1"]
+SEARCH = ["search", *SMALL, "--trials", "3", "--epochs", "4", "--seed", "1"]
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -35,10 +36,11 @@ def finish(folder: Path, *words: str) -> str:
 
 
 def ask(folder: Path, *words: str) -> Any:
-    """What a command that only reads prints as JSON, run in this process: an interpreter starts for a second."""
-    printed = io.StringIO()
+    """What a command prints as JSON, run in this process: an interpreter starts for a second."""
+    printed, handler = io.StringIO(), signal.getsignal(signal.SIGTERM)
     with chdir(folder), redirect_stdout(printed):
         assert run([*words, "--json"]) == 0
+    signal.signal(signal.SIGTERM, handler)
     return json.loads(printed.getvalue())
 
 
@@ -62,7 +64,7 @@ def outline(folder: Path) -> list[tuple]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    finish(folder, *SEARCH)
+    ask(folder, *SEARCH, "--here")
     return outline(folder)
 
 
@@ -70,7 +72,7 @@ def uninterrupted(tmp_path_factory):
     "line",
     [
         pytest.param("search 1", id="in-the-first-trial"),
-        pytest.param("trial 2/3", id="after-two-trials"),
+        pytest.param("trial 2/3", id="after-two-trials", marks=pytest.mark.soak),
         pytest.param("training on all rows", id="in-the-retraining"),
     ],
 )
@@ -83,11 +85,11 @@ def test_a_killed_search_goes_on(tmp_path, uninterrupted, line):
     connection.close()
     [row] = ask(tmp_path, "history", "list")
     assert row["state"] == "interrupted"
-    finish(tmp_path, *SEARCH, "--resume", "1")
+    ask(tmp_path, *SEARCH, "--resume", "1")
     assert outline(tmp_path) == uninterrupted
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
 def test_a_stopped_search_says_how_to_go_on(tmp_path, uninterrupted, how):
     process = start(tmp_path, *SEARCH)
     said = stop_after(process, "trial 1/3", how)
@@ -110,7 +112,7 @@ def test_a_killed_federation_keeps_its_rounds(tmp_path):
 
 def test_several_first_searches_share_a_new_database(tmp_path):
     """All of them create the database and Optuna's tables at once."""
-    words = ["search", "--data", "digits", "--space", "mlp", "--trials", "1", "--epochs", "1"]
+    words = ["search", *SMALL, "--trials", "1", "--epochs", "1", "--here"]
     started = [start(tmp_path, *words, "--seed", str(seed)) for seed in range(3)]
     for process in started:
         _, err = process.communicate(timeout=120)
