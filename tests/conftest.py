@@ -1,9 +1,12 @@
 """Settings that must be there before NumPy is imported, and the databases there are."""
 
+import gc
+import hashlib
 import os
 import shutil
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,8 +32,55 @@ os.environ.setdefault("NASTURTIUM_NUM_THREADS", "1")  # two workers on two cores
 LONG = ("tests/e2e/", "tests/test_readme.py", "tests/test_packaging.py", "tests/nas/test_ray.py")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect without the garbage collector: what is made stays, and each full collection would go through all of it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))  # all else keeps its order
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fitted_once() -> Iterator[None]:
+    """Fit the simple models that a search is compared with once for the same rows: every search on digits would take
+    two seconds for them, most of what a small one takes.
+    """
+    if "nasturtium.nas" not in sys.modules:  # no test of this session has a search end in this process
+        yield
+        return
+    from nasturtium.nas.finale import gather
+
+    choose, fit, kept = gather.choose_settings, gather.fit_reference, dict[tuple[object, ...], Any]()
+
+    def once(make: Callable[..., Any], name: str, task: Any, arrays: Sequence[Any], *arguments: Any) -> Any:
+        if task.kind != "classification":
+            return make(*arguments)
+        seen = hashlib.sha256(repr((task, [(each.shape, str(each.dtype)) for each in arrays])).encode())
+        for each in arrays:
+            seen.update(each.tobytes())
+        key = (make, name, seen.digest())
+        if key not in kept:
+            kept[key] = make(*arguments)
+        return kept[key]
+
+    def choose_once(name: str, folds: Sequence[Any]) -> Any:
+        arrays = [rows for each in folds for rows in (each.inputs, each.targets, each.held_inputs, each.held_labels)]
+        return once(choose, name, folds[0].task, arrays, name, folds)
+
+    def fit_once(chosen: Any, inputs: Any, targets: Any, task: Any) -> Any:
+        return once(fit, f"{chosen.name} {chosen.settings}", task, [inputs, targets], chosen, inputs, targets, task)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gather, "choose_settings", choose_once)
+        patch.setattr(gather, "fit_reference", fit_once)
+        yield
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
