@@ -34,7 +34,7 @@ LONG = ("tests/e2e/", "tests/test_readme.py", "tests/test_packaging.py", "tests/
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Collect without the garbage collector: what is made stays, and each full collection would go through all of it."""
+    """Collect without the garbage collector: what is made stays, and each run would go through it all."""
     gc.disable()
     try:
         return (yield)

@@ -382,7 +382,7 @@ class Stream(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(words=command_lines())
 def test_no_command_line_raises(fuzzed, terminal, words):
     out, err = Stream(terminal=terminal), Stream(terminal=terminal)

@@ -17,7 +17,7 @@ from itertools import pairwise
 from unittest import mock
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nasturtium.cli import output
@@ -264,6 +264,7 @@ def plain(value: object) -> object:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
+@settings(max_examples=40)  # what is drawn takes a tenth of a second
 @given(
     rows=st.lists(
         st.dictionaries(

@@ -40,7 +40,7 @@ def test_spaces_are_measured_for_data(command):
     assert "needs sequences" in rows["rnn"]["why_not"]
 
 
-@pytest.mark.parametrize("columns", ["60", "80", "120"])
+@pytest.mark.parametrize("columns", ["60", "120"])
 @pytest.mark.parametrize("words", [["spaces"], ["spaces", "--data", "digits"], ["strategies"]], ids=" ".join)
 def test_sentences_go_on_in_further_lines(command, monkeypatch, columns, words):
     monkeypatch.setenv("COLUMNS", columns)

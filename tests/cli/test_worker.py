@@ -38,7 +38,7 @@ def wait_for(process: subprocess.Popen[str], said: str) -> str:
     pytest.fail(f"ended without saying {said!r}")
 
 
-def test_trials_are_trained_by_workers_of_which_one_is_told_to_end(tmp_path):
+def test_trials_are_trained_by_workers_of_which_one_is_told_to_end(command, tmp_path):
     search = start(tmp_path, *SEARCH)
     wait_for(search, "nasturtium worker --study 1")
     first = start(tmp_path, "worker", "--study", "1")
@@ -47,11 +47,10 @@ def test_trials_are_trained_by_workers_of_which_one_is_told_to_end(tmp_path):
     out, err = first.communicate(timeout=60)
     assert first.returncode == 0, err
     assert "of search 1 trained here; told to end" in out
-    second = start(tmp_path, "worker", "--study", "1", "--workers", "2")
-    out, err = second.communicate(timeout=120)
-    assert second.returncode == 0, err
-    assert "the search is over" in out
-    assert "completed: val_accuracy 0." in err
+    second = command("worker", "--study", 1, "--workers", 2)
+    assert second.code == 0, second.err
+    assert "the search is over" in second.out
+    assert "completed: val_accuracy 0." in second.err
     out, err = search.communicate(timeout=120)
     assert search.returncode == 0, err
     assert "Pareto front" in out

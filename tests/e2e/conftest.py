@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from nasturtium.core.data import load_dataset
 from nasturtium.federated import LocalTraining, SiteConfig
 from nasturtium.federated.deployment import (
     FederationConfig,
@@ -347,6 +348,18 @@ def write_rows(path: Path, seed: int, count: int = 90) -> None:
         writer = csv.writer(file)
         writer.writerow(["x", "y", "z", "label"])
         writer.writerows([*row, label] for row, label in zip(inputs.tolist(), labels.tolist(), strict=True))
+
+
+@pytest.fixture(scope="session")
+def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of some of the bundled digits: a search in it ends sooner than in all of them."""
+    path, digits = tmp_path_factory.mktemp("data") / "digits.csv", load_dataset("digits")
+    pixels = digits.inputs.reshape(len(digits), -1).astype(int)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(f"p{place}" for place in range(64)), "label"])
+        writer.writerows([*pixels[place], digits.labels[place]] for place in range(400))
+    return path
 
 
 def _ip(*arguments: str) -> None:

@@ -18,8 +18,18 @@ import pytest
 from nasturtium.cli.app import run
 
 PROGRAM = [sys.executable, "-c", "from nasturtium.cli import main; main()"]
-SMALL = ["--data", "digits", "--space", "mlp", "--top", "1", "--repeats", "1"]
-SEARCH = ["search", *SMALL, "--trials", "3", "--epochs", "4", "--seed", "1"]
+
+
+@pytest.fixture(scope="module")
+def small(few_digits):
+    """The words of a search that ends soon, but for its length."""
+    data = ["--data", str(few_digits), "--target", "label"]
+    return ["search", *data, "--space", "mlp", "--folds", "none", "--top", "1", "--repeats", "1"]
+
+
+@pytest.fixture(scope="module")
+def search(small):
+    return [*small, "--trials", "3", "--epochs", "4", "--seed", "1"]
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -62,9 +72,9 @@ def outline(folder: Path) -> list[tuple]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(tmp_path_factory, search):
     folder = tmp_path_factory.mktemp("whole")
-    ask(folder, *SEARCH, "--here")
+    ask(folder, *search, "--here")
     return outline(folder)
 
 
@@ -76,8 +86,8 @@ def uninterrupted(tmp_path_factory):
         pytest.param("training on all rows", id="in-the-retraining"),
     ],
 )
-def test_a_killed_search_goes_on(tmp_path, uninterrupted, line):
-    process = start(tmp_path, *SEARCH)
+def test_a_killed_search_goes_on(tmp_path, search, uninterrupted, line):
+    process = start(tmp_path, *search)
     stop_after(process, line, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     with sqlite3.connect(tmp_path / "nasturtium.db") as connection:
@@ -85,13 +95,13 @@ def test_a_killed_search_goes_on(tmp_path, uninterrupted, line):
     connection.close()
     [row] = ask(tmp_path, "history", "list")
     assert row["state"] == "interrupted"
-    ask(tmp_path, *SEARCH, "--resume", "1")
+    ask(tmp_path, *search, "--resume", "1")
     assert outline(tmp_path) == uninterrupted
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
-def test_a_stopped_search_says_how_to_go_on(tmp_path, uninterrupted, how):
-    process = start(tmp_path, *SEARCH)
+def test_a_stopped_search_says_how_to_go_on(tmp_path, search, uninterrupted, how):
+    process = start(tmp_path, *search)
     said = stop_after(process, "trial 1/3", how)
     assert process.returncode == 130
     assert "nasturtium search --resume 1" in said
@@ -110,9 +120,9 @@ def test_a_killed_federation_keeps_its_rounds(tmp_path):
     assert not list(tmp_path.glob("nasturtium.models/*"))
 
 
-def test_several_first_searches_share_a_new_database(tmp_path):
+def test_several_first_searches_share_a_new_database(tmp_path, small):
     """All of them create the database and Optuna's tables at once."""
-    words = ["search", *SMALL, "--trials", "1", "--epochs", "1", "--here"]
+    words = [*small, "--trials", "1", "--epochs", "1", "--here"]
     started = [start(tmp_path, *words, "--seed", str(seed)) for seed in range(3)]
     for process in started:
         _, err = process.communicate(timeout=120)
@@ -140,9 +150,9 @@ main()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_that_comes_in_a_callback_of_the_garbage_collection_is_not_lost(tmp_path, name):
+def test_a_signal_that_comes_in_a_callback_of_the_garbage_collection_is_not_lost(tmp_path, search, name):
     """As those of SQLAlchemy, one in ten of which made Ctrl-C be ignored."""
-    program = [sys.executable, "-c", LOSING.format(name=name), *SEARCH]
+    program = [sys.executable, "-c", LOSING.format(name=name), *search]
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 130, done.stderr
     assert "interrupted; go on with: nasturtium search --resume 1" in done.stderr

@@ -113,17 +113,22 @@ def count_finished(path: Path | str) -> int:
 
 
 @pytest.fixture(scope="module")
-def untouched(tmp_path_factory):
+def short(few_digits):
+    return replace(SHORT, data=str(few_digits), target="label")
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory, short):
     path = tmp_path_factory.mktemp("whole") / "history.db"
     with open_database(path) as database:
-        run_search(SearchSetup.load(SHORT), database, engine=EngineChoice(kind="here"))
+        run_search(SearchSetup.load(short), database, engine=EngineChoice(kind="here"))
     return outline(path)
 
 
-def test_killed_brokers_and_workers_change_nothing(tmp_path, untouched):
+def test_killed_brokers_and_workers_change_nothing(tmp_path, short, untouched):
     """The broker dies, then its workers; everything that was finished stays, and the end is the same."""
     path = tmp_path / "history.db"
-    process = start(path, SHORT)
+    process = start(path, short)
     assert wait_until(lambda: count_finished(path) >= 2, process)
     finished = {each for each in attempts(path) if each[2] in FINISHED}
     workers = workers_of(process)
@@ -133,7 +138,7 @@ def test_killed_brokers_and_workers_change_nothing(tmp_path, untouched):
     assert gone
     assert not alive
     assert finished <= set(attempts(path))
-    process = start(path, SHORT)
+    process = start(path, short)
     assert wait_until(lambda: count_finished(path) >= 4, process)
     for worker in workers_of(process):
         worker.kill()
@@ -161,13 +166,13 @@ def at_work(path: str, worker: subprocess.Popen) -> bool:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
-def test_killed_workers_elsewhere_and_their_broker_change_nothing(database_url, untouched):
+def test_killed_workers_elsewhere_and_their_broker_change_nothing(database_url, short, untouched):
     """One worker is killed, one asked to end, and then the broker is killed: other ones finish the same search."""
     with open_database(database_url):
         pass
-    broker = start(database_url, SHORT, "remote")
+    broker = start(database_url, short, "remote")
     assert wait_until(lambda: offered(database_url), broker)
-    killed, asked = (start(database_url, SHORT, "worker") for _ in range(2))
+    killed, asked = (start(database_url, short, "worker") for _ in range(2))
     assert wait_until(lambda: at_work(database_url, killed), killed)
     killed.kill()
     assert wait_until(lambda: at_work(database_url, asked), asked)
@@ -175,12 +180,12 @@ def test_killed_workers_elsewhere_and_their_broker_change_nothing(database_url, 
     for worker, code in ((killed, -signal.SIGKILL), (asked, 0)):
         _, err = worker.communicate(timeout=60)
         assert worker.returncode == code, err
-    last = start(database_url, SHORT, "worker")
+    last = start(database_url, short, "worker")
     assert wait_until(lambda: count_finished(database_url) >= 3, last)
     broker.kill()
     broker.communicate()
     finished = {each for each in attempts(database_url) if each[2] in FINISHED}
-    broker = start(database_url, SHORT, "remote")
+    broker = start(database_url, short, "remote")
     for process in (broker, last):
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
@@ -190,12 +195,12 @@ def test_killed_workers_elsewhere_and_their_broker_change_nothing(database_url, 
     assert max(attempt for _, attempt, _ in tried) > 1
 
 
-def test_two_searches_in_one_database_do_not_disturb_each_other(tmp_path, untouched):
+def test_two_searches_in_one_database_do_not_disturb_each_other(tmp_path, short, untouched):
     path = tmp_path / "history.db"
     with open_database(path):
         pass
-    other = SearchConfig.from_dict({**asdict(SHORT), "seed": 5, "strategy": "evolution", "trials": 3})
-    started = [start(path, each, "new") for each in (SHORT, other)]
+    other = SearchConfig.from_dict({**asdict(short), "seed": 5, "strategy": "evolution", "trials": 3})
+    started = [start(path, each, "new") for each in (short, other)]
     for process in started:
         _, err = process.communicate()
         assert process.returncode == 0, err
@@ -203,7 +208,7 @@ def test_two_searches_in_one_database_do_not_disturb_each_other(tmp_path, untouc
         history = History(database)
         runs = history.runs(kind="search")
         assert [run.state for run in runs] == ["completed"] * 2
-        [first] = [run for run in runs if run.seed == SHORT.seed]
+        [first] = [run for run in runs if run.seed == short.seed]
         found = [(trial.flat, dict(trial.metrics)) for trial in history.trials(first.uid)]
     assert found == [(flat, metrics) for _, _, _, flat, _, metrics in untouched["trials"]]
 
