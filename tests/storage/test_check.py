@@ -193,7 +193,7 @@ BATCHES = st.lists(st.dictionaries(st.integers(-3, 9), FIGURES, min_size=1, max_
 
 
 @given(batches=BATCHES, figure=st.none() | FIGURES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_summaries_as_the_tracker_writes_them_equal_their_points(database, batches, figure):
     with Tracker(database) as tracker:
         uid = tracker.start_run("law")

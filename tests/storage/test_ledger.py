@@ -30,7 +30,7 @@ OTHER_RUN = "01KB5YYYYYYYYYYYYYYYYYYYYY"
 SUBJECT = "sha256:11"
 TEXTS = ("kind", "subject", "run_uid", "body", "previous", "hash", "signer", "signature")
 COLUMNS = ("sequence", "recorded_us", *TEXTS)
-same_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+same_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
 
 @pytest.fixture

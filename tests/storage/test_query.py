@@ -933,7 +933,7 @@ def in_order(runs: list[Sample], order: tuple[lang.Key, ...]) -> list[int]:
 
 
 @given(history=histories(), queries=st.lists(questions, min_size=1, max_size=5))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_database_answers_as_python_does(database, history, queries):
     with database.write() as session:
         put(session, [*history, EVERYTHING])
@@ -948,7 +948,7 @@ def test_the_database_answers_as_python_does(database, history, queries):
 
 
 @given(question=st.lists(PIECES, max_size=12).map(" ".join))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_question_is_answered_or_refused(database, question):
     with database.write() as session:
         put(session, [*HISTORY[:1], EVERYTHING])

@@ -234,7 +234,7 @@ OPENINGS |= st.sampled_from(["TABLE", "("])
 
 
 @given(st.one_of(st.text(max_size=40), st.builds(" ".join, st.tuples(OPENINGS, st.lists(PIECES).map(" ".join)))))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_writes_or_breaks(filled, statement):
     before = content(filled)
     try:

@@ -83,7 +83,7 @@ batches = st.lists(st.dictionaries(st.integers(-5, 12), floats, max_size=6), max
 
 @given(batches=batches)
 @example(batches=[{0: -0.0}])
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_summaries_equal_points_in_whatever_order_they_come(tracker, history, batches):
     """Appended, replaced, out of order, written twice: the summary is that of the curve that is there."""
     run = tracker.start_run("any order")
