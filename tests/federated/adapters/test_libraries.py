@@ -160,8 +160,17 @@ def test_a_torch_module_is_about_as_good_as_one_of_all_rows(run, net):
     native.load_state_dict(safetensors.load_file(result.model / "weights.safetensors"))
 
 
-@pytest.mark.parametrize("name", ["sklearn-linear", "sklearn-mlp", "torch"])
-@pytest.mark.parametrize("strategy", ["fedavg", "fedadam"])
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("sklearn-linear", "fedavg"),
+        ("sklearn-mlp", "fedadam"),
+        ("torch", "fedavg"),
+        pytest.param("sklearn-linear", "fedadam", marks=pytest.mark.soak),
+        pytest.param("sklearn-mlp", "fedavg", marks=pytest.mark.soak),
+        pytest.param("torch", "fedadam", marks=pytest.mark.soak),
+    ],
+)
 def test_encrypted_and_masked_sums_lead_to_the_bits_of_plain_ones(run, request, name, strategy):
     pytest.importorskip("torch" if name == "torch" else "sklearn", reason=f"{name} is not installed")
     adapter = request.getfixturevalue("net") if name == "torch" else name
@@ -242,7 +251,7 @@ def test_what_cannot_be_simulated_is_refused_before_it_begins(changes, message):
         SimulationSetup.load(SimulationConfig(data="digits", **changes))
 
 
-@pytest.mark.parametrize("adapter", ["sklearn-linear", "xgboost"])
+@pytest.mark.parametrize("adapter", ["sklearn-linear", pytest.param("xgboost", marks=pytest.mark.soak)])
 def test_sites_in_other_processes_have_the_models_too(run, adapter):
     pytest.importorskip("sklearn" if adapter in SKLEARN else adapter, reason=f"{adapter} is not installed")
     scheme = "plain" if adapter == "xgboost" else "packed"
