@@ -4,7 +4,6 @@ import gc
 import hashlib
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,17 +50,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))  # all else keeps its order
 
 
-@pytest.fixture(scope="session", autouse=True)
-def fitted_once() -> Iterator[None]:
-    """Fit the simple models that a search is compared with once for the same rows: every search on digits would take
-    two seconds for them, most of what a small one takes.
+@pytest.fixture(scope="session")
+def fitted() -> dict[tuple[object, ...], Any]:
+    return {}
+
+
+@pytest.fixture
+def fitted_once(fitted: dict[tuple[object, ...], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit the simple models that a search is compared with once for the same rows, in this process and all tests.
+
+    For tests of what is around a search: on digits these models take two seconds, most of what a small search takes.
     """
-    if "nasturtium.nas" not in sys.modules:  # no test of this session has a search end in this process
-        yield
-        return
     from nasturtium.nas.finale import gather
 
-    choose, fit, kept = gather.choose_settings, gather.fit_reference, dict[tuple[object, ...], Any]()
+    choose, fit = gather.choose_settings, gather.fit_reference
 
     def once(make: Callable[..., Any], name: str, task: Any, arrays: Sequence[Any], *arguments: Any) -> Any:
         if task.kind != "classification":
@@ -70,9 +72,9 @@ def fitted_once() -> Iterator[None]:
         for each in arrays:
             seen.update(each.tobytes())
         key = (make, name, seen.digest())
-        if key not in kept:
-            kept[key] = make(*arguments)
-        return kept[key]
+        if key not in fitted:
+            fitted[key] = make(*arguments)
+        return fitted[key]
 
     def choose_once(name: str, folds: Sequence[Any]) -> Any:
         arrays = [rows for each in folds for rows in (each.inputs, each.targets, each.held_inputs, each.held_labels)]
@@ -81,10 +83,8 @@ def fitted_once() -> Iterator[None]:
     def fit_once(chosen: Any, inputs: Any, targets: Any, task: Any) -> Any:
         return once(fit, f"{chosen.name} {chosen.settings}", task, [inputs, targets], chosen, inputs, targets, task)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gather, "choose_settings", choose_once)
-        patch.setattr(gather, "fit_reference", fit_once)
-        yield
+    monkeypatch.setattr(gather, "choose_settings", choose_once)
+    monkeypatch.setattr(gather, "fit_reference", fit_once)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -14,6 +14,7 @@ import pytest
 from nasturtium.cli.app import run
 from nasturtium.core.data import load_dataset
 
+pytestmark = pytest.mark.usefixtures("fitted_once")
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 # The commands run as they stand, only smaller.

@@ -18,6 +18,11 @@ QUICK = {"top": 1, "repeats": 1, "engine": EngineChoice(kind="here")}
 QUICK_WORDS = ("--here", "--top", 1, "--repeats", 1)
 
 
+@pytest.fixture(autouse=True)
+def compared_at_once(fitted_once):
+    """See `fitted_once`."""
+
+
 @dataclass(frozen=True)
 class Answer:
     code: int

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import nasturtium
 from nasturtium.nas import EngineChoice
 
 
+@pytest.mark.usefixtures("fitted_once")
 def test_search_federate_and_ask(database_url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     here = EngineChoice(kind="here")
