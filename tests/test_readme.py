@@ -18,7 +18,11 @@ pytestmark = pytest.mark.usefixtures("fitted_once")
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 # The commands run as they stand, only smaller.
-SMALLER = {"--trials 20": "--trials 3 --epochs 4", "--rounds 20": "--rounds 3"}
+SMALLER = {
+    "--trials 20": "--trials 3 --epochs 2 --top 1 --repeats 1",
+    "--rounds 20": "--rounds 2",
+    "--rounds 5": "--rounds 2",
+}
 
 
 def blocks(text: str, language: str) -> list[str]:
