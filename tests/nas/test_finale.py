@@ -444,7 +444,7 @@ def kept(database, search) -> list[tuple]:
     ]
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.soak), 3])
 def test_trainings_side_by_side_are_those_of_one_process(finished, digits, database, workers):
     reference, search, result = finished
     side_by_side, again = finish(database, digits, replace(OPTIONS, workers=workers), digit_trials())
