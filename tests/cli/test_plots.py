@@ -234,7 +234,7 @@ CASES = {
         p.pareto_chart(a_search(), [trial(0, None, 1000, state="interrupted"), trial(0, 0.9, 1000, attempt=2)]),
         run(),
     ),
-    "pareto-2500": lambda p: (p.pareto_chart(a_search(name=LONG), many_trials(2_500)), run(name=LONG)),
+    "pareto-3000": lambda p: (p.pareto_chart(a_search(name=LONG), many_trials(3_000)), run(name=LONG)),
     "curves": lambda p: (p.curves_chart(run(), shown(p, "search 3")), run()),
     "curves-seconds": lambda p: (p.curves_chart(run(), shown(p, "search 3"), by="seconds"), run()),
     "curves-one-point": lambda p: (
@@ -274,9 +274,9 @@ CASES = {
         ),
         run(),
     ),
-    "parallel-2500": lambda p: (p.parallel_chart(a_search(), many_trials(2_500)), run()),
+    "parallel-3000": lambda p: (p.parallel_chart(a_search(), many_trials(3_000)), run()),
     "importance": lambda p: (p.importance_chart(a_search(), many_trials(40)), run()),
-    "importance-2500": lambda p: (p.importance_chart(a_search(), many_trials(2_500)), run()),
+    "importance-3000": lambda p: (p.importance_chart(a_search(), many_trials(3_000)), run()),
     "rounds": lambda p: (p.rounds_chart(*some_rounds(5, 12)), run("federated")),
     "rounds-one": lambda p: (p.rounds_chart(*some_rounds(1, 1, dropped=0)), run("federated")),
     "rounds-nan": lambda p: (p.rounds_chart(*some_rounds(3, 6, loss=NAN, plain=False)), run("federated")),
@@ -408,7 +408,7 @@ def test_the_front_is_labelled_with_trial_numbers(plots, tmp_path):
 
 @pytest.mark.parametrize("make", ["pareto_chart", "parallel_chart"])
 def test_many_points_are_pixels_in_an_svg(plots, tmp_path, make):
-    chart = getattr(plots, make)(a_search(), many_trials(2_500))
+    chart = getattr(plots, make)(a_search(), many_trials(3_000))
     svg = plots.save_figure(plots.page([chart], run=run()), tmp_path / "many.svg").read_text()
     assert len(svg) < 2_000_000
     assert "<image " in svg
