@@ -23,7 +23,7 @@ from .graph import Graph, OutdatedError
 from .guards import TensorKinds, are_alike, described, kind_of, one_device, structure_of, tensor_kinds, varies
 from .passes import optimize
 from .reference import Program, ReferenceProgram
-from .shortcut import InParts, Shortcut, shortcut
+from .shortcut import Parts, Shortcut, shortcut
 from .trace import Pullback, Staged, TracedStep, trace
 from .watched import Surroundings
 
@@ -151,9 +151,10 @@ class _Entry:
             kinds: of the arguments, the same for all calls of an entry that are of tensors and floats.
             lock: held by whoever runs the program.
         """
-        if not self._asked and self._step.pullback is None and isinstance(self._program, InParts):
+        if not self._asked and self._step.pullback is None:
+            parts: Parts | None = getattr(self._program, "parts", None)  # programs of the llvm back end have them
             assemble = None if self._is_single else self._assembled
-            self._shortcut = shortcut(self._program, kinds, self.surroundings, lock, assemble)
+            self._shortcut = None if parts is None else shortcut(parts, kinds, self.surroundings, lock, assemble)
         self._asked = True
         return self._shortcut
 

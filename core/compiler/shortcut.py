@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from ..device import Array
 from ..native import accelerate
@@ -61,34 +61,23 @@ class Parts:
     finish: Callable[[], None] | None
 
 
-@runtime_checkable
-class InParts(Protocol):
-    """A program of the `llvm` back end."""
-
-    @property
-    def parts(self) -> Parts | None:
-        """What a run consists of; None if Python does more beforehand. The program must have run before."""
-        ...
-
-
 def shortcut(
-    program: InParts,
+    parts: Parts,
     kinds: TensorKinds,
     surroundings: Surroundings,
     lock: RLock,
     assemble: Callable[[list[Tensor]], Any] | None,
 ) -> Shortcut | None:
-    """The shortcut of a program that has run; None if there can be none.
+    """The shortcut of a program that has run; None where `accelerate.c` was not built.
 
     Args:
-        program: it.
+        parts: of the program.
         kinds: of the arguments that it is for.
         surroundings: in which it is right.
         lock: held by whoever runs the program.
         assemble: makes what is returned of the results; None: it is the only one.
     """
-    parts = program.parts
-    if accelerate is None or parts is None:
+    if accelerate is None:
         return None
     fields: dict[str, Any] = {name: getattr(parts, name) for name in Parts.__slots__}
     counts, run = fields.pop("counts"), fields.pop("run")

@@ -120,7 +120,7 @@ class NativeProgram:
 
     @property
     def parts(self) -> Parts | None:
-        """See `shortcut.InParts`."""
+        """What a run consists of; None if Python does more beforehand. It must have run before."""
         unbound = any(self._given.get(name) is not array for name, array in self._arrays)
         if self._early or self._drawn or unbound:
             return None
