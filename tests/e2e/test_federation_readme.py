@@ -22,7 +22,6 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 SECTION = README[README.index("## Federate over TLS") : README.index("## How it is built")]
 [PYTHON] = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
 COORDINATOR, SITES = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
-SMALLER = ("rounds = 3", "rounds = 1")  # all else as it stands
 PATIENCE = 240.0  # seconds, of a machine with other work
 
 
@@ -101,7 +100,7 @@ def test_three_files_are_federated(terminals):
         if "server" in line:
             server = terminals.begin(line, "server.log")
         else:
-            terminals.run(line.replace(*SMALLER))
+            terminals.run(line)
             if "init coordinator" in line:
                 port_of(terminals)
     sites = iter("abc")
@@ -117,7 +116,7 @@ def test_three_files_are_federated(terminals):
             assert "never leaves" in terminals.run(line)
     assert server.wait(PATIENCE) == 0, terminals.read("server.log")
     [job] = json.loads(terminals.run("nasturtium federate status --config hub/federation.toml --json"))
-    assert (job["state"], job["rounds"]) == ("completed", "1/1")
+    assert (job["state"], job["rounds"]) == ("completed", "3/3")
     assert job["accuracy"] > 0.5
     for site in "abc":
         terminals.wait_for(f"{site}.log", r"model of run \w+ kept in")
