@@ -628,16 +628,22 @@ def names_of(op: OpDef, count: int) -> tuple[str, ...]:
 
 def user_line() -> str | None:
     """File and line of the innermost caller outside this package, with its source text."""
-    import linecache
-
     frame = inspect.currentframe()
     while frame is not None:
         name = frame.f_code.co_filename
         if _is_users(name):
-            text = linecache.getline(name, frame.f_lineno).strip()
-            return f"{name}:{frame.f_lineno}" + (f": {text}" if text else "")
+            return _line(name, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+@lru_cache(1024)
+def _line(file: str, number: int) -> str:
+    """A line of source code, with its place."""
+    import linecache
+
+    text = linecache.getline(file, number).strip()
+    return f"{file}:{number}" + (f": {text}" if text else "")
 
 
 @lru_cache(1024)

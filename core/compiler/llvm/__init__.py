@@ -1,7 +1,8 @@
 """Machine code for CPUs through LLVM: kernels as IR text, an engine that compiles and keeps them, one native call."""
 
 from .cache import KernelCache, default_cache
-from .engine import CompilerUnavailable, Engine, KernelError, KernelUnknownError
+from .engine import Engine, KernelError, KernelUnknownError
+from .host import CompilerUnavailable
 from .kernel import Kernel, KernelReference, Slot, SlotKind
 from .pool import Pool, default_pool
 from .program import BARRIER, Barrier, Call, Pointer, Program, Record, Scalar, Value, call

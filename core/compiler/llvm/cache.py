@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import logging
 import os
 import stat
@@ -24,13 +25,14 @@ from pathlib import Path
 from ...errors import ConfigError
 from .cores import usable_threads
 from .engine import Engine, KernelUnknownError, symbol_of
+from .host import Host, identity
 from .kernel import Kernel, KernelReference, digest_of
 
 logger = logging.getLogger(__name__)
 
-FORMAT = b"nasturtium kernel 3\n"
-KERNEL_SUFFIX, PLAN_SUFFIX = ".kernel", ".plan"
-SUFFIXES = (KERNEL_SUFFIX, PLAN_SUFFIX)
+FORMAT = b"nasturtium kernel 4\n"
+KERNEL_SUFFIX, PLAN_SUFFIX, HOST_SUFFIX = ".kernel", ".plan", ".host"
+SUFFIXES = (KERNEL_SUFFIX, PLAN_SUFFIX, HOST_SUFFIX)
 LARGEST_ENTRY = 16 << 20  # bytes; nothing larger is read
 TIDY_EVERY = 256  # writes of a process
 MOST_BYTES = 256 << 20  # of a folder: the entries used longest ago are removed. A kernel takes 2 to 20 kB
@@ -50,7 +52,7 @@ class KernelCache:
 
     Args:
         engine: compiles and loads.
-        folder: where object code is kept between processes; None keeps none.
+        folder: where code is kept between processes; None keeps none.
 
     Raises:
         ConfigError: the folder cannot be made, is not the user's or can be written by others.
@@ -162,15 +164,27 @@ def default_cache() -> KernelCache:
         CompilerUnavailable: no native code on this machine.
         ConfigError: NASTURTIUM_CACHE names a folder that cannot be used.
     """
-    engine = Engine()
     asked = os.environ.get("NASTURTIUM_CACHE", "")
+    if asked == "off":
+        return KernelCache(Engine())
     if asked:
-        return KernelCache(engine, None if asked == "off" else Path(asked).expanduser().absolute())
+        return _cache_in(Path(asked).expanduser().absolute())
     try:
-        return KernelCache(engine, _user_cache() / "nasturtium" / "kernels")
+        return _cache_in(_user_cache() / "nasturtium" / "kernels")
     except (ConfigError, RuntimeError) as exc:  # RuntimeError: no home
         logger.warning("compiled kernels are not kept: %s", exc)
-        return KernelCache(engine, None)
+        return KernelCache(Engine())
+
+
+def _cache_in(folder: Path) -> KernelCache:
+    """A cache whose engine need not ask LLVM what the folder knows of this machine."""
+    _open_folder(folder)
+    name = identity()
+    kept = None if name is None else _read_entry(folder / (name + HOST_SUFFIX))
+    cache = KernelCache(Engine(None if kept is None else Host(**json.loads(kept))), folder)
+    if name is not None and kept is None:
+        cache.keep(name + HOST_SUFFIX, json.dumps(cache.engine.host._asdict()).encode())
+    return cache
 
 
 def _user_cache() -> Path:

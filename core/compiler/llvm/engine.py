@@ -5,32 +5,30 @@ convolutions the code generator alone gives the same speed (115-129 GFLOP/s agai
 the O1 pipeline takes 20-50 ms. Its level 2 schedules and allocates registers; level 0 is four times faster and gives a
 third of the speed.
 
-llvmlite is imported when the first engine is made: 30 ms and 30 MB that a process without compiled steps saves.
+llvmlite is imported when something is compiled, or when nobody remembers what LLVM calls this machine: 40 ms and 30 MB
+that other processes save. On x86-64 Linux code is kept and loaded as images, see `image`; elsewhere LLVM links objects.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
+import functools
 import mmap
 import os
 import sys
 import threading
 import weakref
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...errors import CompileError
+from .host import CompilerUnavailable, Host, describe_host, load_llvmlite
+from .image import ImageError, link, load, make_executable, make_memory
 from .kernel import digest_of
 from .target import Target, describe_target
 
 CODEGEN_LEVEL = 2
 LONGEST_SOURCE = 1 << 19  # characters. LLVM's time grows faster than the text: 10 ms for 10 kB, 0.4 s for this
-
-
-class CompilerUnavailable(CompileError):  # noqa: N818  callers do without, as after a StopIteration
-    """There is no native code on this machine: callers turn to the NumPy back end."""
 
 
 class KernelError(CompileError):
@@ -45,6 +43,7 @@ class Engine:
     """Compiles modules of LLVM IR for this CPU, and loads them into this process for as long as it lives.
 
     Args:
+        host: what `describe_host` said here before; it is asked if there is None.
         cpu: another CPU's name than that of this machine, with `features`; what it compiles may not run here.
         features: LLVM's list, "+avx2,+fma,...".
 
@@ -53,39 +52,42 @@ class Engine:
             machine is not 64-bit little endian.
 
     Attributes:
+        host: what LLVM says of this machine.
         target: the CPU that it compiles for.
-        fingerprint: names all that object code depends on besides its source.
+        fingerprint: names all that code depends on besides its source.
         lock: held while LLVM works, and while the process forks.
     """
 
-    def __init__(self, *, cpu: str | None = None, features: str | None = None) -> None:
+    def __init__(self, host: Host | None = None, *, cpu: str | None = None, features: str | None = None) -> None:
         if sys.byteorder != "little" or ctypes.sizeof(ctypes.c_void_p) != 8:
             raise CompilerUnavailable("native kernels need a 64-bit little-endian machine")
         _check_executable_memory()
-        self._binding = _load_llvmlite()
         self.lock = threading.RLock()  # LLVM's own state is shared: llvmlite locks single calls, not sequences
-        triple: str = self._binding.get_process_triple()
-        name: str = self._binding.get_host_cpu_name()
-        found: str = self._binding.get_host_cpu_features().flatten()
-        self.target: Target = describe_target(cpu or name, triple, found if cpu is None else features or "")
-        llvmlite: str = importlib.import_module("llvmlite").__version__
-        version = ".".join(map(str, self._binding.llvm_version_info))
+        self.host = host or describe_host()
+        own = self.host.features if cpu is None else features or ""
+        self.target: Target = describe_target(cpu or self.host.cpu, self.host.triple, own)
+        self._links = sys.platform == "linux" and self.target.triple.startswith("x86_64")  # images, or objects
         target = self.target
-        self.fingerprint = (
-            f"llvmlite {llvmlite} llvm {version} level {CODEGEN_LEVEL} {target.triple} {target.name} {target.features}"
-        )
+        self.fingerprint = f"{self.host.version} level {CODEGEN_LEVEL} {target.triple} {target.name} {target.features}"
         self._machines: list[Any] = []  # one for every thread that emits at the same time
+        self._memory: list[mmap.mmap] = []  # of images
         self._linker: Any = None  # MCJIT, fed with objects; made when the first is loaded
         _ENGINES.add(self)
 
+    @functools.cached_property
+    def _binding(self) -> Any:
+        """LLVM."""
+        return load_llvmlite()
+
     def _make_machine(self) -> Any:
         found = self._binding.Target.from_triple(self.target.triple)
+        placed = {"reloc": "pic", "codemodel": "small"} if self._links else {"reloc": "default", "jit": True}
         return found.create_target_machine(
-            cpu=self.target.name, features=self.target.features, opt=CODEGEN_LEVEL, reloc="default", jit=True
+            cpu=self.target.name, features=self.target.features, opt=CODEGEN_LEVEL, **placed
         )
 
     def compile(self, source: str, names: Sequence[str]) -> bytes:
-        """The object code of one module; its functions `names` get the names `symbol_of(digest_of(source), name)`.
+        """The code of one module, for `load`; its functions `names` get the names `symbol_of(digest_of(source), name)`.
 
         Raises:
             KernelError: the text is too long, LLVM does not take it, or it does not define one of `names`.
@@ -104,6 +106,8 @@ class Engine:
                 self._machines.append(self._make_machine())
             if threads == 1:
                 return [self._compile(source, names, self._machines[0]) for source, names in modules]
+            from concurrent.futures import ThreadPoolExecutor  # who compiles nothing saves it
+
             idle = list(self._machines[:threads])
 
             def compile_one(module: tuple[str, Sequence[str]]) -> bytes:
@@ -132,8 +136,9 @@ class Engine:
             digest = digest_of(source)
             for name in names:
                 module.get_function(name).name = symbol_of(digest, name)
-            return self._emit(machine, module)
-        except (RuntimeError, NameError) as exc:
+            code = self._emit(machine, module)
+            return link(code) if self._links else code
+        except (RuntimeError, NameError, ImageError) as exc:
             raise KernelError(f"kernel {names[0]} does not compile: {exc}") from exc
 
     def _emit(self, machine: Any, module: Any) -> bytes:
@@ -156,31 +161,39 @@ class Engine:
         finally:
             ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
-    def load(self, objects: Sequence[bytes], symbols: Sequence[str]) -> list[int]:
+    def load(self, codes: Sequence[bytes], symbols: Sequence[str]) -> list[int]:
         """The addresses of functions of modules that are loaded now; they stay valid.
 
         Args:
-            objects: object code as `compile` gives it, of modules that were not loaded before.
-            symbols: as `symbol_of` names them; every one is in one of `objects`.
+            codes: as `compile` gives them, of modules that were not loaded before.
+            symbols: as `symbol_of` names them; every one is in one of `codes`.
 
         Raises:
-            KernelError: a symbol is not there.
+            KernelError: a symbol is not there, or it is no code of ours.
         """
-        with self.lock:
-            if self._linker is None:
-                empty = self._binding.parse_assembly("", self._binding.create_context())
-                # MCJIT owns its machine: the one that emits stays ours.
-                self._linker = self._binding.create_mcjit_compiler(empty, self._make_machine())
-            try:
-                for code in objects:
-                    self._linker.add_object_file(self._binding.ObjectFileRef.from_data(code))
-                self._linker.finalize_object()
-                addresses: list[int] = [self._linker.get_function_address(symbol) for symbol in symbols]
-            except RuntimeError as exc:
-                raise KernelError(f"object code does not load: {exc}") from exc
+        try:
+            with self.lock:
+                addresses = self._load_images(codes, symbols) if self._links else self._load_objects(codes, symbols)
+        except (RuntimeError, ImageError, OSError) as exc:
+            raise KernelError(f"code does not load: {exc}") from exc
         if missing := [symbol for symbol, address in zip(symbols, addresses, strict=True) if not address]:
-            raise KernelError(f"object code without the functions {', '.join(missing)}")
+            raise KernelError(f"code without the functions {', '.join(missing)}")
         return addresses
+
+    def _load_images(self, images: Sequence[bytes], symbols: Sequence[str]) -> list[int]:
+        memory, functions = load(images)
+        self._memory.append(memory)
+        return [functions.get(symbol, 0) for symbol in symbols]
+
+    def _load_objects(self, objects: Sequence[bytes], symbols: Sequence[str]) -> list[int]:
+        if self._linker is None:
+            empty = self._binding.parse_assembly("", self._binding.create_context())
+            # MCJIT owns its machine: the one that emits stays ours.
+            self._linker = self._binding.create_mcjit_compiler(empty, self._make_machine())
+        for code in objects:
+            self._linker.add_object_file(self._binding.ObjectFileRef.from_data(code))
+        self._linker.finalize_object()
+        return [self._linker.get_function_address(symbol) for symbol in symbols]
 
 
 def symbol_of(digest: str, name: str) -> str:
@@ -196,31 +209,14 @@ def _check_closed(module: Any) -> None:
         raise KernelError(f"kernels call intrinsics and pointers from slots only, got a declaration of {foreign[0]}")
 
 
-def _load_llvmlite() -> Any:
-    try:
-        binding = importlib.import_module("llvmlite.binding")
-        binding.initialize_native_target()
-        binding.initialize_native_asmprinter()
-    except (ImportError, OSError, RuntimeError) as exc:
-        raise CompilerUnavailable(f"llvmlite does not load: {exc}", hint='pip install "nasturtium[compiler]"') from exc
-    return binding
-
-
 def _check_executable_memory() -> None:
     """Hardened systems (SELinux's deny_execmem, systemd's MemoryDenyWriteExecute) refuse it; LLVM would then abort."""
     if os.name != "posix":
         return
-    page = mmap.mmap(-1, mmap.PAGESIZE)
     try:
-        start = ctypes.c_char.from_buffer(page)
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        refused = libc.mprotect(ctypes.addressof(start), mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC)
-        del start  # mmap cannot close while it is borrowed
-    finally:
-        page.close()
-    if refused:
-        raise CompilerUnavailable(f"the system refuses executable memory: {os.strerror(ctypes.get_errno())}")
+        make_executable(make_memory(mmap.PAGESIZE))
+    except OSError as exc:
+        raise CompilerUnavailable(f"the system refuses executable memory: {exc.strerror}") from exc
 
 
 _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()

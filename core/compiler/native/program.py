@@ -15,7 +15,7 @@ from ..llvm import Call, KernelUnknownError, Program, default_cache, default_poo
 from ..llvm.cache import PLAN_SUFFIX
 from ..shortcut import Parts
 from ..undisturbed import undisturbed
-from .arena import ALIGNMENT
+from .block import Block
 from .captures import Captures
 from .plan import Plan, Read, decode, encode, key_of
 from .steps import native_step
@@ -54,9 +54,9 @@ class NativeProgram:
         plan = self._plan
         self._draws: Sequence[Draw] = graph.draws if self._planning is None else self._planning.draws
         self._team = Team(min(plan.threads, self._pool.threads))
-        block = np.zeros(plan.arena_bytes + ALIGNMENT + BEYOND, np.uint8)
-        self._arena = block[-block.ctypes.data % ALIGNMENT :][: plan.arena_bytes]
-        self._program.bind("arena", self._arena.ctypes.data, block)
+        self._block = Block(plan.arena_bytes + BEYOND)
+        self._arena = self._block.array
+        self._program.bind("arena", self._arena.ctypes.data, self._arena)
         self._given: dict[str, Array] = {}  # what was bound last
         self._held: dict[str, Array] = {}  # the same, in order and without gaps
         self._arguments: list[tuple[str, int]] = []
@@ -165,6 +165,7 @@ class NativeProgram:
             self._program.run(threads=min(threads, self._pool.threads))
         else:
             self._team.run(self._program)
+        self._block.settle()
         for step in self._steps:
             step.state.advanced()
         results = [early[view] if isinstance(view, Read) else view.copy() for view in self._results]
