@@ -1,5 +1,5 @@
 /* The hot loops of training in C: calling an op of one to three inputs on tensors, the reverse pass over plain arrays,
-   steps of SGD and Adam; and what stands around the one native call of a compiled step.
+   steps of SGD and Adam; what stands around the one native call of a compiled step; and what the processor is.
 
    What they do is written down in Python, which is what runs where this module could not be built, and what the tests
    compare it with to the bit: in `dispatch.py` (unary, binary, ternary), `tape.py` (reachable, pullback), `optim/adam.py`,
@@ -11,6 +11,9 @@
 #include <Python.h>
 #include <math.h>
 #include <structmember.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#endif
 
 /* Set once by `configure`. */
 static PyTypeObject *ndarray_type, *tensor_type, *node_type, *plain_type, *leaf_type;
@@ -1053,6 +1056,30 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs) {
     Py_RETURN_NONE;
 }
 
+/* ---- the processor ---- */
+
+/* What it says of itself, all that LLVM knows one by: vendor, family, model, features, and what the system lets be used of
+   them. The same on every core; None where nobody asks. */
+static PyObject *processor(PyObject *module, PyObject *unused) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    enum { LEAVES = 10 };
+    static const unsigned leaves[LEAVES][2] = {
+        {0, 0}, {1, 0}, {7, 0}, {7, 1}, {0xd, 1}, {0x14, 0}, {0x19, 0}, {0x24, 0}, {0x80000001, 0}, {0x80000008, 0},
+    };
+    unsigned found[LEAVES + 1][4] = {{0}};
+    for (int i = 0; i < LEAVES; i++) {
+        unsigned *at = found[i];
+        __get_cpuid_count(leaves[i][0], leaves[i][1], at, at + 1, at + 2, at + 3);
+    }
+    found[1][1] = 0; /* the number of this core, among others */
+    found[4][1] = found[4][2] = found[4][3] = 0;
+    if (found[1][2] & bit_OSXSAVE) __asm__("xgetbv" : "=a"(found[LEAVES][0]), "=d"(found[LEAVES][1]) : "c"(0));
+    return PyBytes_FromStringAndSize((const char *)found, sizeof found);
+#else
+    Py_RETURN_NONE;
+#endif
+}
+
 static PyMethodDef functions[] = {
     {"alike", (PyCFunction)(void (*)(void))alike_py, METH_FASTCALL, "Whether arguments are tensors of these kinds."},
     {"below", below_py, METH_VARARGS, "Whether integers are from 0 up to a limit."},
@@ -1062,6 +1089,7 @@ static PyMethodDef functions[] = {
     {"descend", descend, METH_VARARGS, "weights -= gradient * rate, in place."},
     {"holding", (PyCFunction)(void (*)(void))holding_py, METH_FASTCALL, "Whether tensors hold these arrays."},
     {"mask_positive", mask_positive, METH_VARARGS, "out = gradient where y > 0, 0 elsewhere."},
+    {"processor", processor, METH_NOARGS, "What the processor says of itself, or None."},
     {"pullback", (PyCFunction)(void (*)(void))pullback, METH_FASTCALL, "The reverse pass over plain arrays."},
     {"unchanged", (PyCFunction)(void (*)(void))unchanged_py, METH_FASTCALL, "Whether places hold what they held."},
     {NULL},

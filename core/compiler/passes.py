@@ -191,12 +191,23 @@ class _Simplifying(Rewriting):
         return float(first) if uniform and np.isfinite(first) and not (first == 0 and np.signbit(first)) else value
 
 
+def _goes_forward(part: object) -> bool:
+    """Whether a part of an index leaves an axis as it is, if it leaves its length."""
+    if not isinstance(part, slice):
+        return part is Ellipsis
+    step = cast("slice[Any, Any, int | None]", part).step
+    return step is None or step > 0
+
+
 def _does_nothing(node: Node, inputs: tuple[Input, ...]) -> bool:
     """Whether the output is the only input."""
     if len(inputs) != 1 or not isinstance(inputs[0], Value) or inputs[0].spec != node.outputs[0].spec:
         return False
     if node.op.name == "transpose":
         return node.params["axes"] == tuple(range(len(inputs[0].shape)))
+    if node.op.name == "getitem":
+        key: object = node.params["key"]
+        return all(map(_goes_forward, cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,)))
     return node.op.name in {"alias", "positive", "reshape", "broadcast_to", "astype"}
 
 

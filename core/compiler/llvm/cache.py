@@ -1,9 +1,9 @@
 """`KernelCache`: every kernel is compiled once in a process, and once on a machine.
 
-On disk an entry is object code, named by the SHA-256 of its source and of all that the code depends on: versions, CPU,
-features; or a plan of a program that calls such code, see `native.plan`. It starts with a checksum of the rest: what
-was cut short or damaged is made again, never run. Whoever can write into the folder can run code in our name, so it
-must belong to the user and be writable for nobody else.
+On disk an entry is code, named by the SHA-256 of its source and of all that the code depends on: versions, CPU,
+features; or a plan of a program that calls such code, see `native.plan`; or what LLVM said of the machine. It starts
+with a checksum of the rest: what was cut short or damaged is made again, never run. Whoever can write into the folder
+can run code in our name, so it must belong to the user and be writable for nobody else.
 """
 
 from __future__ import annotations
@@ -179,11 +179,14 @@ def default_cache() -> KernelCache:
 def _cache_in(folder: Path) -> KernelCache:
     """A cache whose engine need not ask LLVM what the folder knows of this machine."""
     _open_folder(folder)
-    name = identity()
-    kept = None if name is None else _read_entry(folder / (name + HOST_SUFFIX))
+    machine = identity()
+    if machine is None:
+        return KernelCache(Engine(), folder)
+    name = hashlib.sha256(FORMAT + machine.encode()).hexdigest() + HOST_SUFFIX
+    kept = _read_entry(folder / name)
     cache = KernelCache(Engine(None if kept is None else Host(**json.loads(kept))), folder)
-    if name is not None and kept is None:
-        cache.keep(name + HOST_SUFFIX, json.dumps(cache.engine.host._asdict()).encode())
+    if kept is None:
+        cache.keep(name, json.dumps(cache.engine.host._asdict()).encode())
     return cache
 
 

@@ -55,6 +55,7 @@ class Engine:
         host: what LLVM says of this machine.
         target: the CPU that it compiles for.
         fingerprint: names all that code depends on besides its source.
+        links: whether what it compiles are images; else objects, which LLVM links when they are loaded.
         lock: held while LLVM works, and while the process forks.
     """
 
@@ -66,7 +67,7 @@ class Engine:
         self.host = host or describe_host()
         own = self.host.features if cpu is None else features or ""
         self.target: Target = describe_target(cpu or self.host.cpu, self.host.triple, own)
-        self._links = sys.platform == "linux" and self.target.triple.startswith("x86_64")  # images, or objects
+        self.links = sys.platform == "linux" and self.target.triple.startswith("x86_64")
         target = self.target
         self.fingerprint = f"{self.host.version} level {CODEGEN_LEVEL} {target.triple} {target.name} {target.features}"
         self._machines: list[Any] = []  # one for every thread that emits at the same time
@@ -81,7 +82,7 @@ class Engine:
 
     def _make_machine(self) -> Any:
         found = self._binding.Target.from_triple(self.target.triple)
-        placed = {"reloc": "pic", "codemodel": "small"} if self._links else {"reloc": "default", "jit": True}
+        placed = {"reloc": "pic", "codemodel": "small"} if self.links else {"reloc": "default", "jit": True}
         return found.create_target_machine(
             cpu=self.target.name, features=self.target.features, opt=CODEGEN_LEVEL, **placed
         )
@@ -137,7 +138,7 @@ class Engine:
             for name in names:
                 module.get_function(name).name = symbol_of(digest, name)
             code = self._emit(machine, module)
-            return link(code) if self._links else code
+            return link(code) if self.links else code
         except (RuntimeError, NameError, ImageError) as exc:
             raise KernelError(f"kernel {names[0]} does not compile: {exc}") from exc
 
@@ -173,7 +174,7 @@ class Engine:
         """
         try:
             with self.lock:
-                addresses = self._load_images(codes, symbols) if self._links else self._load_objects(codes, symbols)
+                addresses = self._load_images(codes, symbols) if self.links else self._load_objects(codes, symbols)
         except (RuntimeError, ImageError, OSError) as exc:
             raise KernelError(f"code does not load: {exc}") from exc
         if missing := [symbol for symbol, address in zip(symbols, addresses, strict=True) if not address]:

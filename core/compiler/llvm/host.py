@@ -5,17 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import platform
 import sys
-from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import CompileError
-
-CPUINFO: Final = Path("/proc/cpuinfo")
-TELLING: Final = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")  # LLVM goes by these
+from ...native import accelerate
 
 
 class CompilerUnavailable(CompileError):  # noqa: N818  callers do without, as after a StopIteration
@@ -72,12 +67,13 @@ def load_llvmlite() -> Any:
 def identity() -> str | None:
     """Names this machine and its LLVM: where it is the same, so is what `describe_host` says.
 
-    It looks at the processor as Linux describes it, and at llvmlite's files, which it does not import. None where there
-    is no llvmlite, and where its import is not saved: on other systems and machines it links code.
+    It asks the processor, and looks at llvmlite's files, which it does not import. None where there is no llvmlite, and
+    where nothing would be saved: on other systems and machines, whose code llvmlite loads.
     """
-    if sys.platform != "linux" or platform.machine() != "x86_64":
+    processor = accelerate.processor() if accelerate is not None and sys.platform == "linux" else None
+    if processor is None:
         return None
-    with suppress(OSError, ValueError):
+    try:
         found = importlib.util.find_spec("llvmlite")
         if found is None or found.origin is None:
             return None
@@ -86,7 +82,6 @@ def identity() -> str | None:
         for path in (package / "_version.py", *sorted(package.glob("binding/*llvmlite*"))):
             status = path.stat()
             parts.append(f"{path.name} {status.st_size} {status.st_mtime_ns}")
-        with CPUINFO.open() as lines:  # one processor speaks for all
-            parts += [line for line in takewhile(str.strip, lines) if line.partition("\t")[0].strip() in TELLING]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return None
+    except (OSError, ValueError):  # ValueError: it is half imported
+        return None
+    return hashlib.sha256("\n".join(parts).encode() + processor).hexdigest()

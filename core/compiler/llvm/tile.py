@@ -154,7 +154,7 @@ def add_products(
     """Add to every sum the products along the depth of its pixel and its channels.
 
     Args:
-        k: what is written to, with a slot `w_block`.
+        k: what is written to; with a slot `w_block`, if there are several blocks.
         sums: vectors of blocks of channels, pixel by pixel.
         starts: where the depth of every pixel begins.
         w: where the weights begin.
@@ -168,7 +168,7 @@ def add_products(
         sums = at.values
         for more in range(at_once):
             x_step, w_step = (k.mul(k.add(at.index, more), step) for step in steps)
-            rows = [k.at(w, w_step, k.mul(k["w_block"], q)) for q in range(vectors // parts)]
+            rows = [k.at(w, w_step, k.mul(k["w_block"], q) if q else 0) for q in range(vectors // parts)]
             weights = [k.load(k.at(row, i * lanes), vector(lanes)) for row in rows for i in range(parts)]
             new: list[Value] = []
             for start in starts:

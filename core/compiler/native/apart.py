@@ -21,6 +21,7 @@ from ...tensor import as_array
 from ..compositions import composition_of, spliced
 from ..graph import Draw, Graph, Input, Node, Value, inferred
 from ..passes import Rewriting
+from .attention import is_fused
 from .axes import axes_of, back, is_plain, last_order, runs_of, trailing
 
 Shape = tuple[int, ...]
@@ -110,7 +111,11 @@ def _linear(graph: Apart, node: Node, inputs: Sequence[Any]) -> Sequence[Value]:
 
 
 def _attention(graph: Apart, node: Node, inputs: Sequence[Any]) -> Sequence[Value] | None:
-    """With all scores in memory, which their gradient wants as well; zeros for a query that sees nothing."""
+    """With all scores in memory, which their gradient wants as well; zeros for a query that sees nothing. None where
+    there is a kernel for it.
+    """
+    if is_fused(node):
+        return None
     q, k, v, *masks = inputs
     size = (*node.outputs[1].shape, k.shape[-2])
     dropout: float = node.params["dropout"]

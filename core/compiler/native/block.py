@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import sys
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -43,7 +44,5 @@ class Block:
         """It has been touched and will be used for long."""
         pages, self._pages = self._pages, None
         if pages is not None and hasattr(mmap, "MADV_HUGEPAGE"):
-            try:
+            with suppress(OSError):  # a kernel without large pages
                 pages.madvise(mmap.MADV_HUGEPAGE)
-            except OSError:  # a kernel without large pages
-                pass

@@ -15,9 +15,10 @@ from ..llvm.fusion import Where, fuse
 from ..llvm.geometry import Border
 from ..llvm.launch import Images, Launch
 from ..llvm.target import Target
+from .attention import lower_attention
 from .borders import border_fills, borders_of
 from .fused import GroupLowering
-from .group import IMAGES, MOVES, PRODUCTS, VIEWS, Group, Grouping, Item, Unsupported
+from .group import ATTENTIONS, IMAGES, MOVES, PRODUCTS, VIEWS, Group, Grouping, Item, Unsupported
 from .images import ImageLowering
 from .lowered import DTYPES, Lowered, Partial, Work
 from .optimizers import lower_step, target_places
@@ -101,6 +102,8 @@ class Lowering:
                 images.lower(item)
             elif item.op.name == "channel_moments":
                 images.moments(item)
+            elif item.op.name in ATTENTIONS:
+                lower_attention(self, item)
             elif item.op.name in MOVES:
                 self._move(item)
             else:

@@ -12,6 +12,7 @@ from ..graph import Draw, Graph, Value
 from ..llvm import BARRIER, Barrier, Pointer, Record, Target
 from ..passes import Pass, optimize
 from .arena import plan as placed
+from .attention_pattern import gather_attention
 from .decompose import decompose, even_pools
 from .lower import lower
 from .lowered import Lowered
@@ -24,6 +25,7 @@ from .steps import native_steps, rate_of
 STAGES: Final[tuple[tuple[str, Pass], ...]] = (
     ("even pools", even_pools),
     ("channels last", lambda graph: graph if (turned := channels_last(graph)) is graph else optimize(turned)),
+    ("attention", lambda graph: graph if (made := gather_attention(graph)) is graph else optimize(made)),
     ("decomposed", decompose),
 )
 # What one core does, roughly, and what work a barrier must save to be worth it, among two threads.

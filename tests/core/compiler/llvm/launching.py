@@ -33,6 +33,8 @@ def run(cache: KernelCache, launches: Sequence[Launch], *, threads: int = 1, **o
         for place, slot in enumerate(launch.kernel.slots):
             if slot.kind == "ptr":
                 slots[place] = operands[slot.name].ctypes.data + 4 * launch.offsets[slot.name]
+            elif slot.kind == "f32":
+                slots[place : place + 1].view(np.float32)[0] = launch.numbers[slot.name]
             else:
                 slots[place] = launch.numbers[slot.name]
         for tid in range(threads):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nasturtium.core.compiler.llvm import Engine, KernelCache, default_cache
 from nasturtium.core.compiler.llvm import cache as cache_module
+from nasturtium.core.compiler.llvm import host as host_module
+from nasturtium.core.compiler.llvm.host import identity
 from nasturtium.core.errors import ConfigError
 
 from .plain import COUNT, HAND_ON, axpy
@@ -200,3 +205,54 @@ class TestDefault:
         (tmp_path / "nasturtium" / "kernels").chmod(0o777)
         assert default_cache().folder is None
         assert "not kept" in caplog.text
+
+
+class TestHost:
+    """What LLVM said of the machine is remembered, so that it need not be loaded to say it again."""
+
+    CODE = """
+        import ctypes, sys
+        from nasturtium.core.compiler.llvm import default_cache
+        from nasturtium.core.compiler.llvm.tile import emit_tile
+        cache = default_cache()
+        cache.addresses([emit_tile(cache.engine.target, pixels=2, blocks=1)])
+        print(cache.counts.compiled, "llvmlite" in sys.modules, cache.engine.target)
+    """
+
+    def run(self, folder: Path, **variables: str) -> str:
+        environment = {**os.environ, "NASTURTIUM_CACHE": str(folder), **variables}
+        command = [sys.executable, "-c", textwrap.dedent(self.CODE)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+        return done.stdout.strip()
+
+    def test_who_compiles_nothing_does_without_llvm(self, folder: Path):
+        if identity() is None:
+            pytest.skip("LLVM loads what it compiled here")
+        first, second = self.run(folder), self.run(folder)
+        assert first.startswith("1 True")
+        assert second.startswith("0 False")
+        assert first.split(" ", 2)[2] == second.split(" ", 2)[2]
+        assert self.run(folder, NASTURTIUM_PURE_PYTHON="1").startswith("0 True")  # cannot ask the processor
+
+    def test_what_is_damaged_is_asked_again(self, folder: Path):
+        if identity() is None:
+            pytest.skip("it is always asked here")
+        first = self.run(folder)
+        (entry,) = folder.glob("*.host")
+        entry.write_bytes(flip(entry.read_bytes()))
+        again = self.run(folder)
+        assert again.startswith("0 True")
+        assert again.split(" ", 2)[2] == first.split(" ", 2)[2]
+        assert self.run(folder).startswith("0 False")
+
+    def test_machines_have_names(self, monkeypatch: pytest.MonkeyPatch):
+        if identity() is None:
+            pytest.skip("nobody asks here")
+        assert identity() == identity()
+        here = identity()
+        processor = host_module.accelerate.processor()
+        other = SimpleNamespace(processor=lambda: processor[:-1] + bytes([processor[-1] ^ 1]))
+        monkeypatch.setattr(host_module, "accelerate", other)
+        assert identity() not in (here, None)
+        monkeypatch.setattr(host_module, "accelerate", None)
+        assert identity() is None
