@@ -152,15 +152,15 @@ def emit_attention(target: Target, *, rows: int) -> Kernel:
     with _each_head(k) as head:
         turned, scores = head.scratch, k.at(head.scratch, k.mul(k["keys"], k["features"]))
         inverses = k.stack(rows)
-        _turn(k, head["k"], k["k.row"], k["features"], turned, scale=k["scale"])
+        _turn(k, head, "k", turned, scale=k["scale"])
         with _tiles(k, k["queries"], rows) as first:
             head.fetch(("q", "k", "v", "out"), first, rows)
-            _scores(k, rows, head["q"], k["q.row"], first, turned, k["features"], scores)
+            _scores(k, head, rows, "q", first, turned, scores)
             level = k.at(k["level"], k.mul(head.number, k["queries"]), first)
             _weights(k, rows, scores, level, inverses)
             starts = [k.at(scores, k.mul(k["row"], i)) for i in range(rows)]
             factors = [k.load(k.at(inverses, i)) for i in range(rows)]
-            _mixed(k, starts, 1, head["v"], k["v.row"], k["keys"], k["values"], head["out"], "out", first, factors)
+            _mixed(k, head, starts, 1, "v", k["keys"], "out", first, factors)
     return k.kernel()
 
 
@@ -180,42 +180,26 @@ def emit_attention_gradient(target: Target, *, rows: int, keys: int) -> Kernel:
     """
     name = f"attention_gradient_{rows}x{keys}x{BLOCK}_v{target.width}"
     k = _writer(name, target, ("q", "k", "v", "g", "gq", "gk", "gv"), ("level", "slope"))
-    lanes = target.width
     with _each_head(k) as head:
         turned = head.scratch
         turned_values = k.at(turned, k.mul(k["keys"], k["features"]))
         weights = k.at(turned_values, k.mul(k["keys"], k["values"]))
         slopes = k.at(weights, k.mul(k["queries"], k["row"]))
-        _turn(k, head["k"], k["k.row"], k["features"], turned, scale=k["scale"])
-        _turn(k, head["v"], k["v.row"], k["values"], turned_values)
+        _turn(k, head, "k", turned, scale=k["scale"])
+        _turn(k, head, "v", turned_values)
         with _tiles(k, k["queries"], rows) as first:
             head.fetch(("q", "k", "v", "g", "gq", "gk", "gv"), first, rows)
             before = k.mul(first, k["row"])
             here, behind = k.at(weights, before), k.at(slopes, before)
-            _scores(k, rows, head["q"], k["q.row"], first, turned, k["features"], here)
-            _scores(k, rows, head["g"], k["g.row"], first, turned_values, k["values"], behind)
-            of_query = k.add(k.mul(head.number, k["queries"]), first)
-            with k.loop(0, rows, runs=True) as row:
-                level, slope = (
-                    k.splat(k.load(k.at(k[name], of_query, row.index)), lanes) for name in ("level", "slope")
-                )
-                level = _finite(k, level)
-                along = k.mul(row.index, k["row"])
-                of_weights, of_slopes = k.at(here, along), k.at(behind, along)
-                with k.loop(0, k["keys"], step=BLOCK, runs=True) as block:
-                    for part in range(0, BLOCK, lanes):
-                        weight, d = (k.at(each, block.index, part) for each in (of_weights, of_slopes))
-                        p = mathematics.exp(k, k.fsub(k.load(weight, vector(lanes)), level))
-                        k.store(p, weight)
-                        raised = k.fmul(k.fsub(k.load(d, vector(lanes)), slope), k.splat(k["scale"], lanes))
-                        k.store(k.fmul(p, raised), d)
+            _scores(k, head, rows, "q", first, turned, here)
+            _scores(k, head, rows, "g", first, turned_values, behind)
+            _slopes(k, rows, k.add(k.mul(head.number, k["queries"]), first), here, behind)
             starts = [k.at(behind, k.mul(k["row"], i)) for i in range(rows)]
-            _mixed(k, starts, 1, head["k"], k["k.row"], k["keys"], k["features"], head["gq"], "gq", first)
+            _mixed(k, head, starts, 1, "k", k["keys"], "gq", first)
         with _tiles(k, k["keys"], keys) as first:
-            for of, x, name, columns in (("q", slopes, "gk", "features"), ("g", weights, "gv", "values")):
+            for of, x, name in (("q", slopes, "gk"), ("g", weights, "gv")):
                 starts = [k.at(x, first, i) for i in range(keys)]
-                args = head[of], k[f"{of}.row"], k["queries"], k[columns], head[name], name, first
-                _mixed(k, starts, k["row"], *args)
+                _mixed(k, head, starts, k["row"], of, k["queries"], name, first)
     return k.kernel()
 
 
@@ -279,22 +263,23 @@ def _tiles(k: Writer, count: Value, size: int) -> Generator[Value]:
         yield k.least(at.index, k.sub(count, size))
 
 
-def _turn(k: Writer, source: Value, row: Value, columns: Value, to: Value, *, scale: Value | None = None) -> None:
-    """A matrix with a row for each key as [blocks of 16 keys][columns][16]."""
-    lanes = k.target.width
+def _turn(k: Writer, head: _Head, name: str, to: Value, *, scale: Value | None = None) -> None:
+    """A matrix with a row for each key as [blocks of 16 keys][columns][16], perhaps times a number."""
+    lanes, source, columns = k.target.width, head[name], k[COLUMNS[name]]
     with k.loop(0, k["keys"], step=BLOCK, runs=True) as block, k.loop(0, columns, step=lanes, runs=True) as column:
         into = k.at(to, k.mul(block.index, columns), k.mul(column.index, BLOCK))
         for part in range(0, BLOCK, lanes):
-            starts = [k.at(source, k.mul(k.add(block.index, part + i), row), column.index) for i in range(lanes)]
-            for i, value in enumerate(transpose(k, [k.load(start, vector(lanes)) for start in starts])):
+            rows = [k.mul(k.add(block.index, part + i), k[f"{name}.row"]) for i in range(lanes)]
+            square = [k.load(k.at(source, row, column.index), vector(lanes)) for row in rows]
+            for i, value in enumerate(transpose(k, square)):
                 scaled = value if scale is None else k.fmul(value, k.splat(scale, lanes))
                 k.store(scaled, k.at(into, i * BLOCK + part))
 
 
-def _scores(k: Writer, rows: int, x: Value, x_row: Value, first: Value, turned: Value, depth: Value, to: Value) -> None:
-    """Products of rows of x, from the first on, with all keys."""
-    lanes = k.target.width
-    starts = [k.at(x, k.mul(k.add(first, i), x_row)) for i in range(rows)]
+def _scores(k: Writer, head: _Head, rows: int, name: str, first: Value, turned: Value, to: Value) -> None:
+    """Products of rows of a matrix, from the first on, with those of all keys, which are turned."""
+    lanes, depth = k.target.width, k[COLUMNS[name]]
+    starts = [k.at(head[name], k.mul(k.add(first, i), k[f"{name}.row"])) for i in range(rows)]
     with k.loop(0, k["keys"], step=BLOCK, runs=True) as block:
         sums = add_products(k, _zeros(k, rows), starts, k.at(turned, k.mul(block.index, depth)), depth=depth)
         for at, value in enumerate(sums):
@@ -304,24 +289,35 @@ def _scores(k: Writer, rows: int, x: Value, x_row: Value, first: Value, turned: 
 
 def _mixed(
     k: Writer,
+    head: _Head,
     starts: Sequence[Value],
-    x_step: Value | int,
-    w: Value,
-    w_row: Value,
-    depth: Value,
-    columns: Value,
-    to: Value,
+    step: Value | int,
     name: str,
+    depth: Value,
+    to: str,
     first: Value,
     factors: Sequence[Value] = (),
 ) -> None:
-    """Rows of a result, each a sum of rows of w, times its factor; they begin at row `first` of `to`."""
+    """Rows of a result, each a sum of the rows of a matrix.
+
+    Args:
+        k: what is written to.
+        head: whose.
+        starts: of what the rows are multiplied with, one for each row of the result.
+        step: to what the next row is multiplied with.
+        name: of the matrix.
+        depth: its rows.
+        to: the name of the result.
+        first: its first row.
+        factors: of the sums.
+    """
     lanes, parts = k.target.width, BLOCK // k.target.width
-    with k.loop(0, columns, step=BLOCK, runs=True) as block:
-        zeros, from_block = _zeros(k, len(starts)), k.at(w, block.index)
-        sums = add_products(k, zeros, starts, from_block, depth=depth, steps=(x_step, w_row))
+    matrix, result = head[name], head[to]
+    with k.loop(0, k[COLUMNS[name]], step=BLOCK, runs=True) as block:
+        steps = step, k[f"{name}.row"]
+        sums = add_products(k, _zeros(k, len(starts)), starts, k.at(matrix, block.index), depth=depth, steps=steps)
         for row in range(len(starts)):
-            into = k.at(to, k.mul(k.add(first, row), k[f"{name}.row"]), block.index)
+            into = k.at(result, k.mul(k.add(first, row), k[f"{to}.row"]), block.index)
             for part in range(parts):
                 value = sums[row * parts + part]
                 value = k.fmul(value, k.splat(factors[row], lanes)) if factors else value
@@ -369,6 +365,30 @@ def _weights(k: Writer, rows: int, scores: Value, level: Value, inverses: Value)
         found = k.fadd(_finite(k, k.load(k.at(highest, row.index))), mathematics.log(k, some))
         k.store(k.select(empty, MINUS_INFINITY, found), k.at(level, row.index))
         k.store(k.fdiv(number(1.0, FLOAT), some), k.at(inverses, row.index))
+
+
+def _slopes(k: Writer, rows: int, query: Value, scores: Value, changes: Value) -> None:
+    """Rows of scores as weights, and of the changes g @ v.T as what a change of the unscaled scores would change.
+
+    Args:
+        k: what is written to.
+        rows: how many.
+        query: the number of the first, of all heads.
+        scores: become weights.
+        changes: become slopes.
+    """
+    lanes, wide = k.target.width, vector(k.target.width)
+    scale = k.splat(k["scale"], lanes)
+    with k.loop(0, rows, runs=True) as row:
+        level, slope = (k.splat(k.load(k.at(k[name], query, row.index)), lanes) for name in ("level", "slope"))
+        level = _finite(k, level)
+        along = k.mul(row.index, k["row"])
+        with k.loop(0, k["keys"], step=BLOCK, runs=True) as block:
+            for part in range(0, BLOCK, lanes):
+                score, change = (k.at(each, along, block.index, part) for each in (scores, changes))
+                weight = mathematics.exp(k, k.fsub(k.load(score, wide), level))
+                k.store(weight, score)
+                k.store(k.fmul(weight, k.fmul(k.fsub(k.load(change, wide), slope), scale)), change)
 
 
 def _finite(k: Writer, level: Value) -> Value:
