@@ -18,7 +18,7 @@ from functools import cache
 from typing import Final
 
 from . import mathematics
-from .ir import FLOAT, Value, Writer, number, vector
+from .ir import FLOAT, INT, Operand, Value, Writer, number, vector
 from .kernel import Kernel, Slot
 from .launch import Launch
 from .packing import transpose
@@ -60,6 +60,7 @@ class HeadSizes:
         queries, keys: of a head.
         features: of a query and of a key.
         values: that are mixed.
+        causal: query i sees keys 0 to i only; then there are as many keys as queries.
     """
 
     outer: int
@@ -68,6 +69,7 @@ class HeadSizes:
     keys: int
     features: int
     values: int
+    causal: bool = False
 
     @property
     def numbers(self) -> dict[str, int | float]:
@@ -100,7 +102,7 @@ def attend(target: Target, sizes: HeadSizes, lying: Mapping[str, Heads], *, scal
     """
     rows, _ = choose_tile(target, sizes.queries, 1)
     scratch = sizes.keys * sizes.features + rows * sizes.row
-    return _launch(emit_attention(target, rows=rows), sizes, lying, ("level",), scale, scratch)
+    return _launch(emit_attention(target, rows=rows, causal=sizes.causal), sizes, lying, ("level",), scale, scratch)
 
 
 def attend_gradient(target: Target, sizes: HeadSizes, lying: Mapping[str, Heads], *, scale: float) -> Launch:
@@ -118,7 +120,7 @@ def attend_gradient(target: Target, sizes: HeadSizes, lying: Mapping[str, Heads]
     rows, _ = choose_tile(target, sizes.queries, 1)
     keys, _ = choose_tile(target, sizes.keys, 1)
     scratch = sizes.keys * (sizes.features + sizes.values) + 2 * sizes.queries * sizes.row
-    kernel = emit_attention_gradient(target, rows=rows, keys=keys)
+    kernel = emit_attention_gradient(target, rows=rows, keys=keys, causal=sizes.causal)
     return _launch(kernel, sizes, lying, ("level", "slope"), scale, scratch)
 
 
@@ -133,12 +135,13 @@ def _launch(
 
 
 @cache
-def emit_attention(target: Target, *, rows: int) -> Kernel:
+def emit_attention(target: Target, *, rows: int, causal: bool = False) -> Kernel:
     """The kernel that mixes values, some queries at a time.
 
     Args:
         target: the CPU.
         rows: queries at a time, at most as many as a head has.
+        causal: query i sees keys 0 to i only, of as many as there are queries.
 
     The slots:
         q, k, v, out: the first head's; name.outer, name.inner, name.row: strides in floats, columns are adjacent.
@@ -148,37 +151,42 @@ def emit_attention(target: Target, *, rows: int) -> Kernel:
         queries, keys, features, values: of a head; all but the first are multiples of 16.
         row: from a row of scores to the next; scale: of the scores.
     """
-    k = _writer(f"attention_{rows}x{BLOCK}_v{target.width}", target, ("q", "k", "v", "out"), ("level",))
+    name = f"attention_{'causal_' if causal else ''}{rows}x{BLOCK}_v{target.width}"
+    k = _writer(name, target, ("q", "k", "v", "out"), ("level",))
     with _each_head(k) as head:
         turned, scores = head.scratch, k.at(head.scratch, k.mul(k["keys"], k["features"]))
         inverses = k.stack(rows)
         _turn(k, head, "k", turned, scale=k["scale"])
         with _tiles(k, k["queries"], rows) as first:
             head.fetch(("q", "k", "v", "out"), first, rows)
-            _scores(k, head, rows, "q", first, turned, scores)
+            seen = _seen(k, first, rows) if causal else k["keys"]
+            _scores(k, head, rows, "q", first, turned, seen, scores)
+            if causal:
+                _hide(k, rows, first, seen, scores)
             level = k.at(k["level"], k.mul(head.number, k["queries"]), first)
-            _weights(k, rows, scores, level, inverses)
+            _weights(k, rows, seen, scores, level, inverses)
             starts = [k.at(scores, k.mul(k["row"], i)) for i in range(rows)]
             factors = [k.load(k.at(inverses, i)) for i in range(rows)]
-            _mixed(k, head, starts, 1, "v", k["keys"], "out", first, factors)
+            _mixed(k, head, starts, 1, "v", seen, "out", first, factors)
     return k.kernel()
 
 
 @cache
-def emit_attention_gradient(target: Target, *, rows: int, keys: int) -> Kernel:
+def emit_attention_gradient(target: Target, *, rows: int, keys: int, causal: bool = False) -> Kernel:
     """The kernel of the gradients of queries, keys and values.
 
     Args:
         target: the CPU.
         rows: queries at a time, at most as many as a head has.
         keys: at a time, at most as many as a head has.
+        causal: see `emit_attention`.
 
     The slots are those of `emit_attention` without `out`, and:
         g: gradient of `out`; gq, gk, gv: the results.
         slope: [heads][queries], what is taken from g @ v.T.
         scratch: keys and values turned, and the weights and their gradients of one head.
     """
-    name = f"attention_gradient_{rows}x{keys}x{BLOCK}_v{target.width}"
+    name = f"attention_gradient_{'causal_' if causal else ''}{rows}x{keys}x{BLOCK}_v{target.width}"
     k = _writer(name, target, ("q", "k", "v", "g", "gq", "gk", "gv"), ("level", "slope"))
     with _each_head(k) as head:
         turned = head.scratch
@@ -191,15 +199,19 @@ def emit_attention_gradient(target: Target, *, rows: int, keys: int) -> Kernel:
             head.fetch(("q", "k", "v", "g", "gq", "gk", "gv"), first, rows)
             before = k.mul(first, k["row"])
             here, behind = k.at(weights, before), k.at(slopes, before)
-            _scores(k, head, rows, "q", first, turned, here)
-            _scores(k, head, rows, "g", first, turned_values, behind)
-            _slopes(k, rows, k.add(k.mul(head.number, k["queries"]), first), here, behind)
+            seen = _seen(k, first, rows) if causal else k["keys"]
+            _scores(k, head, rows, "q", first, turned, seen, here)
+            _scores(k, head, rows, "g", first, turned_values, seen, behind)
+            if causal:
+                _hide(k, rows, first, seen, here)
+            _slopes(k, rows, seen, k.add(k.mul(head.number, k["queries"]), first), here, behind)
             starts = [k.at(behind, k.mul(k["row"], i)) for i in range(rows)]
-            _mixed(k, head, starts, 1, "k", k["keys"], "gq", first)
+            _mixed(k, head, starts, 1, "k", seen, "gq", first)
         with _tiles(k, k["keys"], keys) as first:
+            before = first if causal else number(0, INT)  # queries that do not see these keys
             for of, x, name in (("q", slopes, "gk"), ("g", weights, "gv")):
-                starts = [k.at(x, first, i) for i in range(keys)]
-                _mixed(k, head, starts, k["row"], of, k["queries"], name, first)
+                starts = [k.at(x, k.mul(before, k["row"]), first, i) for i in range(keys)]
+                _mixed(k, head, starts, k["row"], of, k.sub(k["queries"], before), name, first, skipped=before)
     return k.kernel()
 
 
@@ -276,11 +288,31 @@ def _turn(k: Writer, head: _Head, name: str, to: Value, *, scale: Value | None =
                 k.store(scaled, k.at(into, i * BLOCK + part))
 
 
-def _scores(k: Writer, head: _Head, rows: int, name: str, first: Value, turned: Value, to: Value) -> None:
-    """Products of rows of a matrix, from the first on, with those of all keys, which are turned."""
+def _seen(k: Writer, first: Value, rows: int) -> Value:
+    """Of how many keys scores are made for some queries, from the first on, that see no later ones: whole blocks, and
+    those that follow their tile, which the products of keys may read.
+    """
+    blocks = k.div(k.add(first, 2 * rows + BLOCK - 1), BLOCK)
+    return k.least(k.mul(blocks, BLOCK), k["keys"])
+
+
+def _hide(k: Writer, rows: int, first: Value, seen: Value, scores: Value) -> None:
+    """Scores of later keys are minus infinity."""
+    lanes, wide = k.target.width, vector(k.target.width)
+    start = k.mul(k.div(first, BLOCK), BLOCK)  # all see the blocks before it
+    with k.loop(start, seen, step=BLOCK, runs=True) as block, k.loop(0, rows, runs=True) as row:
+        there = k.sub(k.add(first, row.index, 1), block.index)
+        for part in range(0, BLOCK, lanes):
+            place = k.at(scores, k.mul(row.index, k["row"]), block.index, part)
+            kept = k.lanes_below(k.sub(there, part), lanes)
+            k.store(k.select(kept, k.load(place, wide), MINUS_INFINITY), place)
+
+
+def _scores(k: Writer, head: _Head, rows: int, name: str, first: Value, turned: Value, seen: Value, to: Value) -> None:
+    """Products of rows of a matrix, from the first on, with those of so many keys, which are turned."""
     lanes, depth = k.target.width, k[COLUMNS[name]]
     starts = [k.at(head[name], k.mul(k.add(first, i), k[f"{name}.row"])) for i in range(rows)]
-    with k.loop(0, k["keys"], step=BLOCK, runs=True) as block:
+    with k.loop(0, seen, step=BLOCK, runs=True) as block:
         sums = add_products(k, _zeros(k, rows), starts, k.at(turned, k.mul(block.index, depth)), depth=depth)
         for at, value in enumerate(sums):
             row, part = divmod(at * lanes, BLOCK)
@@ -297,6 +329,8 @@ def _mixed(
     to: str,
     first: Value,
     factors: Sequence[Value] = (),
+    *,
+    skipped: Operand = 0,
 ) -> None:
     """Rows of a result, each a sum of the rows of a matrix.
 
@@ -310,9 +344,10 @@ def _mixed(
         to: the name of the result.
         first: its first row.
         factors: of the sums.
+        skipped: rows of the matrix before the first of them.
     """
     lanes, parts = k.target.width, BLOCK // k.target.width
-    matrix, result = head[name], head[to]
+    matrix, result = k.at(head[name], k.mul(skipped, k[f"{name}.row"])), head[to]
     with k.loop(0, k[COLUMNS[name]], step=BLOCK, runs=True) as block:
         steps = step, k[f"{name}.row"]
         sums = add_products(k, _zeros(k, len(starts)), starts, k.at(matrix, block.index), depth=depth, steps=steps)
@@ -328,7 +363,7 @@ def _zeros(k: Writer, rows: int) -> list[Value]:
     return [Value("zeroinitializer", vector(k.target.width))] * (rows * BLOCK // k.target.width)
 
 
-def _weights(k: Writer, rows: int, scores: Value, level: Value, inverses: Value) -> None:
+def _weights(k: Writer, rows: int, seen: Value, scores: Value, level: Value, inverses: Value) -> None:
     """Rows of scores as exponentials of what they are below the highest of their row; the logarithms of the sums of
     exponentials, and one over the sums of those that are there. All rows go side by side: one waits for itself.
     """
@@ -336,7 +371,7 @@ def _weights(k: Writer, rows: int, scores: Value, level: Value, inverses: Value)
     parts = range(0, BLOCK, lanes)
     starts = [k.at(scores, k.mul(k["row"], i)) for i in range(rows)]
     highest, totals = k.stack(rows), k.stack(rows)
-    with k.loop(0, k["keys"], step=BLOCK, carried=[number(MINUS_INFINITY, wide)] * rows, runs=True) as block:
+    with k.loop(0, seen, step=BLOCK, carried=[number(MINUS_INFINITY, wide)] * rows, runs=True) as block:
         best = list(block.values)
         for part in parts:
             found = [k.load(k.at(start, block.index, part), wide) for start in starts]
@@ -345,7 +380,7 @@ def _weights(k: Writer, rows: int, scores: Value, level: Value, inverses: Value)
     for i, value in enumerate(block.results):
         k.store(_highest(k, value), k.at(highest, i))
     zeros = [Value("zeroinitializer", wide)] * rows
-    with k.loop(0, k["keys"], step=BLOCK, carried=zeros, runs=True) as block:
+    with k.loop(0, seen, step=BLOCK, carried=zeros, runs=True) as block:
         sums: list[Value] = []
         for i, start in enumerate(starts):
             shift, total = k.splat(_finite(k, k.load(k.at(highest, i))), lanes), block.values[i]
@@ -367,12 +402,13 @@ def _weights(k: Writer, rows: int, scores: Value, level: Value, inverses: Value)
         k.store(k.fdiv(number(1.0, FLOAT), some), k.at(inverses, row.index))
 
 
-def _slopes(k: Writer, rows: int, query: Value, scores: Value, changes: Value) -> None:
+def _slopes(k: Writer, rows: int, seen: Value, query: Value, scores: Value, changes: Value) -> None:
     """Rows of scores as weights, and of the changes g @ v.T as what a change of the unscaled scores would change.
 
     Args:
         k: what is written to.
         rows: how many.
+        seen: keys of each.
         query: the number of the first, of all heads.
         scores: become weights.
         changes: become slopes.
@@ -383,7 +419,7 @@ def _slopes(k: Writer, rows: int, query: Value, scores: Value, changes: Value) -
         level, slope = (k.splat(k.load(k.at(k[name], query, row.index)), lanes) for name in ("level", "slope"))
         level = _finite(k, level)
         along = k.mul(row.index, k["row"])
-        with k.loop(0, k["keys"], step=BLOCK, runs=True) as block:
+        with k.loop(0, seen, step=BLOCK, runs=True) as block:
             for part in range(0, BLOCK, lanes):
                 score, change = (k.at(each, along, block.index, part) for each in (scores, changes))
                 weight = mathematics.exp(k, k.fsub(k.load(score, wide), level))

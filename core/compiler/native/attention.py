@@ -22,13 +22,16 @@ MOST_KEYS: Final = 4096  # of which the scores of some queries stay in the cache
 MOST_SCORES: Final = 1 << 17  # of a head, whose gradient keeps them
 
 
-def _gradient(xp: Any, q: Array, k: Array, v: Array, g: Array, level: Array, slope: Array, *, scale: float) -> Any:
+def _gradient(
+    xp: Any, q: Array, k: Array, v: Array, g: Array, level: Array, slope: Array, *, scale: float, causal: bool
+) -> Any:
     weights = xp.exp(scale * xp.matmul(q, k.swapaxes(-1, -2)) - level)
+    weights = xp.tril(weights) if causal else weights
     slopes = scale * weights * (xp.matmul(g, v.swapaxes(-1, -2)) - slope)
     return xp.matmul(slopes, k), xp.matmul(slopes.swapaxes(-1, -2), q), xp.matmul(weights.swapaxes(-1, -2), g)
 
 
-def _gradient_spec(q: Spec, k: Spec, v: Spec, g: Spec, level: Spec, slope: Spec, *, scale: float) -> Sequence[Spec]:
+def _gradient_spec(q: Spec, k: Spec, v: Spec, g: Spec, level: Spec, slope: Spec, **params: Any) -> Sequence[Spec]:
     lead = g.shape[:-2]
     return tuple(Spec((*lead, *each.shape[-2:]), each.dtype) for each in (q, k, v))
 
@@ -56,16 +59,16 @@ ATTENTION_GRADIENT: Final = OpDef(
 
 def is_fused(node: Node) -> bool:
     """Whether there is a kernel for an attention, or for the gradient of one."""
-    q, k, v, *others = (value.spec for value in node.values)
-    if node.op.name == "flash_attention":
-        if node.params["causal"] or node.params["dropout"]:
-            return False
-    elif node.op is not ATTENTION_GRADIENT or q.shape[-2] * k.shape[-2] > MOST_SCORES:
+    if node.op is not ATTENTION_GRADIENT and (node.op.name != "flash_attention" or node.params["dropout"]):
         return False
-    lead = node.outputs[0].shape[:-2]
-    whole = all(n and n % BLOCK == 0 for n in (k.shape[-2], q.shape[-1], v.shape[-1]))
+    q, k, v, *others = (value.spec for value in node.values)
+    queries, keys = q.shape[-2], k.shape[-2]
+    if node.op is ATTENTION_GRADIENT and queries * keys > MOST_SCORES:
+        return False
+    whole = all(n and n % BLOCK == 0 for n in (keys, q.shape[-1], v.shape[-1]))
+    fits = queries > 0 and keys <= MOST_KEYS and (queries == keys or not node.params["causal"])
     floats = all(spec.dtype.name == "float32" for spec in (q, k, v, *others))
-    return whole and floats and q.shape[-2] > 0 and k.shape[-2] <= MOST_KEYS and prod(lead) >= FEWEST_HEADS
+    return whole and fits and floats and prod(node.outputs[0].shape[:-2]) >= FEWEST_HEADS
 
 
 def lower_attention(outer: Lowering, node: Node) -> None:
@@ -75,7 +78,7 @@ def lower_attention(outer: Lowering, node: Node) -> None:
     heads = lead[-1] if lead else 1
     sizes = HeadSizes(
         outer=prod(lead) // heads, inner=heads, queries=q.shape[-2], keys=k.shape[-2], features=q.shape[-1],
-        values=v.shape[-1],
+        values=v.shape[-1], causal=node.params["causal"],
     )  # fmt: skip
     read = dict(zip(("q", "k", "v", "g"), (q, k, v, *others[:1]), strict=False))
     where = {name: _by_heads(outer, value, lead) for name, value in read.items()}

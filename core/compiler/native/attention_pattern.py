@@ -1,7 +1,8 @@
 """Gradients of attention, found in a graph by what they are made of.
 
 A trace ends in the composition that is the gradient of `flash_attention`: scores and weights once more, and products.
-Where it is of one tile, without a mask, and drops nothing, it becomes one node again, for which there is a kernel.
+Where it is of one tile, without a mask but that of later keys, and drops nothing, it becomes one node again, for which
+there is a kernel.
 
     weights = exp(scale q k^T - level)         gv = weights^T g
     slopes = weights * (g v^T - slope)         gq = scale slopes k,  gk = slopes^T (scale q)
@@ -12,7 +13,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
+
+import numpy as np
 
 from ..graph import Graph, Input, Node, Value
 from ..passes import Rewriting
@@ -26,14 +29,21 @@ class _Found:
     Attributes:
         inputs: of `ATTENTION_GRADIENT`.
         scale: of the scores.
+        causal: whether queries see no later keys.
         made: its outputs.
         inside: the nodes that it is made of.
     """
 
     inputs: tuple[Value, ...]
     scale: float
+    causal: bool
     made: tuple[Value, ...]
     inside: frozenset[Node]
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Of `ATTENTION_GRADIENT`."""
+        return {"scale": self.scale, "causal": self.causal}
 
 
 def gather_attention(graph: Graph) -> Graph:
@@ -71,7 +81,9 @@ class _Matching:
         lowered = None if power is None else _node(power.inputs[0], "subtract")
         if power is None or difference is None or lowered is None:
             return None
-        of_keys, of_values = _turned_product(lowered.inputs[0]), _turned_product(difference.inputs[0])
+        hidden = self._hidden(lowered.inputs[0])
+        of_keys = _turned_product(lowered.inputs[0] if hidden is None else hidden.inputs[1])
+        of_values = _turned_product(difference.inputs[0])
         level, slope = lowered.inputs[1], difference.inputs[1]
         if of_keys is None or of_values is None or not _is_column(level, product) or not _is_column(slope, product):
             return None
@@ -86,22 +98,31 @@ class _Matching:
             gq = next((user for user in self._users[gq.outputs[0]] if _scaled(user.outputs[0])[1] == scale), None)
         if gq is None or gk is None or gv is None:
             return None
-        inside = (power, lowered, scores, difference, changes, product, unscaled, *turns, gq, gk, gv)
+        inside = (power, lowered, hidden, scores, difference, changes, product, unscaled, *turns, gq, gk, gv)
         return _Found(
             inputs=(q, k, v, g, level, slope),
             scale=scale,
+            causal=hidden is not None,
             made=(gq.outputs[0], gk.outputs[0], gv.outputs[0]),
             inside=frozenset(filter(None, inside)),
         )
 
     def _is_whole(self, found: _Found) -> bool:
         """Whether there is a kernel, and nobody else wants what is inside."""
-        node = Node(ATTENTION_GRADIENT, found.inputs, {"scale": found.scale})
+        node = Node(ATTENTION_GRADIENT, found.inputs, found.params)
         node.outputs = found.made
         within = [node.outputs[0] for node in found.inside if node.outputs[0] not in found.made]
         return is_fused(node) and all(
             value not in self._wanted and found.inside.issuperset(self._users[value]) for value in within
         )
+
+    def _hidden(self, item: Input) -> Node | None:
+        """What makes scores of later keys minus infinity."""
+        node = _node(item, "where")
+        if node is None or node.inputs[2] != -np.inf or not isinstance(node.inputs[0], Value):
+            return None
+        mask = self._graph.constants.get(node.inputs[0])
+        return node if mask is not None and np.array_equal(mask, np.tri(*mask.shape, dtype=np.bool_)) else None
 
     def _matmul(self, left: Value, right: Value) -> Node | None:
         """The product of two values."""
@@ -126,7 +147,7 @@ class _Gathering(Rewriting):
         made = super().visit(node, inputs)
         if (found := self._found.get(node)) is not None:
             given = [self.into[value] for value in found.inputs]
-            outputs = self.add(ATTENTION_GRADIENT, given, {"scale": found.scale}, node.where)
+            outputs = self.add(ATTENTION_GRADIENT, given, found.params, node.where)
             self._instead |= zip(found.made, outputs, strict=True)
         return made
 

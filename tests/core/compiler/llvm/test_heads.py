@@ -22,11 +22,18 @@ NAMES = {"q": 0, "k": 1, "v": 2, "out": 0, "g": 0, "gq": 0, "gk": 1, "gv": 2}
 SCALE = 0.375
 
 
+CAUSAL = [(2, 3, 64, 64, 32, 32), (1, 2, 16, 16, 16, 48), (1, 1, 112, 112, 32, 16)]  # as many keys as queries
+
+
 class Given:
     """Operands of one attention, heads taking turns in memory, and what NumPy makes of them."""
 
-    def __init__(self, batch: int, heads: int, queries: int, keys: int, features: int, values: int) -> None:
-        self.sizes = HeadSizes(outer=batch, inner=heads, queries=queries, keys=keys, features=features, values=values)
+    def __init__(
+        self, batch: int, heads: int, queries: int, keys: int, features: int, values: int, *, causal: bool = False
+    ) -> None:
+        self.sizes = HeadSizes(
+            outer=batch, inner=heads, queries=queries, keys=keys, features=features, values=values, causal=causal
+        )
         rng = np.random.default_rng(queries)
         rows = {"q": queries, "out": queries, "g": queries, "gq": queries}
         wide = {"v": values, "out": values, "g": values, "gv": values}
@@ -51,13 +58,15 @@ class Given:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("sizes", SIZES)
-def test_attention_and_its_gradients(kernel_cache: KernelCache, width: int, sizes: tuple[int, ...]):
+@pytest.mark.parametrize(("sizes", "causal"), [*((each, False) for each in SIZES), *((each, True) for each in CAUSAL)])
+def test_attention_and_its_gradients(kernel_cache: KernelCache, width: int, sizes: tuple[int, ...], causal: bool):
     """The same bits for any number of threads."""
-    target, given = target_of(kernel_cache, width), Given(*sizes)
+    target, given = target_of(kernel_cache, width), Given(*sizes, causal=causal)
     kept: list[bytes] = []
     q, k, v, g = map(given.exact, ("q", "k", "v", "g"))
     scores = SCALE * q @ k.swapaxes(-1, -2)
+    if causal:
+        scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)
     powers = np.exp(scores - scores.max(-1, keepdims=True))
     weights = powers / powers.sum(-1, keepdims=True)
     level = scores.max(-1) + np.log(powers.sum(-1))

@@ -52,7 +52,7 @@ def without_products(q: Tensor, k: Tensor, v: Tensor):
 def kernels_of(program: NativeProgram) -> set[str]:
     """Those for attention."""
     names = {work.launch.kernel.name.rsplit("_", 2)[0] for work in program.works}
-    return names & FUSED
+    return {name.removesuffix("_causal") for name in names} & FUSED
 
 
 def shapes(lead, queries=32, keys=32, features=16, values=16):
@@ -71,7 +71,9 @@ CASES = [
     pytest.param(between, shapes((2, 9), queries=8, keys=8)[:1] * 3, NONE, id="few-keys"),
     pytest.param(between, [(3, 16, 4, 32)] * 3, BOTH, id="heads-within-rows"),
     pytest.param(attended, shapes((8,), queries=260), FORWARD | {"attention_gradient"}, id="longer-than-a-tile"),
-    pytest.param(partial(attended, causal=True), shapes((8,)), NONE, id="causal"),
+    pytest.param(partial(attended, causal=True), shapes((2, 4), values=32), BOTH, id="causal"),
+    pytest.param(partial(attended, causal=True), shapes((8,), queries=272, keys=272), BOTH, id="causal-tiles"),
+    pytest.param(partial(attended, causal=True), shapes((8,), queries=48), NONE, id="causal-of-other-lengths"),
     pytest.param(attended, shapes((7,)), NONE, id="few-heads"),
     pytest.param(attended, shapes((8,), keys=31), NONE, id="odd-keys"),
     pytest.param(attended, shapes((8,), features=24), NONE, id="odd-features"),
