@@ -242,10 +242,11 @@ class _Head:
         k = self.k
         for name in names:
             like, start = WRITTEN.get(name, name), self._start(name, self.following)
-            with k.loop(0, k[COLUMNS[like]], step=BLOCK, runs=True) as block:
-                for i in range(count):
-                    row = k.least(k.add(first, i), k.sub(k[ROWS[like]], 1))
-                    k.prefetch(k.at(start, k.mul(row, k[f"{name}.row"]), block.index), write=name in WRITTEN)
+            last = k.least(k.add(first, count), k[ROWS[like]])
+            with k.loop(k.least(first, k.sub(last, 1)), last, runs=True) as row:
+                at = k.at(start, k.mul(row.index, k[f"{name}.row"]))
+                with k.loop(0, k[COLUMNS[like]], step=BLOCK, runs=True) as block:
+                    k.prefetch(k.at(at, block.index), write=name in WRITTEN)
 
     def _start(self, name: str, head: Value) -> Value:
         k = self.k
@@ -280,12 +281,13 @@ def _turn(k: Writer, head: _Head, name: str, to: Value, *, scale: Value | None =
     lanes, source, columns = k.target.width, head[name], k[COLUMNS[name]]
     with k.loop(0, k["keys"], step=BLOCK, runs=True) as block, k.loop(0, columns, step=lanes, runs=True) as column:
         into = k.at(to, k.mul(block.index, columns), k.mul(column.index, BLOCK))
-        for part in range(0, BLOCK, lanes):
-            rows = [k.mul(k.add(block.index, part + i), k[f"{name}.row"]) for i in range(lanes)]
+        with k.loop(0, BLOCK, step=lanes, runs=True) as part:
+            first = k.add(block.index, part.index)
+            rows = [k.mul(k.add(first, i), k[f"{name}.row"]) for i in range(lanes)]
             square = [k.load(k.at(source, row, column.index), vector(lanes)) for row in rows]
             for i, value in enumerate(transpose(k, square)):
                 scaled = value if scale is None else k.fmul(value, k.splat(scale, lanes))
-                k.store(scaled, k.at(into, i * BLOCK + part))
+                k.store(scaled, k.at(into, part.index, i * BLOCK))
 
 
 def _seen(k: Writer, first: Value, rows: int) -> Value:
