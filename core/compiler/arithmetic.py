@@ -26,6 +26,8 @@ REDUCTIONS: Final = {
     "rms_standardize": 4,
     "log_softmax": 3 + COSTS["exp"],
 }
+ATTENTIONS: Final = frozenset({"flash_attention", "masked_flash_attention", "attention_gradient"})
+OF_A_SCORE: Final = 4 + COSTS["exp"]  # beside its products
 
 
 def macs_of(node: Node) -> int:
@@ -54,6 +56,9 @@ def operations_of(node: Node) -> int:
         return node.outputs[0].spec.size * _per_element(node)
     if node.op.name in REDUCTIONS:
         return max((value.spec.size for value in node.values), default=0) * REDUCTIONS[node.op.name]
+    if node.op.name in ATTENTIONS:
+        _, keys, *_ = node.values
+        return prod(node.outputs[0].shape[:-1]) * keys.shape[-2] * OF_A_SCORE
     return 0
 
 

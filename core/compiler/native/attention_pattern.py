@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from ..graph import Graph, Input, Node, Value
+from ..graph import Graph, Input, Node, Value, inferred
 from ..passes import Rewriting
 from .attention import ATTENTION_GRADIENT, is_fused
 
@@ -111,6 +111,9 @@ class _Matching:
         """Whether there is a kernel, and nobody else wants what is inside."""
         node = Node(ATTENTION_GRADIENT, found.inputs, found.params)
         node.outputs = found.made
+        specs, _ = inferred(ATTENTION_GRADIENT, node.inputs, node.params)
+        if specs != tuple(value.spec for value in found.made):
+            return False
         within = [node.outputs[0] for node in found.inside if node.outputs[0] not in found.made]
         return is_fused(node) and all(
             value not in self._wanted and found.inside.issuperset(self._users[value]) for value in within
