@@ -343,6 +343,7 @@ PROGRAM = """
         ),
         pytest.param(
             """
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started with nohup ignores it
             try:
                 threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
                 while True:
