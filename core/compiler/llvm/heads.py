@@ -156,18 +156,18 @@ def emit_attention(target: Target, *, rows: int, causal: bool = False) -> Kernel
     with _each_head(k) as head:
         turned, scores = head.scratch, k.at(head.scratch, k.mul(k["keys"], k["features"]))
         inverses = k.stack(rows)
-        _turn(k, head, "k", turned, scale=k["scale"])
+        _turn(head, "k", turned, scale=k["scale"])
         with _tiles(k, k["queries"], rows) as first:
             head.fetch(("q", "k", "v", "out"), first, rows)
             seen = _seen(k, first, rows) if causal else k["keys"]
-            _scores(k, head, rows, "q", first, turned, seen, scores)
+            _scores(head, rows, "q", first, turned, seen, scores)
             if causal:
                 _hide(k, rows, first, seen, scores)
             level = k.at(k["level"], k.mul(head.number, k["queries"]), first)
             _weights(k, rows, seen, scores, level, inverses)
             starts = [k.at(scores, k.mul(k["row"], i)) for i in range(rows)]
             factors = [k.load(k.at(inverses, i)) for i in range(rows)]
-            _mixed(k, head, starts, 1, "v", seen, "out", first, factors)
+            _mixed(head, starts, 1, "v", seen, "out", first, factors)
     return k.kernel()
 
 
@@ -193,25 +193,25 @@ def emit_attention_gradient(target: Target, *, rows: int, keys: int, causal: boo
         turned_values = k.at(turned, k.mul(k["keys"], k["features"]))
         weights = k.at(turned_values, k.mul(k["keys"], k["values"]))
         slopes = k.at(weights, k.mul(k["queries"], k["row"]))
-        _turn(k, head, "k", turned, scale=k["scale"])
-        _turn(k, head, "v", turned_values)
+        _turn(head, "k", turned, scale=k["scale"])
+        _turn(head, "v", turned_values)
         with _tiles(k, k["queries"], rows) as first:
             head.fetch(("q", "k", "v", "g", "gq", "gk", "gv"), first, rows)
             before = k.mul(first, k["row"])
             here, behind = k.at(weights, before), k.at(slopes, before)
             seen = _seen(k, first, rows) if causal else k["keys"]
-            _scores(k, head, rows, "q", first, turned, seen, here)
-            _scores(k, head, rows, "g", first, turned_values, seen, behind)
+            _scores(head, rows, "q", first, turned, seen, here)
+            _scores(head, rows, "g", first, turned_values, seen, behind)
             if causal:
                 _hide(k, rows, first, seen, here)
             _slopes(k, rows, seen, k.add(k.mul(head.number, k["queries"]), first), here, behind)
             starts = [k.at(behind, k.mul(k["row"], i)) for i in range(rows)]
-            _mixed(k, head, starts, 1, "k", seen, "gq", first)
+            _mixed(head, starts, 1, "k", seen, "gq", first)
         with _tiles(k, k["keys"], keys) as first:
             before = first if causal else number(0, INT)  # queries that do not see these keys
             for of, x, name in (("q", slopes, "gk"), ("g", weights, "gv")):
                 starts = [k.at(x, k.mul(before, k["row"]), first, i) for i in range(keys)]
-                _mixed(k, head, starts, k["row"], of, k.sub(k["queries"], before), name, first, skipped=before)
+                _mixed(head, starts, k["row"], of, k.sub(k["queries"], before), name, first, skipped=before)
     return k.kernel()
 
 
@@ -276,9 +276,10 @@ def _tiles(k: Writer, count: Value, size: int) -> Generator[Value]:
         yield k.least(at.index, k.sub(count, size))
 
 
-def _turn(k: Writer, head: _Head, name: str, to: Value, *, scale: Value | None = None) -> None:
+def _turn(head: _Head, name: str, to: Value, *, scale: Value | None = None) -> None:
     """A matrix with a row for each key as [blocks of 16 keys][columns][16], perhaps times a number."""
-    lanes, source, columns = k.target.width, head[name], k[COLUMNS[name]]
+    k, source = head.k, head[name]
+    lanes, columns = k.target.width, k[COLUMNS[name]]
     with k.loop(0, k["keys"], step=BLOCK, runs=True) as block, k.loop(0, columns, step=lanes, runs=True) as column:
         into = k.at(to, k.mul(block.index, columns), k.mul(column.index, BLOCK))
         with k.loop(0, BLOCK, step=lanes, runs=True) as part:
@@ -310,8 +311,9 @@ def _hide(k: Writer, rows: int, first: Value, seen: Value, scores: Value) -> Non
             k.store(k.select(kept, k.load(place, wide), MINUS_INFINITY), place)
 
 
-def _scores(k: Writer, head: _Head, rows: int, name: str, first: Value, turned: Value, seen: Value, to: Value) -> None:
+def _scores(head: _Head, rows: int, name: str, first: Value, turned: Value, seen: Value, to: Value) -> None:
     """Products of rows of a matrix, from the first on, with those of so many keys, which are turned."""
+    k = head.k
     lanes, depth = k.target.width, k[COLUMNS[name]]
     starts = [k.at(head[name], k.mul(k.add(first, i), k[f"{name}.row"])) for i in range(rows)]
     with k.loop(0, seen, step=BLOCK, runs=True) as block:
@@ -322,7 +324,6 @@ def _scores(k: Writer, head: _Head, rows: int, name: str, first: Value, turned: 
 
 
 def _mixed(
-    k: Writer,
     head: _Head,
     starts: Sequence[Value],
     step: Value | int,
@@ -337,7 +338,6 @@ def _mixed(
     """Rows of a result, each a sum of the rows of a matrix.
 
     Args:
-        k: what is written to.
         head: whose.
         starts: of what the rows are multiplied with, one for each row of the result.
         step: to what the next row is multiplied with.
@@ -348,6 +348,7 @@ def _mixed(
         factors: of the sums.
         skipped: rows of the matrix before the first of them.
     """
+    k = head.k
     lanes, parts = k.target.width, BLOCK // k.target.width
     matrix, result = k.at(head[name], k.mul(skipped, k[f"{name}.row"])), head[to]
     with k.loop(0, k[COLUMNS[name]], step=BLOCK, runs=True) as block:
