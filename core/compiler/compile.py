@@ -16,7 +16,7 @@ from .. import tree
 from ..device import Array, Device
 from ..dispatch import Traced, apply
 from ..errors import CompileError, ConfigError, GradientError
-from ..op import Batch, Flags, Jvp, OpDef
+from ..op import Flags
 from ..tape import current_mode
 from ..tensor import Tensor, as_array, wrap
 from .graph import Graph, OutdatedError
@@ -25,6 +25,7 @@ from .passes import optimize
 from .reference import Program, ReferenceProgram
 from .shortcut import Parts, Shortcut, shortcut
 from .trace import Pullback, Staged, TracedStep, trace
+from .unlisted import unlisted_op
 from .watched import Surroundings
 
 if TYPE_CHECKING:
@@ -188,17 +189,11 @@ class _Entry:
             parts = self._pullback([*saved, *seeds])
             return [wrap(part) for part in parts] if on_tensors else parts
 
-        definition = OpDef(
-            name=f"compiled({self.graph.name})",
-            forward=forward,
-            infer=lambda *specs: tuple(value.spec for value in self.graph.results[: self._count]),
+        definition = unlisted_op(
+            f"compiled({self.graph.name})",
+            forward,
+            lambda *specs: tuple(value.spec for value in self.graph.results[: self._count]),
             vjp=rule,
-            saves=frozenset(),
-            jvp=Jvp.NONE,
-            batch=Batch.LOOP,
-            per_sample=None,
-            reference=forward,
-            samples=(),
             flags=Flags.HALF,
         )
         return apply(definition, [*given, *pullback.leaves], {})

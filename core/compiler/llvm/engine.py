@@ -1,4 +1,4 @@
-"""`Engine`: LLVM, behind one typed door: IR text to object code, object code to addresses in this process.
+"""`Engine`: LLVM, behind one typed door: IR text to code, code to addresses in this process.
 
 No pass of LLVM's optimiser runs. Our kernels are written as vectors, tiles and loops already, and on the register-tiled
 convolutions the code generator alone gives the same speed (115-129 GFLOP/s against 110-129) for 4-8 ms a kernel, where

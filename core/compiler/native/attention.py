@@ -7,11 +7,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from ...device import Array
-from ...op import Batch, Jvp, OpDef
 from ...shapes import Spec
 from ..graph import Node, Value
 from ..llvm.heads import Heads, HeadSizes, attend, attend_gradient
 from ..llvm.tile import BLOCK
+from ..unlisted import unlisted_op
 from .place import Place
 
 if TYPE_CHECKING:
@@ -42,18 +42,8 @@ def _gradient_macs(specs: Sequence[Spec], made: Sequence[Spec], **params: Any) -
     return prod(made[0].shape[:-1]) * k.shape[-2] * (3 * q.shape[-1] + 2 * v.shape[-1])
 
 
-ATTENTION_GRADIENT: Final = OpDef(
-    name="attention_gradient",
-    forward=_gradient,
-    infer=_gradient_spec,
-    vjp=(None,) * 6,
-    saves=frozenset(),
-    jvp=Jvp.NONE,
-    batch=Batch.LOOP,
-    per_sample=None,
-    reference=_gradient,
-    samples=(),
-    macs=_gradient_macs,
+ATTENTION_GRADIENT: Final = unlisted_op(
+    "attention_gradient", _gradient, _gradient_spec, vjp=(None,) * 6, macs=_gradient_macs
 )
 
 
@@ -84,12 +74,13 @@ def lower_attention(outer: Lowering, node: Node) -> None:
     where = {name: _by_heads(outer, value, lead) for name, value in read.items()}
     if node.op is ATTENTION_GRADIENT:
         made = dict(zip(("gq", "gk", "gv"), node.outputs, strict=True))
-        memory = {name: _numbers(outer, value) for name, value in zip(("level", "slope"), others[1:], strict=True)}
+        level, slope = map(outer.channels, others[1:])
+        numbers = {"level": level, "slope": slope}
         writes = list(made)
     else:
         made = {"out": node.outputs[0]}
-        level = outer.places[node.outputs[1]] = outer.new_place(node.outputs[1])
-        memory = {"level": level}
+        place = outer.places[node.outputs[1]] = outer.new_place(node.outputs[1])
+        numbers = {"level": (place.buffer, place.origin)}
         writes = ["out", "level"]
     for name, value in made.items():
         place = outer.places[value] = _taking_turns(outer, value)
@@ -100,10 +91,10 @@ def lower_attention(outer: Lowering, node: Node) -> None:
     launch = (attend_gradient if node.op is ATTENTION_GRADIENT else attend)(
         outer.target, sizes, lying, scale=node.params["scale"]
     )
-    for name, place in memory.items():
-        launch = launch.shifted(name, place.origin)
-    buffers = {name: place.buffer for name, place in (where | memory).items()}
-    outer.add(launch, buffers, writes, node.where or "attention")
+    memory = {name: place.buffer for name, place in where.items()}
+    for name, (buffer, origin) in numbers.items():
+        memory[name], launch = buffer, launch.shifted(name, origin)
+    outer.add(launch, memory, writes, node.where or "attention")
 
 
 def _taking_turns(outer: Lowering, value: Value) -> Place:
@@ -127,9 +118,3 @@ def _in_two(place: Place) -> Place | None:
     *lead, rows, columns = place.shape
     heads = lead[-1] if lead else 1
     return place.reshaped((prod(lead) // heads, heads, rows, columns))
-
-
-def _numbers(outer: Lowering, value: Value) -> Place:
-    """Numbers of queries, side by side."""
-    place = outer.place(value)
-    return place if place.is_dense else outer.dense_copy(place)

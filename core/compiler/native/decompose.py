@@ -12,10 +12,11 @@ from math import prod
 from typing import Any, Final
 
 from ...device import Array
-from ...op import OPS, Batch, Jvp, OpDef
+from ...op import OPS
 from ...shapes import Spec
 from ..graph import Graph, Input, Node, Value
 from ..passes import Rewriting, optimize
+from ..unlisted import unlisted_op
 from .apart import Apart, over_leading
 from .borders import size_of
 from .pools import counts_of
@@ -34,18 +35,7 @@ def _moments_spec(x: Spec) -> tuple[Spec, Spec]:
 
 
 # Mean and biased variance over all axes but the last, which stay.
-CHANNEL_MOMENTS: Final = OpDef(
-    name="channel_moments",
-    forward=_moments,
-    infer=_moments_spec,
-    vjp=(None,),
-    saves=frozenset(),
-    jvp=Jvp.NONE,
-    batch=Batch.LOOP,
-    per_sample=None,
-    reference=_moments,
-    samples=(),
-)
+CHANNEL_MOMENTS: Final = unlisted_op("channel_moments", _moments, _moments_spec, vjp=(None,))
 
 
 def decompose(graph: Graph) -> Graph:

@@ -195,7 +195,7 @@ class Lowering:
         return known
 
     def channels(self, value: Value) -> tuple[Buffer, int]:
-        """Where a value of one number per channel lies side by side: the memory, and its first element in it."""
+        """Where numbers lie side by side, such as one per channel: the memory, and the first of them in it."""
         place = self.place(value)
         place = place if place.is_dense else self.dense_copy(place)
         return place.buffer, place.origin
