@@ -61,6 +61,7 @@ class SiteConnection(asyncio.Protocol):
         self._closing = False
         self._lost = False
         self._reading_paused = False
+        self._writing_paused = False
         self._upstream: UpstreamConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -139,13 +140,17 @@ class SiteConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The site takes no more for now."""
+        self._writing_paused = True
         if self._upstream is not None:
             self._upstream.pause_reading()
 
     def resume_writing(self) -> None:
         """It does again."""
+        self._writing_paused = False
         if self._upstream is not None:
             self._upstream.resume_reading()
+        elif not self._busy and not self._ending:
+            self._listen()
 
     # What the parser calls.
 
@@ -394,6 +399,8 @@ class SiteConnection(asyncio.Protocol):
 
     def _begin(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
+        if self._writing_paused:
+            connection.pause_reading()
         held, self._held = b"".join(self._held), []
         if self._url == PULL and self._front.room.hold_s > 0 and self._length <= SMALL:
             self._again, self._heard = held, self._front.room.rung
@@ -407,7 +414,12 @@ class SiteConnection(asyncio.Protocol):
             return
         self._busy = False
         self._reset()
+        self._listen()
+
+    def _listen(self) -> None:
+        """Wait for a request; for none while the site does not take the answers it has."""
         self.deadline = self._loop.time() + self._front.limits.idle_s
+        (self._pause_reading if self._writing_paused else self._resume_reading)()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say so, unless an answer has begun, and end."""

@@ -248,6 +248,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.asker = None
         if self._sent_whole and self._keep_alive and self.usable:
             self._reset()
+            self.resume_reading()  # whoever did not take the end of this answer will not say when that is over
             self.idle_since = self._loop.time()
             self._pool.keep(self)
         else:

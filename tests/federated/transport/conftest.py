@@ -111,6 +111,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers with what it was asked; the first letters of a body may ask for more."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: StandIn
 
     def do_POST(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from datetime import timedelta
 
 import httpx
@@ -422,6 +423,40 @@ def test_a_site_that_does_not_take_its_answer_is_dropped(caller, site):
         connection.sendall(request(site, body=b"many 50000000"))
         assert connection.recv(10) == b"HTTP/1.1 2"
         wait_until(lambda: caller.front.traffic()["hospital-a"].connections == 0)
+
+
+def test_a_site_that_takes_no_answers_keeps_nobody_waiting_and_is_asked_no_more(caller, site, upstream):
+    def is_passed(count):
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            traffic = caller.front.traffic().get("hospital-a")
+            if traffic is not None and traffic.requests >= count:
+                return True
+            time.sleep(0.001)
+        return False
+
+    def ask(http):
+        assert http.post(PULL, content=b"hello", timeout=10).content == b"hello"
+
+    with caller.raw(site) as connection, caller.http(site) as http:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**18)  # the system takes little for it
+        many = request(site, body=b"many 60000")
+        connection.sendall(many)
+        sent = 1
+        while is_passed(2 * sent - 1):
+            assert sent < 5000, "the front takes requests without an end"
+            ask(http)  # by the connection that brought an answer to the other, maybe more than it takes
+            connection.sendall(many)
+            sent += 1
+        assert len(upstream.requests) == 2 * (sent - 1)
+        ask(http)
+        left = sent * 60000
+        while left > 0:
+            part = connection.recv(65536)
+            assert part, "the front ended the connection"
+            left -= part.count(0)
+        ask(http)
+    assert len(upstream.requests) == 2 * sent + 1
 
 
 @pytest.mark.parametrize("limits", [quick(connections=4)])
