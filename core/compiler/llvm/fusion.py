@@ -92,7 +92,7 @@ class _Grid:
     @property
     def side_by_side(self) -> bool:
         """Whether pixels follow each other without gaps."""
-        return all(pixel == self.channels for *_, pixel in self.steps.values())
+        return self.pixels == 1 or all(pixel == self.channels for *_, pixel in self.steps.values())
 
     def joined_rows(self) -> _Grid:
         """Rows and pixels as one axis."""

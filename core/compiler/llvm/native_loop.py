@@ -27,7 +27,8 @@ SLEEPERS = 384  # i64: threads that sleep or are about to
 TABLE, RECORDS, CONTROL, TIMES = 512, 520, 528, 536  # what `run` was called with
 NEW = 544  # i64: whether there are workers that never ran
 CREDIT = 552  # i64: > 0 while it has helped to send workers away from the caller's core
-BARRIER_SPINS, IDLE_SPINS = 640, 656  # i64, i64: how often to look before sleeping now, and at most
+BARRIER_SPINS, IDLE_SPINS = 640, 704  # of barriers, and of waits for a job: the words that follow, an i64 each
+NOW, MOST, LEFT, PAUSE, EARLY = range(5)  # looks before sleeping: now, at most; sleeps before a long spin; see `wait`
 LOCK, UNLOCK, WAIT, BROADCAST = 768, 776, 784, 792  # pthread_mutex_lock and so on
 CLOCK, CLOCK_ID = 800, 808  # clock_gettime and which clock
 CPU, ALLOWED, ALLOW = 816, 824, 832  # sched_getcpu, sched_getaffinity, pthread_setaffinity_np, or 0
@@ -38,7 +39,8 @@ WORKER_BYTES = 40
 MASK_WORDS = 16  # of a set of CPUs
 LEAVE = 0xFFFF
 FEWEST_SPINS = 64  # a microsecond or two
-PATIENCE = 16  # times as long as before, the caller waits for workers that it has sent away from its core
+FIRST_PAUSE, LONGEST_PAUSE = 8, 1024  # sleeps between two long spins: after one that helped, and at most
+PATIENCE = 16  # times as long as now, the caller waits for workers that it has sent away from its core
 MOST_CREDIT, PRICE, REST = 8, 4, -256  # of sending: at most, what it costs in vain, and how often it is left then
 
 FUNCTIONS = ("run", "work", "stop", "pause", "control")
@@ -160,18 +162,28 @@ define internal void @account(ptr %team, i64 %change) nounwind {{
 
 ; The value of `word` once it is no longer `old`. A sleeper counts itself before it looks for the last time, and who
 ; changes a word looks for sleepers afterwards: one of the two sees the other.
-; Who had to sleep spun in vain, and the next spin is half as long, who saw the change doubles it: threads that share a
-; core, or wait for one that was put off its core, sleep at once. Down at the fewest, every 32nd spin is a long one.
-; The caller, which waits for `nt` threads, first sees to it that they do not wait for its own core; 0 for who does not.
+; Who had to sleep spun in vain, and the next spin is an eighth as long, who saw the change doubles it: threads that
+; share a core, or wait for one that was put off its core, soon sleep at once. Down at the fewest there is a long spin
+; now and then, less often each time that one was in vain.
+; The caller, which waits for `nt` threads, sees to it early that they do not wait for its own core; 0 for who does not.
 define internal i64 @wait(ptr %team, ptr %word, i64 %old, ptr %budget, i64 %nt) nounwind {{
 entry:
-  %most.at = getelementptr i64, ptr %budget, i64 1
+  %most.at = getelementptr i64, ptr %budget, i64 {MOST}
+  %left.at = getelementptr i64, ptr %budget, i64 {LEFT}
+  %pause.at = getelementptr i64, ptr %budget, i64 {PAUSE}
+  %early.at = getelementptr i64, ptr %budget, i64 {EARLY}
   %most = load i64, ptr %most.at
+  %early = load i64, ptr %early.at
   %spins = load atomic i64, ptr %budget monotonic, align 8
+  %calls = icmp ne i64 %nt, 0
+  %longer.than = icmp sgt i64 %spins, %early
+  %part = and i1 %calls, %longer.than
+  %first = select i1 %part, i64 %early, i64 %spins
   br label %spin
 spin:
-  %left = phi i64 [ %spins, %entry ], [ %less, %again ], [ %longest, %move ]
-  %doubt = phi i64 [ %nt, %entry ], [ %doubt, %again ], [ 0, %move ]
+  %left = phi i64 [ %first, %entry ], [ %less, %again ], [ %longest, %move ], [ %rest, %stay ]
+  %doubt = phi i1 [ %calls, %entry ], [ %doubt, %again ], [ false, %move ], [ false, %stay ]
+  %sent = phi i1 [ false, %entry ], [ %sent, %again ], [ true, %move ], [ false, %stay ]
   %now = load atomic i64, ptr %word acquire, align 8
   %same = icmp eq i64 %now, %old
   br i1 %same, label %again, label %seen
@@ -179,34 +191,42 @@ again:
   call void @breathe()
   %less = sub i64 %left, 1
   %more = icmp sgt i64 %less, 0
-  br i1 %more, label %spin, label %spent.spin
-spent.spin:
-  %sure = icmp eq i64 %doubt, 0
-  br i1 %sure, label %over, label %try
+  br i1 %more, label %spin, label %spent
+spent:
+  br i1 %doubt, label %try, label %over
 over:
-  %sent = icmp ne i64 %nt, 0
   br i1 %sent, label %pay, label %sleep
 pay:
   call void @account(ptr %team, i64 {-PRICE})
   br label %sleep
 try:
   %worth = call i1 @worth(ptr %team)
-  br i1 %worth, label %move, label %sleep
+  br i1 %worth, label %move, label %stay
 move:
   call void @spread(ptr %team, i64 %nt)
-  %longest = mul i64 %spins, {PATIENCE}
+  %patient = mul i64 %spins, {PATIENCE}
+  %enough = icmp slt i64 %patient, %most
+  %longest = select i1 %enough, i64 %patient, i64 %most
   br label %spin
+stay:
+  %rest = sub i64 %spins, %first
+  %some = icmp sgt i64 %rest, 0
+  br i1 %some, label %spin, label %sleep
 seen:
-  %called = icmp ne i64 %nt, 0
-  %moved = icmp eq i64 %doubt, 0
-  %helped = and i1 %called, %moved
-  br i1 %helped, label %gain, label %met
+  br i1 %sent, label %gain, label %met
 gain:
   call void @account(ptr %team, i64 1)
   br label %met
 met:
   %full = icmp sge i64 %spins, %most
-  br i1 %full, label %go, label %raise
+  br i1 %full, label %helped, label %raise
+helped:
+  %pause.was = load atomic i64, ptr %pause.at monotonic, align 8
+  %usual = icmp eq i64 %pause.was, {FIRST_PAUSE}
+  br i1 %usual, label %go, label %forgive
+forgive:
+  store atomic i64 {FIRST_PAUSE}, ptr %pause.at monotonic, align 8
+  br label %go
 raise:
   %twice = shl i64 %spins, 1
   %below = icmp slt i64 %twice, %most
@@ -216,15 +236,32 @@ raise:
 go:
   ret i64 %now
 sleep:
-  %half = lshr i64 %spins, 1
-  %few = icmp sle i64 %half, {FEWEST_SPINS}
-  %fewer = sub i64 %spins, 1
-  %small = icmp slt i64 %fewer, {FEWEST_SPINS}
-  %step = select i1 %small, i64 %fewer, i64 {FEWEST_SPINS}
-  %spent = icmp slt i64 %spins, {FEWEST_SPINS - 32}
-  %low = select i1 %spent, i64 %most, i64 %step
-  %shorter = select i1 %few, i64 %low, i64 %half
+  %few = icmp sle i64 %spins, {FEWEST_SPINS}
+  br i1 %few, label %count, label %shorten
+shorten:
+  %eighth = lshr i64 %spins, 3
+  %enough.left = icmp sgt i64 %eighth, {FEWEST_SPINS}
+  %shorter = select i1 %enough.left, i64 %eighth, i64 {FEWEST_SPINS}
   store atomic i64 %shorter, ptr %budget monotonic, align 8
+  br label %lie
+count:
+  %sleeps = load atomic i64, ptr %left.at monotonic, align 8
+  %fewer = sub i64 %sleeps, 1
+  %due = icmp sle i64 %fewer, 0
+  br i1 %due, label %probe, label %keep
+keep:
+  store atomic i64 %fewer, ptr %left.at monotonic, align 8
+  br label %lie
+probe:
+  %pause = load atomic i64, ptr %pause.at monotonic, align 8
+  %rarer = shl i64 %pause, 1
+  %under = icmp slt i64 %rarer, {LONGEST_PAUSE}
+  %next = select i1 %under, i64 %rarer, i64 {LONGEST_PAUSE}
+  store atomic i64 %next, ptr %pause.at monotonic, align 8
+  store atomic i64 %next, ptr %left.at monotonic, align 8
+  store atomic i64 %most, ptr %budget monotonic, align 8
+  br label %lie
+lie:
   %mutex = getelementptr i8, ptr %team, i64 {MUTEX}
   %condition = getelementptr i8, ptr %team, i64 {CONDITION}
   %sleepers = getelementptr i8, ptr %team, i64 {SLEEPERS}

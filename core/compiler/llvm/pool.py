@@ -25,10 +25,12 @@ from . import native_loop as layout
 from .cache import KernelCache, default_cache
 from .cores import MOST_THREADS, usable_threads
 
-# Between two barriers of a step the others are late by microseconds; between two steps Python works for some tens.
-# Longer waits are somebody else's turn on the core. Waking a sleeper costs 5-50 us.
-BARRIER_SPIN_US = 50
+# Between two barriers of a step the others are late by microseconds, or by tenths of what a long launch takes; between
+# two steps Python works for some tens of microseconds. Longer waits are somebody else's turn on the core. Waking a
+# sleeper costs 5-50 us, and more in a virtual machine, which gives a core that sleeps back to its host.
+BARRIER_SPIN_US = 1000
 IDLE_SPIN_US = 200
+EARLY_SPIN_US = 50  # before the caller looks whether somebody waits for its core
 
 # pthread_create is asked for these; what a fault raises must stay deliverable, for `faulthandler`.
 FAULTS = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"}
@@ -104,7 +106,12 @@ class Pool:
     def rouse(self) -> None:
         """Let threads wait awake again, as long as at first, before they sleep: there is work from now on."""
         for place, spins in self._spins.items():
-            self._write(place, spins)
+            for word, value in (
+                (layout.NOW, spins),
+                (layout.LEFT, layout.FIRST_PAUSE),
+                (layout.PAUSE, layout.FIRST_PAUSE),
+            ):
+                self._write(place + 8 * word, value)
 
     def close(self) -> None:
         """End the workers. Later runs use the calling thread alone."""
@@ -132,7 +139,8 @@ class Pool:
         self._team = start + -start % 128
         for place, spin_us in ((layout.BARRIER_SPINS, BARRIER_SPIN_US), (layout.IDLE_SPINS, IDLE_SPIN_US)):
             self._spins[place] = max(layout.FEWEST_SPINS, spin_us * self._pauses_per_us)
-            self._write(place + 8, self._spins[place])  # at most
+            self._write(place + 8 * layout.MOST, self._spins[place])
+            self._write(place + 8 * layout.EARLY, EARLY_SPIN_US * self._pauses_per_us)
         self._write(layout.CREDIT, layout.MOST_CREDIT)
         self.rouse()
         if self._libc is None:

@@ -59,6 +59,25 @@ COUNT = Kernel(
     slots=(Slot("threads", "ptr"),),
 )
 
+# Thread 1 looks at `turns` that often; the others do nothing.
+LATE = Kernel(
+    name="late",
+    ir="""define void @late(ptr %args, i64 %tid, i64 %nt) nounwind {
+entry:
+  %late = icmp eq i64 %tid, 1
+  br i1 %late, label %loop, label %done
+loop:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]
+  %turns = load volatile i64, ptr %args
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i.next, %turns
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}""",
+    slots=(Slot("turns", "i64"),),
+)
+
 # values[tid + 1] = values[tid] + 1, thread 0 first: what its neighbour wrote in the step before
 HAND_ON = Kernel(
     name="hand_on",

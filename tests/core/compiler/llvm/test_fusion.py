@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,9 @@ def test_axes_join_as_far_as_they_go():
     wide = Images.dense(*SHAPE, pixel=16)
     rest = {"z": dense, "total": 0, "by": 1.0}
     numbers = fuse(target(), pattern, SHAPE, {"x": dense, "y": dense, **rest}).launch.numbers
+    assert numbers == {"count": 1200, "by": 1.0}
+    one = replace(Images.dense(1, 1, 1, 1200), image=0, row=0, pixel=0)  # nothing to step to: one run all the same
+    numbers = fuse(target(), pattern, (1, 1, 1, 1200), {"x": one, "y": one, **rest, "z": one}).launch.numbers
     assert numbers == {"count": 1200, "by": 1.0}
     numbers = fuse(target(), pattern, SHAPE, {"x": dense, "y": padded, **rest}).launch.numbers
     assert (numbers["items"], numbers["rows"], numbers["pixels"], numbers["channels"]) == (4, 5, 1, 60)

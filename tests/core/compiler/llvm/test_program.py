@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import textwrap
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,12 @@ from nasturtium.core.compiler.llvm import (
     Scalar,
     Slot,
     call,
+    native_loop,
 )
 from nasturtium.core.compiler.llvm.cores import usable_threads
 from nasturtium.core.errors import ConfigError
 
-from .plain import COUNT, HAND_ON, SIGNAL, axpy
+from .plain import COUNT, HAND_ON, LATE, SIGNAL, axpy
 from .test_engine import run_python
 
 several_cpus = pytest.mark.skipif(
@@ -170,6 +172,34 @@ def test_workers_do_not_wake_where_the_caller_runs(kernel_cache: KernelCache):
     run_until(free=False, asleep=True)
     run_until(free=True, asleep=False)
     assert status(caller, "Cpus_allowed_list") == everywhere
+    pool.close()
+
+
+@several_cpus
+def test_who_waits_in_vain_spins_less_and_less_often(kernel_cache: KernelCache):
+    """Beside other work on the cores; short waits, and being told that there is work, make it spin again."""
+
+    def spins() -> tuple[int, int]:
+        """How long one is now, and how many sleeps are between two long ones."""
+        now, _, _, pause, _ = (ctypes.c_int64 * 5).from_address(pool.addresses(0, 0)[1] + native_loop.BARRIER_SPINS)
+        return now, pause
+
+    def run_until(met: Callable[[], bool], program: Program) -> None:
+        for _ in range(1000):
+            program.run()
+            if met():
+                return
+        pytest.fail(f"spins: {spins()}")
+
+    pool = Pool(kernel_cache, 2)
+    longest = spins()
+    late = Program([call(LATE, turns=10_000_000), BARRIER] * 5, kernel_cache, pool)
+    run_until(lambda: spins()[0] <= native_loop.FEWEST_SPINS, late)
+    run_until(lambda: spins()[1] > native_loop.FIRST_PAUSE, late)
+    pool.rouse()
+    assert spins() == longest
+    run_until(lambda: spins()[0] < longest[0], late)
+    run_until(lambda: spins() == longest, Program([call(LATE, turns=1), BARRIER] * 50, kernel_cache, pool))
     pool.close()
 
 
