@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import selectors
 import time
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,7 @@ class ProcessEngine:
         self._dying: list[Popen[bytes]] = []
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
+        self._failed_at = -math.inf  # the last of them
         self._fault: WorkerStartError | None = None
         self._hint = "look at what makes it"
         self._events: list[Progress | Outcome] = []
@@ -194,7 +196,9 @@ class ProcessEngine:
             if outcome is not None:
                 self._events.append(outcome)
             return
-        self._failed_starts += 1
+        if process.started > self._failed_at:  # what ends several at once, such as a lack of memory, counts once
+            self._failed_starts += 1
+            self._failed_at = time.monotonic()
         if self._failed_starts >= MAX_FAILED_STARTS:
             self._fault = WorkerStartError(
                 f"{MAX_FAILED_STARTS} worker processes in a row could not make the evaluator: {error}",

@@ -85,6 +85,7 @@ class WorkerProcess:
         connection: to it.
         inbox: what it says.
         job: what it trains or will train.
+        started: when, by `time.monotonic`.
         ready: its evaluator is made.
         deadline: when to `press` it, by `time.monotonic`.
         excuse: why it could not make its evaluator, in its own words.
@@ -102,8 +103,9 @@ class WorkerProcess:
         self.connection = connection
         self.inbox = frames.Inbox(connection)
         self.job: Job | None = None
+        self.started = time.monotonic()
         self.ready = False
-        self.deadline: float | None = time.monotonic() + START_S
+        self.deadline: float | None = self.started + START_S
         self.excuse: str | None = None
 
     @property

@@ -216,6 +216,22 @@ def test_an_evaluator_that_cannot_be_made_ends_the_search():
         engine.close()
 
 
+def test_what_ends_several_processes_before_they_are_ready_is_one_failure():
+    engine = ProcessEngine(Misbehaving, 2)
+    try:
+        engine.submit(make_job(0))
+        engine.submit(make_job(1))
+        assert len(engine.pids) == 3
+        for pid in engine.pids:
+            os.kill(pid, signal.SIGKILL)
+        found: list[Outcome] = []
+        while len(found) < 2:
+            found += [event for event in engine.wait(60) if isinstance(event, Outcome)]
+        assert [outcome.state for outcome in found] == ["completed", "completed"]
+    finally:
+        engine.close()
+
+
 @pytest.mark.parametrize(
     "make",
     [
