@@ -16,7 +16,7 @@ from .jobs import Job, Outcome, Progress
 from .worker_process import WorkerProcess, WorkerStarter
 from .workplace import Workplace
 
-MAX_FAILED_STARTS = 3  # in a row
+MAX_FAILED_STARTS = 3  # one after the other
 GATHER_S = 0.003
 
 
