@@ -7,8 +7,8 @@ was answered, another protocol or an interim answer is nothing a SuperNode asks 
 connection ends.
 
 Bodies of up to 64 KiB are sent on whole, so that a slow site never holds a connection to the SuperLink; longer ones as
-they come, and no faster than they are taken. A site that does not take its answers is read no further, so that they do not
-pile up here, until it does or has been idle for too long.
+they come, and no faster than they are taken. A site that does not take its answers is read no further, so that they do
+not pile up here, until it does or has been idle for too long.
 """
 
 from __future__ import annotations
